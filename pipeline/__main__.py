@@ -1,0 +1,88 @@
+"""Command line: python -m pipeline STAGE or COMMAND.
+
+A file in `pipeline/stages/` is a stage and a file in `pipeline/commands/` a command; their names
+there, in `dvc.yaml` and here are the same. Exit codes: 0 done, 2 the user can fix it, 1 a bug or a
+failed check, 130 and 143 after SIGINT and SIGTERM.
+"""
+
+import argparse
+import ast
+import importlib
+import logging
+import os
+import pkgutil
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from pipeline import commands, stages
+from pipeline.errors import PipelineError
+from pipeline.processes import die_with_parent
+
+STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
+COMMANDS = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+STAGES_OF_A_STUDY = ("search", "confirm")
+# Both tools report home unless told otherwise, before they are imported.
+PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
+
+
+def _first_line(package: str, name: str) -> str:
+    # Read, not imported: `--help` needs no library.
+    file = Path(__file__).parent / package / f"{name}.py"
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
+
+
+def _parser(name: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__.split(".")[0])
+    subparsers = parser.add_subparsers(dest="name", required=True, metavar="STAGE or COMMAND")
+    for stage in STAGES:
+        subparser = subparsers.add_parser(stage, help=_first_line("stages", stage))
+        if stage in STAGES_OF_A_STUDY:
+            subparser.add_argument("study", help="its name below `studies` in params.yaml")
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command, help=_first_line("commands", command))
+        if command == name:
+            importlib.import_module(f"pipeline.commands.{command}").add_arguments(subparser)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.name in COMMANDS:
+        return int(importlib.import_module(f"pipeline.commands.{arguments.name}").main(arguments))
+    main_of_stage = importlib.import_module(f"pipeline.stages.{arguments.name}").main
+    if arguments.name in STAGES_OF_A_STUDY:
+        main_of_stage(arguments.study)
+    else:
+        main_of_stage()
+    return 0
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    # As an exception, so that every `finally` and `with` on the way ends what it began.
+    raise SystemExit(128 + signum)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one stage or command; returns its exit code."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in PRIVACY.items()})
+    given = sys.argv[1:] if argv is None else argv
+    arguments = _parser(given[0] if given else None).parse_args(given)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _terminate)
+    if "DVC_STAGE" in os.environ:
+        # A killed `dvc repro` leaves its stage running, and the next one would start a second.
+        die_with_parent(signal.SIGTERM)
+    try:
+        return _run(arguments)
+    except PipelineError as error:
+        print(f"{arguments.name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{arguments.name}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The datasets that `fetch` knows.
+
+To add a public one, write a `DatasetSpec` with its files, their SHA-256 and a reader; if its format
+is new, the reader goes into a module of its own. Nothing else changes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipeline.data.cifar import read_cifar_files
+from pipeline.data.downloads import SourceFile
+from pipeline.data.folders import read_folder
+from pipeline.data.idx import read_mnist_files
+from pipeline.data.labelled import LabelledImages, undivided
+from pipeline.data.npz import read_npz
+from pipeline.data.sources import PublicFiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a reader may need; most need only `files`.
+
+    Attributes:
+        files: The verified files of a public dataset, by name.
+        path: Where the user's own data lies.
+        image_size: Height and width that a folder's images are brought to, pixels.
+        color: What a folder's images are brought to.
+    """
+
+    files: Mapping[str, Path]
+    path: Path
+    image_size: int
+    color: Literal["auto", "rgb", "gray"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """One dataset.
+
+    Attributes:
+        title: What it is, in a few words.
+        license: Terms of its images.
+        read: Decodes it.
+        public: Its files and their sources; None if the images are on this machine.
+    """
+
+    title: str
+    license: str
+    read: Callable[[Request], LabelledImages]
+    public: PublicFiles | None = None
+
+
+def _read_digits(_: Request) -> LabelledImages:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return LabelledImages(
+        # Grey levels of 0..16 there, 0..255 everywhere here.
+        images=np.round(digits.images * (255 / 16)).astype(np.uint8),
+        labels=digits.target.astype(np.int64),
+        parts=undivided(len(digits.target)),
+        class_names=tuple(str(name) for name in digits.target_names),
+    )
+
+
+_FASHION_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
+_FASHION_FILES = PublicFiles(
+    folder="fashion-mnist",
+    files=(
+        SourceFile(
+            "train-images-idx3-ubyte.gz",
+            "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+            26_421_856,
+        ),
+        SourceFile(
+            "train-labels-idx1-ubyte.gz",
+            "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+            29_491,
+        ),
+        SourceFile(
+            "t10k-images-idx3-ubyte.gz",
+            "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+            4_422_079,
+        ),
+        SourceFile(
+            "t10k-labels-idx1-ubyte.gz",
+            "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+            5_125,
+        ),
+    ),
+    # The first is plain http: what arrives is checked against the hashes above either way.
+    addresses=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    debian_package="dataset-fashion-mnist",
+)
+
+_CIFAR10_FILES = PublicFiles(
+    folder="cifar-10-batches-py",
+    files=(
+        SourceFile(
+            "data_batch_1",
+            "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
+            31_035_704,
+        ),
+        SourceFile(
+            "data_batch_2",
+            "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8",
+            31_035_320,
+        ),
+        SourceFile(
+            "data_batch_3",
+            "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9",
+            31_035_999,
+        ),
+        SourceFile(
+            "data_batch_4",
+            "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b",
+            31_035_696,
+        ),
+        SourceFile(
+            "data_batch_5",
+            "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154",
+            31_035_623,
+        ),
+        SourceFile(
+            "test_batch",
+            "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
+            31_035_526,
+        ),
+        SourceFile(
+            "batches.meta",
+            "f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb",
+            158,
+        ),
+    ),
+    archive=SourceFile(
+        "cifar-10-python.tar.gz",
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9320329d7fe0b5c001ce",
+        170_498_071,
+    ),
+    archive_addresses=("https://www.cs.toronto.edu/~kriz/",),
+)
+
+DATASETS: dict[str, DatasetSpec] = {
+    "fashion_mnist": DatasetSpec(
+        title="70,000 gray images of clothes, 28x28, 10 classes (Xiao, Rasul, Vollgraf 2017)",
+        license="MIT",
+        read=lambda request: read_mnist_files(request.files, class_names=_FASHION_CLASSES),
+        public=_FASHION_FILES,
+    ),
+    "cifar10": DatasetSpec(
+        title="60,000 colour photographs, 32x32, 10 classes (Krizhevsky 2009)",
+        license="none stated; free for research, please cite",
+        read=lambda request: read_cifar_files(request.files),
+        public=_CIFAR10_FILES,
+    ),
+    "digits": DatasetSpec(
+        title="1,797 gray handwritten digits, 8x8, 10 classes, bundled with scikit-learn",
+        license="CC BY 4.0 (UCI Machine Learning Repository, Alpaydin and Kaynak 1998)",
+        read=_read_digits,
+    ),
+    "folder": DatasetSpec(
+        title="your own images, one sub-folder per class below fetch.path",
+        license="yours",
+        read=lambda request: read_folder(
+            request.path, image_size=request.image_size, color=request.color
+        ),
+    ),
+    "npz": DatasetSpec(
+        title="your own arrays, in fetch.path or in images.npz below it",
+        license="yours",
+        read=lambda request: read_npz(request.path),
+    ),
+}

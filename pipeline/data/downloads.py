@@ -1,0 +1,172 @@
+"""One source file from one place: streamed, measured, and kept only if it is the published one."""
+
+import hashlib
+import http.client
+import logging
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tqdm import tqdm
+
+from pipeline.data.files import BLOCK_BYTES, sha256_file, write_whole
+from pipeline.errors import DataIntegrityError, SourceError
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 10.0
+# A connection that breaks half way often holds the second time; a wrong file stays wrong.
+_TRIES = 2
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A published file.
+
+    Attributes:
+        name: Its name wherever it lies.
+        sha256: Of its bytes, 64 hex digits.
+        size_bytes: Its length.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class Readable(Protocol):
+    """What gives bytes: a response, a file, a member of an archive."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns up to `size` bytes, none at the end."""
+
+
+class _BrokenOffError(SourceError):
+    """The bytes stopped coming before the end of the file."""
+
+
+def receive(stream: Readable, file: SourceFile, folder: Path) -> None:
+    """Copies a stream to `folder/NAME`, which appears only if every byte is as published.
+
+    A progress bar with rate and remaining time is shown where a terminal looks.
+
+    Raises:
+        DataIntegrityError: If the content is another one, or longer or shorter.
+        SourceError: If the stream fails before its end.
+    """
+    digest, received = hashlib.sha256(), 0
+    with write_whole(folder / file.name) as part, part.open("wb") as target, _bar(file) as bar:
+        while received <= file.size_bytes:
+            block = _read(stream, file, received)
+            if not block:
+                break
+            target.write(block)
+            digest.update(block)
+            received += len(block)
+            bar.update(len(block))
+        if (digest.hexdigest(), received) != (file.sha256, file.size_bytes):
+            raise DataIntegrityError(_mismatch(file, digest.hexdigest(), received))
+
+
+def download(address: str, file: SourceFile, folder: Path, *, timeout_seconds: float) -> None:
+    """Brings the file at `address` to `folder/NAME`, once more if the connection breaks.
+
+    Args:
+        address: An http or https address.
+        file: What should lie there.
+        folder: Where it goes.
+        timeout_seconds: Longest wait for a connection, and for the next bytes.
+
+    Raises:
+        DataIntegrityError: If what lies there is not the published file.
+        SourceError: If it cannot be had.
+    """
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with _open(address, timeout_seconds) as response:
+                return receive(response, file, folder)
+        except _BrokenOffError as error:
+            if attempt == _TRIES:
+                raise SourceError(f"{error}, {_TRIES} times") from None
+            logger.warning("%s: %s; trying again", address, error)
+    return None
+
+
+def copy_file(path: Path, file: SourceFile, folder: Path) -> None:
+    """Brings a file of this machine to `folder/NAME`, checked like a download.
+
+    Raises:
+        DataIntegrityError: If it is not the published file.
+        SourceError: If it cannot be read.
+    """
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise SourceError(str(error.strerror)) from None
+    with stream:
+        receive(stream, file, folder)
+
+
+def is_kept(file: SourceFile, folder: Path) -> bool:
+    """Says whether `folder` holds the published file; deletes one that is not it."""
+    path = folder / file.name
+    if not path.is_file():
+        return False
+    found = sha256_file(path)
+    if found == file.sha256:
+        return True
+    logger.warning(
+        "%s is deleted and fetched again: expected sha256 %s, found %s", path, file.sha256, found
+    )
+    path.unlink()
+    return False
+
+
+def _open(address: str, timeout_seconds: float) -> http.client.HTTPResponse:
+    try:
+        response: http.client.HTTPResponse = urllib.request.urlopen(
+            address, timeout=timeout_seconds
+        )
+    except urllib.error.HTTPError as error:
+        with error:
+            raise SourceError(f"HTTP {error.code} {error.reason}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise SourceError(str(getattr(reason, "strerror", None) or reason)) from None
+    return response
+
+
+def _read(stream: Readable, file: SourceFile, received: int) -> bytes:
+    try:
+        return stream.read(BLOCK_BYTES)
+    except (OSError, EOFError, http.client.HTTPException) as error:
+        raise _BrokenOffError(
+            f"stopped at {received:,} of {file.size_bytes:,} bytes ({error})"
+        ) from None
+
+
+def _mismatch(file: SourceFile, found: str, received: int) -> str:
+    size = f"{received:,} bytes"
+    if received < file.size_bytes:
+        size += ", cut short"
+    elif received > file.size_bytes:
+        size += " and more"
+    return (
+        f"{file.name} must have sha256 {file.sha256} and {file.size_bytes:,} bytes. "
+        f"Received: sha256={found}, {size}; it was not kept"
+    )
+
+
+def _bar(file: SourceFile) -> "tqdm[None]":
+    return tqdm(
+        *(None, file.name, file.size_bytes),
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        file=sys.stderr,
+        disable=None,
+    )

@@ -1,0 +1,164 @@
+"""A dataset as the pipeline knows it: labelled images, their division, and the files they were in.
+
+Owns `data/raw/`: three arrays and a manifest, which is written last and names their hashes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.files import sha256_arrays, write_json, write_whole
+from pipeline.errors import DataIntegrityError
+
+PARTS = ("train", "val", "test")
+_ARRAYS = ("images", "labels", "parts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages:
+    """Images with one class each, in the dataset's own order.
+
+    Attributes:
+        images: uint8, shape (n, h, w) if gray, (n, h, w, 3) if RGB.
+        labels: int64, shape (n,), each in 0..C-1.
+        parts: The dataset's own division, shape (n,), each of `PARTS`; all "train" if it has none.
+        class_names: C names; class c is `class_names[c]`.
+        files: SHA-256 of each source file, by name.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    parts: NDArray[np.str_]
+    class_names: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def undivided(num_images: int) -> NDArray[np.str_]:
+    """Returns the `parts` of a dataset without a division of its own."""
+    return np.full(num_images, "train", dtype="<U5")
+
+
+def check_labelled(data: LabelledImages) -> None:
+    """Refuses what no later stage could use.
+
+    Raises:
+        DataIntegrityError: If types or shapes differ from those of `LabelledImages`, a label is out
+            of range, there are fewer than two classes, or a class has no training image. The
+            message names the first bad index and value.
+    """
+    _check_images(data.images)
+    _check_lengths(data)
+    check_labels(data.labels, data.class_names)
+    bad_parts = np.flatnonzero(~np.isin(data.parts, PARTS))
+    if len(bad_parts):
+        first = bad_parts[0]
+        raise DataIntegrityError(
+            f"Every part must be one of {', '.join(PARTS)}. "
+            f"Received: parts[{first}]={str(data.parts[first])!r}."
+        )
+    in_train = np.bincount(data.labels[data.parts == "train"], minlength=len(data.class_names))
+    absent = [name for name, n in zip(data.class_names, in_train, strict=True) if n == 0]
+    if absent:
+        raise DataIntegrityError(
+            f"Every class needs images to train on. Received: none of {', '.join(absent)} in the "
+            "train part. Add some, or remove the class."
+        )
+
+
+def check_labels(labels: NDArray[Any], class_names: tuple[str, ...]) -> None:
+    """Refuses labels that do not count `class_names` from 0, naming the first bad one.
+
+    Raises:
+        DataIntegrityError: If there are fewer than two classes, or a label is out of 0..C-1.
+    """
+    num_classes = len(class_names)
+    if num_classes < 2:
+        raise DataIntegrityError(
+            "A classifier needs at least two classes. "
+            f"Received: {', '.join(class_names) or 'none'}."
+        )
+    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(bad):
+        raise DataIntegrityError(
+            f"Every label must be in 0..{num_classes - 1}, one for each class. "
+            f"Received: labels[{bad[0]}]={labels[bad[0]]}, and {len(bad) - 1} more."
+        )
+
+
+def save_raw(data: LabelledImages, folder: Path, *, dataset: str) -> None:
+    """Writes `data` to `folder`; the manifest comes last, so that its presence means all is there.
+
+    Equal data gives equal bytes: the manifest holds no time and no address.
+    """
+    manifest = folder / "manifest.json"
+    manifest.unlink(missing_ok=True)
+    for name in _ARRAYS:
+        with write_whole(folder / f"{name}.npy") as part:
+            np.save(part, getattr(data, name), allow_pickle=False)
+    counts = {name: int(np.sum(data.parts == name)) for name in PARTS}
+    write_json(
+        manifest,
+        {
+            "dataset": dataset,
+            "class_names": list(data.class_names),
+            "image_shape": list(data.images.shape[1:]),
+            "num_images": len(data.images),
+            "parts": {name: count for name, count in counts.items() if count},
+            "files": dict(data.files),
+            "sha256": {name: sha256_arrays(getattr(data, name)) for name in _ARRAYS},
+        },
+    )
+
+
+def load_raw(folder: Path) -> tuple[str, LabelledImages]:
+    """Reads what `save_raw` wrote, and checks its hashes.
+
+    Returns:
+        The dataset's name, and its images.
+
+    Raises:
+        DataIntegrityError: If a file is missing, unreadable or changed.
+    """
+    again = "Run `python -m pipeline fetch` again."
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        arrays = {n: np.load(folder / f"{n}.npy", allow_pickle=False) for n in _ARRAYS}
+    except FileNotFoundError as error:
+        raise DataIntegrityError(f"{error.filename} is missing. {again}") from None
+    except (ValueError, EOFError) as error:
+        raise DataIntegrityError(f"{folder} cannot be read: {error}. {again}") from None
+    for name, array in arrays.items():
+        found, expected = sha256_arrays(array), manifest["sha256"][name]
+        if found != expected:
+            raise DataIntegrityError(
+                f"{folder / name}.npy must hold what its manifest says, sha256 {expected}. "
+                f"Received: sha256={found}. {again}"
+            )
+    names = tuple(manifest["class_names"])
+    return manifest["dataset"], LabelledImages(**arrays, class_names=names, files=manifest["files"])
+
+
+def _check_images(images: NDArray[Any]) -> None:
+    is_gray, is_rgb = images.ndim == 3, images.ndim == 4 and images.shape[-1] == 3
+    if images.dtype != np.uint8 or not (is_gray or is_rgb) or 0 in images.shape:
+        raise DataIntegrityError(
+            "Images must be uint8 with shape (n, h, w) or (n, h, w, 3). "
+            f"Received: dtype={images.dtype}, shape={images.shape}."
+        )
+
+
+def _check_lengths(data: LabelledImages) -> None:
+    num_images = len(data.images)
+    if data.labels.shape != (num_images,) or data.parts.shape != (num_images,):
+        raise DataIntegrityError(
+            "There must be one label and one part for each image. Received: "
+            f"{num_images} images, labels.shape={data.labels.shape}, "
+            f"parts.shape={data.parts.shape}."
+        )
+    if data.labels.dtype != np.int64:
+        raise DataIntegrityError(f"Labels must be int64. Received: dtype={data.labels.dtype}.")

@@ -1,0 +1,230 @@
+"""Cut points: the layers of a base through whose output alone everything above them is computed.
+
+A new head can be put on each of them. They are found in the layer graph, so that residual, dense
+and inception networks need no list.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import ConfigError
+from pipeline.registry import unknown_name
+
+if TYPE_CHECKING:
+    import keras
+
+BYTES_PER_VALUE: Final = 2  # float16
+# A study searches over the cuts: more of them thin out its trials, and a neighbour says the same.
+MAX_DEFAULT_CUTS: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A cut point.
+
+    Attributes:
+        name: Of the layer.
+        shape: Of its output for one image, such as (8, 8, 40).
+        num_parameters_below: Of the layers up to this one.
+        num_parameters_above: Of the layers after it.
+        ends_block: Whether a block of the network ends here: what follows starts from this output
+            by adding to it, widening it or shrinking it, and no later cut has fewer channels. The
+            wide layers inside a block are none.
+        is_averaged: Whether the next cut point, the top, is the average of this one's channels.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    num_parameters_below: int
+    num_parameters_above: int
+    ends_block: bool = False
+    is_averaged: bool = False
+
+    @property
+    def bytes_per_image(self) -> int:
+        """What one image's output takes as float16."""
+        return math.prod(self.shape) * BYTES_PER_VALUE
+
+
+@dataclass(frozen=True)
+class _Found:
+    cut: Cut
+    is_merge: bool
+    is_padding: bool
+
+
+def find_cuts(model: "keras.Model") -> list[Cut]:
+    """Returns all cut points of a model, from its input to its top, which is the last.
+
+    Layers that are called twice, or whose output has no fixed shape, are left out.
+
+    Args:
+        model: Functional, with one input and one output.
+
+    Raises:
+        ConfigError: If it has several inputs or outputs.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ConfigError(
+            "A base must have one input and one output. Received: "
+            f"{len(model.inputs)} inputs and {len(model.outputs)} outputs."
+        )
+    return _mark_blocks(list(_narrow_places(model)))
+
+
+def _narrow_places(model: "keras.Model") -> Iterator[_Found]:
+    """Yields the calls after which only their own output is still needed by others."""
+    from pipeline.models.graph import nodes_in_order
+
+    nodes = nodes_in_order(model)
+    calls = Counter(id(node.operation) for node in nodes)
+    uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    uses.update(id(tensor) for tensor in model.outputs)
+    total, below = model.count_params(), 0
+    needed: set[int] = {id(tensor) for tensor in model.inputs}
+    counted: set[int] = set()
+    for node in nodes:
+        for tensor in node.input_tensors:
+            uses[id(tensor)] -= 1
+        needed |= {id(tensor) for tensor in node.output_tensors}
+        needed = {tensor for tensor in needed if uses[tensor] > 0}
+        if id(node.operation) not in counted:
+            counted.add(id(node.operation))
+            below += _num_parameters(node.operation)
+        output = node.output_tensors[0]
+        shape = tuple(output.shape[1:])
+        if needed == {id(output)} and calls[id(node.operation)] == 1 and None not in shape:
+            cut = Cut(
+                name=node.operation.name,
+                shape=shape,
+                num_parameters_below=below,
+                num_parameters_above=total - below,
+            )
+            yield _Found(cut, len(node.input_tensors) > 1, _is_padding(node.operation))
+
+
+def _num_parameters(operation: Any) -> int:
+    return int(operation.count_params()) if hasattr(operation, "count_params") else 0
+
+
+def _is_padding(operation: Any) -> bool:
+    return type(operation).__name__.startswith("ZeroPadding")
+
+
+def _mark_blocks(found: list[_Found]) -> list[Cut]:
+    inner = [place for place in found if not place.is_padding]
+    following = {
+        place.cut.name: after for place, after in zip(inner, [*inner[1:], None], strict=True)
+    }
+    fewest = math.inf
+    marked = []
+    for place in reversed(found):
+        cut, after = place.cut, following.get(place.cut.name)
+        channels = cut.shape[-1]
+        continues = after is not None and after.cut.shape == cut.shape and not after.is_merge
+        ends = channels <= fewest and not continues and not place.is_padding
+        fewest = min(fewest, channels)
+        averaged = after is not None and after.cut.shape == (channels,) and len(cut.shape) > 1
+        ends = ends and cut.num_parameters_below > 0
+        marked.append(replace(cut, ends_block=ends, is_averaged=averaged))
+    return marked[::-1]
+
+
+def default_cuts(
+    cuts: Sequence[Cut], *, num_images: int, max_bytes: int
+) -> tuple[list[Cut], list[Cut]]:
+    """Chooses the cut points to embed when none are named.
+
+    First the top and the last block of each spatial resolution, from the deepest to the
+    shallowest; one that does not fit is skipped. Then the ends of blocks between those that were
+    taken, each time the one farthest from all of them, until one does not fit or there are
+    `MAX_DEFAULT_CUTS`. The map that the top averages comes last: the widest of all, it says little
+    more than the top.
+
+    Args:
+        cuts: From `find_cuts`.
+        num_images: Images to embed, >= 1.
+        max_bytes: What all arrays may take together.
+
+    Returns:
+        kept: In the network's order.
+        left_out: Those tried that did not fit, in the network's order.
+    """
+    ends = [cut for cut in cuts[:-1] if cut.ends_block] + [cuts[-1]]
+    kept: list[Cut] = []
+    left_out: list[Cut] = []
+
+    def take(cut: Cut) -> bool:
+        fits = array_bytes([*kept, cut], num_images) <= max_bytes
+        (kept if fits else left_out).append(cut)
+        return fits
+
+    for cut in _last_of_each_resolution(ends):
+        take(cut)
+    while len(kept) < MAX_DEFAULT_CUTS:
+        between = _farthest(ends, kept)
+        if between is None or not take(between):
+            break
+    return sorted(kept, key=cuts.index), sorted(left_out, key=cuts.index)
+
+
+def _last_of_each_resolution(ends: list[Cut]) -> list[Cut]:
+    last = {cut.shape[:-1]: cut for cut in ends[:-1] if not cut.is_averaged}
+    deepest_first = sorted(last.values(), key=ends.index, reverse=True)
+    return [ends[-1], *deepest_first]
+
+
+def _farthest(ends: list[Cut], kept: list[Cut]) -> Cut | None:
+    """Returns the end above the lowest kept one that is farthest from all kept; deepest of ties."""
+    taken = [ends.index(cut) for cut in kept]
+    distances = {
+        place: min(abs(place - other) for other in taken)
+        for place in range(min(taken, default=len(ends)), len(ends))
+        if place not in taken
+    }
+    if not distances:
+        return None
+    return ends[max(distances, key=lambda place: (distances[place], place))]
+
+
+def named_cuts(
+    cuts: Sequence[Cut], names: Sequence[str], *, num_images: int, max_bytes: int, where: str
+) -> list[Cut]:
+    """Returns the cut points of these names, in the network's order.
+
+    Args:
+        cuts: From `find_cuts`.
+        names: At least one.
+        num_images: Images to embed, >= 1.
+        max_bytes: What all arrays may take together.
+        where: The key in `params.yaml` that lists the names.
+
+    Raises:
+        ConfigError: If a name is no cut point, or the arrays would take more than `max_bytes`.
+    """
+    known = [cut.name for cut in cuts]
+    for name in names:
+        if name not in known:
+            ends = [cut.name for cut in cuts if cut.ends_block]
+            text = unknown_name("cut point", name, known).partition(" Choose")[0]
+            raise ConfigError(
+                f"{where}: {text} Ends of blocks are: {', '.join(ends)}. "
+                "`python -m pipeline cuts` lists all."
+            )
+    chosen = [cut for cut in cuts if cut.name in names]
+    needed = array_bytes(chosen, num_images)
+    if needed > max_bytes:
+        sizes = ", ".join(f"{cut.name} {array_bytes([cut], num_images):,}" for cut in chosen)
+        raise ConfigError(
+            f"{where}: the arrays of {num_images:,} images must fit embed.max_bytes={max_bytes:,}. "
+            f"Received: {needed:,} bytes ({sizes}). Name fewer cuts, or raise embed.max_bytes."
+        )
+    return chosen
+
+
+def array_bytes(cuts: Sequence[Cut], num_images: int) -> int:
+    """Returns what the arrays of some cut points take, as float16."""
+    return num_images * sum(cut.bytes_per_image for cut in cuts)

@@ -1,0 +1,25 @@
+"""Processes that end when their parent does."""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent(signum: signal.Signals, parent_pid: int | None = None) -> None:
+    """Asks the kernel to send this process a signal when its parent dies, however that dies.
+
+    Linux only; elsewhere it does nothing. The signal follows the thread that started this process,
+    so parents start such children from their main thread.
+
+    Args:
+        signum: What to send.
+        parent_pid: The parent, if it is known: when it died before this call, the process ends.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
+    if parent_pid is not None and os.getppid() != parent_pid:
+        os._exit(1)

@@ -1,0 +1,210 @@
+"""Stage evaluate: models/STUDY.keras + data/test.npz -> results/metrics.json and its companions.
+
+The only stage that reads the test part. It judges the exported models themselves, on raw images.
+Run: python -m pipeline evaluate
+"""
+
+import csv
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.config import Section, load_section, read_document
+from pipeline.data.files import write_json, write_whole
+from pipeline.errors import ConfigError, DataIntegrityError, StudyError
+from pipeline.evaluation.calibration import calibration_bins
+from pipeline.evaluation.classes import most_confident_mistakes
+from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.significance import Interval, metric_intervals
+
+logger = logging.getLogger(__name__)
+
+# Four rows of six in the report: enough to see a pattern, few enough to look at each.
+NUM_MISTAKES = 24
+# What `np.savez` takes for itself, and the labels' own entry.
+_RESERVED_NAMES = frozenset({"labels", "file", "allow_pickle"})
+
+Metrics = dict[str, dict[str, Interval]]
+
+
+class EvaluateParams(Section):
+    """Section `evaluate`: how the test part is judged."""
+
+    bootstrap: int = Field(ge=100, le=100_000, description="resamples behind each interval")
+    seed: int = Field(ge=0, description="seed of the resamples")
+    batch_size: int = Field(ge=1, description="images per prediction step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestPart:
+    """What the models are judged on.
+
+    Attributes:
+        images: uint8, shape (n, height, width) or (n, height, width, 3).
+        labels: Class ids, shape (n,).
+        class_names: By class id.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    class_names: list[str]
+
+
+def run(params: EvaluateParams, *, studies: Sequence[str], root: Path = Path()) -> Metrics:
+    """Judges the exported model of each study on the test part.
+
+    Args:
+        params: The section `evaluate`.
+        studies: Names of the studies, each with a model in `models/`.
+        root: The folder that holds `data/`, `models/` and `results/`.
+
+    Returns:
+        By study and metric, the value with its interval; what `results/metrics.json` holds.
+
+    Raises:
+        StudyError: If a study's model is missing.
+        DataIntegrityError: If a model does not fit the data.
+    """
+    files = {study: root / "models" / f"{study}.keras" for study in studies}
+    _check_models(files)
+    test = _read_test(root / "data")
+    results = root / "results"
+    probabilities = {
+        study: _predict(study, file, test, batch_size=params.batch_size)
+        for study, file in files.items()
+    }
+    metrics = {
+        study: metric_intervals(
+            list(METRICS), rows, test.labels, num_resamples=params.bootstrap, seed=params.seed
+        )
+        for study, rows in probabilities.items()
+    }
+    _write_predictions(results / "predictions.npz", probabilities, test)
+    _write_confusion(results / "confusion", probabilities, test)
+    _write_calibration(results / "calibration.json", probabilities, metrics, test)
+    write_json(results / "metrics.json", _plain(metrics))
+    for line in metrics_table(metrics):
+        logger.info("%s", line)
+    return metrics
+
+
+def metrics_table(metrics: Metrics) -> list[str]:
+    """Returns the metrics as lines of text: a row per study, each value with its interval.
+
+    Args:
+        metrics: By study and metric, at least one of each.
+    """
+    names = list(next(iter(metrics.values())))
+    rows = [["study", "n", *names]]
+    for study, values in metrics.items():
+        cells = [f"{v.value:.4f} [{v.low:.4f}, {v.high:.4f}]" for v in values.values()]
+        rows.append([study, str(values[names[0]].n), *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def main() -> None:
+    """Runs the stage on the files of the checkout."""
+    studies = read_document().get("studies")
+    if not isinstance(studies, dict) or not studies:
+        raise ConfigError(f"params.yaml: studies must name at least one. Received: {studies!r}.")
+    run(load_section(EvaluateParams, "evaluate"), studies=[str(name) for name in studies])
+
+
+def _check_models(files: dict[str, Path]) -> None:
+    if taken := sorted(_RESERVED_NAMES & files.keys()):
+        raise ConfigError(
+            f"studies: a study cannot be called {taken[0]!r}, which results/predictions.npz uses "
+            "for itself. Rename it in params.yaml."
+        )
+    if missing := [study for study, file in files.items() if not file.is_file()]:
+        named = ", ".join(str(files[study]) for study in missing)
+        stages = " ".join(f"confirm@{study}" for study in missing)
+        raise StudyError(f"Not there: {named}. Run `dvc repro {stages}`, which writes it.")
+
+
+def _read_test(data: Path) -> TestPart:
+    split = json.loads((data / "split.json").read_text(encoding="utf-8"))
+    with np.load(data / "test.npz") as archive:
+        images, labels = archive["images"], archive["labels"]
+    return TestPart(images=images, labels=labels, class_names=split["class_names"])
+
+
+def _predict(study: str, file: Path, test: TestPart, *, batch_size: int) -> NDArray[np.float32]:
+    # Here, not above: TensorFlow takes seconds to load, and the refusals above do not need it.
+    from pipeline.models.export import load_exported, predict_probabilities
+
+    logger.info("%s: classifying %d test images with %s", study, len(test.labels), file)
+    rows = predict_probabilities(load_exported(file), test.images, batch_size=batch_size)
+    expected = (len(test.labels), len(test.class_names))
+    if rows.shape != expected or not np.isfinite(rows).all():
+        raise DataIntegrityError(
+            f"{file} must give finite probabilities of shape {expected}, one column per class of "
+            f"data/split.json. Received: shape {rows.shape}, {np.isnan(rows).sum()} not a number. "
+            f"It belongs to other data: run `dvc repro confirm@{study}`."
+        )
+    probabilities: NDArray[np.float32] = rows.astype(np.float32)
+    return probabilities
+
+
+def _write_predictions(
+    file: Path, probabilities: dict[str, NDArray[np.float32]], test: TestPart
+) -> None:
+    # The report shows mistakes but may not read the test part, so the few images travel along.
+    arrays: dict[str, NDArray[Any]] = {"labels": test.labels}
+    for study, rows in probabilities.items():
+        wrong = most_confident_mistakes(rows, test.labels, limit=NUM_MISTAKES)
+        arrays[study] = rows
+        arrays[f"{study}_wrong_indices"] = wrong
+        arrays[f"{study}_wrong_images"] = test.images[wrong]
+    with write_whole(file) as part:
+        # mypy cannot tell these names from `allow_pickle`, which _check_models refuses.
+        np.savez(part, **arrays)  # type: ignore[arg-type]
+
+
+def _write_confusion(
+    folder: Path, probabilities: dict[str, NDArray[np.float32]], test: TestPart
+) -> None:
+    # Whole and anew: a study that was removed from params.yaml leaves nothing.
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for study, rows in probabilities.items():
+        with (folder / f"{study}.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["actual", "predicted"])
+            writer.writerows(
+                (test.class_names[label], test.class_names[predicted])
+                for label, predicted in zip(test.labels, rows.argmax(axis=1), strict=True)
+            )
+
+
+def _write_calibration(
+    file: Path, probabilities: dict[str, NDArray[np.float32]], metrics: Metrics, test: TestPart
+) -> None:
+    content = {
+        study: {
+            "bins": [asdict(one) for one in calibration_bins(rows, test.labels)],
+            "ece": metrics[study]["ece"].value,
+        }
+        for study, rows in probabilities.items()
+    }
+    write_json(file, content)
+
+
+def _plain(metrics: Metrics) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        study: {name: asdict(interval) for name, interval in values.items()}
+        for study, values in metrics.items()
+    }

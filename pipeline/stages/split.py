@@ -1,0 +1,120 @@
+"""Stage `split`: data/raw/ -> data/train.npz, data/test.npz, data/split.json.
+
+Run: python -m pipeline split
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.config import Section, load_section
+from pipeline.data.files import sha256_arrays, write_json, write_whole
+from pipeline.data.labelled import LabelledImages, load_raw
+from pipeline.data.splits import SPLIT_PARTS, Split, SplitPlan, divide
+
+logger = logging.getLogger(__name__)
+
+
+class SplitParams(Section):
+    """Section `split`: how the images are divided. Sizes are images, or a share in (0, 1)."""
+
+    method: Literal["stratified", "first_n"] = Field(description="how the val part is chosen")
+    val_size: int | float = Field(description="judged by in a search")
+    confirmation_size: int | float = Field(description="seen by no search; confirm judges on it")
+    test_size: int | float = Field(description="read by evaluate; where the dataset brings none")
+    seed: int = Field(ge=0, description="of every draw")
+
+    @field_validator("val_size", "confirmation_size", "test_size", mode="before")
+    @classmethod
+    def _is_count_or_share(cls, size: object) -> object:
+        is_count = isinstance(size, int) and not isinstance(size, bool) and size >= 1
+        is_share = isinstance(size, float) and 0 < size < 1
+        if not (is_count or is_share):
+            raise ValueError("must be a number of images, 1 or more, or a share between 0 and 1")
+        return size
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "SplitParams":
+        if self.method == "first_n" and isinstance(self.val_size, float):
+            raise ValueError(
+                "val_size must be a number of images where method is first_n. "
+                f"Received: val_size={self.val_size}"
+            )
+        shares = [s for s in (self.val_size, self.confirmation_size) if isinstance(s, float)]
+        if sum(shares) >= 1:
+            raise ValueError(
+                "val_size and confirmation_size must leave a share to train on. "
+                f"Received: val_size={self.val_size}, confirmation_size={self.confirmation_size}"
+            )
+        return self
+
+
+def run(
+    params: SplitParams, *, raw: Path, train_file: Path, test_file: Path, summary_file: Path
+) -> None:
+    """Writes the three parts of the search to one file, the test part to another, and the counts.
+
+    Raises:
+        DataIntegrityError: If `raw` is incomplete or changed, or its own parts lack a class.
+        ConfigError: If the sizes do not fit the dataset.
+    """
+    dataset, data = load_raw(raw)
+    split = divide(data, plan=SplitPlan(**params.model_dump()))
+    arrays = {"train": _train_arrays(data, split), "test": _arrays(data, split.test)}
+    for name, file in (("train", train_file), ("test", test_file)):
+        with write_whole(file) as part:
+            np.savez(part, **arrays[name])
+    write_json(summary_file, _summary(dataset, data, split, arrays))
+    counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
+    logger.info("%d images: %s", len(data.labels), counts)
+    found = [f"{n} {kind.replace('_', ' ')}" for kind, n in split.duplicates.items() if n]
+    logger.info("identical images: %s", ", ".join(found) or "none")
+
+
+def main() -> None:
+    """Runs the stage on the files that dvc.yaml names."""
+    run(
+        load_section(SplitParams, "split"),
+        raw=Path("data/raw"),
+        train_file=Path("data/train.npz"),
+        test_file=Path("data/test.npz"),
+        summary_file=Path("data/split.json"),
+    )
+
+
+def _arrays(data: LabelledImages, indices: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {"images": data.images[indices], "labels": data.labels[indices]}
+
+
+def _train_arrays(data: LabelledImages, split: Split) -> dict[str, Any]:
+    parts = {"train": split.train, "val": split.val, "confirmation": split.confirmation}
+    kept = np.sort(np.concatenate(list(parts.values())))
+    # Indices into the file, not into the dataset: what is left out is not in the file.
+    return {
+        **_arrays(data, kept),
+        **{part: np.searchsorted(kept, indices) for part, indices in parts.items()},
+    }
+
+
+def _summary(
+    dataset: str, data: LabelledImages, split: Split, arrays: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    num_classes = len(data.class_names)
+    labels = {part: data.labels[getattr(split, part)] for part in SPLIT_PARTS}
+    return {
+        "dataset": dataset,
+        "class_names": list(data.class_names),
+        "image_shape": list(data.images.shape[1:]),
+        "counts": {
+            part: {
+                "images": len(of_part),
+                "per_class": np.bincount(of_part, minlength=num_classes).tolist(),
+            }
+            for part, of_part in labels.items()
+        },
+        "duplicates": split.duplicates,
+        "sha256": {name: sha256_arrays(*of_file.values()) for name, of_file in arrays.items()},
+    }

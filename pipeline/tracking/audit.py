@@ -1,0 +1,222 @@
+"""Where MLflow says something else than the study: a comparison, trial by trial, that is pure.
+
+The study is the record, MLflow its mirror. `compare` finds every difference; `reconcile` removes
+them. Each trial has exactly one run, whose status, hyperparameters, value and objective after each
+epoch are the trial's own.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.tracking.trials import (
+    STATUS_OF_STATE,
+    Trial,
+    hyperparameters_of,
+    intermediate_values,
+    only_finite,
+    value_of,
+)
+
+Kind = Literal[
+    "missing", "doubled", "extra", "status", "hyperparameters", "value", "epochs", "stale"
+]
+HEADERS = ("trial", "differs in", "study", "MLflow", "run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What MLflow holds about one run of a study.
+
+    Attributes:
+        run_id: MLflow's own.
+        role: `study` (the parent), `trial`, or what else a stage trained, such as `confirm`.
+        number: The trial's; None for a parent.
+        status: RUNNING, FINISHED, KILLED, FAILED or SCHEDULED.
+        hyperparameters: Its logged parameters, as text.
+        value: Its metric `value`, or None.
+        epochs: The objective's history: (epoch, value), as often as it was logged.
+    """
+
+    run_id: str
+    role: str
+    number: int | None
+    status: str
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    value: float | None = None
+    epochs: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One thing that the study and MLflow disagree about.
+
+    Attributes:
+        number: The trial's, or None where the run belongs to no trial.
+        kind: `missing`: no run; `doubled`: a further run of the same trial; `extra`: a run without
+            a trial; `stale`: RUNNING, but the process that ran it is dead; else the field.
+        expected: What the study says.
+        found: What MLflow says.
+        run_id: The run, or empty if there is none.
+        is_conflict: MLflow holds something that is wrong, not only too little: its metrics and
+            parameters cannot be taken back, so the run has to be replaced.
+    """
+
+    number: int | None
+    kind: Kind
+    expected: str
+    found: str
+    run_id: str = ""
+    is_conflict: bool = False
+
+
+def compare(
+    trials: Sequence[Trial], runs: Iterable[RunRecord], *, is_driver_alive: bool = False
+) -> list[Difference]:
+    """Returns every difference, by trial number; an empty list proves them equal.
+
+    Args:
+        trials: All trials of a study, as in `study.json`.
+        runs: The study's runs, its parent included.
+        is_driver_alive: Whether a process is still working on this study, so that a RUNNING parent
+            or confirmation run is the truth.
+    """
+    by_number: dict[int | None, list[RunRecord]] = defaultdict(list)
+    differences: list[Difference] = []
+    for run in runs:
+        if run.role == "trial":
+            by_number[run.number].append(run)
+        elif run.status == "RUNNING" and not is_driver_alive:
+            differences.append(_stale(run))
+    for trial in sorted(trials, key=lambda trial: int(trial["number"])):
+        found = by_number.pop(trial["number"], [])
+        if trial["state"] in STATUS_OF_STATE:
+            differences += _of_trial(trial, found)
+        else:
+            differences += [_extra(run) for run in found]
+    return differences + [_extra(run) for extra in by_number.values() for run in extra]
+
+
+def table(differences: Sequence[Difference]) -> str:
+    """Returns differences as aligned text, one a line below a heading."""
+    rows = [
+        HEADERS,
+        *(
+            ("-" if d.number is None else str(d.number), d.kind, d.expected, d.found, d.run_id)
+            for d in differences
+        ),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _of_trial(trial: Trial, runs: Sequence[RunRecord]) -> list[Difference]:
+    number = int(trial["number"])
+    if not runs:
+        return [Difference(number=number, kind="missing", expected=trial["state"], found="no run")]
+    # The run with the most in it is kept: another one is what a retried request left behind.
+    kept, *others = sorted(runs, key=lambda run: len(run.epochs), reverse=True)
+    doubled = [
+        Difference(
+            number=number,
+            kind="doubled",
+            expected="one run",
+            found=f"{len(runs)} runs",
+            run_id=run.run_id,
+        )
+        for run in others
+    ]
+    checks = (_status, _hyperparameters, _value, _epochs)
+    return doubled + [d for check in checks if (d := check(trial, kept)) is not None]
+
+
+def _status(trial: Trial, run: RunRecord) -> Difference | None:
+    expected = STATUS_OF_STATE[trial["state"]]
+    if run.status == expected:
+        return None
+    return Difference(
+        number=trial["number"],
+        kind="status",
+        expected=f"{trial['state']} ({expected})",
+        found=run.status,
+        run_id=run.run_id,
+    )
+
+
+def _hyperparameters(trial: Trial, run: RunRecord) -> Difference | None:
+    expected, found = hyperparameters_of(trial), dict(run.hyperparameters)
+    names = [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
+    if not names:
+        return None
+    return Difference(
+        number=trial["number"],
+        kind="hyperparameters",
+        expected=", ".join(f"{name}={expected.get(name, '(none)')}" for name in names),
+        found=", ".join(f"{name}={found.get(name, '(none)')}" for name in names),
+        run_id=run.run_id,
+        is_conflict=any(name in found for name in names),
+    )
+
+
+def _value(trial: Trial, run: RunRecord) -> Difference | None:
+    expected = None if trial["state"] == "RUNNING" else value_of(trial)
+    found = None if run.value is None or not math.isfinite(run.value) else run.value
+    if found == expected:
+        return None
+    return Difference(
+        number=trial["number"],
+        kind="value",
+        expected=str(expected),
+        found=str(found),
+        run_id=run.run_id,
+        is_conflict=found is not None,
+    )
+
+
+def _epochs(trial: Trial, run: RunRecord) -> Difference | None:
+    # A study holds no NaN: an epoch that gave one was not reported, but is in MLflow as it was.
+    expected, found = intermediate_values(trial), only_finite(run.epochs)
+    wrong = [epoch for epoch, value in found.items() if expected.get(epoch) != value]
+    doubled = len(run.epochs) - len({epoch for epoch, _ in run.epochs})
+    missing = sorted(expected.keys() - found.keys())
+    if not (wrong or doubled or missing):
+        return None
+    parts = (
+        f"wrong at {_listed(wrong)}" if wrong else "",
+        f"{doubled} doubled" if doubled else "",
+        f"none at {_listed(missing)}" if missing else "",
+    )
+    return Difference(
+        number=trial["number"],
+        kind="epochs",
+        expected=f"{len(expected)} epochs",
+        found=f"{len(found)}: {', '.join(part for part in parts if part)}",
+        run_id=run.run_id,
+        is_conflict=bool(wrong or doubled),
+    )
+
+
+def _extra(run: RunRecord) -> Difference:
+    return Difference(
+        number=run.number, kind="extra", expected="no trial", found=run.status, run_id=run.run_id
+    )
+
+
+def _stale(run: RunRecord) -> Difference:
+    return Difference(
+        number=run.number,
+        kind="stale",
+        expected="ended",
+        found=f"{run.role} RUNNING",
+        run_id=run.run_id,
+    )
+
+
+def _listed(epochs: Sequence[int]) -> str:
+    shown = ", ".join(str(epoch) for epoch in epochs[:5])
+    return f"{shown}, ..." if len(epochs) > 5 else shown

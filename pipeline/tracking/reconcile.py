@@ -1,0 +1,120 @@
+"""Makes MLflow equal to the study again: reads a study's runs, and removes each difference."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.tracking.audit import Difference, RunRecord
+from pipeline.tracking.store import Store
+from pipeline.tracking.trials import Trial
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+class Repairable(Protocol):
+    """What a repair needs; `StudyRuns` has it."""
+
+    def import_trial(self, trial: Trial) -> None:
+        """Writes the whole run of a trial."""
+
+    def amend_trial(self, trial: Trial, run_id: str) -> None:
+        """Adds to a run what it lacks."""
+
+    def trash(self, run_id: str) -> None:
+        """Moves a run to MLflow's trash, from where `mlflow runs restore` brings it back."""
+
+    def end_run(self, run_id: str) -> None:
+        """Closes a run that nobody works on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The run of a whole study.
+
+    Attributes:
+        experiment: The experiment's id.
+        run: As MLflow holds it.
+    """
+
+    experiment: str
+    run: "Run"
+
+
+def find_parent(store: Store, experiment: str, *, study_name: str, identity: str) -> Parent | None:
+    """Returns the parent run of a study, or None.
+
+    Args:
+        store: An open store.
+        experiment: The experiment's id.
+        study_name: As Optuna calls it.
+        identity: Hash of what makes trials comparable; empty takes the identity opened last.
+    """
+    found = [
+        run
+        for run in store.search_runs(experiment, "tags.role = 'study'")
+        if run.data.tags.get("study_name") == study_name
+        and (not identity or run.data.tags.get("identity") == identity)
+    ]
+    if not found:
+        return None
+    latest = max(found, key=lambda run: int(run.data.tags.get("opened_at", "0")))
+    return Parent(experiment=experiment, run=latest)
+
+
+def read_runs(store: Store, parent: Parent, *, metric: str) -> list[RunRecord]:
+    """Reads what MLflow holds about a study: its parent run and every child.
+
+    Args:
+        store: An open store.
+        parent: From `find_parent`.
+        metric: The objective's name among an epoch's metrics.
+    """
+    run_id = parent.run.info.run_id
+    children = store.search_runs(parent.experiment, f"tags.`mlflow.parentRunId` = '{run_id}'")
+    return [_record(store, run, metric) for run in (store.client.get_run(run_id), *children)]
+
+
+def repair(target: Repairable, trials: Sequence[Trial], differences: Sequence[Difference]) -> None:
+    """Removes every difference that `compare` found.
+
+    A run that lacks something gets it. A run that says something wrong is replaced, since MLflow
+    takes neither metrics nor parameters back; runs without a trial go to MLflow's trash.
+    """
+    by_number = {trial["number"]: trial for trial in trials}
+    of_trial: dict[int, list[Difference]] = defaultdict(list)
+    for difference in differences:
+        if difference.kind in ("doubled", "extra"):
+            target.trash(difference.run_id)
+        elif difference.kind == "stale":
+            target.end_run(difference.run_id)
+        elif difference.number is not None:
+            of_trial[difference.number].append(difference)
+    for number, found in of_trial.items():
+        _repair_trial(target, by_number[number], found)
+
+
+def _repair_trial(target: Repairable, trial: Trial, differences: Sequence[Difference]) -> None:
+    run_id = differences[0].run_id
+    if not any(difference.is_conflict for difference in differences) and run_id:
+        target.amend_trial(trial, run_id)
+        return
+    if run_id:
+        target.trash(run_id)
+    target.import_trial(trial)
+
+
+def _record(store: Store, run: "Run", metric: str) -> RunRecord:
+    role = run.data.tags.get("role", "")
+    number = run.data.tags.get("trial")
+    history = store.client.get_metric_history(run.info.run_id, metric) if role == "trial" else []
+    return RunRecord(
+        run_id=run.info.run_id,
+        role=role,
+        number=None if number is None else int(number),
+        status=run.info.status,
+        hyperparameters=run.data.params,
+        value=run.data.metrics.get("value"),
+        epochs=[(point.step, point.value) for point in history],
+    )

@@ -1,0 +1,93 @@
+"""Rebuilds the runs of trials that are over from what the study holds about them."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from pipeline.tracking import writer
+from pipeline.tracking.trial_runs import TrialRuns
+from pipeline.tracking.trials import (
+    STATUS_OF_STATE,
+    Trial,
+    end_ms,
+    epochs_of,
+    hyperparameters_of,
+    metrics_of,
+    start_ms,
+    tags_of,
+    traceback_of,
+    uid_of,
+    value_of,
+)
+from pipeline.tuning.records import EpochRecord
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+
+def import_trial(runs: TrialRuns, trial: Trial) -> None:
+    """Writes the whole run of a trial, in place of one that exists.
+
+    Args:
+        runs: The study's runs.
+        trial: As in `study.json`; see `pipeline.tracking.trials`.
+    """
+    study = runs.parent.run.data.tags
+    uid = uid_of(trial, study_name=study["study_name"], identity=study["identity"])
+    runs.forget(uid)
+    runs.start_trial(
+        uid,
+        number=trial["number"],
+        hyperparameters=hyperparameters_of(trial),
+        tags={**tags_of(trial), "restored": "true"},
+        at_ms=start_ms(trial),
+    )
+    for epoch in epochs_of(trial, metric=runs.metric):
+        record = EpochRecord(epoch=epoch.epoch, metrics=epoch.metrics)
+        runs.log_epoch(uid, record, at_ms=epoch.at_ms)
+    if trial["state"] != "RUNNING":
+        runs.end_trial(
+            uid,
+            trial["state"],
+            value=value_of(trial),
+            metrics=metrics_of(trial),
+            tags={},
+            traceback=traceback_of(trial),
+            at_ms=end_ms(trial),
+        )
+
+
+def amend_trial(runs: TrialRuns, trial: Trial, run_id: str) -> None:
+    """Adds to a run what it lacks of its trial: parameters, epochs, value, status.
+
+    Args:
+        runs: The study's runs.
+        trial: As in `study.json`.
+        run_id: Of a run that says nothing wrong, only too little.
+    """
+    client = runs.store.client
+    run = client.get_run(run_id)
+    history = client.get_metric_history(run_id, runs.metric)
+    lacking = {
+        name: text
+        for name, text in hyperparameters_of(trial).items()
+        if name not in run.data.params
+    }
+    points = _points(trial, metric=runs.metric, known={point.step for point in history})
+    value = value_of(trial)
+    if value is not None and "value" not in run.data.metrics and trial["state"] != "RUNNING":
+        points += writer.points({"value": value}, step=0, at_ms=end_ms(trial))
+    writer.log(client, run_id, metrics=points, params=lacking, tags={"repaired": "true"})
+    if trial["state"] == "RUNNING":
+        client.update_run(run_id, status="RUNNING")
+    else:
+        status = STATUS_OF_STATE[trial["state"]]
+        client.set_terminated(run_id, status, end_time=end_ms(trial))
+
+
+def _points(trial: Trial, *, metric: str, known: Collection[int]) -> "list[Metric]":
+    return [
+        point
+        for epoch in epochs_of(trial, metric=metric)
+        if epoch.epoch not in known
+        for point in writer.points(epoch.metrics, step=epoch.epoch, at_ms=epoch.at_ms)
+    ]

@@ -1,0 +1,207 @@
+"""The tracking store: where it is, how it is created once, and which experiments it holds.
+
+Every module of this package gets its MLflow client here, so that what must be set before MLflow is
+imported is set in one place, and so that no global state of MLflow decides where a run goes.
+"""
+
+import os
+import socket
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# MLflow reads both when it is imported. It sends usage statistics unless told not to, and unpickles
+# models unless told not to; the models of this project are .keras files.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+SCHEMES = ("sqlite", "postgresql", "mysql", "http", "https")
+TIMEOUT_SECONDS = 5.0
+# A first migration takes 1 to 7 s; a lock that is held for longer is stuck.
+LOCK_SECONDS = 120.0
+PAGE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """An open tracking store.
+
+    Attributes:
+        root: The repository that it belongs to.
+        uri: What MLflow calls the tracking URI.
+        client: Its client; knows the registry of the same store too.
+    """
+
+    root: Path
+    uri: str
+    client: "MlflowClient"
+
+    def experiment(self, name: str) -> str:
+        """Returns the id of an experiment, created or taken out of MLflow's trash if need be.
+
+        Args:
+            name: The dataset's; one experiment holds everything that was learned from it.
+        """
+        with locked(self.root, "store"):
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                return str(self.client.create_experiment(name, self._artifact_location()))
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def search_runs(self, experiment: str, condition: str) -> "list[Run]":
+        """Returns every run of an experiment that meets an MLflow filter, latest first."""
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [experiment], condition, max_results=PAGE, page_token=token
+            )
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+    def _artifact_location(self) -> str | None:
+        if urlsplit(self.uri).scheme.startswith("http"):
+            return None  # A server knows best where its artifacts go.
+        return (self.root / "mlruns" / "artifacts").as_uri()
+
+
+def tracking_uri(root: Path) -> str:
+    """Returns the tracking URI: `MLFLOW_TRACKING_URI`, else `mlflow.db` of the repository.
+
+    Raises:
+        ConfigError: If the variable names no scheme that a store can have. MLflow itself takes a
+            bare host name for a folder and silently records there.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return f"sqlite:///{(root.resolve() / 'mlflow.db').as_posix()}"
+    scheme = urlsplit(uri).scheme.partition("+")[0]
+    if "://" not in uri or scheme not in SCHEMES:
+        raise ConfigError(
+            "MLFLOW_TRACKING_URI must start with one of "
+            f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}. Received: "
+            f"MLFLOW_TRACKING_URI={without_password(uri)}. Write http://HOST:5000 for a server, "
+            "or unset it to use mlflow.db here."
+        )
+    return uri
+
+
+def open_store(root: Path) -> Store:
+    """Opens the tracking store, creating it if it is the local file and does not exist.
+
+    Raises:
+        ConfigError: If it cannot be reached within 5 s, refuses these credentials, or was made by
+            another release of MLflow.
+    """
+    uri = tracking_uri(root)
+    _preflight(uri)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        # Two processes that open a fresh database at once both migrate it, and one of them dies.
+        with locked(root, "store"):
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+            _write_ahead(uri)
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"The tracking store cannot be used: {reason} Received: {without_password(uri)}. "
+            "Check MLFLOW_TRACKING_URI and its user name and password."
+        ) from None
+    return Store(root=root.resolve(), uri=uri, client=client)
+
+
+@contextmanager
+def locked(root: Path, name: str) -> Iterator[None]:
+    """Holds one of the repository's locks; the system frees it when the process dies.
+
+    Args:
+        root: The repository.
+        name: `store` while a database or an experiment is created, `registry` while a model is
+            registered.
+
+    Raises:
+        ConfigError: If another process has held it for two minutes.
+    """
+    from filelock import FileLock, Timeout
+
+    path = root / "mlruns" / f".{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise ConfigError(
+            f"{path} has been locked by another process for {LOCK_SECONDS:.0f} s. "
+            "Wait for it, or end it."
+        ) from None
+
+
+def without_password(uri: str) -> str:
+    """Returns a URI that can be shown.
+
+    >>> without_password("postgresql://ann:secret@db:5432/mlflow")
+    'postgresql://ann:***@db:5432/mlflow'
+    """
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+
+
+def _preflight(uri: str) -> None:
+    # MLflow's own client tries for four minutes before it says that nobody answers.
+    parts = urlsplit(uri)
+    try:
+        if parts.scheme.startswith("http"):
+            health = f"{uri.rstrip('/')}/health"
+            urllib.request.urlopen(health, timeout=TIMEOUT_SECONDS).close()  # noqa: S310
+        elif parts.hostname:
+            port = parts.port or (3306 if parts.scheme.startswith("mysql") else 5432)
+            socket.create_connection((parts.hostname, port), timeout=TIMEOUT_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        # 404: something in front of a server that passes only the API on. The first call tells.
+        if error.code != 404:
+            raise _unreachable(uri, f"HTTP {error.code} {error.reason}") from None
+    except (OSError, ValueError) as error:
+        raise _unreachable(uri, str(getattr(error, "reason", error))) from None
+
+
+def _unreachable(uri: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"The tracking server does not answer: {reason}. Received: "
+        f"MLFLOW_TRACKING_URI={without_password(uri)}. Start it, correct the address, or unset "
+        "the variable to use mlflow.db here."
+    )
+
+
+def _write_ahead(uri: str) -> None:
+    # Two to three times faster, and a reader such as `mlflow ui` blocks no writer. The mode stays
+    # with the file. A network drive refuses it, which costs speed only.
+    if not uri.startswith("sqlite:///"):
+        return
+    connection = sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=TIMEOUT_SECONDS)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()

@@ -1,0 +1,201 @@
+"""One training from its first epoch to its last, as a trial's hyperparameters say."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.metrics import OBJECTIVES, classification_metrics
+from pipeline.training.batches import (
+    TrainingData,
+    balanced_class_weights,
+    epoch_chunks,
+    epoch_order,
+    resolve_batch_size,
+)
+from pipeline.training.optimizers import build_optimizer
+from pipeline.training.rules import BestEpoch, Plateau, StoppingRule
+from pipeline.training.schedules import learning_rate_table
+from pipeline.training.steps import Steps
+from pipeline.training.tabulated import TabulatedSchedule
+from pipeline.tuning.records import EpochRecord, Report, Value
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a training gave; the model holds the best epoch's weights.
+
+    Attributes:
+        outcome: `complete`, `stopped` (by the report) or `diverged`.
+        best: The record of the epoch whose weights were kept; None if there was none.
+        num_epochs: Epochs that ended with a record.
+        seconds: Of the whole call.
+        notes: `stopped_early` (the rule's name) or `diverged_epoch`, where it applies.
+    """
+
+    outcome: str
+    best: EpochRecord | None
+    num_epochs: int
+    seconds: float
+    notes: Mapping[str, Value] = field(default_factory=dict)
+
+
+class Training:
+    """A model with everything that one training of it needs; runs it epoch by epoch.
+
+    Args:
+        model: Float32 features to probabilities. It is trained in place.
+        data: What to train and validate on.
+        hyperparameters: The trial's active ones.
+        num_epochs: How long the schedule lasts, >= 1.
+        seed: Of the batch order.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        data: TrainingData,
+        hyperparameters: Mapping[str, Value],
+        *,
+        num_epochs: int,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self._data = data
+        self._seed = seed
+        num_examples = len(data.train)
+        self._batch_size = resolve_batch_size(
+            hyperparameters["batch_size"], num_examples=num_examples
+        )
+        self.steps_per_epoch = -(-num_examples // self._batch_size)
+        self._rates = learning_rate_table(
+            hyperparameters,
+            num_steps=num_epochs * self.steps_per_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        self._is_scheduled = hyperparameters["schedule"] != "performance"
+        rate = TabulatedSchedule(self._rates) if self._is_scheduled else float(self._rates[0])
+        self._steps = Steps(
+            model,
+            build_optimizer(hyperparameters, learning_rate=rate),
+            batch_size=self._batch_size,
+            steps_per_epoch=self.steps_per_epoch,
+            class_weights=_class_weights(hyperparameters, data),
+        )
+
+    def run_epoch(self, epoch: int) -> EpochRecord | None:
+        """Trains and validates one epoch; None as soon as something is not finite."""
+        start = time.perf_counter()
+        sums = self._train_epoch(epoch)
+        if sums is None:
+            return None
+        probabilities = self._steps.predict(self._data.features, self._data.val)
+        if not np.isfinite(probabilities).all():
+            return None
+        val = classification_metrics(probabilities, self._data.labels[self._data.val])
+        metrics = {
+            "loss": float(sums[0] / len(self._data.train)),
+            "accuracy": float(sums[1] / len(self._data.train)),
+            **{f"val_{name}": value for name, value in val.items()},
+            "learning_rate": self.learning_rate,
+            "gradient_norm": float(sums[2] / sums[3]),
+            "seconds": time.perf_counter() - start,
+        }
+        return EpochRecord(epoch=epoch, metrics=metrics)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the last step taken."""
+        optimizer = self._steps.optimizer
+        if self._is_scheduled:
+            return float(self._rates[int(optimizer.iterations.numpy()) - 1])
+        return float(optimizer.learning_rate.numpy())
+
+    def multiply_learning_rate(self, factor: float) -> None:
+        """Changes the rate of the steps to come; only where no schedule rules it."""
+        if factor != 1.0:
+            self._steps.optimizer.learning_rate = self.learning_rate * factor
+
+    def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns the probabilities of some rows of the data, shape (len(rows), num_classes)."""
+        return self._steps.predict(self._data.features, rows)
+
+    def _train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
+        order = epoch_order(self._data.train, seed=self._seed, epoch=epoch)
+        total = np.zeros(4)
+        for chunk in epoch_chunks(self._data, order, batch_size=self._batch_size):
+            total += self._steps.train(chunk)
+            if not np.isfinite(total).all():
+                return None
+        # A relu hides weights that are not finite from the loss.
+        finite = all(np.isfinite(weights).all() for weights in self.model.get_weights())
+        return total if finite else None
+
+
+def train(
+    model: keras.Model,
+    data: TrainingData,
+    hyperparameters: Mapping[str, Value],
+    *,
+    epochs: range,
+    seed: int,
+    objective: str,
+    report: Report,
+) -> FitResult:
+    """Trains a model and leaves the best epoch's weights in it, whatever ended the training.
+
+    The same seed and initial weights give the same numbers on one thread. A training that
+    diverges stops at once and keeps the best epoch before that, if there was one.
+
+    Args:
+        model: Float32 features to probabilities. Its last layer is a softmax.
+        data: What to train on, and what to choose the epoch by.
+        hyperparameters: The trial's active ones.
+        epochs: Which epochs to run; a second phase goes on where the first ended. The schedule
+            starts with them and lasts as long as they do.
+        seed: Of the batch order, in [0, 2**31).
+        objective: A key of `OBJECTIVES`.
+        report: Hears of each epoch, and may end the training.
+    """
+    start = time.perf_counter()
+    training = Training(model, data, hyperparameters, num_epochs=len(epochs), seed=seed)
+    spec = OBJECTIVES[objective]
+    best = BestEpoch(spec)
+    stopping, plateau = StoppingRule(hyperparameters, spec), Plateau(hyperparameters, spec)
+    outcome, num_epochs, notes = "complete", 0, dict[str, Value]()
+    for epoch in epochs:
+        record = training.run_epoch(epoch)
+        if record is None:
+            outcome, notes = "diverged", {"diverged_epoch": epoch}
+            break
+        num_epochs += 1
+        best.update(record, model)
+        if report(record):
+            outcome = "stopped"
+            break
+        if stopping.update(record):
+            notes = {"stopped_early": hyperparameters["early_stopping"]}
+            break
+        training.multiply_learning_rate(plateau.update(record))
+    best.restore(model)
+    return FitResult(
+        outcome=outcome,
+        best=best.record,
+        num_epochs=num_epochs,
+        seconds=time.perf_counter() - start,
+        notes=notes,
+    )
+
+
+def _class_weights(
+    hyperparameters: Mapping[str, Value], data: TrainingData
+) -> NDArray[np.float32] | None:
+    if hyperparameters["class_weight"] == "none":
+        return None
+    return balanced_class_weights(data.labels[data.train], data.num_classes)

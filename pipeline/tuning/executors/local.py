@@ -1,0 +1,236 @@
+"""Trials in processes of this machine.
+
+Each worker is a spawned process (TensorFlow does not survive a fork) with one duplex pipe of its
+own; nothing is shared, so a worker killed at any instant can harm no other. The pipes and the
+processes' sentinels are waited on together. Large results go through files, never the pipe.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from pipeline.errors import InfeasibleTrialError
+from pipeline.processes import die_with_parent
+from pipeline.tuning.executors.base import (
+    EpochDone,
+    Event,
+    Executor,
+    TrialDone,
+    TrialLost,
+    TrialRaised,
+)
+from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    uid: str | None = None
+    started: float = 0.0
+    num_trials: int = 0
+
+
+class LocalExecutor(Executor):
+    """Runs trials in spawned processes, one TensorFlow thread each, reused from trial to trial.
+
+    Args:
+        num_workers: Processes, >= 1. Two with one thread each train twice as much as one with two.
+        trials_per_worker: A process is replaced after that many trials, >= 1, since TensorFlow
+            never gives all its memory back.
+        memory_limit_bytes: ... or after a trial that left it larger than this.
+        trial_timeout_seconds: A trial that takes longer is killed and counts as lost.
+    """
+
+    def __init__(
+        self,
+        num_workers: int,
+        *,
+        trials_per_worker: int = 50,
+        memory_limit_bytes: int = 4 << 30,
+        trial_timeout_seconds: float | None = None,
+    ) -> None:
+        self._num_workers = num_workers
+        self._trials_per_worker = trials_per_worker
+        self._memory_limit_bytes = memory_limit_bytes
+        self._trial_timeout_seconds = trial_timeout_seconds
+        self._workers: list[_Worker] = []
+
+    @property
+    def num_free(self) -> int:
+        return self._num_workers - sum(worker.uid is not None for worker in self._workers)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process id by the uid of the trial it runs."""
+        return {w.uid: w.process.pid or 0 for w in self._workers if w.uid is not None}
+
+    def submit(self, spec: TrialSpec, data: DataReference) -> None:
+        if not self.num_free:
+            raise ValueError(f"All {self._num_workers} workers are busy. Received: {spec.uid!r}.")
+        worker = self._idle_worker()
+        worker.uid, worker.started = spec.uid, time.monotonic()
+        worker.num_trials += 1
+        # A worker that died while idle is noticed by its sentinel in `wait`, as a lost trial.
+        _send(worker.pipe, (spec, data))
+
+    def answer(self, uid: str, *, stop: bool) -> None:
+        for worker in self._workers:
+            if worker.uid == uid:
+                _send(worker.pipe, stop)
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        watched: dict[Any, _Worker] = {}
+        for worker in self._workers:
+            watched[worker.pipe] = watched[worker.process.sentinel] = worker
+        ready = wait(list(watched), timeout_seconds) if watched else []
+        events: list[Event] = []
+        for worker in {id(watched[item]): watched[item] for item in ready}.values():
+            events += self._read(worker)
+        return events + self._kill_overdue()
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers.clear()
+
+    def _idle_worker(self) -> _Worker:
+        for worker in self._workers:
+            if worker.uid is None:
+                return worker
+        return self._start_worker()
+
+    def _start_worker(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=True)
+        process = context.Process(
+            target=serve, args=(theirs, os.getpid()), name="trial-worker", daemon=True
+        )
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _read(self, worker: _Worker) -> list[Event]:
+        events: list[Event] = []
+        try:
+            while worker.pipe.poll():
+                event = worker.pipe.recv()
+                events.append(event)
+                if not isinstance(event, EpochDone):
+                    worker.uid = None
+                    self._retire_if_worn(worker)
+                    return events
+        except (EOFError, OSError):
+            return events + self._bury(worker, "its worker process ended")
+        if not worker.process.is_alive():
+            return events + self._bury(worker, "its worker process ended")
+        return events
+
+    def _bury(self, worker: _Worker, reason: str) -> list[Event]:
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        if worker.uid is None:
+            return []
+        return [TrialLost(worker.uid, f"{reason} (exit code {worker.process.exitcode})")]
+
+    def _retire_if_worn(self, worker: _Worker) -> None:
+        try:
+            memory = psutil.Process(worker.process.pid).memory_info().rss
+        except psutil.NoSuchProcess:
+            return  # Its sentinel says so to the next wait.
+        if worker.num_trials >= self._trials_per_worker or memory > self._memory_limit_bytes:
+            worker.process.kill()
+            self._bury(worker, "")
+
+    def _kill_overdue(self) -> list[Event]:
+        if self._trial_timeout_seconds is None:
+            return []
+        now = time.monotonic()
+        overdue = [
+            worker
+            for worker in self._workers
+            if worker.uid is not None and now - worker.started > self._trial_timeout_seconds
+        ]
+        events: list[Event] = []
+        for worker in overdue:
+            worker.process.kill()
+            events += self._bury(worker, f"it took over {self._trial_timeout_seconds:g} s")
+        return events
+
+
+def _send(pipe: Connection, message: object) -> None:
+    try:
+        pipe.send(message)
+    except OSError:
+        pass  # The worker is dead: its sentinel reports the trial as lost.
+
+
+def serve(pipe: Connection, parent_pid: int) -> None:
+    """Runs trials that come through `pipe` until it closes; the main function of a worker."""
+    die_with_parent(signal.SIGKILL, parent_pid)
+    # Ctrl-C reaches the whole process group; the driver decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from pipeline.training.devices import configure_tensorflow
+    from pipeline.tuning.worker import run_trial
+
+    configure_tensorflow(num_threads=1)
+    while True:
+        try:
+            spec, data = pipe.recv()
+        except EOFError:
+            return
+
+        def report(record: EpochRecord, uid: str = spec.uid) -> bool:
+            pipe.send(EpochDone(uid, record))
+            stop: bool = pipe.recv()
+            return stop
+
+        with _Telling(pipe, spec.uid):
+            try:
+                pipe.send(TrialDone(spec.uid, run_trial(spec, data, report)))
+            except InfeasibleTrialError as error:
+                pipe.send(TrialRaised(spec.uid, str(error), traceback.format_exc(), True))
+
+
+class _Telling:
+    """Sends the driver whatever error ends its block, and ends the process.
+
+    Nothing is caught: after an unexpected error TensorFlow's state is anybody's guess, so the next
+    trial gets a new process.
+    """
+
+    def __init__(self, pipe: Connection, uid: str) -> None:
+        self._pipe = pipe
+        self._uid = uid
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None or kind is SystemExit:
+            return
+        if not isinstance(error, EOFError | BrokenPipeError | ConnectionResetError):
+            text = "".join(traceback.format_exception(kind, error, trace))
+            _send(self._pipe, TrialRaised(self._uid, f"{kind.__name__}: {error}", text, False))
+        sys.exit(1)

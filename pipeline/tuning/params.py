@@ -1,0 +1,229 @@
+"""The sections `search`, `studies`, `defaults` and `confirm` of `params.yaml`, and how they fit."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipeline.config import Section, parse_section, read_document
+from pipeline.errors import ConfigError
+from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.registry import unknown_name
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
+from pipeline.tuning.pruners import Pruner
+from pipeline.tuning.samplers import SAMPLERS
+from pipeline.tuning.space import Choice, Fixed, SearchSpace, Setting, parse_setting
+
+NO_BASE = "none"
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
+
+
+class SearchParams(Section):
+    """Section `search`: what all studies share."""
+
+    trials: int = Field(ge=1, description="finished trials wanted in each study; a target")
+    epochs: int = Field(ge=1, description="most epochs of one trial")
+    objective: str
+    workers: Literal["auto"] | int
+    max_retries: int = Field(ge=0)
+    max_failures: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    sampler: str
+    pruner: Pruner
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "SearchParams":
+        problems = []
+        if self.objective not in OBJECTIVES:
+            problems.append(unknown_name("objective", self.objective, list(OBJECTIVES)))
+        if self.sampler not in set(SAMPLERS):
+            problems.append(unknown_name("sampler", self.sampler, list(SAMPLERS)))
+        if self.workers != "auto" and self.workers < 1:
+            problems.append(f"workers must be auto or at least 1. Received: {self.workers}.")
+        if problems:
+            raise ValueError(" ".join(problems))
+        return self
+
+    @property
+    def num_workers(self) -> int:
+        """Worker processes: the cores this process may use, unless a number is given."""
+        if self.workers != "auto":
+            return self.workers
+        has_affinity = hasattr(os, "sched_getaffinity")
+        return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
+class ConfirmParams(Section):
+    """Section `confirm`: how the best trials are judged again."""
+
+    top: int = Field(ge=1, description="trials that are trained again")
+    seeds: int = Field(ge=1, description="trainings of each, with seeds no search has used")
+
+
+class StudyParams(Section):
+    """Section `studies.NAME`: one study."""
+
+    base: str = Field(pattern=NAME_PATTERN)
+    space: dict[str, Any]
+    enqueue: list[dict[str, Any]]
+
+
+class StudyPlan(Section):
+    """A study with its space read and checked.
+
+    Attributes:
+        settings: What is searched or fixed, in the table's order.
+        defaults: The value of everything else.
+        enqueue: Configurations tried first, each only of what is searched.
+    """
+
+    base: str
+    settings: dict[str, Any]
+    defaults: dict[str, Any]
+    enqueue: list[dict[str, Any]]
+
+
+def load_study(name: str) -> StudyPlan:
+    """Reads one study and the defaults, and checks them against each other.
+
+    Raises:
+        ConfigError: If anything does not fit; every problem at once.
+    """
+    document = read_document()
+    studies = document.get("studies")
+    if not isinstance(studies, dict) or name not in studies:
+        known = ", ".join(studies) if isinstance(studies, dict) else "nothing"
+        raise ConfigError(f"params.yaml has no studies.{name}. It has: {known}.")
+    params = parse_section(StudyParams, f"studies.{name}", studies[name])
+    problems = study_problems(name, params, document.get("defaults"))
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"params.yaml cannot be used:\n{lines}")
+    settings = SearchSpace(params.space).settings
+    return StudyPlan(
+        base=params.base,
+        settings=settings,
+        defaults=document["defaults"],
+        enqueue=params.enqueue,
+    )
+
+
+def study_problems(name: str, params: StudyParams, defaults: object) -> list[str]:
+    """Lists everything that is wrong with a study's space, its queue and the defaults."""
+    where = f"studies.{name}"
+    settings, problems = _parse_space(f"{where}.space", params.space)
+    for position, queued in enumerate(params.enqueue):
+        problems += _queue_problems(f"{where}.enqueue.{position}", queued, settings)
+    problems += _cut_problems(where, params, settings, defaults)
+    return problems + _batch_problems(where, settings, defaults)
+
+
+def default_problems(defaults: object) -> list[str]:
+    """Lists everything that is wrong with the section `defaults`."""
+    if not isinstance(defaults, dict):
+        return [f"defaults: must be a mapping. Received: {defaults!r}."]
+    problems = _validation_problems("defaults", lambda: Fixed.model_validate(defaults))
+    missing = [name for name in HYPERPARAMETERS if name not in defaults]
+    return problems + [f"defaults.{name}: this key is missing." for name in missing]
+
+
+def _parse_space(where: str, space: Mapping[str, Any]) -> tuple[dict[str, Setting], list[str]]:
+    settings: dict[str, Setting] = {}
+    problems: list[str] = []
+    for name, written in space.items():
+
+        def parse(name: str = name, written: object = written) -> None:
+            settings[name] = parse_setting(name, written)
+
+        problems += _validation_problems(f"{where}.{name}", parse)
+    return settings, problems
+
+
+def _validation_problems(where: str, check: Any) -> list[str]:
+    try:
+        check()
+    except ValidationError as error:
+        return [_readable(where, dict(e)) for e in error.errors()]
+    except ValueError as error:
+        text = str(error).rstrip(".")
+        return [f"{where}: {text}."]
+    return []
+
+
+def _readable(where: str, error: dict[str, Any]) -> str:
+    kinds = {"float", "int", "choice"}
+    path = ".".join([where, *(str(p) for p in error["loc"] if p not in kinds)])
+    message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    received = "" if "Received:" in message else f" Received: {error['input']!r}."
+    return f"{path}: {message}.{received}"
+
+
+def _queue_problems(
+    where: str, queued: Mapping[str, Any], settings: Mapping[str, Setting]
+) -> list[str]:
+    problems = []
+    for name, value in queued.items():
+        setting = settings.get(name)
+        if setting is None:
+            problems.append(
+                f"{where}.{name}: this study does not search it, so a trial cannot be given "
+                f"another value than the default. Received: {value!r}."
+            )
+        elif isinstance(setting, str | int | float | bool):
+            if setting != value:
+                problems.append(f"{where}.{name}: is fixed to {setting!r}. Received: {value!r}.")
+        elif not setting.holds(value):
+            problems.append(f"{where}.{name}: lies outside what is searched. Received: {value!r}.")
+    return problems
+
+
+def _cut_problems(
+    where: str, params: StudyParams, settings: Mapping[str, Setting], defaults: object
+) -> list[str]:
+    cut = settings.get("cut", defaults.get("cut") if isinstance(defaults, dict) else None)
+    if params.base == NO_BASE and cut not in ("auto", "pixels"):
+        return [f"{where}.space.cut: without a base the one cut is pixels. Received: {cut!r}."]
+    return []
+
+
+def _batch_problems(where: str, settings: Mapping[str, Setting], defaults: object) -> list[str]:
+    known = defaults if isinstance(defaults, dict) else {}
+
+    def can_be(name: str, value: Value) -> bool:
+        setting = settings.get(name, known.get(name))
+        return setting.holds(value) if hasattr(setting, "holds") else setting == value
+
+    normalizes = can_be("normalization", "before") or can_be("normalization", "after")
+    if can_be("batch_size", 1) and (normalizes or can_be("normalize_first", True)):
+        problem = "batch normalization has nothing to average over in batches of 1"
+        received = "batch_size=1 and batch normalization"
+        return [f"{where}.space.batch_size: {problem}. Received: {received}."]
+    return []
+
+
+def with_cuts(
+    settings: Mapping[str, Setting], defaults: Mapping[str, Value], cuts: list[str]
+) -> dict[str, Setting]:
+    """Returns settings in which the cut is one of those that were embedded.
+
+    Args:
+        settings: A study's settings.
+        defaults: The value of everything they do not name.
+        cuts: What the base's manifest lists.
+
+    Raises:
+        ConfigError: If a cut is asked for that was not embedded.
+    """
+    setting = settings.get("cut", defaults["cut"])
+    if setting == "auto":
+        chosen: Setting = Choice(type="choice", choices=list(cuts)) if len(cuts) > 1 else cuts[0]
+        return {**settings, "cut": chosen}
+    asked = setting.choices if isinstance(setting, Choice) else [setting]
+    for cut in asked:
+        if cut not in cuts:
+            raise ConfigError(
+                f"{unknown_name('cut', cut, cuts)} Only embedded cuts can be searched: see "
+                "embed.bases in params.yaml and `python -m pipeline cuts`."
+            )
+    return {**settings, "cut": setting}  # type: ignore[dict-item]

@@ -1,0 +1,92 @@
+"""What the driver and its workers say to each other: plain data, importable without any library.
+
+A worker is told a `TrialSpec` and a `DataReference`, streams an `EpochRecord` after each epoch,
+hears whether to stop, and ends with a `TrialResult`. It knows neither Optuna nor MLflow.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Value = str | int | float | bool
+SPLIT_FILE = "split.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReference:
+    """Where a trial finds its data; paths, so that nothing large goes through a pipe.
+
+    Attributes:
+        features: Folder of one base: `manifest.json` and an array per cut point.
+        train_file: The npz with labels and the indices of train, val and confirmation.
+    """
+
+    features: str
+    train_file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One training to do.
+
+    Attributes:
+        uid: Names this attempt, also across restarts of the driver.
+        hyperparameters: Every active entry of `tuning.hyperparameters`, and no other.
+        seed: Of initial weights, batch order and dropout, in [0, 2**31).
+        epochs: Most epochs to train, >= 1.
+        objective: A key of `evaluation.metrics.OBJECTIVES`, such as `val_accuracy`.
+        judge: A further part ("confirmation") to measure once, after training; never trained or
+            selected on.
+        model_file: Where to save the trained model (features -> probabilities), or None.
+    """
+
+    uid: str
+    hyperparameters: Mapping[str, Value]
+    seed: int
+    epochs: int
+    objective: str = "val_accuracy"
+    judge: str | None = None
+    model_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """What one epoch gave.
+
+    Attributes:
+        epoch: Counted from 0; rises by one, through both phases.
+        metrics: `loss`, `accuracy` (of training, averaged over the epoch), `val_loss`,
+            `val_accuracy`, `val_macro_f1`, `learning_rate` (of the last step), `gradient_norm`
+            (of the whole gradient before clipping, averaged), `seconds`.
+    """
+
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """What a training gave.
+
+    Attributes:
+        outcome: `complete`: ran to its end or stopped early by its own rule; `stopped`: told to
+            stop; `diverged`: loss or weights became non-finite.
+        best_epoch: The epoch whose weights were kept; None if it diverged in the first.
+        metrics: That epoch's metrics, with `val_` names; and `confirmation_*` if judged.
+        num_parameters: Weights of the head, trainable or not.
+        model_file: As in the spec, now written.
+        weights_sha256: Of the kept weights, in order; empty if nothing was kept.
+    """
+
+    outcome: str
+    best_epoch: int | None
+    metrics: Mapping[str, float]
+    num_parameters: int
+    num_epochs: int
+    seconds: float
+    model_file: str | None = None
+    weights_sha256: str = ""
+    notes: Mapping[str, Value] = field(default_factory=dict)
+
+
+Report = Callable[[EpochRecord], bool]
+"""Called after each epoch; True asks the training to stop."""

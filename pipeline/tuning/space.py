@@ -1,0 +1,219 @@
+"""Search-space distributions, as written in `params.yaml` and as asked of an Optuna trial.
+
+The field names are Optuna's (`low`, `high`, `log`, `step`, `choices`); bounds are inclusive. A
+hyperparameter that is written as a plain value is fixed to it.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field, RootModel, model_validator
+
+from pipeline.config import Section
+from pipeline.registry import unknown_name
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter, Value
+
+
+class Trial(Protocol):
+    """The part of `optuna.Trial` that a search space needs."""
+
+    def suggest_float(self, name: str, low: float, high: float, **kwargs: Any) -> float:
+        """Asks for a number."""
+
+    def suggest_int(self, name: str, low: int, high: int, **kwargs: Any) -> int:
+        """Asks for a whole number."""
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        """Asks for one of `choices`."""
+
+
+def _check_bounds(low: float, high: float, log: bool) -> None:
+    if low >= high:
+        raise ValueError(f"low < high must hold. Received: low={low}, high={high}.")
+    if log and low <= 0:
+        raise ValueError(f"low > 0 must hold when log is true. Received: low={low}.")
+
+
+class FloatRange(Section):
+    """A number in [low, high], uniform in its logarithm if `log`."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "FloatRange":
+        _check_bounds(self.low, self.high, self.log)
+        return self
+
+    def suggest(self, trial: Trial, name: str) -> float:
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
+    def ends(self) -> list[Value]:
+        return [self.low, self.high]
+
+    def holds(self, value: object) -> bool:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high  # type: ignore[operator]
+
+
+class IntRange(Section):
+    """A whole number in [low, high]; uniform in its logarithm if `log`, else in steps of `step`."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    log: bool = False
+    step: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "IntRange":
+        _check_bounds(self.low, self.high, self.log)
+        if self.log and self.step != 1:
+            raise ValueError(f"log and step exclude each other. Received: step={self.step}.")
+        if (self.high - self.low) % self.step:
+            raise ValueError(
+                "high must be low plus a multiple of step. "
+                f"Received: low={self.low}, high={self.high}, step={self.step}."
+            )
+        return self
+
+    def suggest(self, trial: Trial, name: str) -> int:
+        return trial.suggest_int(name, self.low, self.high, log=self.log, step=self.step)
+
+    def ends(self) -> list[Value]:
+        return [self.low, self.high]
+
+    def holds(self, value: object) -> bool:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+
+class Choice(Section):
+    """One of a list of values."""
+
+    type: Literal["choice"]
+    choices: list[str | int | float | bool] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _choices_differ(self) -> "Choice":
+        if len({(type(choice), choice) for choice in self.choices}) < len(self.choices):
+            raise ValueError(f"choices must differ. Received: choices={self.choices}.")
+        return self
+
+    def suggest(self, trial: Trial, name: str) -> Value:
+        chosen: Value = trial.suggest_categorical(name, self.choices)
+        return chosen
+
+    def ends(self) -> list[Value]:
+        return list(self.choices)
+
+    def holds(self, value: object) -> bool:
+        return any(value == choice and type(value) is type(choice) for choice in self.choices)
+
+
+Distribution = Annotated[FloatRange | IntRange | Choice, Field(discriminator="type")]
+Setting = Value | FloatRange | IntRange | Choice
+
+
+def _name_problem(name: str) -> str | None:
+    if name in HYPERPARAMETERS:
+        return None
+    return unknown_name("hyperparameter", name, list(HYPERPARAMETERS))
+
+
+def _value_problem(name: str, value: object) -> str | None:
+    problem = _name_problem(name) or HYPERPARAMETERS[name].problem(value)
+    return problem and f"{problem.rstrip('.')}. Received: {value!r}"
+
+
+class Fixed(RootModel[dict[str, str | int | float | bool]]):
+    """Hyperparameters by name, each with one value; every one must be legal."""
+
+    @model_validator(mode="after")
+    def _values_are_legal(self) -> "Fixed":
+        problems = [f"{n}: {p}" for n, v in self.root.items() if (p := _value_problem(n, v))]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class SearchSpace(RootModel[dict[str, Any]]):
+    """What a study searches: per hyperparameter a distribution, or a value that is fixed.
+
+    The parsed settings are in `settings`, in the order of the table `HYPERPARAMETERS`, which is
+    the order they are asked in, so that a condition is known before what depends on it.
+    """
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        parsed = {name: parse_setting(name, written) for name, written in self.root.items()}
+        return {name: parsed[name] for name in HYPERPARAMETERS if name in parsed}
+
+
+class _Parsed(RootModel[Distribution]):
+    pass
+
+
+def parse_setting(name: str, written: object) -> Setting:
+    """Reads one entry of a space.
+
+    Raises:
+        ValueError: If the hyperparameter is unknown, the distribution is malformed, or it could
+            yield a value that is not legal; `pydantic.ValidationError` is one.
+    """
+    if problem := _name_problem(name):
+        raise ValueError(problem)
+    if not isinstance(written, dict):
+        if problem := _value_problem(name, written):
+            raise ValueError(problem)
+        return written  # type: ignore[return-value]
+    distribution = _Parsed.model_validate(written).root
+    _check_kind(HYPERPARAMETERS[name], distribution)
+    for end in distribution.ends():
+        if problem := _value_problem(name, end):
+            raise ValueError(problem)
+    return distribution
+
+
+def _check_kind(spec: Hyperparameter, distribution: FloatRange | IntRange | Choice) -> None:
+    fits = {
+        "int": ("int", "choice"),
+        "float": ("float", "choice"),
+        "category": ("choice",),
+        "name": ("choice",),
+    }[spec.kind]
+    if distribution.type not in fits:
+        raise ValueError(f"type must be {' or '.join(fits)}. Received: type={distribution.type!r}.")
+
+
+def suggest(
+    settings: Mapping[str, Setting], defaults: Mapping[str, Value], trial: Trial
+) -> dict[str, Value]:
+    """Asks `trial` for every hyperparameter that exists, and for no other.
+
+    Args:
+        settings: What the study searches or fixes.
+        defaults: The value of everything that `settings` does not name.
+        trial: Answers; an `optuna.Trial` or the like.
+
+    Returns:
+        Every active hyperparameter, in the table's order.
+    """
+    values: dict[str, Value] = {}
+    for name, spec in HYPERPARAMETERS.items():
+        if not spec.is_active(values):
+            continue
+        setting = settings.get(name, defaults.get(name))
+        if setting is None:
+            raise KeyError(name)
+        is_fixed = isinstance(setting, str | int | float | bool)
+        values[name] = setting if is_fixed else setting.suggest(trial, name)  # type: ignore
+    return values
+
+
+def searched(settings: Mapping[str, Setting]) -> dict[str, FloatRange | IntRange | Choice]:
+    """Returns the distributions among `settings`."""
+    return {n: s for n, s in settings.items() if isinstance(s, FloatRange | IntRange | Choice)}
