@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from pipeline.data.downloads import SourceFile, receive
-from pipeline.errors import DataIntegrityError
+from pipeline.errors import DataIntegrityError, SourceError
+
+_BROKEN = (tarfile.TarError, EOFError, zlib.error)
 
 
 def take_members(
@@ -37,7 +39,7 @@ def take_members(
                 receive(stream, wanted.pop(file.name), folder)
             if not wanted:
                 return
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (*_BROKEN, SourceError) as error:
         raise DataIntegrityError(f"{label} is no whole tar file: {error}") from None
     raise DataIntegrityError(f"{label} does not hold {', '.join(wanted)}")
 
@@ -47,5 +49,5 @@ def unpack(archive: Path, files: Iterable[SourceFile], folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             take_members(tar, files, folder, label=archive.name)
-    except tarfile.TarError as error:
+    except _BROKEN as error:
         raise DataIntegrityError(f"{archive.name} is no tar file: {error}") from None

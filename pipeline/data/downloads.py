@@ -49,6 +49,10 @@ class _BrokenOffError(SourceError):
     """The bytes stopped coming before the end of the file."""
 
 
+class _CutShortError(DataIntegrityError):
+    """The bytes ended before the end of the file, as if it were whole."""
+
+
 def receive(stream: Readable, file: SourceFile, folder: Path) -> None:
     """Copies a stream to `folder/NAME`, which appears only if every byte is as published.
 
@@ -69,7 +73,8 @@ def receive(stream: Readable, file: SourceFile, folder: Path) -> None:
             received += len(block)
             bar.update(len(block))
         if (digest.hexdigest(), received) != (file.sha256, file.size_bytes):
-            raise DataIntegrityError(_mismatch(file, digest.hexdigest(), received))
+            kind = _CutShortError if received < file.size_bytes else DataIntegrityError
+            raise kind(_mismatch(file, digest.hexdigest(), received))
 
 
 def download(address: str, file: SourceFile, folder: Path, *, timeout_seconds: float) -> None:
@@ -89,9 +94,9 @@ def download(address: str, file: SourceFile, folder: Path, *, timeout_seconds: f
         try:
             with _open(address, timeout_seconds) as response:
                 return receive(response, file, folder)
-        except _BrokenOffError as error:
+        except (_BrokenOffError, _CutShortError) as error:
             if attempt == _TRIES:
-                raise SourceError(f"{error}, {_TRIES} times") from None
+                raise
             logger.warning("%s: %s; trying again", address, error)
     return None
 

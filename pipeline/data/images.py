@@ -55,7 +55,8 @@ def load_image(
     try:
         pixels, _ = decode_image(path_or_file, image_size=image_size)
     except DataIntegrityError as error:
-        name = getattr(path_or_file, "name", path_or_file)
+        is_path = isinstance(path_or_file, Path)
+        name = path_or_file if is_path else getattr(path_or_file, "name", "the image")
         raise DataIntegrityError(f"{name} {error}.") from None
     return to_gray(pixels) if color == "gray" else pixels
 
@@ -73,7 +74,9 @@ def decode_image(
 
     try:
         with warnings.catch_warnings():
-            # Pillow only warns of an image that is one to two times its limit.
+            # Other warnings are of odd metadata; pixels that cannot be decoded raise. But Pillow
+            # only warns of an image of one to two times its limit.
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path_or_file, formats=FORMATS) as image:
                 spare = _SPARE_RESOLUTION * image_size

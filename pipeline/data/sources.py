@@ -230,4 +230,3 @@ def _nowhere(public: PublicFiles, missing: list[SourceFile], failures: list[str]
 
 def _is_address(place: str) -> bool:
     return urllib.parse.urlsplit(place).scheme in {"http", "https"}
-

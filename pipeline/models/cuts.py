@@ -51,9 +51,15 @@ class Cut:
 
 @dataclass(frozen=True)
 class _Found:
+    """A cut point and what decides whether a block ends there.
+
+    `is_learned` tells whether any layer up to it, scaling of the colours aside, has weights.
+    """
+
     cut: Cut
     is_merge: bool
     is_padding: bool
+    is_learned: bool
 
 
 def find_cuts(model: "keras.Model") -> list[Cut]:
@@ -83,7 +89,7 @@ def _narrow_places(model: "keras.Model") -> Iterator[_Found]:
     calls = Counter(id(node.operation) for node in nodes)
     uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
     uses.update(id(tensor) for tensor in model.outputs)
-    total, below = model.count_params(), 0
+    total, below, learned = model.count_params(), 0, False
     needed: set[int] = {id(tensor) for tensor in model.inputs}
     counted: set[int] = set()
     for node in nodes:
@@ -93,7 +99,9 @@ def _narrow_places(model: "keras.Model") -> Iterator[_Found]:
         needed = {tensor for tensor in needed if uses[tensor] > 0}
         if id(node.operation) not in counted:
             counted.add(id(node.operation))
-            below += _num_parameters(node.operation)
+            own = _num_parameters(node.operation)
+            below += own
+            learned = learned or (own > 0 and type(node.operation).__name__ != "Normalization")
         output = node.output_tensors[0]
         shape = tuple(output.shape[1:])
         if needed == {id(output)} and calls[id(node.operation)] == 1 and None not in shape:
@@ -103,15 +111,13 @@ def _narrow_places(model: "keras.Model") -> Iterator[_Found]:
                 num_parameters_below=below,
                 num_parameters_above=total - below,
             )
-            yield _Found(cut, len(node.input_tensors) > 1, _is_padding(node.operation))
+            merges = len(node.input_tensors) > 1
+            padding = type(node.operation).__name__.startswith("ZeroPadding")
+            yield _Found(cut, merges, padding, learned)
 
 
 def _num_parameters(operation: Any) -> int:
     return int(operation.count_params()) if hasattr(operation, "count_params") else 0
-
-
-def _is_padding(operation: Any) -> bool:
-    return type(operation).__name__.startswith("ZeroPadding")
 
 
 def _mark_blocks(found: list[_Found]) -> list[Cut]:
@@ -125,10 +131,9 @@ def _mark_blocks(found: list[_Found]) -> list[Cut]:
         cut, after = place.cut, following.get(place.cut.name)
         channels = cut.shape[-1]
         continues = after is not None and after.cut.shape == cut.shape and not after.is_merge
-        ends = channels <= fewest and not continues and not place.is_padding
+        ends = place.is_learned and not place.is_padding and not continues and channels <= fewest
         fewest = min(fewest, channels)
         averaged = after is not None and after.cut.shape == (channels,) and len(cut.shape) > 1
-        ends = ends and cut.num_parameters_below > 0
         marked.append(replace(cut, ends_block=ends, is_averaged=averaged))
     return marked[::-1]
 

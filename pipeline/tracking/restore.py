@@ -31,8 +31,7 @@ def import_trial(runs: TrialRuns, trial: Trial) -> None:
         runs: The study's runs.
         trial: As in `study.json`; see `pipeline.tracking.trials`.
     """
-    study = runs.parent.run.data.tags
-    uid = uid_of(trial, study_name=study["study_name"], identity=study["identity"])
+    uid = uid_of(trial, identity=runs.parent.run.data.tags["identity"])
     runs.forget(uid)
     runs.start_trial(
         uid,

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from pipeline.tracking import restore, writer
 from pipeline.tracking.audit import Difference, compare
-from pipeline.tracking.driver import driver_tags
 from pipeline.tracking.inputs import dataset_inputs
 from pipeline.tracking.reconcile import Parent, find_parent, read_runs, repair
 from pipeline.tracking.store import Store, open_store
@@ -77,7 +76,6 @@ class StudyRuns(TrialRuns):
             store.client,
             run.info.run_id,
             params={k: str(v) for k, v in params.items() if f"latest.{k}" not in changed},
-            tags={**tags, **changed, **own, **driver_tags(), "opened_at": str(now_ms())},
         )
         return cls(store, Parent(experiment=experiment, run=store.client.get_run(run.info.run_id)))
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
+SQLITE = "sqlite:///"
 SCHEMES = ("sqlite", "postgresql", "mysql", "http", "https")
 TIMEOUT_SECONDS = 5.0
 # A first migration takes 1 to 7 s; a lock that is held for longer is stuck.
@@ -102,14 +103,20 @@ def tracking_uri(root: Path) -> str:
     return uri
 
 
-def open_store(root: Path) -> Store:
-    """Opens the tracking store, creating it if it is the local file and does not exist.
+def open_store(root: Path, *, create: bool = True) -> Store:
+    """Opens the tracking store.
+
+    Args:
+        root: The repository.
+        create: Whether a local file that does not exist is made; readers refuse instead.
 
     Raises:
-        ConfigError: If it cannot be reached within 5 s, refuses these credentials, or was made by
-            another release of MLflow.
+        ConfigError: If it cannot be reached within 5 s, refuses these credentials, was made by
+            another release of MLflow, or does not exist.
     """
     uri = tracking_uri(root)
+    if not create and uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+        raise ConfigError(f"Nothing has been recorded yet: there is no {uri}. Run `dvc repro`.")
     _preflight(uri)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -198,9 +205,9 @@ def _unreachable(uri: str, reason: str) -> ConfigError:
 def _write_ahead(uri: str) -> None:
     # Two to three times faster, and a reader such as `mlflow ui` blocks no writer. The mode stays
     # with the file. A network drive refuses it, which costs speed only.
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith(SQLITE):
         return
-    connection = sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=TIMEOUT_SECONDS)
+    connection = sqlite3.connect(uri.removeprefix(SQLITE), timeout=TIMEOUT_SECONDS)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
     finally:

@@ -42,8 +42,7 @@ class TrialRuns:
 
     Args:
         store: An open store.
-        parent: The study's own run, with its tags `study`, `study_name`, `identity` and
-            `objective`.
+        parent: The study's own run, with its tags `study`, `identity` and `objective`.
 
     Attributes:
         store: As given.
@@ -60,6 +59,7 @@ class TrialRuns:
         self._client = store.client
         self._split: Mapping[str, Any] | None = None
         self._open: dict[str, OpenRun] = {}
+        self._ended: set[str] = set()
 
     @property
     def run_id(self) -> str:
@@ -77,8 +77,8 @@ class TrialRuns:
     ) -> None:
         """Opens the run of one training; does nothing if it is open.
 
-        A run of the same uid that started at another time is what an interrupted process left of
-        the same training; it goes to MLflow's trash.
+        A run of the same uid that another process began, at another time, is what is left of the
+        same training before it was interrupted or done anew; it goes to MLflow's trash.
 
         Args:
             uid: Names this attempt; any text without quotes that names no other.
@@ -167,6 +167,7 @@ class TrialRuns:
         )
         self._client.set_terminated(run.run_id, STATUS_OF_STATE[state], end_time=at)
         self._open.pop(uid, None)
+        self._ended.add(run.run_id)
 
     def trash(self, run_id: str) -> None:
         """Moves a run to MLflow's trash, from where `mlflow runs restore` brings it back."""
@@ -192,7 +193,7 @@ class TrialRuns:
         for run in self.runs_of(uid):
             if run.info.start_time == started and same is None:
                 same = str(run.info.run_id)
-            else:
+            elif run.info.run_id not in self._ended:
                 self.trash(run.info.run_id)
         return same
 

@@ -1,6 +1,8 @@
 """What a trial of a study looks like in MLflow; pure, and free of both libraries.
 
 A trial is a dict as in `results/STUDY/study.json`: what `pipeline.tuning.study.trial_dict` gives.
+Read here of its `user_attrs`: `trial_uid`; `epochs`, a list of `{"epoch", "metrics", "at_ms"}`;
+`metrics`, those of the end; `traceback`; and what `TAGS` lists.
 """
 
 import math
@@ -18,9 +20,8 @@ STATUS_OF_STATE = {
     "FAIL": "FAILED",
     "RUNNING": "RUNNING",
 }
-# Attributes that the driver logs as tags and as metrics of the end, besides `metrics`.
+# Attributes that the driver logs as tags.
 TAGS = ("seed", "attempt", "retry_of", "outcome", "reason")
-METRICS = ("best_epoch", "num_epochs", "num_parameters", "training_seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,14 @@ class Epoch:
     at_ms: int
 
 
-def uid_of(trial: Trial, *, study_name: str, identity: str) -> str:
+def uid_of(trial: Trial, *, identity: str) -> str:
     """Returns the uid that the driver gave a trial, else the one that it would have given.
 
-    >>> uid_of({"number": 7}, study_name="digits-transfer", identity="0123abcd4567")
-    'digits-transfer-0123abcd-7'
+    >>> uid_of({"number": 7}, identity="0123456789abcdef")
+    '0123456789ab-0007'
     """
-    given = _attributes(trial).get("uid")
-    return str(given or f"{study_name}-{identity[:8]}-{trial['number']}")
+    given = _attributes(trial).get("trial_uid")
+    return str(given or f"{identity[:12]}-{trial['number']:04d}")
 
 
 def hyperparameters_of(trial: Trial) -> dict[str, str]:
@@ -65,11 +66,7 @@ def tags_of(trial: Trial) -> dict[str, str]:
 
 def metrics_of(trial: Trial) -> dict[str, float]:
     """Returns what was measured once, at the end."""
-    attributes = _attributes(trial)
-    found = {
-        **(attributes.get("metrics") or {}),
-        **{name: attributes.get(name) for name in METRICS},
-    }
+    found = _attributes(trial).get("metrics") or {}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
@@ -100,27 +97,27 @@ def epochs_of(trial: Trial, *, metric: str) -> list[Epoch]:
     """Returns all that a study holds about a trial's epochs, in order.
 
     Args:
-        trial: A trial; its attribute `history` holds every metric of every epoch once it has
-            ended, and what was reported is there in any case.
+        trial: A trial. Its attribute `epochs` is written when it ends; what was reported is there
+            in any case, also where the driver was killed.
         metric: The objective's name among an epoch's metrics.
     """
     reported = intermediate_values(trial)
-    history = dict(enumerate(_attributes(trial).get("history") or []))
+    detailed = {int(entry["epoch"]): entry for entry in _attributes(trial).get("epochs") or []}
     start = start_ms(trial)
     duration = max(end_ms(trial) - start, 0)
-    total = max([*reported, *history], default=-1) + 1
+    total = max([*reported, *detailed], default=-1) + 1
     return [
         Epoch(
             epoch=epoch,
             metrics={
-                **history.get(epoch, {}),
+                **detailed.get(epoch, {}).get("metrics", {}),
                 **({metric: reported[epoch]} if epoch in reported else {}),
             },
-            # The study holds no times of epochs. Spread evenly they are wrong by little, and the
+            # Where the study holds no time, epochs are spread evenly: wrong by little, and the
             # same each time, so that writing twice doubles nothing.
-            at_ms=start + duration * (epoch + 1) // total,
+            at_ms=detailed.get(epoch, {}).get("at_ms", start + duration * (epoch + 1) // total),
         )
-        for epoch in sorted({*reported, *history})
+        for epoch in sorted({*reported, *detailed})
     ]
 
 

@@ -91,7 +91,7 @@ def gather(features: Features, rows: Indices) -> Features:
 
 
 def _steps_per_chunk(features: Features, batch_size: int) -> int:
-    batch_bytes = batch_size * features[0].nbytes
+    batch_bytes: int = batch_size * features[0].nbytes
     return max(1, min(MAX_CHUNK_STEPS, MAX_CHUNK_BYTES // max(batch_bytes, 1)))
 
 

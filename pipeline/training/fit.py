@@ -18,6 +18,7 @@ from pipeline.training.batches import (
     resolve_batch_size,
 )
 from pipeline.training.optimizers import build_optimizer
+from pipeline.training.predictions import Predictor
 from pipeline.training.rules import BestEpoch, Plateau, StoppingRule
 from pipeline.training.schedules import learning_rate_table
 from pipeline.training.steps import Steps
@@ -81,6 +82,7 @@ class Training:
         )
         self._is_scheduled = hyperparameters["schedule"] != "performance"
         rate = TabulatedSchedule(self._rates) if self._is_scheduled else float(self._rates[0])
+        self._predict = Predictor(model)
         self._steps = Steps(
             model,
             build_optimizer(hyperparameters, learning_rate=rate),
@@ -95,7 +97,7 @@ class Training:
         sums = self._train_epoch(epoch)
         if sums is None:
             return None
-        probabilities = self._steps.predict(self._data.features, self._data.val)
+        probabilities = self._predict(self._data.features, self._data.val)
         if not np.isfinite(probabilities).all():
             return None
         val = classification_metrics(probabilities, self._data.labels[self._data.val])
@@ -121,10 +123,6 @@ class Training:
         """Changes the rate of the steps to come; only where no schedule rules it."""
         if factor != 1.0:
             self._steps.optimizer.learning_rate = self.learning_rate * factor
-
-    def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Returns the probabilities of some rows of the data, shape (len(rows), num_classes)."""
-        return self._steps.predict(self._data.features, rows)
 
     def _train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
         order = epoch_order(self._data.train, seed=self._seed, epoch=epoch)

@@ -1,4 +1,4 @@
-"""The compiled part of training: gradient steps over a chunk of batches, and predictions.
+"""The compiled part of training: gradient steps over a chunk of batches.
 
 The loop is the one of Keras' guide "Writing a training loop from scratch", moved into one
 `tf.function` that takes up to 64 steps, because Python must not be the bottleneck. Seconds per
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.training.batches import Chunk, Features, Indices, gather
+from pipeline.training.batches import Chunk
 
 # The norm reads every gradient once more: 15-25% of a step of a 266,610-parameter network at batch
 # 32 when measured at every step, 2-3% at every eighth.
@@ -25,12 +25,9 @@ GRADIENT_NORM_INTERVAL = 8
 # Fewer steps than this many per epoch are all measured: a mean of a handful says little.
 MIN_MEASURED_STEPS = 32
 
-MAX_PREDICTION_ROWS = 1024
-MAX_PREDICTION_BYTES = 32 * 2**20
-
 
 class Steps:
-    """A model, its optimizer, and the two compiled functions that a training needs.
+    """A model, its optimizer, and the compiled function that trains the one with the other.
 
     Args:
         model: Float32 features to probabilities; its last layer is a softmax.
@@ -59,7 +56,6 @@ class Steps:
         self._norm_interval = 1 if measured_all else GRADIENT_NORM_INTERVAL
         optimizer.build(model.trainable_variables)
         self._run = tf.function(self._train_batches, reduce_retracing=True)
-        self._predict = tf.function(self._predict_batch, reduce_retracing=True)
 
     def train(self, chunk: Chunk) -> NDArray[np.float64]:
         """Takes the chunk's gradient steps.
@@ -73,19 +69,6 @@ class Steps:
             tf.constant(chunk.features), tf.constant(chunk.labels), tf.constant(chunk.num_batches)
         )
         return np.asarray(sums, dtype=np.float64)
-
-    def predict(self, features: Features, rows: Indices) -> NDArray[np.float32]:
-        """Returns the probabilities of some rows, shape (len(rows), num_classes)."""
-        bytes_per_row = max(features[0].size * 4, 1)
-        size = max(1, min(MAX_PREDICTION_ROWS, MAX_PREDICTION_BYTES // bytes_per_row))
-        batches = [
-            self._predict(tf.constant(gather(features, rows[start : start + size]))).numpy()
-            for start in range(0, len(rows), size)
-        ]
-        return np.concatenate(batches)
-
-    def _predict_batch(self, features: tf.Tensor) -> tf.Tensor:
-        return self.model(tf.cast(features, tf.float32), training=False)
 
     def _train_batches(
         self, features: tf.Tensor, labels: tf.Tensor, num_batches: tf.Tensor

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class TabulatedSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class TabulatedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Looks up the learning rate of each optimizer step; holds the last one afterwards.
 
     So the curve that is tested, plotted and logged is the one the optimizer uses. Models are

@@ -234,7 +234,7 @@ class Driver:
         from optuna.trial import TrialState
 
         running, result = self._running[event.uid], event.result
-        metrics = _summary(result)
+        metrics = run_summary(result)
         value = metrics.get(self._objective.metric)
         # A diverged trial counts as pruned, not failed: samplers learn from pruned trials, and
         # would walk into the same region again if it were forgotten.
@@ -304,7 +304,7 @@ class Driver:
         retry_failed(self._study, max_retries=self._plan.max_retries)
 
 
-def _summary(result: TrialResult) -> dict[str, float]:
+def run_summary(result: TrialResult) -> dict[str, float]:
     """What a training gave, as the metrics that are logged once; those that are finite."""
     metrics = {
         **result.metrics,

@@ -48,7 +48,8 @@ class Hyperparameter:
         """Says what is wrong with a value, or None."""
         if self.kind == "name":
             return None if isinstance(value, str) and value else "must be a name"
-        if value in self.choices and not (isinstance(value, bool) and True not in self.choices):
+        # 1 == True in Python, and neither stands for the other here.
+        if any(value == choice and type(value) is type(choice) for choice in self.choices):
             return None
         if self.kind == "category":
             return f"must be one of {', '.join(map(str, self.choices))}"

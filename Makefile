@@ -1,0 +1,38 @@
+# `make run` does the whole job, `make test` tests it; both make the environment if it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# What the stages call `python` is the environment's.
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: run test lint clean help
+
+help:  ## show this text
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+run: $(VENV)/installed  ## the whole job on Fashion-MNIST
+	dvc repro
+
+test: $(VENV)/installed  ## the test suite
+	python -m pytest -q
+
+lint: $(VENV)/installed  ## style and types
+	ruff check pipeline tests benchmarks
+	ruff format --check pipeline tests benchmarks
+	mypy
+
+# Written last, so that its existence means a whole environment.
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock:  ## write requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --group dev --output-file requirements.lock pyproject.toml
+
+clean:  ## remove what the pipeline made, but neither data/own nor the environment
+	rm -rf data/raw data/train.npz data/test.npz data/split.json data/features models results dvc.lock

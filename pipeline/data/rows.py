@@ -1,0 +1,62 @@
+"""Reads an array of an .npz file some rows at a time, so that it need not fit into memory."""
+
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import DataIntegrityError
+
+
+def row_batches(file: Path, name: str, *, batch_size: int) -> Iterator[NDArray[Any]]:
+    """Yields consecutive rows of an array, in order.
+
+    Args:
+        file: Written by `numpy.savez`.
+        name: Of the array.
+        batch_size: Rows at a time, >= 1; the last batch holds what is left.
+
+    Raises:
+        DataIntegrityError: If the file is missing, has no such array, or is cut short.
+    """
+    with _opened(file, name) as stream:
+        shape, dtype = _read_header(stream)
+        row_bytes = dtype.itemsize * math.prod(shape[1:])
+        for start in range(0, shape[0], batch_size):
+            size = min(batch_size, shape[0] - start)
+            data = stream.read(size * row_bytes)
+            yield np.frombuffer(data, dtype).reshape(size, *shape[1:])
+
+
+def row_shape(file: Path, name: str) -> tuple[int, ...]:
+    """Returns the shape of an array without reading it; see `row_batches` for the errors."""
+    with _opened(file, name) as stream:
+        return _read_header(stream)[0]
+
+
+@contextmanager
+def _opened(file: Path, name: str) -> Iterator[IO[bytes]]:
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
+            yield stream
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataIntegrityError(
+            f"{file} must hold a whole array {name!r}. Received: {error}. Run: dvc repro split"
+        ) from None
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
+    shape, is_fortran, dtype = read(stream)
+    if is_fortran or dtype.hasobject or not shape:
+        raise ValueError(f"an array of type {dtype} and shape {shape} in another order")
+    return shape, dtype

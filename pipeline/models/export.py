@@ -1,0 +1,148 @@
+"""One model file from raw images to probabilities, of built-in layers alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.files import write_whole
+from pipeline.errors import DataIntegrityError
+from pipeline.models.bases import NO_BASE, load_base, preprocessing
+
+if TYPE_CHECKING:
+    import keras
+
+
+def export(
+    path: Path,
+    *,
+    image_shape: tuple[int, ...],
+    base: str,
+    image_size: int | None,
+    cut: str,
+    trained: "keras.Model",
+) -> None:
+    """Writes images -> preprocessing -> base up to the cut -> trained head as one `.keras` file.
+
+    It loads with `keras.models.load_model(path, safe_mode=True)` where this project is not.
+
+    Args:
+        path: Ends in `.keras`.
+        image_shape: Of the images as stored: (height, width) or (height, width, 3).
+        base: A key of `models.bases.BASES`, or `none`.
+        image_size: What the base was fed with, pixels; None without a base.
+        cut: The layer whose output the head was trained on; `pixels` without a base.
+        trained: That layer's output, float32, to probabilities.
+    """
+    below = None if base == NO_BASE else load_base(base, image_size=image_size or 0)
+    model = join(
+        trained, image_shape=image_shape, image_size=image_size, base=below, cut=cut
+    )
+    with write_whole(path) as part:
+        model.save(part)
+
+
+def join(
+    trained: "keras.Model",
+    *,
+    image_shape: tuple[int, ...],
+    image_size: int | None = None,
+    base: "keras.Model | None" = None,
+    cut: str = "",
+) -> "keras.Model":
+    """Returns copies of all layers from uint8 images to probabilities as one flat model.
+
+    Args:
+        trained: Head: the cut's output, float32, to probabilities.
+        image_shape: Of the images as stored: (height, width) or (height, width, 3).
+        image_size: What the base takes, pixels; None without a base.
+        base: As from `load_base`; None for a head on the pixels.
+        cut: A cut point of the base.
+
+    Returns:
+        (n, *image_shape) uint8 to (n, num_classes) float32; uncompiled.
+    """
+    import keras
+
+    from pipeline.models.graph import rebuild, truncate
+
+    front = preprocessing(image_shape, image_size)
+    x, taken = front.output, {layer.name for layer in front.layers}
+    for part in [*([truncate(base, [cut])] if base is not None else []), trained]:
+        x = rebuild(part, x, clone=_cloner(taken))
+    return keras.Model(front.input, x, name="images_to_probabilities")
+
+
+def for_inference(model: "keras.Model") -> "keras.Model":
+    """Returns a copy of a functional model that is made of Keras' own layers.
+
+    A randomized leaky relu becomes the leaky relu of its mean slope, which is what it computes
+    outside training. Everything else, dropout too, is copied as it is; the copy is not compiled.
+    """
+    import keras
+
+    from pipeline.models.graph import rebuild
+
+    inputs = keras.Input(model.input.shape[1:], dtype=model.input.dtype, name=model.inputs[0].name)
+    outputs = rebuild(model, inputs, clone=_cloner({inputs.name}))
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def load_exported(path: Path) -> "keras.Model":
+    """Returns an exported model, uncompiled.
+
+    Raises:
+        DataIntegrityError: If there is no such file, or it is not a whole `.keras` file of
+            built-in layers.
+    """
+    import keras
+
+    if not path.is_file():
+        raise DataIntegrityError(f"There is no model file {path}. Run: dvc repro")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise DataIntegrityError(
+            f"{path} cannot be loaded: {' '.join(str(error).split())[:300]} Delete it and run: "
+            "dvc repro"
+        ) from None
+
+
+def predict_probabilities(
+    model: "keras.Model", images: NDArray[np.uint8], *, batch_size: int = 256
+) -> NDArray[np.float32]:
+    """Returns the probabilities of images, shape (n, num_classes).
+
+    Args:
+        model: As exported.
+        images: In the shape that the model takes, (n, height, width) or (n, height, width, 3).
+        batch_size: Images at a time, >= 1; it bounds the memory.
+    """
+    return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), dtype=np.float32)
+
+
+def _cloner(taken: set[str]) -> Any:
+    """Returns a function that copies a layer, under a name that is not in `taken` yet."""
+
+    def clone(layer: "keras.layers.Layer") -> "keras.layers.Layer":
+        copy = _inference_layer(layer)
+        config = copy.get_config()
+        number = 1
+        while copy.name in taken:
+            number += 1
+            copy = type(copy).from_config({**config, "name": f"{layer.name}_{number}"})
+        taken.add(copy.name)
+        return copy
+
+    return clone
+
+
+def _inference_layer(layer: "keras.layers.Layer") -> "keras.layers.Layer":
+    import keras
+
+    from pipeline.models.rrelu import MEAN_SLOPE, RandomizedLeakyReLU
+
+    if isinstance(layer, RandomizedLeakyReLU):
+        return keras.layers.LeakyReLU(negative_slope=MEAN_SLOPE, name=layer.name)
+    return type(layer).from_config(layer.get_config())

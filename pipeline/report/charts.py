@@ -1,0 +1,120 @@
+"""Drawing without a screen: a matplotlib figure as a piece of HTML.
+
+The text of a figure stays text and takes the colour of the page, so that one figure serves light
+and dark pages, print and screen readers. Equal data give equal bytes.
+"""
+
+import html
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from markupsafe import Markup
+
+# Each has a contrast of at least 3 to 1 with the page's white and its dark grey.
+BLUE = "#2f7fd1"
+ORANGE = "#d9730d"
+GRAY = "#868e96"
+RED = "#d6453d"
+
+# Stands for the page's text colour until the figure is in the page; nothing else is drawn in it.
+_INK = "#010203"
+_STYLE = {
+    "svg.fonttype": "none",
+    # Verdana has the widths of DejaVu, with which the space for labels is computed.
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
+    "font.size": 9.0,
+    # Names of classes and layers are text: a dollar sign in them must not start a formula.
+    "text.parse_math": False,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "axes.linewidth": 0.6,
+    "axes.facecolor": "none",
+    "axes.titlesize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _INK,
+    "grid.alpha": 0.14,
+    "grid.linewidth": 0.6,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "figure.facecolor": "none",
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "path.simplify": True,
+}
+# Above this many marks a figure's data are drawn as pixels, which keeps the page below 3 MB.
+MAX_VECTOR_MARKS = 4_000
+_PIXELS_PER_INCH = 160
+
+
+class Chart:
+    """A figure while it is drawn; `axes` holds its panels.
+
+    Args:
+        figure: The figure.
+        axes: Its panels, top to bottom.
+    """
+
+    def __init__(self, figure: Figure, axes: list[Axes]) -> None:
+        self.figure = figure
+        self.axes = axes
+        self.markup = Markup("")
+
+
+@contextmanager
+def chart(
+    key: str,
+    *,
+    alt: str,
+    size: tuple[float, float],
+    num_marks: int = 0,
+    height_ratios: tuple[float, ...] = (1.0,),
+) -> Iterator[Chart]:
+    """Gives panels to draw on; afterwards `markup` holds the figure.
+
+    Args:
+        key: Unique in the page: two figures must not share the ids of their parts.
+        alt: What the figure shows, for those who do not see it.
+        size: Width and height, inches; a column of the page is about 5 wide.
+        num_marks: Points that will be drawn; above `MAX_VECTOR_MARKS` they become pixels.
+        height_ratios: Of the panels, top to bottom, which share their x axis.
+    """
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": key}):
+        figure = Figure(figsize=size, layout="constrained", dpi=_PIXELS_PER_INCH)
+        axes = figure.subplots(
+            len(height_ratios), 1, sharex=True, squeeze=False, height_ratios=height_ratios
+        )[:, 0].tolist()
+        drawn = Chart(figure, axes)
+        yield drawn
+        if num_marks > MAX_VECTOR_MARKS:
+            for panel in axes:
+                for artist in (*panel.lines, *panel.collections):
+                    artist.set_rasterized(True)
+        drawn.markup = _markup(figure, alt=alt)
+
+
+def _markup(figure: Figure, *, alt: str) -> Markup:
+    stream = io.StringIO()
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    box = re.search(r'viewBox="([^"]+)"', text)
+    head = f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{html.escape(alt)}">'
+    body = text[text.index(">") + 1 :]
+    # The groups' ids repeat from figure to figure and nothing refers to them; the style sheet
+    # would hold for the whole page, so page.css has its one rule.
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+    return Markup(head + body.replace(_INK, "currentColor").strip())

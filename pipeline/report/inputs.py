@@ -1,0 +1,139 @@
+"""What the stages before left in `data/` and `results/`, read for the report."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import DataIntegrityError, StudyError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResults:
+    """One study, from its search to the test part.
+
+    Attributes:
+        name: Its key in `params.yaml`.
+        search: `results/STUDY/study.json`.
+        confirm: `results/STUDY/confirm.json`.
+        metrics: By metric of the test part, `{"value", "low", "high", "n"}`.
+        calibration: `{"bins": [...], "ece"}`.
+        probabilities: Of the test images, shape (n, num_classes).
+        wrong_images: The test images it was most sure and wrong about, uint8.
+        wrong_indices: Their places in the test part, surest first.
+    """
+
+    name: str
+    search: Json
+    confirm: Json
+    metrics: Json
+    calibration: Json
+    probabilities: NDArray[np.float32]
+    wrong_images: NDArray[np.uint8]
+    wrong_indices: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that the report shows.
+
+    Attributes:
+        split: `data/split.json`.
+        labels: Class ids of the test images, shape (n,).
+        studies: At least one; the registered one first, else the best of the confirmation part.
+        registration: `results/registration.json`; None if nothing is registered yet.
+    """
+
+    split: Json
+    labels: NDArray[np.int64]
+    studies: list[StudyResults]
+    registration: Json | None
+
+    @property
+    def class_names(self) -> list[str]:
+        """By class id."""
+        names: list[str] = self.split["class_names"]
+        return names
+
+
+def read_results(root: Path) -> Results:
+    """Reads everything that the report shows.
+
+    Args:
+        root: The folder that holds `data/` and `results/`.
+
+    Raises:
+        StudyError: If a stage has not written its results yet.
+        DataIntegrityError: If a file is damaged, or files are of different runs.
+    """
+    results = root / "results"
+    split = _read_json(root / "data" / "split.json")
+    metrics = _read_json(results / "metrics.json")
+    calibration = _read_json(results / "calibration.json")
+    registration_file = results / "registration.json"
+    registration = _read_json(registration_file) if registration_file.exists() else None
+    arrays = _read_arrays(results / "predictions.npz", studies=metrics)
+    studies = [
+        StudyResults(
+            name=name,
+            search=_read_json(results / name / "study.json"),
+            confirm=_read_json(results / name / "confirm.json"),
+            metrics=metrics[name],
+            calibration=calibration[name],
+            probabilities=arrays[name],
+            wrong_images=arrays[f"{name}_wrong_images"],
+            wrong_indices=arrays[f"{name}_wrong_indices"],
+        )
+        for name in metrics
+    ]
+    return Results(
+        split=split,
+        labels=arrays["labels"],
+        studies=_in_order(studies, registration),
+        registration=registration,
+    )
+
+
+def _in_order(studies: list[StudyResults], registration: Json | None) -> list[StudyResults]:
+    registered = (registration or {}).get("study")
+
+    def rank(study: StudyResults) -> tuple[bool, float, str]:
+        # Not by the test part: what is chosen by it would no longer be judged by it.
+        mean = float(study.confirm["winner"]["mean"])
+        sign = -1.0 if study.search["direction"] == "maximize" else 1.0
+        return study.name != registered, sign * mean, study.name
+
+    return sorted(studies, key=rank)
+
+
+def _read_json(file: Path) -> Json:
+    try:
+        content: Json = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"{file} is not there yet. Run `dvc repro`, which writes it.") from None
+    except ValueError as error:
+        raise DataIntegrityError(
+            f"{file} is not readable: {error}. Delete it and run `dvc repro`."
+        ) from None
+    return content
+
+
+def _read_arrays(file: Path, *, studies: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    wanted = ["labels"]
+    for name in studies:
+        wanted += [name, f"{name}_wrong_images", f"{name}_wrong_indices"]
+    if not file.exists():
+        raise StudyError(f"{file} is not there yet. Run `dvc repro`, which writes it.")
+    with np.load(file) as archive:
+        if missing := sorted(set(wanted) - set(archive.files)):
+            raise DataIntegrityError(
+                f"{file} must hold what results/metrics.json names. Received: no "
+                f"{', '.join(missing)}. Run `dvc repro -f evaluate`, which writes both."
+            )
+        return {name: archive[name] for name in wanted}

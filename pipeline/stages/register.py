@@ -1,0 +1,216 @@
+"""Stage `register`: models/STUDY.keras, confirm.json -> MLflow registry, results/registration.json.
+
+Run: python -m pipeline register
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.config import Section, load_section, read_document
+from pipeline.data.files import write_json
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.registry import unknown_name
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+    from pipeline.tracking.champion import Evidence
+    from pipeline.tracking.registration import Registration
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+NO_BASE = "none"
+NUM_EXAMPLES = 5
+# Sums of float32 probabilities stay within 1e-6 of 1; a model that ends in logits is far off.
+SUM_TOLERANCE = 1e-3
+
+Confirmation = Mapping[str, Any]
+
+
+class RegisterParams(Section):
+    """Section `register`: which study's winner becomes a version of the registered model."""
+
+    study: str = Field(description="auto: the best of those with a base; or a study's name")
+
+
+def run(params: RegisterParams, *, studies: Sequence[str], root: Path) -> None:
+    """Registers the winner of one study; the alias `champion` moves to it if it is better.
+
+    Args:
+        params: The section.
+        studies: Names below `studies` in params.yaml.
+        root: The repository.
+
+    Raises:
+        ConfigError: If no study with a base can be chosen, or the store cannot be used.
+        DataIntegrityError: If an earlier stage's file is missing, or the model is not what it
+            should be.
+    """
+    from pipeline.models.weights import weights_sha256
+    from pipeline.tracking.classifier import load_model_file
+    from pipeline.tracking.models import Candidate
+    from pipeline.tracking.registration import register
+    from pipeline.tracking.store import open_store
+
+    confirmations = {
+        name: _read(root / "results" / name / "confirm.json") for name in studies
+    }
+    study = choose_study(params.study, confirmations)
+    split = _read(root / "data/split.json")
+    store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
+    model_file = root / "models" / f"{study}.keras"
+    model = load_model_file(model_file)
+    examples = _examples(root / "data/train.npz")
+    check_model(model, examples, num_classes=len(split["class_names"]), file=model_file)
+    evidence = _evidence(confirmations[study], split, weights_sha256(model))
+    registration = register(
+        store,
+        Candidate(
+            model=model,
+            model_file=model_file,
+            evidence=evidence,
+            confirm=confirmations[study],
+            split=split,
+            examples=examples,
+            results=root / "results" / study,
+        ),
+    )
+    report = _report(study, split["dataset"], registration=registration, evidence=evidence)
+    write_json(root / "results/registration.json", report)
+    stamp = {"study": study, "weights_sha256": evidence.weights_sha256}
+    write_json(root / "mlruns/stages/register.json", stamp)
+    logger.info("%s: version %s: %s", study, registration.version, registration.reason)
+
+
+def choose_study(wanted: str, confirmations: Mapping[str, Confirmation]) -> str:
+    """Returns the study whose winner is registered.
+
+    Args:
+        wanted: `auto`, or a study's name.
+        confirmations: Each study's `confirm.json`.
+
+    Raises:
+        ConfigError: If the wanted study is unknown or has no base, or no study has one.
+    """
+    with_base = {name: c for name, c in confirmations.items() if c["base"] != NO_BASE}
+    if not with_base:
+        raise ConfigError(
+            "register needs a study with a base, since only transfer-learned models are "
+            f"registered. Received: studies={', '.join(confirmations)}, all with base: none. "
+            "Add one to studies in params.yaml."
+        )
+    if wanted == AUTO:
+        return _best(with_base)
+    if wanted not in confirmations:
+        unknown = unknown_name("study", wanted, [AUTO, *with_base])
+        raise ConfigError(f"register.study: {unknown}")
+    if wanted not in with_base:
+        raise ConfigError(
+            "register.study must be auto or a study with a base. Received: "
+            f"register.study={wanted!r}, whose base is none. Choose one of: {', '.join(with_base)}."
+        )
+    return wanted
+
+
+def check_model(
+    model: keras.Model, images: NDArray[np.uint8], *, num_classes: int, file: Path
+) -> None:
+    """Checks that a model turns raw images into probabilities.
+
+    Raises:
+        DataIntegrityError: If it does not take them, or its answers are no probabilities.
+    """
+    expected = (len(images), num_classes)
+    if model.input_shape[1:] != images.shape[1:] or model.output_shape[1:] != expected[1:]:
+        raise DataIntegrityError(
+            f"{file} must take images of shape {images.shape[1:]} and return {num_classes} "
+            f"probabilities. Received: input {model.input_shape[1:]}, output "
+            f"{model.output_shape[1:]}. Run `dvc repro` to export it again."
+        )
+    probabilities = np.asarray(model.predict(images, verbose=0))
+    sums = probabilities.sum(axis=1)
+    if not np.all(np.abs(sums - 1) < SUM_TOLERANCE) or probabilities.min() < 0:
+        raise DataIntegrityError(
+            f"{file} must return probabilities, which sum to 1. Received: sums={sums.tolist()}. "
+            "Run `dvc repro` to export it again."
+        )
+
+
+def _best(confirmations: Mapping[str, Confirmation]) -> str:
+    best, *others = confirmations
+    for name in others:
+        challenger, leader = confirmations[name], confirmations[best]
+        objective = OBJECTIVES[challenger["objective"]]
+        if objective.is_better(challenger["winner"]["mean"], leader["winner"]["mean"]):
+            best = name
+    return best
+
+
+def _examples(train_file: Path) -> NDArray[np.uint8]:
+    with np.load(_existing(train_file), allow_pickle=False) as archive:
+        examples: NDArray[np.uint8] = archive["images"][archive["train"][:NUM_EXAMPLES]]
+    return examples
+
+
+def _evidence(confirm: Confirmation, split: Mapping[str, Any], weights: str) -> Evidence:
+    from pipeline.tracking.champion import Evidence
+    from pipeline.tracking.inputs import data_digest
+
+    winner = confirm["winner"]
+    return Evidence(
+        objective=confirm["objective"],
+        data_digest=data_digest(split),
+        weights_sha256=weights,
+        mean=winner["mean"],
+        low=winner["low"],
+        high=winner["high"],
+        n=winner["n"],
+        num_seeds=winner["num_seeds"],
+    )
+
+
+def _report(
+    study: str, dataset: str, *, registration: Registration, evidence: Evidence
+) -> dict[str, Any]:
+    from pipeline.tracking.models import registered_model_name
+
+    figures = ("objective", "mean", "low", "high", "n", "num_seeds")
+    return {
+        "registered_model": registered_model_name(dataset),
+        "version": registration.version,
+        "registered": registration.is_new,
+        "champion": registration.is_champion,
+        "reason": registration.reason,
+        "study": study,
+        "weights_sha256": evidence.weights_sha256,
+        "confirmation": {name: getattr(evidence, name) for name in figures},
+    }
+
+
+def _read(file: Path) -> Any:
+    return json.loads(_existing(file).read_text(encoding="utf-8"))
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        raise DataIntegrityError(f"{file} must exist before this stage. Run `dvc repro`.")
+    return file
+
+
+def main() -> None:
+    """Runs the stage on the files that dvc.yaml names."""
+    studies = read_document().get("studies")
+    if not isinstance(studies, dict):
+        raise ConfigError(f"studies must be a mapping of studies. Received: studies={studies!r}.")
+    run(load_section(RegisterParams, "register"), studies=list(studies), root=Path.cwd())

@@ -1,0 +1,226 @@
+"""Makes a version of a registered model from a model file, its evidence and its lineage."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.data.files import sha256_file
+from pipeline.tracking import writer
+from pipeline.tracking.champion import Evidence
+from pipeline.tracking.inputs import dataset_inputs
+from pipeline.tracking.lineage import NONE, installed_version, revision_tags
+from pipeline.tracking.store import Store
+from pipeline.tracking.trial_runs import PARTS_OF_STUDY, now_ms
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+# Where mlflow.keras keeps the file inside a model's folder.
+MODEL_FILE = "data/model.keras"
+REQUIREMENTS = ("tensorflow", "keras", "numpy")
+# Tags and parameters of MLflow hold texts of a few thousand characters.
+MOST_CHARACTERS = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that may be registered, with everything that belongs to it.
+
+    Attributes:
+        model: The loaded model: uint8 images, natural shape, to probabilities.
+        model_file: The `.keras` file that it was loaded from; this very file is registered.
+        evidence: What it showed on the confirmation part.
+        confirm: `results/STUDY/confirm.json`.
+        split: `data/split.json`.
+        examples: A few raw training images, uint8, shape (k, h, w) or (k, h, w, 3).
+        results: Folder `results/STUDY`; its files become artifacts.
+    """
+
+    model: "keras.Model"
+    model_file: Path
+    evidence: Evidence
+    confirm: Mapping[str, Any]
+    split: Mapping[str, Any]
+    examples: "NDArray[np.uint8]"
+    results: Path
+
+    @property
+    def registered_model(self) -> str:
+        """Its name in the registry."""
+        return registered_model_name(self.split["dataset"])
+
+
+def registered_model_name(dataset: str) -> str:
+    """Returns what the registered model of a dataset is called."""
+    return f"{dataset}-classifier"
+
+
+def log_version(store: Store, candidate: Candidate) -> str:
+    """Logs a model under a run of its own and makes a version of it; returns its number.
+
+    Only for who holds the registry's lock: it takes any other such run for a dead one.
+
+    Args:
+        store: An open store, with the registered model in it.
+        candidate: The model.
+    """
+    experiment = store.experiment(candidate.split["dataset"])
+    _close_stale(store, experiment)
+    tags = _tags(store.root, candidate)
+    with _run(store, experiment, candidate, tags) as run_id:
+        model_id = _log_model(store, experiment, run_id=run_id, candidate=candidate)
+        _log_beside(store, run_id, candidate)
+        # Last, so that a version exists only when all that belongs to it does.
+        version = store.client.create_model_version(
+            candidate.registered_model,
+            source=f"models:/{model_id}",
+            run_id=run_id,
+            model_id=model_id,
+            tags=tags,
+            description=_description(candidate),
+        )
+    return str(version.version)
+
+
+@contextmanager
+def _run(
+    store: Store, experiment: str, candidate: Candidate, tags: Mapping[str, str]
+) -> Iterator[str]:
+    study, winner = candidate.confirm["study"], candidate.confirm["winner"]
+    run = store.client.create_run(
+        experiment, run_name=f"register-{study}", tags={"role": "register"}
+    )
+    run_id = str(run.info.run_id)
+    status = "FAILED"
+    try:
+        writer.log(
+            store.client,
+            run_id,
+            params={name: str(value) for name, value in winner["hyperparameters"].items()},
+            tags=tags,
+            metrics=writer.points(_metrics(winner), step=0, at_ms=now_ms()),
+        )
+        store.client.log_inputs(run_id, dataset_inputs(candidate.split, PARTS_OF_STUDY))
+        yield run_id
+        status = "FINISHED"
+    finally:
+        store.client.set_terminated(run_id, status)
+
+
+def _close_stale(store: Store, experiment: str) -> None:
+    # Whoever holds the registry's lock is the only one that registers.
+    for run in store.search_runs(experiment, "tags.role = 'register'"):
+        if run.info.status == "RUNNING":
+            store.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _log_model(store: Store, experiment: str, *, run_id: str, candidate: Candidate) -> str:
+    import mlflow.keras
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    # Not mlflow.keras.log_model: that works on MLflow's global state, and would save the model
+    # again, so that the registered file would not be the one that DVC tracks.
+    logged = store.client.create_logged_model(
+        experiment, name="model", source_run_id=run_id, model_type="classifier"
+    )
+    store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        mlflow.keras.save_model(
+            candidate.model,
+            str(path),
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                model_uuid=logged.model_id,
+                run_id=run_id,
+                model_id=logged.model_id,
+            ),
+            signature=_signature(candidate),
+            # Without this a process of 20 s would find out what TensorFlow needs.
+            pip_requirements=_requirements(),
+            metadata=_metadata(candidate),
+        )
+        shutil.copyfile(candidate.model_file, path / MODEL_FILE)
+        store.client.log_model_artifacts(logged.model_id, str(path))
+    store.client.finalize_logged_model(logged.model_id, "READY")
+    return str(logged.model_id)
+
+
+def _signature(candidate: Candidate) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images, classes = candidate.split["image_shape"], candidate.split["class_names"]
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *images))]),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(classes)))]),
+    )
+
+
+def _requirements() -> list[str]:
+    versions = {name: installed_version(name) for name in REQUIREMENTS}
+    return [f"{name}=={text}" for name, text in versions.items() if text != NONE]
+
+
+def _metadata(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "dataset": candidate.split["dataset"],
+        "class_names": list(candidate.split["class_names"]),
+        "image_shape": list(candidate.split["image_shape"]),
+        "study": candidate.confirm["study"],
+        "weights_sha256": candidate.evidence.weights_sha256,
+        "model_sha256": sha256_file(candidate.model_file),
+    }
+
+
+def _log_beside(store: Store, run_id: str, candidate: Candidate) -> None:
+    # As files: mlflow.keras cannot save an input example (3.17.2 raises FileNotFoundError).
+    payload = {"inputs": candidate.examples.tolist()}
+    store.client.log_dict(run_id, payload, "example/invocations.json")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images.npy"
+        np.save(file, candidate.examples)
+        store.client.log_artifact(run_id, str(file), "example")
+    store.client.log_artifacts(run_id, str(candidate.results), "results")
+
+
+def _metrics(winner: Mapping[str, Any]) -> dict[str, float]:
+    figures = ("mean", "std", "low", "high", "n", "num_seeds")
+    return {
+        **{f"confirmation_{name}": float(winner[name]) for name in figures},
+        **{f"confirmation_{name}": float(value) for name, value in winner["metrics"].items()},
+    }
+
+
+def _tags(root: Path, candidate: Candidate) -> dict[str, str]:
+    confirm, exported = candidate.confirm, candidate.confirm["exported"]
+    return {
+        **revision_tags(root),
+        "dataset": candidate.split["dataset"],
+        "study": confirm["study"],
+        "base": confirm["base"],
+        "trial": str(confirm["winner"]["number"]),
+        "seed": str(confirm["winner"]["seed"]),
+        "model_sha256": sha256_file(candidate.model_file),
+        "export_rule": str(exported["rule"])[:MOST_CHARACTERS],
+        **candidate.evidence.tags(),
+    }
+
+
+def _description(candidate: Candidate) -> str:
+    evidence, winner = candidate.evidence, candidate.confirm["winner"]
+    return (
+        f"Trial {winner['number']} of study `{candidate.confirm['study']}` "
+        f"(base {candidate.confirm['base']}), trained again with seed {winner['seed']}. "
+        f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
+        f"{evidence.num_seeds} seeds: {evidence.mean:.4f}, 95% interval {evidence.low:.4f} to "
+        f"{evidence.high:.4f}. The test images had no part in this choice."
+    )

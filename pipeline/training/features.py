@@ -1,0 +1,123 @@
+"""Reads what a trial trains on: one cut's cached features, labels and the parts' rows."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.registry import unknown_name
+from pipeline.training.batches import Indices, TrainingData
+from pipeline.tuning.records import DataReference
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutData:
+    """One cut's features with everything a head needs to know of them.
+
+    Attributes:
+        training: Features (memory-mapped), labels, and the rows of train and val.
+        shape: Of one image's features, such as (8, 8, 40).
+        mean: Per channel over the train rows, as in the manifest.
+        variance: Likewise.
+        judge: Rows of the further part that was asked for, or None.
+    """
+
+    training: TrainingData
+    shape: tuple[int, ...]
+    mean: list[float]
+    variance: list[float]
+    judge: Indices | None
+
+
+def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutData:
+    """Opens one cut's features; nothing large is read yet.
+
+    Args:
+        reference: The base's folder of features, and the file with labels and rows.
+        cut: A cut of the base's manifest.
+        judge: Name of a further part ("confirmation") whose rows are wanted, or None.
+
+    Raises:
+        ConfigError: If there is no such cut.
+        DataIntegrityError: If files are missing or do not fit each other. Keras would train on
+            labels out of range or of type float without a word.
+    """
+    folder, train_file = Path(reference.features), Path(reference.train_file)
+    manifest = _read_manifest(folder / "manifest.json")
+    if cut not in manifest["cuts"]:
+        raise ConfigError(unknown_name("cut", cut, list(manifest["cuts"])))
+    entry = manifest["cuts"][cut]
+    features = _open(folder / entry["file"])
+    # np.load reads only the members that are asked for: the images stay on the disk.
+    with _open(train_file) as archive:
+        labels = archive["labels"]
+        rows = {part: archive[part] for part in ("train", "val", judge) if part is not None}
+    _check(features, labels, rows, num_classes=manifest["num_classes"], source=train_file)
+    return CutData(
+        training=TrainingData(
+            features=features,
+            labels=labels,
+            train=rows["train"],
+            val=rows["val"],
+            num_classes=manifest["num_classes"],
+        ),
+        shape=tuple(features.shape[1:]),
+        mean=entry["mean"],
+        variance=entry["variance"],
+        judge=None if judge is None else rows[judge],
+    )
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        # The manifest is written last, so that its absence means an unfinished stage.
+        raise DataIntegrityError(f"No {path} here. Run the stage `embed` first.") from None
+    return manifest
+
+
+def _open(path: Path) -> Any:
+    try:
+        return np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise DataIntegrityError(
+            f"No {path} here. Run the stages `split` and `embed` first."
+        ) from None
+    except ValueError as error:
+        raise DataIntegrityError(
+            f"{path} is not a whole NumPy file: {error}. Delete it and run its stage again."
+        ) from None
+
+
+def _check(
+    features: NDArray[Any],
+    labels: NDArray[Any],
+    rows: dict[str, Indices],
+    *,
+    num_classes: int,
+    source: Path,
+) -> None:
+    problems = []
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        problems.append(f"labels must be integers of shape (n,), not {labels.dtype} {labels.shape}")
+    elif len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        problems.append(
+            f"labels must lie in [0, {num_classes}), not in [{labels.min()}, {labels.max()}]"
+        )
+    if len(features) != len(labels):
+        problems.append(f"{len(labels)} labels must have as many features, not {len(features)}")
+    for part, indices in rows.items():
+        if not len(indices):
+            problems.append(f"the part {part} must not be empty")
+        elif not 0 <= indices.min() <= indices.max() < len(labels):
+            problems.append(f"the rows of {part} must lie in [0, {len(labels)})")
+    if problems:
+        raise DataIntegrityError(
+            f"{source} does not fit its features: {'; '.join(problems)}. "
+            "Run the stages `split` and `embed` again."
+        )

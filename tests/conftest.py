@@ -1,0 +1,23 @@
+"""Fixtures for all tests."""
+
+import os
+
+# Before anything imports TensorFlow or MLflow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import read_document
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def params_document():
+    """The project's own params.yaml."""
+    return read_document(ROOT / "params.yaml")
