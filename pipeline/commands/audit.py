@@ -3,6 +3,8 @@
 Run: python -m pipeline audit [--repair]
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 from collections.abc import Sequence
@@ -10,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import read_document
-from pipeline.errors import ConfigError, StudyError
+from pipeline.errors import StudyError
+from pipeline.tuning.lock import study_lock
+from pipeline.tuning.study import TrialDict, read_trials
 
 if TYPE_CHECKING:
     from pipeline.tracking.audit import Difference
-    from pipeline.tracking.reconcile import Parent
-    from pipeline.tracking.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,74 +32,115 @@ def main(args: argparse.Namespace) -> int:
 
     Returns:
         0 if MLflow says what the studies say, or was made to; else 1.
+
+    Raises:
+        StudyError: If there is nothing to audit, or a repair is asked for during a search.
     """
     from pipeline.tracking.audit import table
-    from pipeline.tuning.study import read_trials
 
     root = Path.cwd()
-    is_equal = True
-    for study, study_name in study_names(read_document(), root):
+    split = _read(root / "data/split.json")
+    num_different = 0
+    for study in read_document()["studies"]:
+        study_name = f"{split['dataset']}-{study}"
         try:
             trials = read_trials(root, study_name)
         except StudyError as error:
-            print(f"{study_name}: {error}")
+            print(f"{study}: {error}")
             continue
-        differences = audit_study(
-            root, study=study, study_name=study_name, trials=trials, repair=args.repair
-        )
-        verdict = "repaired" if differences and args.repair else "differ"
-        print(f"{study_name}: {len(trials)} trials, {len(differences)} {verdict}")
-        if differences:
-            print(table(differences))
-            is_equal = is_equal and args.repair
-    return 0 if is_equal else 1
-
-
-def study_names(document: dict[str, Any], root: Path) -> list[tuple[str, str]]:
-    """Returns each study of params.yaml, and what Optuna and MLflow call it.
-
-    Raises:
-        ConfigError: If params.yaml has no studies.
-    """
-    studies = document.get("studies")
-    if not isinstance(studies, dict):
-        raise ConfigError(f"studies must be a mapping of studies. Received: studies={studies!r}.")
-    return [(study, f"{_dataset(document, root)}-{study}") for study in studies]
+        if args.repair:
+            found = repair_study(root, split["dataset"], study=study, trials=trials)
+        else:
+            found = audit_study(root, split["dataset"], study=study, trials=trials)
+        verb = "repaired" if args.repair else "found"
+        print(f"{study_name}: {len(trials)} trials, {len(found)} differences {verb}")
+        if found:
+            print(table(found))
+            num_different += len(found)
+    return 0 if args.repair or num_different == 0 else 1
 
 
 def audit_study(
-    root: Path, *, study: str, study_name: str, trials: Sequence[dict[str, Any]], repair: bool
-) -> "list[Difference]":
-    """Returns where MLflow differs from a study; with `repair` it no longer does.
+    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict]
+) -> list[Difference]:
+    """Returns where MLflow differs from a study.
+
+    While the study is being searched, a difference may be of the moment: the search tells Optuna
+    first and MLflow second.
 
     Args:
         root: The repository.
+        dataset: Names the experiment.
         study: Its name below `studies`.
-        study_name: What Optuna calls it.
         trials: All its trials, as in `study.json`.
-        repair: Whether to make MLflow equal.
 
     Raises:
-        StudyError: If a repair is asked for while the study is being searched.
+        ConfigError: If nothing has been recorded yet.
     """
+    from pipeline.evaluation.metrics import OBJECTIVES
     from pipeline.tracking.audit import compare
-    from pipeline.tracking.driver import is_driver_alive
     from pipeline.tracking.reconcile import find_parent, read_runs
     from pipeline.tracking.store import open_store
 
-    store = open_store(root, create=repair)
-    dataset = study_name.removesuffix(f"-{study}")
-    experiment = store.experiment(dataset)
-    parent = find_parent(store, experiment, study_name=study_name, identity="")
+    store = open_store(root, create=False)
+    study_name = f"{dataset}-{study}"
+    parent = find_parent(store, store.experiment(dataset), study_name=study_name, identity="")
     if parent is None:
-        differences = compare(trials, [])
-        is_alive = False
-    else:
-        is_alive = parent.run.info.status == "RUNNING" and is_driver_alive(parent.run.data.tags)
-        runs = read_runs(store, parent, metric=_metric(parent))
-        differences = compare(trials, runs, is_driver_alive=is_alive)
-    if differences and repair:
-        if is_alive:
-            raise StudyError(f"{study_name} is being searched: repair it when that has ended.")
-        _repair(store, parent, dataset=dataset, study=study, trials=trials)
-    return differences
+        return compare(trials, [])
+    metric = OBJECTIVES[parent.run.data.tags["objective"]].metric
+    runs = read_runs(store, parent, metric=metric)
+    return compare(trials, runs, is_driver_alive=_is_searched(root, study_name))
+
+
+def repair_study(
+    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict]
+) -> list[Difference]:
+    """Makes MLflow equal to a study; returns what differed.
+
+    Args:
+        root: The repository.
+        dataset: Names the experiment.
+        study: Its name below `studies`.
+        trials: All its trials, as in `study.json`.
+
+    Raises:
+        StudyError: If the study is being searched, or MLflow has lost the study itself and
+            `results/STUDY/study.json` is not there to tell what it was.
+    """
+    from pipeline.tracking.reconcile import find_parent
+    from pipeline.tracking.runs import StudyRuns
+    from pipeline.tracking.store import open_store
+
+    study_name = f"{dataset}-{study}"
+    with study_lock(root, study_name):
+        store = open_store(root)
+        parent = find_parent(store, store.experiment(dataset), study_name=study_name, identity="")
+        known = parent.run.data.tags if parent else _read(root / f"results/{study}/study.json")
+        status = parent.run.info.status if parent else "FINISHED"
+        runs = StudyRuns.open(
+            root,
+            dataset=dataset,
+            study=study,
+            study_name=study_name,
+            identity=known["identity"],
+            tags={"objective": known["objective"]},
+            params={},
+        )
+        found = runs.reconcile(trials)
+        # Nobody is at work here, so a parent that says RUNNING was left by a killed process.
+        runs.close("KILLED" if status == "RUNNING" else status)
+    return found
+
+
+def _is_searched(root: Path, study_name: str) -> bool:
+    try:
+        with study_lock(root, study_name):
+            return False
+    except StudyError:
+        return True
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        raise StudyError(f"{file} must exist to know what to compare. Run `dvc repro`.")
+    return json.loads(file.read_text(encoding="utf-8"))

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import preprocessing
 from pipeline.models.cuts import Cut
+from pipeline.models.feature_files import npy_file
 from pipeline.models.graph import truncate
 from pipeline.models.moments import Moments
 
@@ -54,31 +54,26 @@ def embed_images(
     """
     moments = {cut.name: Moments(cut.shape[-1]) for cut in cuts}
     embedder: Embedder | None = None
+    start = 0
     with ExitStack() as stack:
-        arrays = {
-            cut.name: _open_array(
-                stack.enter_context(write_whole(folder / f"{cut.name}.npy")),
-                (len(is_train), *cut.shape),
+        files = [
+            stack.enter_context(
+                npy_file(folder / f"{cut.name}.npy", (len(is_train), *cut.shape), np.float16)
             )
             for cut in cuts
-        }
-        start = 0
+        ]
         for images in batches:
             embedder = embedder or _embedder(base, cuts, images.shape[1:], image_size)
-            rows = slice(start, start + len(images))
-            for cut, result in zip(cuts, embedder(images, is_train[rows]), strict=True):
+            results = embedder(images, is_train[start : start + len(images)])
+            for cut, file, result in zip(cuts, files, results, strict=True):
                 _check_range(cut.name, result, start)
-                arrays[cut.name][rows] = result["features"].numpy()
+                file.write(np.ascontiguousarray(result["features"].numpy()).data)
                 _merge(moments[cut.name], result)
             start += len(images)
             progress(len(images))
-        for array in arrays.values():
-            array.flush()
+        if start != len(is_train):
+            raise ValueError(f"{len(is_train)} images were announced. Received: {start}.")
     return moments
-
-
-def _open_array(path: Path, shape: tuple[int, ...]) -> Any:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
 
 
 def _embedder(
@@ -98,7 +93,9 @@ def _embedder(
         return [_kept(output, is_train) for output in keras.tree.flatten(outputs)]
 
     images_spec = tf.TensorSpec((None, *image_shape), tf.uint8)
-    return tf.function(embed, input_signature=[images_spec, tf.TensorSpec((None,), tf.bool)])
+    signature = [images_spec, tf.TensorSpec((None,), tf.bool)]
+    compiled: Embedder = tf.function(embed, input_signature=signature)
+    return compiled
 
 
 def _kept(output: tf.Tensor, is_train: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -131,6 +128,4 @@ def _check_range(name: str, result: Mapping[str, Any], start: int) -> None:
 def _merge(moments: Moments, result: Mapping[str, Any]) -> None:
     count = int(result["count"].numpy())
     if count:
-        moments.merge(
-            count=count, mean=result["mean"].numpy(), variance=result["variance"].numpy()
-        )
+        moments.merge(count=count, mean=result["mean"].numpy(), variance=result["variance"].numpy())

@@ -36,9 +36,7 @@ def export(
         trained: That layer's output, float32, to probabilities.
     """
     below = None if base == NO_BASE else load_base(base, image_size=image_size or 0)
-    model = join(
-        trained, image_shape=image_shape, image_size=image_size, base=below, cut=cut
-    )
+    model = join(trained, image_shape=image_shape, image_size=image_size, base=below, cut=cut)
     with write_whole(path) as part:
         model.save(part)
 

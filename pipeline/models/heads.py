@@ -63,8 +63,7 @@ def build_head(
 
 def _check_batches(hyperparameters: Hyperparameters) -> None:
     normalizes = (
-        hyperparameters.get("normalization", "none") != "none"
-        or hyperparameters["normalize_first"]
+        hyperparameters.get("normalization", "none") != "none" or hyperparameters["normalize_first"]
     )
     if hyperparameters.get("batch_size") == 1 and normalizes:
         raise InfeasibleTrialError(

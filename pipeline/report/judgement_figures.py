@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from pipeline.evaluation.significance import wilson_interval
-from pipeline.report.charts import BLUE, GRAY, chart
+from pipeline.report.charts import BLUE, GRAY, chart, mark_powers
 
 _RIGHT = "#1f5fa8"
 _WRONG = "#b3361b"
@@ -33,7 +33,7 @@ def confusion_matrix(key: str, counts: NDArray[np.integer[Any]], class_names: li
         f"Confusion matrix of {num_classes} classes: {int(counts.trace())} of {int(counts.sum())} "
         "test images on the diagonal. The table of the most frequent mistakes has the others."
     )
-    with chart(key, alt=alt, size=(5.2, 4.7)) as drawn:
+    with chart(key, alt=alt, size=(4.7, 4.3)) as drawn:
         axes = drawn.axes[0]
         strengths = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
         axes.imshow(_colors(strengths), interpolation="nearest", aspect="auto")
@@ -57,7 +57,7 @@ def reliability_diagram(key: str, calibration: Mapping[str, Any]) -> Markup:
         f"Accuracy over confidence in {len(bins)} bins; the mean gap to the diagonal, the expected "
         f"calibration error, is {calibration['ece']:.4f}."
     )
-    with chart(key, alt=alt, size=(5.2, 4.7), height_ratios=(3.0, 1.0)) as drawn:
+    with chart(key, alt=alt, size=(4.7, 4.3), height_ratios=(3.0, 1.0)) as drawn:
         top, bottom = drawn.axes
         confidence = [one["confidence"] for one in bins]
         accuracy = np.array([one["accuracy"] for one in bins])
@@ -75,6 +75,7 @@ def reliability_diagram(key: str, calibration: Mapping[str, Any]) -> Markup:
             bottom.bar(one["low"], one["n"], width=one["high"] - one["low"], align="edge",
                        color=BLUE, edgecolor="none", alpha=0.75)  # fmt: skip
         bottom.set(xlabel="confidence (largest probability)", ylabel="images", yscale="log")
+        mark_powers(bottom.yaxis, low=1, high=10 * max(one["n"] for one in bins))
     return drawn.markup
 
 
@@ -95,7 +96,7 @@ def _write_counts(
     size = 8.0 if len(counts) <= 10 else 6.0
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            style = {"color": "white"} if strengths[row, column] > 0.62 else {}
+            style: dict[str, Any] = {"color": "white"} if strengths[row, column] > 0.62 else {}
             axes.text(column, row, f"{count}", ha="center", va="center", size=size, **style)
 
 
@@ -111,4 +112,6 @@ def _name_classes(axes: Axes, class_names: list[str]) -> None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}\N{HORIZONTAL ELLIPSIS}"
+    if len(name) <= _MAX_NAME_LENGTH:
+        return name
+    return f"{name[: _MAX_NAME_LENGTH - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -8,8 +8,18 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from pipeline.report.charts import BLUE, GRAY, ORANGE, RED, Chart, chart
+from pipeline.report.charts import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    RED,
+    Chart,
+    chart,
+    mark_integers,
+    mark_powers,
+)
 from pipeline.report.searches import SearchSummary, TrialSummary, best_so_far, focus
+from pipeline.report.text import hyperparameter
 from pipeline.tuning.hyperparameters import Value
 
 _MARKERS = {"complete": ("o", BLUE), "pruned": ("x", GRAY)}
@@ -29,7 +39,7 @@ def history(key: str, summary: SearchSummary) -> Markup:
         f"{summary.objective_name} of {len(summary.trials)} trials by number; the best so far "
         f"goes from {steps[0][1]:.4g} to {steps[-1][1]:.4g}."
     )
-    with chart(key, alt=alt, size=(5.2, 3.1), num_marks=len(summary.trials)) as drawn:
+    with chart(key, alt=alt, size=(4.7, 2.9), num_marks=len(summary.trials)) as drawn:
         axes = drawn.axes[0]
         low, high = _limit(axes, summary)
         axes.step(*zip(*steps, strict=True), where="post", color=ORANGE, label="best so far")
@@ -41,7 +51,7 @@ def history(key: str, summary: SearchSummary) -> Markup:
             axes.scatter(lost, [edge] * len(lost), marker="s", color=RED, s=20, clip_on=False,
                          label="failed or diverged")  # fmt: skip
         axes.set(xlabel="trial", ylabel=summary.objective_name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        mark_integers(axes.xaxis)
         _legend(drawn)
     return drawn.markup
 
@@ -53,18 +63,19 @@ def learning_curves(key: str, summary: SearchSummary) -> Markup:
         key: Of the figure, unique in the page.
         summary: With at least one complete trial.
     """
-    num_points = sum(len(trial.curve) for trial in summary.trials)
+    # A line's point takes about an eighth of the text of a mark.
+    num_marks = sum(len(trial.curve) for trial in summary.trials) // 8
     alt = (
         f"{summary.objective_name} by epoch of {len(summary.of('complete'))} complete and "
         f"{len(summary.of('pruned'))} pruned trials."
     )
-    with chart(key, alt=alt, size=(5.2, 3.1), num_marks=num_points) as drawn:
+    with chart(key, alt=alt, size=(4.7, 2.9), num_marks=num_marks) as drawn:
         axes = drawn.axes[0]
-        _limit(axes, summary)
+        _limit_curves(axes, summary)
         for outcome, label in (("pruned", "pruned"), ("complete", "complete")):
             color = _MARKERS[outcome][1]
             for index, trial in enumerate(t for t in summary.of(outcome) if t.curve):
-                axes.plot(*zip(*trial.curve, strict=True), color=color, alpha=0.45, lw=0.9,
+                axes.plot(*zip(*trial.curve, strict=True), color=color, alpha=0.6, lw=0.9,
                           label="_" * bool(index) + label)  # fmt: skip
                 if outcome == "pruned":
                     axes.plot(*trial.curve[-1], "x", color=color, ms=4)
@@ -72,7 +83,7 @@ def learning_curves(key: str, summary: SearchSummary) -> Markup:
             axes.plot(*zip(*summary.best.curve, strict=True), color=ORANGE, lw=2.0, marker="o",
                       ms=3, label=f"best: trial {summary.best.number}")  # fmt: skip
         axes.set(xlabel="epoch", ylabel=summary.objective_name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        mark_integers(axes.xaxis)
         _legend(drawn)
     return drawn.markup
 
@@ -106,8 +117,8 @@ def _effect(
         if distribution["type"] == "choice":
             _name_choices(axes, distribution["choices"])
             _mark_medians(axes, summary, name, choices=distribution["choices"])
-        elif distribution.get("log"):
-            axes.set_xscale("log")
+        else:
+            _scale(axes, distribution)
         for outcome in _MARKERS:
             trials = [t for t in summary.of(outcome) if name in t.hyperparameters]
             places = [_place(t, name, distribution) for t in trials]
@@ -117,6 +128,21 @@ def _effect(
             axes.scatter([_place(best, name, distribution)], [best.value], s=70, color=ORANGE,
                          facecolor="none", linewidth=1.6)  # fmt: skip
     return drawn.markup
+
+
+def _scale(axes: Axes, distribution: Mapping[str, Any]) -> None:
+    """Shows the whole range that was searched, also where no trial went."""
+    low, high = distribution["low"], distribution["high"]
+    if distribution.get("log"):
+        axes.set_xscale("log")
+        mark_powers(axes.xaxis, low=low, high=high)
+        margin = (high / low) ** 0.05
+        axes.set_xlim(low / margin, high * margin)
+    else:
+        if distribution["type"] == "int":
+            mark_integers(axes.xaxis)
+        margin = 0.05 * (high - low)
+        axes.set_xlim(low - margin, high + margin)
 
 
 def _place(trial: TrialSummary, name: str, distribution: Mapping[str, Any]) -> float:
@@ -133,7 +159,7 @@ def _position(value: Value, choices: list[Value]) -> int:
 
 
 def _name_choices(axes: Axes, choices: list[Value]) -> None:
-    names = [str(choice) for choice in choices]
+    names = [hyperparameter(choice) for choice in choices]
     is_long = sum(map(len, names)) > 20
     axes.set_xticks(range(len(names)), names, rotation=35 if is_long else 0,
                     ha="right" if is_long else "center", rotation_mode="anchor")  # fmt: skip
@@ -141,9 +167,7 @@ def _name_choices(axes: Axes, choices: list[Value]) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def _mark_medians(
-    axes: Axes, summary: SearchSummary, name: str, *, choices: list[Value]
-) -> None:
+def _mark_medians(axes: Axes, summary: SearchSummary, name: str, *, choices: list[Value]) -> None:
     for place, choice in enumerate(choices):
         values = [
             trial.value
@@ -159,6 +183,18 @@ def _limit(axes: Axes, summary: SearchSummary) -> tuple[float, float]:
     low, high = focus(values, maximize=summary.maximize)
     axes.set_ylim(low, high)
     return low, high
+
+
+def _limit_curves(axes: Axes, summary: SearchSummary) -> None:
+    # Curves climb into the range that matters: some more of the bad end shows where most stop.
+    low, high = _limit(axes, summary)
+    points = [value for trial in summary.trials for _, value in trial.curve]
+    reach = 3 * (high - low)
+    if summary.maximize:
+        low = min(low, max(low - reach, float(np.quantile(points, 0.1))))
+    else:
+        high = max(high, min(high + reach, float(np.quantile(points, 0.9))))
+    axes.set_ylim(low, high)
 
 
 def _scatter(
@@ -181,12 +217,17 @@ def _scatter(
     below = [place for place, value in points if value < low]
     above = [place for place, value in points if value > high]
     style: dict[str, Any] = {"color": color, "s": 16, "linewidth": 1.0}
-    if inside:
-        axes.scatter(*zip(*inside, strict=True), marker=marker, label=outcome, **style)
+    if points:
+        x, y = zip(*inside, strict=True) if inside else ((), ())
+        axes.scatter(x, y, marker=marker, label=outcome, **style)
     for arrow, edge, beyond in (("v", low, below), ("^", high, above)):
         if beyond:
             axes.scatter(beyond, [edge] * len(beyond), marker=arrow, clip_on=False, **style)
 
 
 def _legend(drawn: Chart) -> None:
-    drawn.figure.legend(loc="outside lower center", ncols=4, handlelength=1.4, columnspacing=1.4)
+    legend = drawn.figure.legend(
+        loc="outside lower center", ncols=4, handlelength=1.4, columnspacing=1.4
+    )
+    for line in legend.get_lines():
+        line.set_alpha(1.0)

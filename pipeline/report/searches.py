@@ -123,23 +123,11 @@ def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
     reach = 3 * ((ordered[-1] - middle) if maximize else (middle - ordered[0]))
     low, high = ordered[0], ordered[-1]
     if reach > 0:
-        low, high = (max(low, middle - reach), high) if maximize else (low, min(high, middle + reach))
+        low, high = (
+            (max(low, middle - reach), high) if maximize else (low, min(high, middle + reach))
+        )
     margin = 0.06 * (high - low) or max(abs(high), 1e-3) * 0.05
     return low - margin, high + margin
-
-
-def describe_distribution(distribution: Mapping[str, Any] | None) -> str:
-    """Returns a range in words; an em dash for what was not searched.
-
-    >>> describe_distribution({"type": "float", "low": 0.001, "high": 0.1, "log": True})
-    '0.001 to 0.1, log scale'
-    """
-    if distribution is None:
-        return "\N{EM DASH}"
-    if distribution["type"] == "choice":
-        return ", ".join(str(choice) for choice in distribution["choices"])
-    scale = ", log scale" if distribution.get("log") else ""
-    return f"{distribution['low']:g} to {distribution['high']:g}{scale}"
 
 
 def bound_notes(
@@ -173,8 +161,8 @@ def _bound_note(
     end = "lower" if side == "low" else "upper"
     move = "lowering" if side == "low" else "raising"
     return (
-        f"{name} = {value:.4g} lies within 5% of its {end} bound {distribution[side]:g}{scale}: the "
-        f"best value may lie beyond. Consider {move} studies.{study}.space.{name}.{side}."
+        f"{name} = {value:.4g} lies within 5% of its {end} bound {distribution[side]:g}{scale}: "
+        f"the best value may lie beyond. Consider {move} studies.{study}.space.{name}.{side}."
     )
 
 

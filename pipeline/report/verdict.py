@@ -2,47 +2,39 @@
 
 from pipeline.evaluation.significance import Interval, mean_interval, paired_difference
 from pipeline.report.inputs import Results, StudyResults
-from pipeline.report.searches import SearchSummary, summarize_search
+from pipeline.report.searches import summarize_search
+from pipeline.report.text import (
+    capitalized,
+    mean_and_deviation,
+    objective_value,
+    percent,
+    points,
+)
 
-# As many as the default of `evaluate.bootstrap`: the ends of the interval then stand to about a
-# tenth of their width.
+# As many as the default of `evaluate.bootstrap`.
 NUM_RESAMPLES = 1_000
 SEED = 0
 
 
-def percent(share: float, n: int) -> str:
-    """Returns a share as a percentage, with as many decimals as n examples can tell apart.
-
-    >>> percent(0.94531, 10_000), percent(0.9, 60)
-    ('94.53%', '90.0%')
-    """
-    return f"{100 * share:.{decimals(n)}f}%"
-
-
-def decimals(n: int) -> int:
-    """Returns how many decimals of a percentage n examples can tell apart."""
-    return 2 if n >= 1_000 else 1
-
-
 def verdict(results: Results) -> list[str]:
-    """Returns what was found: the first study against each other one, then how it was chosen.
+    """Returns what was found, sentence by sentence.
+
+    First the first study against each other one on the test images, then how it was chosen.
 
     Args:
         results: All results; the first study is what the others are compared with.
     """
     first, *others = results.studies
-    if not others:
-        return [_alone(first), _path(first)]
-    differences = [_compared(first, other, results) for other in others]
-    return [*differences, _path(first)]
+    found = [_compared(first, other, results) for other in others] or [_alone(first)]
+    return [*found, _choice(first)]
 
 
 def _alone(study: StudyResults) -> str:
     accuracy = study.metrics["accuracy"]
     n = accuracy["n"]
     return (
-        f"{_capital(study.name)} classifies {percent(accuracy['value'], n)} of the test images "
-        f"correctly (n = {n:,}, 95% interval {percent(accuracy['low'], n)} to "
+        f"{capitalized(study.name)} classifies {percent(accuracy['value'], n)} of the test images "
+        f"correctly (n = {n:,}, 95% interval {points(accuracy['low'], n)} to "
         f"{percent(accuracy['high'], n)})."
     )
 
@@ -56,53 +48,36 @@ def _compared(first: StudyResults, other: StudyResults, results: Results) -> str
         num_resamples=NUM_RESAMPLES,
         seed=SEED,
     )
-    a, b = (percent(study.metrics["accuracy"]["value"], difference.n) for study in (first, other))
-    figures = f"{a} against {b} of the test images right, n = {difference.n:,}"
+    n = difference.n
+    a, b = (percent(study.metrics["accuracy"]["value"], n) for study in (first, other))
+    figures = f"{a} against {b} of the test images are right, n = {n:,}"
+    name = capitalized(first.name)
     if difference.low <= 0 <= difference.high:
         return (
-            f"{_capital(first.name)} and {other.name} cannot be told apart: {figures}; the 95% "
-            f"interval of the paired difference, {_span(difference)}, includes 0."
+            f"{name} and {other.name} cannot be told apart: {figures}; the 95% interval of the "
+            f"paired difference, {_span(difference)}, includes 0."
         )
     verb = "beats" if difference.value > 0 else "loses to"
-    size = abs(difference.value)
     return (
-        f"{_capital(first.name)} {verb} {other.name} by {_points(size, difference.n)} points: "
-        f"{figures}; 95% interval of the paired difference {_span(difference)}."
+        f"{name} {verb} {other.name} by {points(abs(difference.value), n)} points: {figures}; "
+        f"95% interval of the paired difference {_span(difference)}."
     )
 
 
-def _path(study: StudyResults) -> str:
+def _choice(study: StudyResults) -> str:
     summary = summarize_search(study.search)
     winner = study.confirm["winner"]
-    candidate = next(
-        (c for c in study.confirm["candidates"] if c["number"] == winner["number"]), None
-    )
-    values = candidate["values"] if candidate else [winner["mean"]]
-    spread = mean_interval(values)
-    deviation = "" if spread.std is None else f" \N{PLUS-MINUS SIGN} {_value(spread.std, summary)}"
-    searched = candidate["search_value"] if candidate else None
-    found = "" if searched is None else f" ({_value(searched, summary)} in the search)"
+    spread = mean_interval(winner["values"])
     runs = "one training" if spread.n == 1 else f"{spread.n} trainings"
     return (
-        f"The hyperparameters of {study.name} are those of trial {winner['number']}{found}. On the "
-        f"confirmation part, which no search has seen, they reach "
-        f"{_value(spread.mean, summary)}{deviation} over {runs}. "
-        "The test part was read after these choices, and decided none of them."
+        f"{capitalized(study.name)} is trial {winner['number']} of its search, where it had "
+        f"{objective_value(winner['search_value'], summary)} {summary.objective_name}; on the "
+        f"confirmation part, which no search has seen, it has "
+        f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. The test part was "
+        "read after that and decided nothing."
     )
-
-
-def _value(value: float, summary: SearchSummary) -> str:
-    return f"{100 * value:.2f}%" if summary.is_share else f"{value:.4f}"
-
-
-def _points(share: float, n: int) -> str:
-    return f"{100 * share:.{decimals(n)}f}"
 
 
 def _span(difference: Interval) -> str:
-    low, high = (_points(end, difference.n) for end in (difference.low, difference.high))
+    low, high = (points(end, difference.n) for end in (difference.low, difference.high))
     return f"{low} to {high} points"
-
-
-def _capital(name: str) -> str:
-    return name[:1].upper() + name[1:]

@@ -67,6 +67,8 @@ def run(params: FetchParams, *, raw: Path, cache: Path) -> None:
         SourceError: If a file could be had from no source.
         DataIntegrityError: If a file is damaged, or the images are not what later stages need.
     """
+    # What an earlier run left belongs to other params, and must not pass for the result of this.
+    (raw / "manifest.json").unlink(missing_ok=True)
     spec = DATASETS[params.dataset]
     logger.info("%s: %s", params.dataset, spec.title)
     mirror = mirror_in_use(params.mirror)
@@ -75,7 +77,7 @@ def run(params: FetchParams, *, raw: Path, cache: Path) -> None:
     data = spec.read(
         Request(
             files=files,
-            path=Path(params.path).expanduser(),
+            path=Path(params.path),
             image_size=params.image_size,
             color=params.color,
         )

@@ -57,20 +57,18 @@ def run(params: RegisterParams, *, studies: Sequence[str], root: Path) -> None:
         DataIntegrityError: If an earlier stage's file is missing, or the model is not what it
             should be.
     """
+    from pipeline.models.export import load_exported
     from pipeline.models.weights import weights_sha256
-    from pipeline.tracking.classifier import load_model_file
     from pipeline.tracking.models import Candidate
     from pipeline.tracking.registration import register
     from pipeline.tracking.store import open_store
 
-    confirmations = {
-        name: _read(root / "results" / name / "confirm.json") for name in studies
-    }
+    confirmations = {name: _read(root / "results" / name / "confirm.json") for name in studies}
     study = choose_study(params.study, confirmations)
     split = _read(root / "data/split.json")
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
     model_file = root / "models" / f"{study}.keras"
-    model = load_model_file(model_file)
+    model = load_exported(model_file)
     examples = _examples(root / "data/train.npz")
     check_model(model, examples, num_classes=len(split["class_names"]), file=model_file)
     evidence = _evidence(confirmations[study], split, weights_sha256(model))
@@ -131,14 +129,15 @@ def check_model(
     Raises:
         DataIntegrityError: If it does not take them, or its answers are no probabilities.
     """
-    expected = (len(images), num_classes)
-    if model.input_shape[1:] != images.shape[1:] or model.output_shape[1:] != expected[1:]:
+    from pipeline.models.export import predict_probabilities
+
+    if model.input_shape[1:] != images.shape[1:] or model.output_shape[1:] != (num_classes,):
         raise DataIntegrityError(
             f"{file} must take images of shape {images.shape[1:]} and return {num_classes} "
             f"probabilities. Received: input {model.input_shape[1:]}, output "
             f"{model.output_shape[1:]}. Run `dvc repro` to export it again."
         )
-    probabilities = np.asarray(model.predict(images, verbose=0))
+    probabilities = predict_probabilities(model, images)
     sums = probabilities.sum(axis=1)
     if not np.all(np.abs(sums - 1) < SUM_TOLERANCE) or probabilities.min() < 0:
         raise DataIntegrityError(

@@ -105,8 +105,6 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
 
 
 def _open(study_name: str, identity: str, params: SearchParams, *, root: Path, name: str) -> Study:
-    import optuna
-
     study = open_study(
         open_storage(root),
         name=study_name,
@@ -119,11 +117,7 @@ def _open(study_name: str, identity: str, params: SearchParams, *, root: Path, n
         if content["identity"] == identity:
             import_trials(study, content["trials"])
             logger.info("took %d trials over from %s", len(content["trials"]), exported)
-    study = optuna.load_study(
-        study_name=study_name,
-        storage=study._storage,
-        pruner=params.pruner.build(params.epochs),
-    )
+    study.pruner = params.pruner.build(params.epochs)
     return study
 
 

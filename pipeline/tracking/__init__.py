@@ -1,0 +1,1 @@
+"""MLflow: the one package that imports it. Records runs, registers models, proves both true."""

@@ -39,10 +39,12 @@ def load_classifier(root: Path, uri: str) -> Classifier:
 
     Raises:
         ConfigError: If there is no such model.
-        DataIntegrityError: If its file is not the one that was registered, or not loadable.
+        DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
     """
-    if "://" not in uri and not uri.startswith(("models:/", "runs:/")):
-        return Classifier(model=load_model_file(Path(uri)), class_names=(), source=uri)
+    from pipeline.models.export import load_exported
+
+    if not uri.startswith(("models:/", "runs:/")):
+        return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
     from mlflow.exceptions import MlflowException
 
     try:
@@ -56,30 +58,8 @@ def load_classifier(root: Path, uri: str) -> Classifier:
     file = folder / MODEL_FILE
     _check(file, str(metadata.get("model_sha256", "")))
     return Classifier(
-        model=load_model_file(file), class_names=metadata.get("class_names", ()), source=source
+        model=load_exported(file), class_names=metadata.get("class_names", ()), source=source
     )
-
-
-def load_model_file(path: Path) -> "keras.Model":
-    """Loads a `.keras` file in safe mode, uncompiled.
-
-    Raises:
-        ConfigError: If there is no such file.
-        DataIntegrityError: If it is no `.keras` file, is damaged, or holds code.
-    """
-    if not path.is_file():
-        raise ConfigError(f"A model must be a file. Received: {path}, which is not there.")
-    import keras
-
-    try:
-        model: keras.Model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataIntegrityError(
-            f"{path} must be a .keras file of built-in layers. {reason} "
-            "Run `dvc repro` to make it again."
-        ) from None
-    return model
 
 
 def _download(store: Store, uri: str) -> tuple[Path, str]:

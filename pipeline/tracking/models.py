@@ -2,10 +2,12 @@
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +124,6 @@ def _close_stale(store: Store, experiment: str) -> None:
 
 
 def _log_model(store: Store, experiment: str, *, run_id: str, candidate: Candidate) -> str:
-    import mlflow.keras
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -134,7 +135,7 @@ def _log_model(store: Store, experiment: str, *, run_id: str, candidate: Candida
     store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        mlflow.keras.save_model(
+        _keras_flavor().save_model(
             candidate.model,
             str(path),
             mlflow_model=Model(
@@ -152,6 +153,15 @@ def _log_model(store: Store, experiment: str, *, run_id: str, candidate: Candida
         store.client.log_model_artifacts(logged.model_id, str(path))
     store.client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
+
+
+def _keras_flavor() -> ModuleType:
+    with warnings.catch_warnings():
+        # MLflow 3.17 warns of its own type hints when this is imported; no user can act on it.
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred", UserWarning)
+        import mlflow.keras
+        import mlflow.pyfunc  # noqa: F401
+    return mlflow.keras
 
 
 def _signature(candidate: Candidate) -> Any:

@@ -76,6 +76,7 @@ class StudyRuns(TrialRuns):
             store.client,
             run.info.run_id,
             params={k: str(v) for k, v in params.items() if f"latest.{k}" not in changed},
+            tags={**tags, **changed, **own, "opened_at": str(now_ms())},
         )
         return cls(store, Parent(experiment=experiment, run=store.client.get_run(run.info.run_id)))
 

@@ -32,6 +32,7 @@ SCHEMES = ("sqlite", "postgresql", "mysql", "http", "https")
 TIMEOUT_SECONDS = 5.0
 # A first migration takes 1 to 7 s; a lock that is held for longer is stuck.
 LOCK_SECONDS = 120.0
+SERVER_ERROR = 500
 PAGE = 1000
 
 
@@ -181,14 +182,16 @@ def _preflight(uri: str) -> None:
     parts = urlsplit(uri)
     try:
         if parts.scheme.startswith("http"):
-            health = f"{uri.rstrip('/')}/health"
-            urllib.request.urlopen(health, timeout=TIMEOUT_SECONDS).close()  # noqa: S310
+            host = parts.netloc.rpartition("@")[2]
+            health = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/health")
+            urllib.request.urlopen(health.geturl(), timeout=TIMEOUT_SECONDS).close()
         elif parts.hostname:
             port = parts.port or (3306 if parts.scheme.startswith("mysql") else 5432)
             socket.create_connection((parts.hostname, port), timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError as error:
-        # 404: something in front of a server that passes only the API on. The first call tells.
-        if error.code != 404:
+        # Something answers. Whether it lets the client in is for the client's first call to say,
+        # which knows the credentials; only a server that is down would keep it trying.
+        if error.code >= SERVER_ERROR:
             raise _unreachable(uri, f"HTTP {error.code} {error.reason}") from None
     except (OSError, ValueError) as error:
         raise _unreachable(uri, str(getattr(error, "reason", error))) from None

@@ -37,7 +37,8 @@ class FitResult:
         best: The record of the epoch whose weights were kept; None if there was none.
         num_epochs: Epochs that ended with a record.
         seconds: Of the whole call.
-        notes: `stopped_early` (the rule's name) or `diverged_epoch`, where it applies.
+        notes: `steps_per_epoch`; `stopped_early` (the rule's name) or `diverged_epoch`, where it
+            applies.
     """
 
     outcome: str
@@ -166,11 +167,12 @@ def train(
     spec = OBJECTIVES[objective]
     best = BestEpoch(spec)
     stopping, plateau = StoppingRule(hyperparameters, spec), Plateau(hyperparameters, spec)
-    outcome, num_epochs, notes = "complete", 0, dict[str, Value]()
+    outcome, num_epochs = "complete", 0
+    notes: dict[str, Value] = {"steps_per_epoch": training.steps_per_epoch}
     for epoch in epochs:
         record = training.run_epoch(epoch)
         if record is None:
-            outcome, notes = "diverged", {"diverged_epoch": epoch}
+            outcome, notes["diverged_epoch"] = "diverged", epoch
             break
         num_epochs += 1
         best.update(record, model)
@@ -178,7 +180,7 @@ def train(
             outcome = "stopped"
             break
         if stopping.update(record):
-            notes = {"stopped_early": hyperparameters["early_stopping"]}
+            notes["stopped_early"] = hyperparameters["early_stopping"]
             break
         training.multiply_learning_rate(plateau.update(record))
     best.restore(model)

@@ -5,7 +5,6 @@ that the same function runs in a local process or on another machine; TensorFlow
 when it is called, so that a spawned worker can first say how many threads it gets.
 """
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +33,8 @@ def run_trial(spec: TrialSpec, data: DataReference, report: Report) -> TrialResu
     Raises:
         ConfigError: If the spec names an unknown cut, schedule, optimizer or layer.
         DataIntegrityError: If the data's files are missing or do not fit each other.
-        InfeasibleTrialError: If these hyperparameters do not fit into memory.
+        InfeasibleTrialError: If these hyperparameters contradict each other or do not fit into
+            the accelerator's memory.
     """
     from pipeline.training.features import load_cut
 
@@ -125,12 +125,8 @@ def _kept(model: "keras.Model", spec: TrialSpec) -> tuple[str | None, str]:
 
 
 def _save(model: "keras.Model", path: Path) -> None:
+    from pipeline.data.files import write_whole
     from pipeline.models.export import for_inference
 
-    # Keras insists on its suffix; the rename makes the file appear only when it is whole.
-    partial = path.with_suffix(".part.keras")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for_inference(model).save(partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.rename(path)
+    with write_whole(path) as part:
+        for_inference(model).save(part)

@@ -132,7 +132,7 @@ class Malicious:
 def test_python_objects_are_refused_and_not_built(tmp_path):
     canary = tmp_path / "canary"
     save(tmp_path, images=IMAGES, labels=np.array([Malicious(canary)], dtype=object))
-    with pytest.raises(DataIntegrityError, match="plain arrays. Received: Python objects"):
+    with pytest.raises(DataIntegrityError, match=r"plain arrays. Received: Python objects"):
         read_npz(tmp_path)
     assert not canary.exists()
 

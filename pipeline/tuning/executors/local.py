@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -29,7 +30,9 @@ from pipeline.tuning.executors.base import (
     TrialLost,
     TrialRaised,
 )
-from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec
+from pipeline.tuning.records import DataReference, EpochRecord, Report, TrialResult, TrialSpec
+
+Train = Callable[[TrialSpec, DataReference, Report], TrialResult]
 
 
 @dataclass
@@ -50,6 +53,7 @@ class LocalExecutor(Executor):
             never gives all its memory back.
         memory_limit_bytes: ... or after a trial that left it larger than this.
         trial_timeout_seconds: A trial that takes longer is killed and counts as lost.
+        train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
     """
 
     def __init__(
@@ -59,11 +63,13 @@ class LocalExecutor(Executor):
         trials_per_worker: int = 50,
         memory_limit_bytes: int = 4 << 30,
         trial_timeout_seconds: float | None = None,
+        train: Train | None = None,
     ) -> None:
         self._num_workers = num_workers
         self._trials_per_worker = trials_per_worker
         self._memory_limit_bytes = memory_limit_bytes
         self._trial_timeout_seconds = trial_timeout_seconds
+        self._train = train
         self._workers: list[_Worker] = []
 
     @property
@@ -117,7 +123,7 @@ class LocalExecutor(Executor):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=True)
         process = context.Process(
-            target=serve, args=(theirs, os.getpid()), name="trial-worker", daemon=True
+            target=serve, args=(theirs, os.getpid(), self._train), name="trial-worker", daemon=True
         )
         process.start()
         theirs.close()
@@ -133,7 +139,7 @@ class LocalExecutor(Executor):
                 events.append(event)
                 if not isinstance(event, EpochDone):
                     worker.uid = None
-                    self._retire_if_worn(worker)
+                    self._retire_if_worn(worker, broken=_ends_its_process(event))
                     return events
         except (EOFError, OSError):
             return events + self._bury(worker, "its worker process ended")
@@ -149,14 +155,17 @@ class LocalExecutor(Executor):
             return []
         return [TrialLost(worker.uid, f"{reason} (exit code {worker.process.exitcode})")]
 
-    def _retire_if_worn(self, worker: _Worker) -> None:
-        try:
-            memory = psutil.Process(worker.process.pid).memory_info().rss
-        except psutil.NoSuchProcess:
-            return  # Its sentinel says so to the next wait.
-        if worker.num_trials >= self._trials_per_worker or memory > self._memory_limit_bytes:
+    def _retire_if_worn(self, worker: _Worker, *, broken: bool) -> None:
+        if broken or worker.num_trials >= self._trials_per_worker or self._is_large(worker):
             worker.process.kill()
             self._bury(worker, "")
+
+    def _is_large(self, worker: _Worker) -> bool:
+        try:
+            memory: int = psutil.Process(worker.process.pid).memory_info().rss
+        except psutil.NoSuchProcess:
+            return False  # Its sentinel says so to the next wait.
+        return memory > self._memory_limit_bytes
 
     def _kill_overdue(self) -> list[Event]:
         if self._trial_timeout_seconds is None:
@@ -174,6 +183,10 @@ class LocalExecutor(Executor):
         return events
 
 
+def _ends_its_process(event: Event) -> bool:
+    return isinstance(event, TrialRaised) and not event.is_infeasible
+
+
 def _send(pipe: Connection, message: object) -> None:
     try:
         pipe.send(message)
@@ -181,15 +194,12 @@ def _send(pipe: Connection, message: object) -> None:
         pass  # The worker is dead: its sentinel reports the trial as lost.
 
 
-def serve(pipe: Connection, parent_pid: int) -> None:
+def serve(pipe: Connection, parent_pid: int, train: Train | None) -> None:
     """Runs trials that come through `pipe` until it closes; the main function of a worker."""
     die_with_parent(signal.SIGKILL, parent_pid)
     # Ctrl-C reaches the whole process group; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from pipeline.training.devices import configure_tensorflow
-    from pipeline.tuning.worker import run_trial
-
-    configure_tensorflow(num_threads=1)
+    train = train or _tensorflow_worker()
     while True:
         try:
             spec, data = pipe.recv()
@@ -203,9 +213,17 @@ def serve(pipe: Connection, parent_pid: int) -> None:
 
         with _Telling(pipe, spec.uid):
             try:
-                pipe.send(TrialDone(spec.uid, run_trial(spec, data, report)))
+                pipe.send(TrialDone(spec.uid, train(spec, data, report)))
             except InfeasibleTrialError as error:
                 pipe.send(TrialRaised(spec.uid, str(error), traceback.format_exc(), True))
+
+
+def _tensorflow_worker() -> Train:
+    from pipeline.training.devices import configure_tensorflow
+    from pipeline.tuning.worker import run_trial
+
+    configure_tensorflow(num_threads=1)
+    return run_trial
 
 
 class _Telling:

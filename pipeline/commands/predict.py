@@ -1,0 +1,109 @@
+"""Class and probabilities of image files, from the registered champion or another model.
+
+Run: python -m pipeline predict IMAGE... [--model URI] [--top N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from pipeline.config import read_document
+from pipeline.data.images import load_image
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.tracking.classifier import Classifier
+
+RGB_RANK = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what the command takes."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, ...")
+    parser.add_argument(
+        "--model",
+        metavar="URI",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION or a .keras file "
+        "(default: models:/DATASET-classifier@champion)",
+    )
+    parser.add_argument(
+        "--top", type=int, default=3, help="probabilities shown per image (default: %(default)s)"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints a line for each image: its class, and the largest probabilities.
+
+    Raises:
+        ConfigError: If there is no such model or image.
+        DataIntegrityError: If a file is no image, or the model not what was registered.
+    """
+    from pipeline.models.export import predict_probabilities
+    from pipeline.tracking.classifier import load_classifier
+
+    missing = [str(path) for path in args.images if not path.is_file()]
+    if missing:
+        raise ConfigError(f"IMAGE must be a file. Received: {', '.join(missing)}.")
+    root = Path.cwd()
+    classifier = load_classifier(root, args.model or champion_uri())
+    images = np.stack([_load(path, classifier.model.input_shape[1:]) for path in args.images])
+    names = class_names(classifier, root)
+    probabilities = predict_probabilities(classifier.model, images)
+    print(f"model: {classifier.source}")
+    for path, row in zip(args.images, probabilities, strict=True):
+        print(f"{path}: {described(row, names, top=args.top)}")
+    return 0
+
+
+def champion_uri() -> str:
+    """Returns the URI of the champion of the dataset that params.yaml names."""
+    from pipeline.tracking.models import registered_model_name
+
+    fetch = read_document().get("fetch")
+    dataset = fetch.get("dataset") if isinstance(fetch, dict) else None
+    if not isinstance(dataset, str):
+        raise ConfigError(f"fetch.dataset must be a name. Received: fetch.dataset={dataset!r}.")
+    return f"models:/{registered_model_name(dataset)}@champion"
+
+
+def class_names(classifier: Classifier, root: Path) -> Sequence[str]:
+    """Returns a name for each output of a model.
+
+    A `.keras` file holds none: then they are those of `data/split.json` if as many, else numbers.
+    """
+    num_classes = classifier.model.output_shape[-1]
+    names: Sequence[str] = classifier.class_names
+    split_file = root / "data/split.json"
+    if not names and split_file.is_file():
+        names = json.loads(split_file.read_text(encoding="utf-8"))["class_names"]
+    return names if len(names) == num_classes else [str(index) for index in range(num_classes)]
+
+
+def described(probabilities: NDArray[np.float32], names: Sequence[str], *, top: int) -> str:
+    """Returns the likeliest class, then the `top` largest probabilities.
+
+    >>> described(np.float32([0.25, 0.75]), ["cat", "dog"], top=2)
+    'dog (dog 0.7500, cat 0.2500)'
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    shown = ", ".join(f"{names[index]} {probabilities[index]:.4f}" for index in order[:top])
+    return f"{names[order[0]]} ({shown})"
+
+
+def _load(path: Path, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    height, width = input_shape[:2]
+    if height != width:
+        raise ConfigError(
+            f"predict prepares square images only. Received: a model for {height}x{width} pixels. "
+            "Load the model in Python and give it arrays of that shape."
+        )
+    color: Literal["rgb", "gray"] = "rgb" if len(input_shape) == RGB_RANK else "gray"
+    return load_image(path, image_size=height, color=color)

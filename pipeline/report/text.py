@@ -1,0 +1,97 @@
+"""Numbers as text, the same way wherever the report shows them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.searches import SearchSummary
+from pipeline.tuning.hyperparameters import Value
+
+
+def decimals(n: int) -> int:
+    """Returns how many decimals of a percentage n examples can tell apart."""
+    return 2 if n >= 1_000 else 1
+
+
+def points(share: float, n: int) -> str:
+    """Returns a difference of shares in percentage points.
+
+    >>> points(0.0561, 10_000), points(-0.000001, 10_000)
+    ('5.61', '0.00')
+    """
+    text = f"{100 * share:.{decimals(n)}f}"
+    return text if float(text) else text.removeprefix("-")
+
+
+def percent(share: float, n: int) -> str:
+    """Returns a share as a percentage, with as many decimals as n examples can tell apart.
+
+    >>> percent(0.94531, 10_000), percent(0.9, 60)
+    ('94.53%', '90.0%')
+    """
+    return f"{points(share, n)}%"
+
+
+def objective_value(value: float, summary: SearchSummary) -> str:
+    """Returns a value of the search's objective: a share as a percentage, a loss as it is."""
+    return f"{100 * value:.2f}%" if summary.is_share else f"{value:.4f}"
+
+
+def mean_and_deviation(mean: float, std: float | None, summary: SearchSummary) -> str:
+    """Returns `94.80% ± 0.12%`, or the mean alone where one training has no deviation."""
+    deviation = "" if std is None else f" \N{PLUS-MINUS SIGN} {objective_value(std, summary)}"
+    return objective_value(mean, summary) + deviation
+
+
+def interval(metric: Mapping[str, Any], *, is_share: bool) -> tuple[str, str]:
+    """Returns a metric's value, and its 95% interval as `low to high`."""
+    if is_share:
+        n = metric["n"]
+        return percent(
+            metric["value"], n
+        ), f"{points(metric['low'], n)} to {percent(metric['high'], n)}"
+    return f"{metric['value']:.4f}", f"{metric['low']:.4f} to {metric['high']:.4f}"
+
+
+def hyperparameter(value: Value) -> str:
+    """Returns a hyperparameter's value with at most four digits.
+
+    >>> hyperparameter(0.00123456), hyperparameter(True), hyperparameter("relu")
+    ('0.001235', 'true', 'relu')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def describe_distribution(distribution: Mapping[str, Any] | None) -> str:
+    """Returns a range in words; an em dash for what was not searched.
+
+    >>> describe_distribution({"type": "float", "low": 0.001, "high": 0.1, "log": True})
+    '0.001 to 0.1, log scale'
+    """
+    if distribution is None:
+        return "\N{EM DASH}"
+    if distribution["type"] == "choice":
+        return ", ".join(hyperparameter(choice) for choice in distribution["choices"])
+    scale = ", log scale" if distribution.get("log") else ""
+    return f"{distribution['low']:g} to {distribution['high']:g}{scale}"
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in words.
+
+    >>> duration(7.4), duration(200), duration(7_300)
+    ('7 s', '3 min 20 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def capitalized(name: str) -> str:
+    """Returns a name as it begins a sentence; the rest of it stays as it is."""
+    return name[:1].upper() + name[1:]

@@ -1,0 +1,44 @@
+"""Stage report: data/split.json, results/ -> results/report/index.html.
+
+The page that a person looks at: self-contained, works offline.
+Run: python -m pipeline report
+"""
+
+import logging
+from pathlib import Path
+
+from pipeline.data.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+PAGE = Path("results/report/index.html")
+
+
+def run(*, root: Path = Path()) -> Path:
+    """Writes the report of whatever `evaluate` has judged.
+
+    Args:
+        root: The folder that holds `data/` and `results/`.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        StudyError: If a stage before has not written its results yet.
+        DataIntegrityError: If a result is damaged, or results are of different runs.
+    """
+    # Here, not above: matplotlib takes a second to load, which `check` should not wait for.
+    from pipeline.report.html import render
+    from pipeline.report.inputs import read_results
+
+    page = root / PAGE
+    text = render(read_results(root))
+    with write_whole(page) as part:
+        part.write_text(text, encoding="utf-8")
+    logger.info("wrote %s (%.1f MB): open it in a browser", page, len(text.encode()) / 1e6)
+    return page
+
+
+def main() -> None:
+    """Runs the stage on the files of the checkout."""
+    run()

@@ -1,0 +1,87 @@
+"""`python -m pipeline check`: every wrong params.yaml is refused in a line, at once, without libraries."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.check import problems_of
+from pipeline.config import read_document
+
+ROOT = Path(__file__).parents[2]
+GOOD = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+WRONG = {
+    "typo in a key": ("trials: 20 ", "trails: 20 ", "search.trails: there is no such key."),
+    "text for a number": ("epochs: 10 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
+    "low above high": ("low: 64, high: 384", "low: 384, high: 64", "units: low < high must hold"),
+    "unknown activation": ("[relu, leaky_relu, elu", "[reluu, leaky_relu, elu", "'reluu'"),
+    "empty choices": ("choices: [64, 128, 256]", "choices: []", "at least 1 item"),
+    "log from zero": ("low: 3.0e-04, high: 1.0e-02, log", "low: 0, high: 1, log", "low > 0 must"),
+    "unknown dataset": ("dataset: fashion_mnist", "dataset: fashion", "'fashion'"),
+    "unknown pruner": ("name: median", "name: medain", "search.pruner"),
+    "unknown sampler": ("sampler: tpe", "sampler: tpee", "Did you mean 'tpe'"),
+    "unknown base": ("base: efficientnet_lite0\n", "base: efficientnet\n", "studies.transfer.base"),
+    "unknown hyperparameter": ("units: {type: int, low: 64, high: 384", "unit: {type: int, low: 64, high: 384", "Did you mean 'units'"),
+    "a share of 2": ("test_size: 0.15", "test_size: 2.5", "split.test_size"),
+    "rate of 1": ("dropout_rate: 0.2             #", "dropout_rate: 1.0  #", "must lie in [0, 1)"),
+    "not a number": ("learning_rate: 0.001 ", "learning_rate: .nan ", "learning_rate"),
+    "float for an integer": ("batch_size: 256\n  max", "batch_size: 25.6\n  max", "embed.batch_size"),
+    "negative trials": ("trials: 20 ", "trials: -1 ", "greater than or equal to 1"),
+    "missing section": ("confirm:\n  top: 2 ", "confrim:\n  top: 2 ", "confirm: this section is missing"),
+    "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
+}
+
+
+def check(folder):
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "check"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+
+
+def test_the_projects_own_params_are_fine():
+    assert problems_of(read_document(ROOT / "params.yaml")) == []
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_value_is_refused_with_its_key(case, tmp_path):
+    old, new, expected = WRONG[case]
+    assert old in GOOD
+    (tmp_path / "params.yaml").write_text(GOOD.replace(old, new, 1), encoding="utf-8")
+    problems = problems_of(read_document(tmp_path / "params.yaml"))
+    assert any(expected in problem for problem in problems), problems
+    assert all("\n" not in problem for problem in problems)
+
+
+def test_the_command_prints_every_problem_and_exits_with_2(tmp_path):
+    text = GOOD.replace("trials: 20 ", "trails: 20 ").replace("sampler: tpe", "sampler: tpee")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    done = check(tmp_path)
+    assert done.returncode == 2
+    assert "search.trails: there is no such key. Did you mean 'trials'?" in done.stderr
+    assert "Unknown sampler: 'tpee'" in done.stderr or "search.trials" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", [GOOD + "\nsplit: {}\n", "fetch: [1,", "- 1", ""])
+def test_what_is_no_params_file_is_one_line(text, tmp_path):
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    done = check(tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_command_loads_no_heavy_library(tmp_path):
+    code = (
+        "import sys; from pipeline.__main__ import main; main(['check'])\n"
+        "heavy = ('tensorflow', 'keras', 'mlflow', 'optuna', 'sklearn', 'scipy', 'pandas')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["params.yaml is fine.", "[]"]
+

@@ -1,0 +1,310 @@
+"""Splits are disjoint, complete, stratified, repeatable, and no image is on two sides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from pipeline.data.duplicates import content_ids
+from pipeline.data.labelled import LabelledImages, undivided
+from pipeline.data.splits import SPLIT_PARTS, SplitPlan, divide
+from pipeline.errors import ConfigError, DataIntegrityError
+
+PLAN = SplitPlan(method="stratified", val_size=20, confirmation_size=0.1, test_size=0.2, seed=1)
+
+
+def distinct_images(number):
+    """Images that differ, since each is its own number."""
+    return np.arange(number, dtype="<u4").view(np.uint8).reshape(number, 2, 2)
+
+
+def dataset(labels, *, copies=(), parts=None):
+    """Builds a dataset; `copies` are pairs (of, at): image `at` repeats image `of`."""
+    labels = np.asarray(labels, np.int64)
+    images = distinct_images(len(labels)).copy()
+    for of, at in copies:
+        images[at] = images[of]
+    return LabelledImages(
+        images=images,
+        labels=labels,
+        parts=undivided(len(labels)) if parts is None else np.asarray(parts, "<U5"),
+        class_names=tuple(f"class {c}" for c in range(labels.max() + 1)),
+    )
+
+
+def parts_of(split):
+    return {part: getattr(split, part) for part in SPLIT_PARTS}
+
+
+SIZES = st.one_of(st.integers(4, 25), st.floats(0.05, 0.35))
+
+
+@st.composite
+def datasets(draw):
+    counts = draw(st.lists(st.integers(12, 60), min_size=2, max_size=4))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    random.shuffle(labels)
+    number = len(labels)
+    copies = random.integers(0, number, (draw(st.integers(0, 30)), 2))
+    own = draw(st.sampled_from([("train",), ("train", "test"), ("train", "val", "test")]))
+    shares = {1: [1.0], 2: [0.8, 0.2], 3: [0.7, 0.15, 0.15]}[len(own)]
+    return dataset(labels, copies=copies, parts=random.choice(own, number, p=shares))
+
+
+@st.composite
+def plans(draw):
+    return SplitPlan(
+        method="stratified",
+        val_size=draw(SIZES),
+        confirmation_size=draw(SIZES),
+        test_size=draw(SIZES),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(data=datasets(), plan=plans())
+def test_every_split_keeps_its_promises(data, plan):
+    try:
+        split = divide(data, plan=plan)
+    except (ConfigError, DataIntegrityError):
+        assume(False)
+    parts = parts_of(split)
+    together = np.concatenate(list(parts.values()))
+    assert len(np.unique(together)) == len(together), "disjoint"
+    left_out = sum(n for kind, n in split.duplicates.items() if kind.startswith("left_out"))
+    assert len(together) + left_out == len(data.labels), "complete, but for what is counted"
+    ids = content_ids(data.images)
+    contents = [set(ids[indices]) for indices in parts.values()]
+    assert len(set().union(*contents)) == sum(map(len, contents)), "no image on two sides"
+    assert set().union(*contents) == set(ids), "no image lost altogether"
+    for indices in parts.values():
+        assert indices.dtype == np.int64
+        assert (np.diff(indices) > 0).all(), "sorted"
+        assert set(data.labels[indices]) == set(range(len(data.class_names))), "every class"
+    if "test" in data.parts:
+        np.testing.assert_array_equal(split.test, np.flatnonzero(data.parts == "test"))
+    elif isinstance(plan.test_size, int):
+        assert len(split.test) == plan.test_size
+    if "val" not in data.parts and isinstance(plan.val_size, int):
+        assert len(split.val) == plan.val_size
+    if isinstance(plan.confirmation_size, int):
+        assert len(split.confirmation) == plan.confirmation_size
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    counts=st.lists(st.integers(40, 60), min_size=2, max_size=5),
+    seed=st.integers(0, 1000),
+    sizes=st.tuples(*[st.integers(12, 20)] * 3),
+)
+def test_each_part_has_each_class_by_its_share_within_one_image(counts, seed, sizes):
+    data = dataset(np.repeat(np.arange(len(counts)), counts))
+    plan = SplitPlan(
+        method="stratified",
+        **dict(zip(("test_size", "val_size", "confirmation_size"), sizes, strict=True)),
+        seed=seed,
+    )
+    split = divide(data, plan=plan)
+    left = np.array(counts)
+    for part in ("test", "val", "confirmation"):
+        indices = getattr(split, part)
+        drawn = np.bincount(data.labels[indices], minlength=len(counts))
+        assert np.abs(drawn - len(indices) * left / left.sum()).max() < 1
+        left = left - drawn
+
+
+def test_the_same_seed_gives_the_same_split_and_another_one_another():
+    data = dataset(np.arange(300) % 3)
+    first, again, other = (
+        parts_of(divide(data, plan=replace(PLAN, seed=seed))) for seed in (7, 7, 8)
+    )
+    for part in SPLIT_PARTS:
+        np.testing.assert_array_equal(first[part], again[part])
+        assert not np.array_equal(first[part], other[part])
+
+
+def test_a_share_of_test_is_of_the_whole_and_the_others_of_the_rest():
+    split = divide(dataset(np.arange(1000) % 2), plan=replace(PLAN, val_size=0.5, test_size=0.2))
+    assert [len(indices) for indices in parts_of(split).values()] == [320, 400, 80, 200]
+
+
+def test_the_dataset_s_own_parts_are_kept():
+    parts = np.array(["train", "train", "train", "val", "test"] * 60)
+    data = dataset(np.arange(300) % 2, parts=parts)
+    split = divide(data, plan=PLAN)
+    np.testing.assert_array_equal(split.val, np.flatnonzero(parts == "val"))
+    np.testing.assert_array_equal(split.test, np.flatnonzero(parts == "test"))
+    assert len(split.confirmation) == 24  # A tenth of all but test.
+
+
+def test_an_own_val_part_stays_whole_where_test_is_drawn():
+    parts = np.array(["train"] * 200 + ["val"] * 50)
+    split = divide(dataset(np.arange(250) % 2, parts=parts), plan=PLAN)
+    np.testing.assert_array_equal(split.val, np.arange(200, 250))
+    assert len(split.test) == 50
+    assert split.test.max() < 200
+
+
+class TestIdenticalImages:
+    def test_what_the_published_test_part_has_leaves_the_pool(self):
+        parts = ["test"] * 20 + ["train"] * 180
+        data = dataset(
+            np.arange(200) % 2, copies=[(0, 100), (0, 102), (1, 101), (2, 4)], parts=parts
+        )
+        split = divide(data, plan=PLAN)
+        assert split.test.tolist() == list(range(20))
+        together = np.concatenate([split.train, split.val, split.confirmation])
+        assert set(range(20, 200)) - set(together) == {100, 101, 102}
+        assert split.duplicates["left_out_as_in_test"] == 3
+        assert split.duplicates["copies_within_test"] == 1
+
+    def test_what_an_own_val_part_has_leaves_train(self):
+        parts = ["train"] * 150 + ["val"] * 30 + ["test"] * 20
+        data = dataset(np.arange(200) % 2, copies=[(150, 0), (151, 1)], parts=parts)
+        split = divide(data, plan=PLAN)
+        assert split.val.tolist() == list(range(150, 180))
+        assert split.duplicates["left_out_as_in_val"] == 2
+        assert not {0, 1} & set(split.train)
+
+    def test_copies_go_to_train_together_or_are_left_out_together(self):
+        data = dataset(np.arange(400) % 2, copies=[(0, at) for at in range(2, 100, 2)])
+        in_train = set()
+        for seed in range(12):
+            counts = divide(data, plan=replace(PLAN, seed=seed)).duplicates
+            assert (
+                counts["copies_within_train"]
+                + sum(number for kind, number in counts.items() if kind.startswith("left_out"))
+                == 49
+            )
+            in_train.add(counts["copies_within_train"])
+        assert in_train == {0, 49}
+
+    def test_a_drawn_part_takes_each_image_once_at_its_exact_size(self):
+        # Every image twice: whatever is drawn leaves a copy behind.
+        data = dataset(np.arange(400) % 2, copies=[(at, at + 200) for at in range(200)])
+        split = divide(data, plan=replace(PLAN, test_size=30, val_size=20, confirmation_size=10))
+        assert split.duplicates == {
+            "left_out_as_in_test": 30,
+            "left_out_as_in_val": 20,
+            "left_out_as_in_confirmation": 10,
+            "copies_within_test": 0,
+            "copies_within_val": 0,
+            "copies_within_confirmation": 0,
+            "copies_within_train": 140,
+            "with_conflicting_labels": 0,
+        }
+
+    def test_conflicting_labels_are_counted_and_allowed(self):
+        data = dataset(np.arange(200) % 2, copies=[(0, 1), (0, 3), (10, 12), (20, 21)])
+        assert divide(data, plan=PLAN).duplicates["with_conflicting_labels"] == 2
+
+
+class TestFirstN:
+    LECTURE = SplitPlan(
+        method="first_n",
+        val_size=50,
+        confirmation_size=0,
+        test_size=0.1,
+        seed=0,
+        deduplicate=False,
+    )
+
+    def test_the_first_images_are_val_and_all_others_train_copies_or_not(self):
+        parts = ["train"] * 600 + ["test"] * 100
+        data = dataset(np.arange(700) % 10, copies=[(0, 300), (1, 650), (5, 15)], parts=parts)
+        split = divide(data, plan=self.LECTURE)
+        assert split.val.tolist() == list(range(50))
+        assert split.train.tolist() == list(range(50, 600))
+        assert split.confirmation.tolist() == []
+        assert split.confirmation.dtype == np.int64
+        assert set(split.duplicates.values()) == {0}
+
+    def test_with_deduplication_copies_leave_train_and_confirmation_is_stratified(self):
+        parts = ["test"] * 100 + ["train"] * 600
+        data = dataset(np.arange(700) % 10, copies=[(101, 301), (0, 100)], parts=parts)
+        plan = replace(self.LECTURE, deduplicate=True, confirmation_size=100)
+        split = divide(data, plan=plan)
+        assert split.val.tolist() == list(range(101, 151)), "image 100 is in test"
+        assert split.duplicates["left_out_as_in_val"] == 1
+        assert len(split.confirmation) == 100
+        counts = np.bincount(data.labels[split.confirmation])
+        assert counts.tolist() == [10] * 10
+        assert split.confirmation.min() > 150
+
+    def test_it_does_not_replace_an_own_val_part(self):
+        data = dataset(np.arange(100) % 2, parts=["train", "train", "val", "val"] * 25)
+        with pytest.raises(
+            ConfigError, match=r"split\.method must be stratified.*method='first_n'"
+        ):
+            divide(data, plan=self.LECTURE)
+
+    def test_a_class_that_the_first_images_lack_is_named(self):
+        data = dataset(np.repeat([0, 1], 100))
+        with pytest.raises(
+            ConfigError, match=r"none of class 1 in val \(50 images\)\. Raise split\.val"
+        ):
+            divide(data, plan=self.LECTURE)
+
+
+class TestRefusals:
+    def refuse(self, data, message, error=ConfigError, **change):
+        with pytest.raises(error, match=message):
+            divide(data, plan=replace(PLAN, **change))
+
+    def test_sizes_that_leave_nothing(self):
+        data = dataset(np.arange(100) % 2)
+        message = (
+            r"val_size and split\.confirmation_size must leave images to train on\. Received: "
+            r"val_size=5000, confirmation_size=0\.1, which take 5008 of 80 images\. .*0\.1"
+        )
+        self.refuse(data, message, val_size=5000)
+
+    def test_a_test_part_as_large_as_the_dataset(self):
+        data = dataset(np.arange(100) % 2)
+        self.refuse(data, r"split\.test_size takes 100 of 100 distinct images", test_size=100)
+
+    def test_fewer_images_than_classes(self):
+        data = dataset(np.arange(100) % 10)
+        self.refuse(data, r"val_size must leave at least one image of each of 10", val_size=5)
+
+    def test_a_share_that_is_no_image(self):
+        data = dataset(np.arange(100) % 2)
+        self.refuse(
+            data, r"split\.val_size must be at least one .*0\.001, which of 80", val_size=0.001
+        )
+
+    def test_a_class_of_one_image(self):
+        data = dataset([0, 1] * 50 + [2])
+        self.refuse(data, r"image for test and another.*too few of which are class 2 \(1\)")
+
+    def test_a_class_whose_copies_make_it_one_image(self):
+        data = dataset([0, 1] * 50 + [2] * 9, copies=[(100, at) for at in range(101, 109)])
+        self.refuse(data, r"class 2 \(1\)")
+
+    def test_a_class_too_rare_to_be_drawn(self):
+        data = dataset([0, 1] * 500 + [2, 2, 2])
+        self.refuse(
+            data, r"none of class 2 in (test|val|confirmation) \(\d+ images\)\. Raise split\."
+        )
+
+    def test_an_own_part_that_lacks_a_class(self):
+        data = dataset([0, 1] * 50 + [0] * 10, parts=["train"] * 100 + ["test"] * 10)
+        message = r"none of class 1 in test, which the dataset brings\. Add some"
+        self.refuse(data, message, error=DataIntegrityError)
+
+
+def test_seventy_thousand_images_take_seconds():
+    import time
+
+    images = np.random.default_rng(0).integers(0, 256, (70_000, 28, 28), np.uint8)
+    parts = np.array(["train"] * 60_000 + ["test"] * 10_000)
+    data = replace(dataset(np.arange(70_000) % 10, parts=parts), images=images)
+    divide(dataset(np.arange(100) % 2), plan=PLAN)  # Imports scikit-learn.
+    start = time.monotonic()
+    split = divide(data, plan=replace(PLAN, val_size=5000, confirmation_size=5000))
+    assert time.monotonic() - start < 5
+    assert (len(split.train), len(split.val)) == (50_000, 5_000)

@@ -1,0 +1,46 @@
+"""Moments added up batch by batch equal those of everything at once."""
+
+import numpy as np
+import pytest
+
+from pipeline.models.moments import Moments
+
+
+@pytest.mark.parametrize("sizes", [[100], [1, 99], [30, 0, 50, 20]])
+def test_batches_give_the_moments_of_the_whole(sizes):
+    values = np.random.default_rng(0).normal(5.0, [1.0, 20.0, 0.0], size=(100, 2, 4, 3))
+    moments, start = Moments(3), 0
+    for size in sizes:
+        moments.add(values[start : start + size])
+        start += size
+    np.testing.assert_allclose(moments.mean, values.mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance, values.var(axis=(0, 1, 2)), rtol=1e-9, atol=1e-20)
+
+
+def test_a_mean_far_above_the_deviation_costs_no_digits():
+    values = 1e6 + np.random.default_rng(0).normal(0, 1e-2, size=(1000, 1))
+    moments = Moments(1)
+    for row in values:
+        moments.add(row[None])
+    np.testing.assert_allclose(moments.variance, values.var(axis=0), rtol=1e-6)
+
+
+def test_known_moments_merge_like_values():
+    values = np.random.default_rng(0).normal(size=(60, 2))
+    moments = Moments(2)
+    moments.add(values[:20])
+    rest = values[20:]
+    moments.merge(count=40, mean=rest.mean(axis=0), variance=rest.var(axis=0))
+    np.testing.assert_allclose(moments.mean, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance, values.var(axis=0), rtol=1e-12)
+
+
+def test_bytes_do_not_overflow():
+    moments = Moments(1)
+    moments.add(np.full((1000, 1), 255, np.uint8))
+    assert moments.mean.tolist() == [255.0]
+    assert moments.variance.tolist() == [0.0]
+
+
+def test_nothing_added_has_no_variance():
+    assert Moments(2).variance.tolist() == [0.0, 0.0]

@@ -1,0 +1,162 @@
+"""The stage, on what is on this machine; and every refusal of its section."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import parse_section
+from pipeline.data.labelled import load_raw
+from pipeline.errors import ConfigError, DataIntegrityError, SourceError
+from pipeline.stages import fetch
+from pipeline.stages.fetch import FetchParams
+
+SECTION = {
+    "dataset": "digits",
+    "path": "data/own",
+    "image_size": 16,
+    "color": "auto",
+    "mirror": None,
+}
+
+
+def params(**change):
+    return parse_section(FetchParams, "fetch", {**SECTION, **change})
+
+
+def run(tmp_path, **change):
+    fetch.run(params(**change), raw=tmp_path / "raw", cache=tmp_path / "cache")
+    return load_raw(tmp_path / "raw")
+
+
+def make_folder(root):
+    for class_name, colour in (("cat", (200, 0, 0)), ("dog", (0, 0, 200))):
+        (root / class_name).mkdir(parents=True)
+        for index in range(3):
+            image = Image.new("RGB", (20 + index, 30), colour)
+            image.save(root / class_name / f"{index}.{'jpg' if index else 'png'}")
+    return root
+
+
+def test_digits_become_raw_arrays_with_a_manifest(tmp_path):
+    name, data = run(tmp_path)
+    assert name == "digits"
+    assert data.images.shape == (1797, 8, 8)
+    manifest = json.loads((tmp_path / "raw" / "manifest.json").read_text())
+    assert manifest["class_names"] == [str(number) for number in range(10)]
+    assert manifest["parts"] == {"train": 1797}
+    assert manifest["files"] == {}
+
+
+def test_a_second_run_gives_the_same_bytes(tmp_path):
+    contents = []
+    for _ in range(2):
+        run(tmp_path)
+        contents.append({f.name: f.read_bytes() for f in (tmp_path / "raw").iterdir()})
+    assert contents[0] == contents[1]
+    assert sorted(contents[0]) == ["images.npy", "labels.npy", "manifest.json", "parts.npy"]
+
+
+def test_a_folder_of_one_s_own(tmp_path):
+    root = make_folder(tmp_path / "own")
+    name, data = run(tmp_path, dataset="folder", path=str(root))
+    assert name == "folder"
+    assert data.images.shape == (6, 16, 16, 3)
+    assert data.class_names == ("cat", "dog")
+    assert sorted(data.files) == [
+        f"{c}/{f}" for c in ("cat", "dog") for f in ("0.png", "1.jpg", "2.jpg")
+    ]
+
+
+def test_a_file_of_arrays(tmp_path):
+    images = np.arange(16, dtype=np.uint8).reshape(4, 2, 2)
+    np.savez(tmp_path / "mine.npz", images=images, labels=[0, 1, 0, 1])
+    _, data = run(tmp_path, dataset="npz", path=str(tmp_path / "mine.npz"))
+    np.testing.assert_array_equal(data.images, images)
+
+
+def test_a_refusal_leaves_no_manifest_of_earlier_data(tmp_path):
+    root = make_folder(tmp_path / "own")
+    run(tmp_path, dataset="folder", path=str(root))
+    (root / "cat" / "0.png").write_bytes(b"")
+    with pytest.raises(DataIntegrityError, match=r"cat/0\.png cannot be read"):
+        run(tmp_path, dataset="folder", path=str(root))
+    assert not (tmp_path / "raw" / "manifest.json").exists()
+
+
+def test_one_class_is_refused(tmp_path):
+    (tmp_path / "own" / "cat").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(tmp_path / "own" / "cat" / "a.png")
+    with pytest.raises(DataIntegrityError, match="at least two classes"):
+        run(tmp_path, dataset="folder", path=str(tmp_path / "own"))
+
+
+def test_the_mirror_of_the_environment_is_tried_and_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("PATH", str(tmp_path))  # No apt-get: this test must not leave the machine.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(SourceError) as caught:
+        run(tmp_path, dataset="fashion_mnist")
+    message = str(caught.value)
+    for part in (
+        f"mirror {tmp_path}/mirror: fashion-mnist/train-images-idx3-ubyte.gz: No such file",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/: train-images",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/: ",
+        "Debian's package dataset-fashion-mnist: apt-get is not on this machine",
+        "t10k-labels-idx1-ubyte.gz  sha256 8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d",
+        "PIPELINE_MIRROR=SOMEWHERE",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"dataset": "fashion-mnist"},
+            "fetch.dataset: Unknown dataset: 'fashion-mnist'. Did you mean 'fashion_mnist'? "
+            "Choose one of: cifar10, digits, fashion_mnist, folder, npz. Received: 'fashion",
+        ),
+        (
+            {"image_size": "64"},
+            "fetch.image_size: Input should be a valid integer. Received: '64'.",
+        ),
+        ({"image_size": 4}, "greater than or equal to 8. Received: 4."),
+        ({"image_size": 513}, "less than or equal to 512. Received: 513."),
+        ({"color": "colour"}, "'auto', 'rgb' or 'gray'. Received: 'colour'."),
+        ({"path": ""}, "fetch.path: String should have at least 1 character"),
+        ({"path": "."}, "fetch.path: must be apart from data/raw, which this stage writes."),
+        ({"path": "data"}, "must be apart from data/raw"),
+        ({"path": "data/raw/"}, "must be apart from data/raw"),
+        ({"path": "./data/cache/mine"}, "must be apart from data/cache"),
+        (
+            {"mirror": "ftp://host"},
+            "fetch.mirror: mirror must be a folder, or an http or https addr",
+        ),
+        ({"mirrors": "x"}, "fetch.mirrors: there is no such key. Did you mean 'mirror'?"),
+    ],
+)
+def test_a_section_that_cannot_run_is_refused_by_key(change, message):
+    with pytest.raises(ConfigError) as caught:
+        params(**change)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("path", ["data/own", "../images", "data/raw2", "/somewhere/else"])
+def test_a_path_of_one_s_own_passes(path):
+    assert params(path=path).path == path
+
+
+def test_importing_the_stage_loads_no_heavy_library():
+    heavy = ("sklearn", "PIL", "keras", "tensorflow", "mlflow", "optuna", "pandas", "scipy")
+    script = "import sys, pipeline.stages.fetch, pipeline.stages.split\n"
+    script += f"print([name for name in {heavy!r} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,87 @@
+"""dvc.yaml tells the truth: every stage lists all the code and all the params it reads."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import read_document
+
+ROOT = Path(__file__).parents[1]
+STAGES = read_document(ROOT / "dvc.yaml")["stages"]
+OF_EACH_STUDY = {"search", "confirm"}
+# Imported by the entry point alone, or empty: no result depends on them.
+NOT_CODE_OF_A_STAGE = {"__init__.py", "__main__.py"}
+
+
+def body(stage):
+    return STAGES[stage].get("do", STAGES[stage])
+
+
+def imported_files(module_file, seen=None):
+    """All files of this repository that `module_file` imports, itself included."""
+    seen = set() if seen is None else seen
+    seen.add(module_file)
+    for node in ast.walk(ast.parse(module_file.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            candidate = ROOT / Path(*name.split(".")).with_suffix(".py")
+            if candidate.is_file() and candidate not in seen:
+                imported_files(candidate, seen)
+    return seen
+
+
+def listed_code(stage):
+    return {ROOT / dep for dep in body(stage)["deps"] if dep.startswith("pipeline/")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_all_the_code_it_imports(stage):
+    code = imported_files(ROOT / "pipeline" / "stages" / f"{stage}.py")
+    listed = listed_code(stage)
+    missing = sorted(
+        str(file.relative_to(ROOT))
+        for file in code
+        if file.name not in NOT_CODE_OF_A_STAGE
+        and not any(file == dep or dep in file.parents for dep in listed)
+    )
+    assert not missing, f"dvc.yaml: add to stages.{stage}.deps: {missing}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_no_code_it_does_not_import(stage):
+    code = imported_files(ROOT / "pipeline" / "stages" / f"{stage}.py")
+    idle = [
+        str(dep.relative_to(ROOT))
+        for dep in listed_code(stage)
+        if dep not in code and not any(dep in file.parents for file in code)
+    ]
+    assert not idle, f"dvc.yaml: remove from stages.{stage}.deps: {sorted(idle)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_its_own_module_without_a_shell_in_between(stage):
+    study = " ${key}" if stage in OF_EACH_STUDY else ""
+    assert body(stage)["cmd"] == f"exec python -m pipeline {stage}{study}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_params_of_a_stage_exist(stage, params_document):
+    for param in body(stage)["params"]:
+        assert param.replace(".${key}", "") in params_document
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_only_split_and_evaluate_name_the_test_part(stage):
+    deps_and_outs = [str(entry) for entry in [*body(stage)["deps"], *body(stage)["outs"]]]
+    assert ("data/test.npz" in deps_and_outs) is (stage in {"split", "evaluate"})
+
+
+@pytest.mark.parametrize("stage", ["search", "confirm", "register"])
+def test_a_stage_that_fills_a_database_runs_again_where_that_is_missing(stage):
+    (stamp,) = [out for out in body(stage)["outs"] if "mlruns/stages" in str(out)]
+    assert next(iter(stamp.values())) == {"cache": False, "persist": True}

@@ -1,0 +1,87 @@
+"""Each library has its home, and nothing heavy is imported before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
+HOMES = {
+    "mlflow": {"tracking"},
+    "optuna": {"tuning"},
+    "keras": {"models", "training", "tuning"},
+    "tensorflow": {"models", "training", "tuning"},
+    "matplotlib": {"report"},
+    "ray": {"tuning"},
+}
+HEAVY = ("tensorflow", "keras", "mlflow", "sklearn", "optuna", "pandas", "matplotlib", "scipy")
+
+
+def imports(file):
+    """Top-level names of all that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def type_only(file):
+    """Names imported under TYPE_CHECKING, which never run."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in ast.walk(node):
+                if isinstance(child, ast.ImportFrom) and child.module:
+                    yield child.module
+                elif isinstance(child, ast.Import):
+                    yield from (alias.name for alias in child.names)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_library_is_imported_only_at_its_home(file):
+    package = file.relative_to(ROOT / "pipeline").parts[0]
+    only_types = set(type_only(file))
+    found = {name.partition(".")[0] for name in imports(file) if name not in only_types}
+    strays = [lib for lib in found & HOMES.keys() if package not in HOMES[lib]]
+    assert not strays
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_nothing_imports_a_stage_but_the_commands(file):
+    package = file.relative_to(ROOT / "pipeline").parts[0]
+    if package in {"stages", "commands", "__main__.py"}:
+        return
+    assert not [name for name in imports(file) if name.startswith("pipeline.stages")]
+
+
+@pytest.mark.parametrize("name", ["worker", "records"])
+def test_workers_know_neither_optuna_nor_mlflow(name):
+    code = (
+        f"import sys, pipeline.tuning.{name}\n"
+        "print([m for m in ('optuna', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_stages_and_commands_import_without_a_heavy_library():
+    code = (
+        "import importlib, pkgutil, sys, pipeline.__main__ as m\n"
+        "for kind in ('stages', 'commands'):\n"
+        "    package = importlib.import_module(f'pipeline.{kind}')\n"
+        "    for found in pkgutil.iter_modules(package.__path__):\n"
+        "        importlib.import_module(f'pipeline.{kind}.{found.name}')\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_only_split_and_evaluate_name_the_file_of_the_test_part(file):
+    named = "test.npz" in file.read_text()
+    allowed = file.name in {"split.py", "evaluate.py"} and file.parent.name == "stages"
+    assert allowed or not named

@@ -1,0 +1,139 @@
+"""A real SQLite store in a folder of its own, and trials as a study exports them."""
+
+import shutil
+
+import pytest
+
+from pipeline.tracking.runs import StudyRuns
+from pipeline.tracking.store import open_store
+
+IDENTITY = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A repository with an empty store; creating one takes 2 s, copying it nothing."""
+    root = tmp_path_factory.mktemp("template")
+    open_store(root).client._tracking_client.store.engine.dispose()
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def root(template, tmp_path):
+    """A repository whose store is ready and empty."""
+    shutil.copyfile(template / "mlflow.db", tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def open_runs(root):
+    """Opens the runs of a study, as its driver does."""
+
+    def open_runs(identity=IDENTITY, **params):
+        return StudyRuns.open(
+            root,
+            dataset="digits",
+            study="transfer",
+            study_name="digits-transfer",
+            identity=identity,
+            tags={"objective": "val_accuracy", "git.commit": "c0ffee"},
+            params=params,
+        )
+
+    return open_runs
+
+
+@pytest.fixture
+def trial():
+    """Makes a finished trial, as in study.json."""
+
+    def trial(number=0, state="COMPLETE", values=(0.5, 0.75), **changes):
+        value = max(values, default=None) if state != "FAIL" else None
+        stamp = "2026-11-21T10:{:02d}:00.250000"
+        return {
+            "number": number,
+            "state": state,
+            "value": value,
+            "params": {"units": 64},
+            "hyperparameters": {"units": 64, "learning_rate": 0.001, "normalize_first": False},
+            "intermediate_values": {str(epoch): value for epoch, value in enumerate(values)},
+            "user_attrs": {"trial_uid": f"{IDENTITY[:12]}-{number:04d}", "seed": 7},
+            "datetime_start": stamp.format(number),
+            "datetime_complete": stamp.format(number + 1),
+            "seconds": 60.0,
+            **changes,
+        }
+
+    return trial
+
+
+@pytest.fixture
+def split():
+    """data/split.json of three classes."""
+    part = {"images": 30, "per_class": [10, 12, 8]}
+    return {
+        "dataset": "digits",
+        "class_names": ["zero", "one", "two"],
+        "image_shape": [8, 8],
+        "counts": {name: part for name in ("train", "val", "confirmation", "test")},
+        "duplicates": {},
+        "sha256": {"train": "ab" * 32, "test": "cd" * 32},
+    }
+
+
+@pytest.fixture
+def candidate(root, split):
+    """Makes a model of three classes on 8x8 images, with what confirm found out about it."""
+
+    def candidate(seed=0, mean=0.94, data="ab" * 32, study="transfer"):
+        import keras
+        import numpy as np
+
+        from pipeline.models.weights import weights_sha256
+        from pipeline.tracking.champion import Evidence
+        from pipeline.tracking.models import Candidate
+
+        keras.utils.set_random_seed(seed)
+        images = keras.Input((8, 8), dtype="uint8")
+        features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+        model = keras.Model(images, keras.layers.Dense(3, activation="softmax")(features))
+        file = root / "models" / f"{study}.keras"
+        file.parent.mkdir(exist_ok=True)
+        model.save(file)
+        winner = {
+            **{"number": 5, "seed": 11, "hyperparameters": {"units": 64}},
+            **{"mean": mean, "std": 0.001, "low": mean - 0.004, "high": mean + 0.004},
+            **{"n": 30, "num_seeds": 3, "metrics": {"accuracy": mean, "log_loss": 0.2}},
+        }
+        confirm = {
+            **{"study": study, "base": "efficientnet_lite0", "objective": "val_accuracy"},
+            **{"winner": winner, "exported": {"file": str(file), "rule": "best validation"}},
+        }
+        results = root / "results" / study
+        results.mkdir(parents=True, exist_ok=True)
+        (results / "confirm.json").write_text("{}")
+        return Candidate(
+            model=model,
+            model_file=file,
+            evidence=Evidence(
+                objective="val_accuracy",
+                data_digest=data[:36],
+                weights_sha256=weights_sha256(model),
+                mean=mean,
+                low=mean - 0.004,
+                high=mean + 0.004,
+                n=30,
+                num_seeds=3,
+            ),
+            confirm=confirm,
+            split={**split, "sha256": {"train": data}},
+            examples=np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8),
+            results=results,
+        )
+
+    return candidate

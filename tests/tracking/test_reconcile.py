@@ -1,0 +1,156 @@
+"""A study's runs are found, read and put right."""
+
+import pytest
+
+from pipeline.tracking.audit import compare
+from pipeline.tracking.reconcile import find_parent, read_runs
+from pipeline.tuning.records import EpochRecord
+
+
+@pytest.fixture
+def runs(open_runs):
+    return open_runs()
+
+
+@pytest.fixture
+def trials(trial):
+    return [trial(0), trial(1, "PRUNED"), trial(2, "FAIL", values=(0.5,))]
+
+
+@pytest.fixture
+def mirrored(runs, trials):
+    """The runs of a study that MLflow mirrors."""
+    for one in trials:
+        runs.import_trial(one)
+    return runs
+
+
+def differences(runs, trials):
+    found = read_runs(runs.store, runs.parent, metric="val_accuracy")
+    return compare(trials, found, is_driver_alive=True)
+
+
+def run_of(runs, number):
+    (run,) = runs.runs_of(f"0123456789ab-{number:04d}")
+    return run.info.run_id
+
+
+def lose(runs, trials):
+    runs.trash(run_of(runs, 1))
+
+
+def leave_running(runs, trials):
+    runs.store.client.update_run(run_of(runs, 0), status="RUNNING")
+
+
+def end_wrongly(runs, trials):
+    runs.store.client.set_terminated(run_of(runs, 1), "FINISHED")
+
+
+def report_too_much(runs, trials):
+    runs.log_epoch("0123456789ab-0000", EpochRecord(epoch=2, metrics={"val_accuracy": 0.9}))
+
+
+def report_otherwise(runs, trials):
+    runs.log_epoch("0123456789ab-0000", EpochRecord(epoch=1, metrics={"val_accuracy": 0.9}))
+
+
+def change_value(runs, trials):
+    runs.store.client.log_metric(run_of(runs, 0), "value", 0.8)
+
+
+def train_otherwise(runs, trials):
+    trials[0]["hyperparameters"]["units"] = 65
+
+
+def report_on(runs, trials):
+    trials[0]["intermediate_values"]["2"] = 0.875
+
+
+def double(runs, trials):
+    client, run = runs.store.client, runs.store.client.get_run(run_of(runs, 0))
+    client.create_run(runs.parent.experiment, tags=run.data.tags)
+
+
+def forget(runs, trials):
+    del trials[2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [
+        (lose, "missing"),
+        (leave_running, "status"),
+        (end_wrongly, "status"),
+        (report_too_much, "epochs"),
+        (report_otherwise, "epochs"),
+        (change_value, "value"),
+        (train_otherwise, "hyperparameters"),
+        (report_on, "epochs"),
+        (double, "doubled"),
+        (forget, "extra"),
+    ],
+)
+def test_every_damage_is_found_and_repaired(mirrored, trials, damage, kind):
+    assert differences(mirrored, trials) == []
+    damage(mirrored, trials)
+    mirrored._open.clear()
+    found = mirrored.reconcile(trials)
+    assert kind in {difference.kind for difference in found}
+    assert differences(mirrored, trials) == []
+    assert mirrored.reconcile(trials) == []
+
+
+def test_a_run_that_is_only_incomplete_is_kept_with_all_it_has(runs, trial):
+    uid = trial()["user_attrs"]["trial_uid"]
+    hyperparameters = trial()["hyperparameters"]
+    runs.start_trial(uid, number=0, hyperparameters=hyperparameters, tags={}, at_ms=1)
+    runs.log_epoch(uid, EpochRecord(epoch=0, metrics={"val_accuracy": 0.5, "gradient_norm": 3.0}))
+    runs._open.clear()  # The driver was killed here.
+    runs.reconcile([trial()])
+    (run,) = runs.runs_of(uid)
+    assert run.data.metrics["gradient_norm"] == 3.0
+    assert run.info.status == "FINISHED"
+
+
+def test_runs_that_a_killed_process_left_running_are_closed(open_runs, trials):
+    killed = open_runs()
+    killed.start_trial(
+        "c", number=0, hyperparameters={}, tags={"role": "confirm", "seed": "1"}
+    )
+    now = open_runs()
+    now.start_trial("d", number=0, hyperparameters={}, tags={"role": "confirm", "seed": "2"})
+    found = now.reconcile([])
+    assert [difference.kind for difference in found] == ["stale"]
+    assert [run.info.status for run in now.runs_of("c")] == ["KILLED"]
+    assert [run.info.status for run in now.runs_of("d")] == ["RUNNING"]
+
+
+def test_trials_of_another_identity_are_none_of_this_study(open_runs, trial):
+    other = open_runs(identity="f" * 64)
+    other.import_trial(trial())
+    mine = open_runs()
+    assert mine.run_id != other.run_id
+    assert [difference.kind for difference in mine.reconcile([trial()])] == ["missing"]
+    assert other.reconcile([trial()]) == []
+
+
+def test_the_parent_opened_last_is_the_current_one(open_runs, monkeypatch):
+    clock = iter(range(1000, 9000, 1000))
+    monkeypatch.setattr("pipeline.tracking.runs.now_ms", lambda: next(clock))
+    first, second = open_runs(), open_runs(identity="f" * 64)
+
+    def current():
+        experiment = first.parent.experiment
+        return find_parent(
+            first.store, experiment, study_name="digits-transfer", identity=""
+        ).run.info.run_id
+
+    assert current() == second.run_id
+    assert open_runs().run_id == first.run_id
+    assert current() == first.run_id
+
+
+def test_a_study_that_was_never_opened_has_no_parent(runs):
+    experiment = runs.parent.experiment
+    assert find_parent(runs.store, experiment, study_name="digits-scratch", identity="") is None

@@ -1,0 +1,90 @@
+"""A study's parent run, from opening to closing."""
+
+import pytest
+
+from pipeline.tracking.runs import StudyRuns
+
+
+def test_a_new_study_is_a_running_parent_in_its_datasets_experiment(open_runs):
+    runs = open_runs(base="efficientnet_lite0", trials=40)
+    run = runs.store.client.get_run(runs.run_id)
+    assert (run.info.status, run.info.run_name) == ("RUNNING", "transfer")
+    assert run.data.params == {"base": "efficientnet_lite0", "trials": "40"}
+    expected = {"role": "study", "study_name": "digits-transfer", "git.commit": "c0ffee"}
+    assert expected.items() <= run.data.tags.items()
+    experiment = runs.store.client.get_experiment(run.info.experiment_id)
+    assert experiment.name == "digits"
+
+
+def test_opening_again_goes_on_with_the_same_parent(open_runs):
+    first = open_runs(trials=40)
+    first.close()
+    again = open_runs(trials=40)
+    assert again.run_id == first.run_id
+    assert again.store.client.get_run(again.run_id).info.status == "RUNNING"
+
+
+def test_a_parameter_that_grew_becomes_a_tag(open_runs):
+    open_runs(trials=40)
+    run = open_runs(trials=60, epochs=12)
+    found = run.store.client.get_run(run.run_id).data
+    assert found.params == {"trials": "40", "epochs": "12"}
+    assert found.tags["latest.trials"] == "60"
+
+
+def test_a_study_without_its_objective_is_a_bug(root):
+    with pytest.raises(KeyError, match="objective"):
+        StudyRuns.open(
+            root, dataset="d", study="s", study_name="d-s", identity="i", tags={}, params={}
+        )
+
+
+def test_inputs_are_logged_once_however_often_they_are_told(open_runs, split):
+    for _ in range(2):
+        open_runs().log_inputs(split)
+    runs = open_runs()
+    run = runs.store.client.get_run(runs.run_id)
+    found = [(i.dataset.name, i.tags[0].value) for i in run.inputs.dataset_inputs]
+    assert sorted(found) == [
+        ("digits-confirmation", "confirmation"),
+        ("digits-train", "training"),
+        ("digits-val", "validation"),
+    ]
+
+
+def test_the_test_part_is_no_input(open_runs, split):
+    runs = open_runs()
+    runs.log_inputs(split)
+    inputs = runs.store.client.get_run(runs.run_id).inputs.dataset_inputs
+    assert not any("cd" * 18 in str(i.dataset.to_dictionary()) for i in inputs)
+
+
+def test_a_folder_becomes_artifacts_below_mlruns(open_runs, root):
+    folder = root / "results" / "transfer"
+    folder.mkdir(parents=True)
+    (folder / "study.json").write_text("{}")
+    runs = open_runs()
+    runs.log_artifacts(folder)
+    assert [f.path for f in runs.store.client.list_artifacts(runs.run_id)] == ["study.json"]
+    assert list((root / "mlruns/artifacts").rglob("study.json"))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, "FINISHED"), (RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")],
+)
+def test_the_parent_ends_as_its_block_does(open_runs, error, status):
+    runs = open_runs()
+    try:
+        with runs:
+            if error is not None:
+                raise error
+    except (RuntimeError, KeyboardInterrupt):
+        pass
+    assert runs.store.client.get_run(runs.run_id).info.status == status
+
+
+def test_a_parent_that_was_closed_in_its_block_stays_so(open_runs):
+    with open_runs() as runs:
+        runs.close("KILLED")
+    assert runs.store.client.get_run(runs.run_id).info.status == "KILLED"

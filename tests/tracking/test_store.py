@@ -1,0 +1,185 @@
+"""Where runs go, and what is refused before anything is recorded."""
+
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.tracking import store
+from pipeline.tracking.store import locked, open_store, tracking_uri, without_password
+
+
+def test_the_default_is_mlflows_own_place(tmp_path):
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_the_environment_wins(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg2://ann@db/mlflow")
+    assert tracking_uri(tmp_path) == "postgresql+psycopg2://ann@db/mlflow"
+
+
+@pytest.mark.parametrize("uri", ["mlflow-tracking", "mlflow-tracking:5000", "mlruns", "file:./x"])
+def test_a_bare_host_or_folder_is_refused(tmp_path, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(ConfigError, match=rf"Received: MLFLOW_TRACKING_URI={uri}\. Write http://"):
+        tracking_uri(tmp_path)
+
+
+def test_a_password_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "ftp://ann:secret@host/x")
+    with pytest.raises(ConfigError, match=r"ftp://ann:\*\*\*@host/x"):
+        tracking_uri(tmp_path)
+    assert without_password("http://host:5000") == "http://host:5000"
+
+
+def test_a_reader_does_not_create_a_store(tmp_path):
+    with pytest.raises(ConfigError, match="Nothing has been recorded yet.*Run `dvc repro`"):
+        open_store(tmp_path, create=False)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_the_database_is_written_ahead(root):
+    open_store(root)
+    with sqlite3.connect(root / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_telemetry_and_pickle_are_off(root):
+    open_store(root)
+    from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION
+    from mlflow.telemetry.utils import is_telemetry_disabled
+
+    assert is_telemetry_disabled()
+    assert not MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get()
+
+
+def test_an_experiment_is_made_once_with_artifacts_below_mlruns(root):
+    opened = open_store(root)
+    first = opened.experiment("digits")
+    assert open_store(root).experiment("digits") == first
+    found = opened.client.get_experiment(first)
+    assert found.artifact_location == (root / "mlruns/artifacts").as_uri()
+
+
+def test_an_experiment_in_the_trash_is_taken_out_again(root):
+    opened = open_store(root)
+    first = opened.experiment("digits")
+    opened.client.delete_experiment(first)
+    assert opened.experiment("digits") == first
+    assert opened.client.get_experiment(first).lifecycle_stage == "active"
+
+
+def test_search_goes_through_every_page(root, monkeypatch):
+    monkeypatch.setattr(store, "PAGE", 2)
+    opened = open_store(root)
+    experiment = opened.experiment("digits")
+    made = {opened.client.create_run(experiment).info.run_id for _ in range(5)}
+    found = opened.search_runs(experiment, "")
+    assert {run.info.run_id for run in found} == made
+    assert len(found) == 5
+
+
+def test_a_database_of_another_program_is_refused_in_one_line(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(ConfigError, match="The tracking store cannot be used:.*not a database"):
+        open_store(tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_closed_port_is_said_at_once(tmp_path, monkeypatch, scheme):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://ann:secret@127.0.0.1:{port}/")
+    with pytest.raises(ConfigError, match=r"does not answer: .*refused.*ann:\*\*\*@127"):
+        open_store(tmp_path)
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        start = time.monotonic()
+        with pytest.raises(ConfigError, match="does not answer: .*timed out"):
+            open_store(tmp_path)
+        assert time.monotonic() - start < 2
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Starts a web server that answers everything with one status, as the tracking server."""
+    servers = []
+
+    def answering(status):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                """Says nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://ann:secret@127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    yield answering
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_lets_nobody_in_is_said_in_one_line(tmp_path, answering, status):
+    answering(status)
+    with pytest.raises(ConfigError, match=rf"cannot be used: .*{status}.*user name") as caught:
+        open_store(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_broken_is_said_before_the_client_retries(tmp_path, answering):
+    answering(503)
+    with pytest.raises(ConfigError, match="does not answer: HTTP 503"):
+        open_store(tmp_path)
+
+
+def test_a_lock_is_for_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
+    with locked(tmp_path, "registry"):
+        with locked(tmp_path, "store"):
+            pass
+        with (
+            pytest.raises(ConfigError, match="locked by another process"),
+            locked(tmp_path, "registry"),
+        ):
+            pass
+
+
+@pytest.mark.slow
+def test_two_processes_may_create_the_store_at_once(tmp_path):
+    code = (
+        "import pathlib, sys; from pipeline.tracking.store import open_store; "
+        "print(open_store(pathlib.Path(sys.argv[1])).experiment('digits'))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    racers = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = [racer.communicate(timeout=120) for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0], answers
+    assert [answer[0].strip() for answer in answers] == ["1", "1"]

@@ -1,0 +1,110 @@
+"""The compiled steps are Keras' own, and what they report is what was asked."""
+
+import numpy as np
+import pytest
+
+from pipeline.training.batches import Chunk, balanced_class_weights
+
+pytestmark = pytest.mark.keras
+
+
+def steps_of(model, *, batch_size, learning_rate=0.1, steps_per_epoch=1, weights=None, **options):
+    import keras
+
+    from pipeline.training.steps import Steps
+
+    return Steps(
+        model,
+        keras.optimizers.SGD(learning_rate, **options),
+        batch_size=batch_size,
+        steps_per_epoch=steps_per_epoch,
+        class_weights=weights,
+    )
+
+
+def chunk_of(data, *, num_rows, batch_size):
+    rows = data.train[:num_rows]
+    return Chunk(
+        features=data.features[rows],
+        labels=data.labels[rows].astype(np.int32),
+        num_batches=-(-num_rows // batch_size),
+    )
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_steps_equal_those_of_keras(build, blobs, l2):
+    chunk = chunk_of(blobs, num_rows=40, batch_size=16)
+    ours, theirs = build(l2=l2), build(l2=l2)
+    loss, correct, *_ = steps_of(ours, batch_size=16).train(chunk)
+    theirs.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    theirs.optimizer.learning_rate = 0.1
+    history = theirs.fit(
+        chunk.features.astype(np.float32), chunk.labels, batch_size=16, shuffle=False, verbose=0
+    ).history
+    for weights, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6)
+    assert loss / 40 == pytest.approx(history["loss"][0], rel=1e-5)
+    assert correct / 40 == pytest.approx(history["accuracy"][0])
+
+
+def test_class_weights_equal_those_of_keras(build, blobs):
+    chunk = chunk_of(blobs, num_rows=40, batch_size=40)
+    weights = balanced_class_weights(chunk.labels, 3)
+    ours, theirs = build(), build()
+    loss = steps_of(ours, batch_size=40, weights=weights).train(chunk)[0]
+    theirs.compile("sgd", "sparse_categorical_crossentropy")
+    theirs.optimizer.learning_rate = 0.1
+    history = theirs.fit(
+        chunk.features.astype(np.float32),
+        chunk.labels,
+        batch_size=40,
+        class_weight=dict(enumerate(weights)),
+        verbose=0,
+    ).history
+    np.testing.assert_allclose(ours.get_weights()[0], theirs.get_weights()[0], rtol=1e-5)
+    assert loss / 40 == pytest.approx(history["loss"][0], rel=1e-5)
+
+
+def test_the_norm_is_of_the_whole_gradient_before_clipping(build, blobs):
+    import tensorflow as tf
+
+    chunk, model = chunk_of(blobs, num_rows=30, batch_size=30), build()
+    with tf.GradientTape() as tape:
+        probabilities = model(chunk.features.astype(np.float32))
+        picked = tf.gather(probabilities, chunk.labels, batch_dims=1)
+        loss = -tf.reduce_mean(tf.math.log(picked))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    expected = np.sqrt(sum(np.sum(np.square(g.numpy())) for g in gradients))
+    sums = steps_of(model, batch_size=30, global_clipnorm=1e-3).train(chunk)
+    assert sums[2] == pytest.approx(expected, rel=1e-5)
+    assert sums[3] == 1
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "measured"), [(255, 30), (256, 4)])
+def test_in_long_epochs_the_norm_is_measured_at_every_eighth_step(
+    build, blobs, steps_per_epoch, measured
+):
+    chunk = chunk_of(blobs, num_rows=30, batch_size=1)
+    sums = steps_of(build(), batch_size=1, steps_per_epoch=steps_per_epoch).train(chunk)
+    assert sums[3] == measured
+
+
+def test_the_loss_of_a_hopeless_answer_is_exact(build, blobs):
+    # From probabilities alone it would be cut at -ln(1e-7) = 16.1, its gradient at 0.
+    chunk, model = chunk_of(blobs, num_rows=1, batch_size=1), build()
+    weights = [np.zeros_like(array) for array in model.get_weights()]
+    weights[-1][chunk.labels[0]] = -200.0
+    model.set_weights(weights)
+    assert steps_of(model, batch_size=1).train(chunk)[0] == pytest.approx(200 + np.log(2), rel=1e-5)
+
+
+def test_pixels_are_cast_inside_the_step(build, blobs):
+    chunk = chunk_of(blobs, num_rows=16, batch_size=16)
+    pixels = np.abs(chunk.features * 10).astype(np.uint8)
+    sums = [
+        steps_of(build(), batch_size=16).train(
+            Chunk(features=features, labels=chunk.labels, num_batches=1)
+        )
+        for features in (pixels, pixels.astype(np.float32))
+    ]
+    np.testing.assert_array_equal(*sums)

@@ -1,0 +1,155 @@
+"""Trials in processes: what a worker does or suffers comes back as events, and harms no other."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from pipeline.tuning.executors.base import EpochDone, TrialDone, TrialLost, TrialRaised
+from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.records import DataReference, TrialSpec
+from tests.tuning.training_double import train
+
+
+@pytest.fixture
+def data(tmp_path):
+    return DataReference(features=str(tmp_path), train_file=str(tmp_path / "log"))
+
+
+@pytest.fixture
+def executor():
+    with LocalExecutor(2, train=train) as local:
+        yield local
+
+
+def spec(uid, *, epochs=2, **settings):
+    return TrialSpec(uid=uid, hyperparameters={"top": 0.5, **settings}, seed=1, epochs=epochs)
+
+
+def collect(executor, count, *, stop_at=None, seconds=30):
+    """Answers epochs and returns the events, until `count` trials have ended."""
+    events, ended, deadline = [], 0, time.monotonic() + seconds
+    while ended < count and time.monotonic() < deadline:
+        for event in executor.wait(0.5):
+            events.append(event)
+            if isinstance(event, EpochDone):
+                executor.answer(event.uid, stop=event.record.epoch == stop_at)
+            else:
+                ended += 1
+    return events
+
+
+def test_each_epoch_is_reported_and_then_the_result(executor, data):
+    executor.submit(spec("a"), data)
+    events = collect(executor, 1)
+    assert [type(event) for event in events] == [EpochDone, EpochDone, TrialDone]
+    assert events[-1].result.metrics == {"val_accuracy": 0.5}
+
+
+def test_a_trial_that_is_told_to_stop_stops_after_that_epoch(executor, data):
+    executor.submit(spec("a", epochs=9), data)
+    events = collect(executor, 1, stop_at=2)
+    assert events[-1].result.outcome == "stopped"
+    assert events[-1].result.num_epochs == 3
+
+
+def test_a_worker_is_used_again_for_the_next_trial(executor, data, tmp_path):
+    for uid in ("a", "b"):
+        executor.submit(spec(uid), data)
+        collect(executor, 1)
+    pids = [line.split()[2] for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(set(pids)) == 1
+
+
+def test_two_trials_run_at_the_same_time(executor, data):
+    executor.submit(spec("a", epoch_seconds=0.2), data)
+    executor.submit(spec("b", epoch_seconds=0.2), data)
+    assert executor.num_free == 0
+    assert len(set(executor.pids.values())) == 2
+    assert {event.uid for event in collect(executor, 2)} == {"a", "b"}
+
+
+def test_a_killed_worker_loses_its_trial_and_no_other(executor, data):
+    executor.submit(spec("a", epoch_seconds=0.3, epochs=5), data)
+    executor.submit(spec("b", epoch_seconds=0.3, epochs=5), data)
+    os.kill(executor.pids["a"], signal.SIGKILL)
+    last = {event.uid: event for event in collect(executor, 2)}
+    assert isinstance(last["a"], TrialLost)
+    assert "exit code -9" in last["a"].reason
+    assert isinstance(last["b"], TrialDone)
+
+
+def test_a_worker_killed_while_idle_is_replaced(executor, data):
+    executor.submit(spec("a"), data)
+    pid = executor.pids["a"]
+    collect(executor, 1)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    executor.wait(0.1)
+    executor.submit(spec("b"), data)
+    assert isinstance(collect(executor, 1)[-1], TrialDone)
+
+
+def test_an_error_comes_back_with_its_traceback_and_the_worker_is_replaced(executor, data):
+    executor.submit(spec("a", behaviour="raise"), data)
+    pid = executor.pids["a"]
+    (event,) = collect(executor, 1)
+    assert isinstance(event, TrialRaised)
+    assert event.message == "RuntimeError: the weights are on fire"
+    assert "training_double.py" in event.traceback
+    executor.submit(spec("b"), data)
+    assert isinstance(collect(executor, 1)[-1], TrialDone)
+    assert not psutil.pid_exists(pid)
+
+
+def test_an_infeasible_trial_says_so_and_its_worker_goes_on(executor, data):
+    executor.submit(spec("a", behaviour="infeasible"), data)
+    pid = executor.pids["a"]
+    (event,) = collect(executor, 1)
+    assert event.is_infeasible
+    executor.submit(spec("b"), data)
+    assert executor.pids["b"] == pid
+
+
+def test_a_hanging_trial_is_killed_after_its_time(data):
+    with LocalExecutor(1, train=train, trial_timeout_seconds=2.0) as local:
+        local.submit(spec("a", behaviour="hang"), data)
+        (event,) = collect(local, 1)
+    assert isinstance(event, TrialLost)
+    assert "it took over 2 s" in event.reason
+
+
+def test_a_worker_is_replaced_after_its_share_of_trials(data, tmp_path):
+    with LocalExecutor(1, train=train, trials_per_worker=2) as local:
+        for uid in "abc":
+            local.submit(spec(uid), data)
+            collect(local, 1)
+    pids = [line.split()[2] for line in (tmp_path / "log").read_text().splitlines()[::2]]
+    assert pids[0] == pids[1] != pids[2]
+
+
+def test_a_worker_that_grew_too_large_is_replaced(data, tmp_path):
+    with LocalExecutor(1, train=train, memory_limit_bytes=1) as local:
+        for uid in "ab":
+            local.submit(spec(uid), data)
+            collect(local, 1)
+    assert len({line.split()[2] for line in (tmp_path / "log").read_text().splitlines()}) == 2
+
+
+def test_closing_leaves_no_process(data):
+    with LocalExecutor(2, train=train) as local:
+        local.submit(spec("a", behaviour="hang"), data)
+        pid = local.pids["a"]
+    assert not psutil.pid_exists(pid)
+    # Python's own resource tracker stays, one for all.
+    left = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert not [line for line in left if "spawn_main" in line]
+
+
+def test_more_trials_than_workers_are_refused(executor, data):
+    for uid in "ab":
+        executor.submit(spec(uid, behaviour="hang"), data)
+    with pytest.raises(ValueError, match="All 2 workers are busy. Received: 'c'"):
+        executor.submit(spec("c"), data)

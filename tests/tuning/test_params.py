@@ -1,0 +1,71 @@
+"""Sections of a search fit each other, or every problem is said."""
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.tuning.params import StudyParams, study_problems, with_cuts
+from pipeline.tuning.space import Choice, parse_setting
+
+
+@pytest.fixture
+def problems(params_document):
+    def of(space, enqueue=(), base="none", **defaults):
+        study = StudyParams(base=base, space=space, enqueue=list(enqueue))
+        return study_problems("mine", study, {**params_document["defaults"], **defaults})
+
+    return of
+
+
+def test_the_projects_own_studies_have_no_problem(params_document):
+    for name, written in params_document["studies"].items():
+        study = StudyParams.model_validate(written)
+        assert study_problems(name, study, params_document["defaults"]) == []
+
+
+def test_all_problems_of_a_space_are_reported_at_once(problems):
+    found = problems({"activation": "reluu", "unitss": 3})
+    assert len(found) == 2
+    assert found[0].startswith("studies.mine.space.activation: must be one of relu")
+    assert "Did you mean 'units'?" in found[1]
+
+
+def test_a_problem_inside_a_distribution_has_its_path(problems):
+    written = {"type": "float", "low": "1e-4", "high": 0.1}
+    assert problems({"learning_rate": written}) == [
+        "studies.mine.space.learning_rate.low: Input should be a valid number. Received: '1e-4'."
+    ]
+
+
+def test_a_queued_value_outside_what_is_searched_is_refused(problems):
+    space = {"units": {"type": "int", "low": 10, "high": 20}}
+    assert problems(space, [{"units": 30}]) == [
+        "studies.mine.enqueue.0.units: lies outside what is searched. Received: 30."
+    ]
+
+
+def test_a_queued_hyperparameter_that_is_not_searched_is_refused(problems):
+    assert "this study does not search it" in problems({}, [{"units": 30}])[0]
+
+
+def test_batches_of_one_exclude_batch_normalization(problems):
+    space = {"batch_size": {"type": "choice", "choices": [1, 32]}, "normalization": "before"}
+    assert "nothing to average over in batches of 1" in problems(space)[0]
+
+
+def test_without_a_base_the_one_cut_is_pixels(problems):
+    assert "the one cut is pixels" in problems({"cut": "block4_add"})[0]
+
+
+def test_auto_searches_every_embedded_cut(params_document):
+    settings = with_cuts({}, params_document["defaults"], ["block4_add", "avg_pool"])
+    assert settings["cut"] == Choice(type="choice", choices=["block4_add", "avg_pool"])
+
+
+def test_a_single_embedded_cut_is_fixed_not_searched(params_document):
+    assert with_cuts({}, params_document["defaults"], ["pixels"])["cut"] == "pixels"
+
+
+def test_a_cut_that_was_not_embedded_is_refused(params_document):
+    settings = {"cut": parse_setting("cut", "block4")}
+    with pytest.raises(ConfigError, match="Did you mean 'block4_add'.*embed.bases"):
+        with_cuts(settings, params_document["defaults"], ["block4_add", "avg_pool"])

@@ -1,0 +1,59 @@
+"""Stands in for a training where processes, not networks, are under test.
+
+What it does is said by its hyperparameters: `epochs_done` values rise to `top`; `behaviour` says
+what goes wrong. Each training leaves its uid in the file `train_file`, so that a test can count.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from pipeline.errors import InfeasibleTrialError
+from pipeline.tuning.records import EpochRecord, TrialResult
+
+
+def train(spec, data, report):
+    settings = spec.hyperparameters
+    note(data.train_file, f"start {spec.uid} {os.getpid()}")
+    behave(settings.get("behaviour", "well"), Path(data.features))
+    value = 0.0
+    for epoch in range(spec.epochs):
+        time.sleep(float(settings.get("epoch_seconds", 0.0)))
+        value = float(settings["top"]) * (epoch + 1) / spec.epochs
+        record = EpochRecord(epoch=epoch, metrics={"val_accuracy": value, "loss": 1.0 - value})
+        if report(record):
+            return result("stopped", epoch, value)
+    note(data.train_file, f"end {spec.uid} {os.getpid()}")
+    outcome = "diverged" if settings.get("behaviour") == "diverge" else "complete"
+    return result(outcome, spec.epochs - 1, value)
+
+
+def behave(behaviour, folder):
+    if behaviour == "raise":
+        raise RuntimeError("the weights are on fire")
+    if behaviour == "infeasible":
+        raise InfeasibleTrialError("The head must fit into memory.")
+    if behaviour == "hang":
+        time.sleep(600)
+    if behaviour == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "die_once" and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def result(outcome, epoch, value):
+    return TrialResult(
+        outcome=outcome,
+        best_epoch=epoch,
+        metrics={"val_accuracy": value},
+        num_parameters=1,
+        num_epochs=epoch + 1,
+        seconds=0.0,
+    )
+
+
+def note(file, text):
+    with Path(file).open("a", encoding="utf-8") as stream:
+        stream.write(f"{text}\n")
