@@ -1,0 +1,1 @@
+"""Hyperparameter search for transfer-learned image classifiers: DVC runs it, MLflow records it."""

@@ -1,0 +1,1 @@
+"""The commands beside the stages, one module each, of the same name."""

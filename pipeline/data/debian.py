@@ -70,7 +70,6 @@ def _download(package: str, private: Path, *, num_bytes: int) -> Path:
         *(None, package, num_bytes),
         unit="B",
         unit_scale=True,
-        unit_divisor=1024,
         file=sys.stderr,
         disable=None,
     ) as bar:

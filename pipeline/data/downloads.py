@@ -171,7 +171,6 @@ def _bar(file: SourceFile) -> "tqdm[None]":
         *(None, file.name, file.size_bytes),
         unit="B",
         unit_scale=True,
-        unit_divisor=1024,
         file=sys.stderr,
         disable=None,
     )

@@ -1,0 +1,1 @@
+"""What a classifier is judged by, and how sure that is."""

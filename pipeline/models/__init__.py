@@ -1,0 +1,1 @@
+"""What is trained: bases, cut points, heads and the exported model."""

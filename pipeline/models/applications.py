@@ -101,10 +101,13 @@ def _load_file(network: keras.Model, name: str, path: Path) -> None:
     if not path.is_file():
         raise SourceError(f"The weights of {name} must be a file. Received: {path}.")
     try:
-        network.load_weights(path)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that the file has no weights for, and leaves them random.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(path)
+    except (OSError, ValueError, UserWarning) as error:
         raise SourceError(
-            f"{path} does not hold the weights of {name}: {' '.join(str(error).split())}"
+            f"{path} does not hold the weights of {name}: {' '.join(str(error).split())[:300]}"
         ) from None
 
 

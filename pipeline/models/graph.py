@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import keras
 
-_UPPER: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Where Keras puts an underscore when it makes a layer's name of its class: Conv2D is conv2d.
+_WORD_STARTS: Final = re.compile(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 
 
 def nodes_in_order(model: keras.Model) -> list[Any]:
@@ -37,9 +38,10 @@ def output_of(model: keras.Model, layer_name: str) -> Any:
 
 
 def truncate(model: keras.Model, layer_names: list[str]) -> keras.Model:
-    """Returns the part of the model that computes some layers, with their outputs as a list.
+    """Returns the part of the model that computes some layers, in the order of their names.
 
-    The layers are the model's own. What lies above the last of them is not computed.
+    Called, it returns a list, or the tensor itself where there is one name. The layers are the
+    model's own; what lies above the last of them is not computed.
     """
     return keras.Model(model.input, [output_of(model, name) for name in layer_names])
 
@@ -90,7 +92,7 @@ def number_default_names(model: keras.Model) -> None:
     """
     counts: dict[str, int] = {}
     for layer in model.layers:
-        default = _UPPER.sub("_", type(layer).__name__).lower()
+        default = _WORD_STARTS.sub("_", type(layer).__name__).lower()
         if re.fullmatch(rf"{default}(_\d+)?", layer.name):
             number = counts.get(default, 0)
             counts[default] = number + 1

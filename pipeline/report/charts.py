@@ -26,8 +26,8 @@ ORANGE = "#d9730d"
 GRAY = "#868e96"
 RED = "#d6453d"
 
-# Stands for the page's text colour until the figure is in the page; nothing else is drawn in it.
-_INK = "#010203"
+# Becomes the page's text colour once the figure is in the page.
+INK = "#010203"
 # matplotlib's stubs know the keys one by one.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -37,9 +37,9 @@ _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     # Names of classes and layers are text: a dollar sign in them must not start a formula.
     "text.parse_math": False,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
     "axes.linewidth": 0.6,
     "axes.facecolor": "none",
     "axes.titlesize": 9.0,
@@ -47,11 +47,11 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": _INK,
+    "grid.color": INK,
     "grid.alpha": 0.14,
     "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0,
     "figure.facecolor": "none",
@@ -148,4 +148,4 @@ def _markup(figure: Figure, *, alt: str) -> Markup:
     # would hold for the whole page, so page.css has its one rule.
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
-    return Markup(head + body.replace(_INK, "currentColor").strip())
+    return Markup(head + body.replace(INK, "currentColor").strip())

@@ -67,13 +67,29 @@ def reliability_diagram(key: str, calibration: Mapping[str, Any]) -> Markup:
             np.array([interval.high for interval in intervals]) - accuracy,
         ]
         top.plot([0, 1], [0, 1], "--", color=GRAY, lw=1.2, label="perfectly calibrated")
-        top.errorbar(confidence, accuracy, yerr=np.maximum(arms, 0), fmt="o-", color=BLUE, ms=4,
-                     lw=1.2, capsize=2, label="test images, 95% interval")  # fmt: skip
+        top.errorbar(
+            confidence,
+            accuracy,
+            yerr=np.maximum(arms, 0),
+            fmt="o-",
+            color=BLUE,
+            ms=4,
+            lw=1.2,
+            capsize=2,
+            label="test images, 95% interval",
+        )
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-        top.legend(loc="upper left")
+        drawn.figure.legend(loc="outside lower center", ncols=2)
         for one in bins:
-            bottom.bar(one["low"], one["n"], width=one["high"] - one["low"], align="edge",
-                       color=BLUE, edgecolor="none", alpha=0.75)  # fmt: skip
+            bottom.bar(
+                one["low"],
+                one["n"],
+                width=one["high"] - one["low"],
+                align="edge",
+                color=BLUE,
+                edgecolor="none",
+                alpha=0.75,
+            )
         bottom.set(xlabel="confidence (largest probability)", ylabel="images", yscale="log")
         mark_powers(bottom.yaxis, low=1, high=10 * max(one["n"] for one in bins))
     return drawn.markup

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from pipeline.report.charts import (
     BLUE,
     GRAY,
+    INK,
     ORANGE,
     RED,
     Chart,
@@ -25,6 +26,8 @@ from pipeline.tuning.hyperparameters import Value
 _MARKERS = {"complete": ("o", BLUE), "pruned": ("x", GRAY)}
 # Steps of the golden section spread neighbouring trials evenly and the same way every time.
 _GOLDEN = 0.618034
+# Above this many trials, marks and lines are drawn finer, so that they stay apart.
+_CROWDED = 150
 
 
 def history(key: str, summary: SearchSummary) -> Markup:
@@ -48,8 +51,15 @@ def history(key: str, summary: SearchSummary) -> Markup:
         lost = [trial.number for trial in summary.of("failed", "diverged")]
         if lost:
             edge = low if summary.maximize else high
-            axes.scatter(lost, [edge] * len(lost), marker="s", color=RED, s=20, clip_on=False,
-                         label="failed or diverged")  # fmt: skip
+            axes.scatter(
+                lost,
+                [edge] * len(lost),
+                marker="s",
+                color=RED,
+                s=20,
+                clip_on=False,
+                label="failed or diverged",
+            )
         axes.set(xlabel="trial", ylabel=summary.objective_name)
         mark_integers(axes.xaxis)
         _legend(drawn)
@@ -72,16 +82,17 @@ def learning_curves(key: str, summary: SearchSummary) -> Markup:
     with chart(key, alt=alt, size=(4.7, 2.9), num_marks=num_marks) as drawn:
         axes = drawn.axes[0]
         _limit_curves(axes, summary)
-        for outcome, label in (("pruned", "pruned"), ("complete", "complete")):
-            color = _MARKERS[outcome][1]
-            for index, trial in enumerate(t for t in summary.of(outcome) if t.curve):
-                axes.plot(*zip(*trial.curve, strict=True), color=color, alpha=0.6, lw=0.9,
-                          label="_" * bool(index) + label)  # fmt: skip
-                if outcome == "pruned":
-                    axes.plot(*trial.curve[-1], "x", color=color, ms=4)
+        for outcome in ("pruned", "complete"):
+            _draw_curves(axes, summary, outcome)
         if summary.best is not None and summary.best.curve:
-            axes.plot(*zip(*summary.best.curve, strict=True), color=ORANGE, lw=2.0, marker="o",
-                      ms=3, label=f"best: trial {summary.best.number}")  # fmt: skip
+            axes.plot(
+                *zip(*summary.best.curve, strict=True),
+                color=ORANGE,
+                lw=2.0,
+                marker="o",
+                ms=3,
+                label=f"best: trial {summary.best.number}",
+            )
         axes.set(xlabel="epoch", ylabel=summary.objective_name)
         mark_integers(axes.xaxis)
         _legend(drawn)
@@ -125,8 +136,14 @@ def _effect(
             _scatter(axes, trials, outcome, limits=limits, places=places)
         best = summary.best
         if best is not None and best.value is not None and name in best.hyperparameters:
-            axes.scatter([_place(best, name, distribution)], [best.value], s=70, color=ORANGE,
-                         facecolor="none", linewidth=1.6)  # fmt: skip
+            axes.scatter(
+                [_place(best, name, distribution)],
+                [best.value],
+                s=70,
+                color=ORANGE,
+                facecolor="none",
+                linewidth=1.6,
+            )
     return drawn.markup
 
 
@@ -161,8 +178,13 @@ def _position(value: Value, choices: list[Value]) -> int:
 def _name_choices(axes: Axes, choices: list[Value]) -> None:
     names = [hyperparameter(choice) for choice in choices]
     is_long = sum(map(len, names)) > 20
-    axes.set_xticks(range(len(names)), names, rotation=35 if is_long else 0,
-                    ha="right" if is_long else "center", rotation_mode="anchor")  # fmt: skip
+    axes.set_xticks(
+        range(len(names)),
+        names,
+        rotation=35 if is_long else 0,
+        ha="right" if is_long else "center",
+        rotation_mode="anchor",
+    )
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.grid(visible=False, axis="x")
 
@@ -175,7 +197,9 @@ def _mark_medians(axes: Axes, summary: SearchSummary, name: str, *, choices: lis
             if trial.value is not None and str(trial.hyperparameters.get(name)) == str(choice)
         ]
         if values:
-            axes.hlines(float(np.median(values)), place - 0.32, place + 0.32, color=BLUE, lw=1.4)
+            axes.hlines(
+                float(np.median(values)), place - 0.32, place + 0.32, color=INK, lw=1.6, zorder=3
+            )
 
 
 def _limit(axes: Axes, summary: SearchSummary) -> tuple[float, float]:
@@ -183,6 +207,18 @@ def _limit(axes: Axes, summary: SearchSummary) -> tuple[float, float]:
     low, high = focus(values, maximize=summary.maximize)
     axes.set_ylim(low, high)
     return low, high
+
+
+def _draw_curves(axes: Axes, summary: SearchSummary, outcome: str) -> None:
+    color = _MARKERS[outcome][1]
+    width = 0.4 if len(summary.trials) > _CROWDED else 0.9
+    curves = [trial.curve for trial in summary.of(outcome) if trial.curve]
+    for index, curve in enumerate(curves):
+        label = outcome if index == 0 else None
+        axes.plot(*zip(*curve, strict=True), color=color, alpha=0.6, lw=width, label=label)
+    if outcome == "pruned":
+        for epoch, value in (curve[-1] for curve in curves):
+            axes.plot(epoch, value, "x", color=color, ms=4)
 
 
 def _limit_curves(axes: Axes, summary: SearchSummary) -> None:
@@ -216,7 +252,8 @@ def _scatter(
     inside = [point for point in points if low <= point[1] <= high]
     below = [place for place, value in points if value < low]
     above = [place for place, value in points if value > high]
-    style: dict[str, Any] = {"color": color, "s": 16, "linewidth": 1.0}
+    is_crowded = len(points) > _CROWDED
+    style: dict[str, Any] = {"color": color, "s": 5 if is_crowded else 16, "linewidth": 1.0}
     if points:
         x, y = zip(*inside, strict=True) if inside else ((), ())
         axes.scatter(x, y, marker=marker, label=outcome, **style)

@@ -52,7 +52,8 @@ class SearchSummary:
     @property
     def objective_name(self) -> str:
         """The objective in words, such as `validation log loss`."""
-        return self.objective.replace("val_", "validation ", 1).replace("_", " ")
+        words = self.objective.replace("val_", "validation ", 1).replace("_", " ")
+        return words.replace("f1", "F1")
 
     @property
     def is_share(self) -> bool:

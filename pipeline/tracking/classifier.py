@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
@@ -12,6 +12,10 @@ from pipeline.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
     import keras
+    from mlflow.entities.model_registry import ModelVersion
+
+
+REGISTRY = "models:/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +38,7 @@ def load_classifier(root: Path, uri: str) -> Classifier:
 
     Args:
         root: The repository.
-        uri: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `runs:/...`, or a path to a `.keras`
-            file.
+        uri: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or a path to a `.keras` file.
 
     Raises:
         ConfigError: If there is no such model.
@@ -43,45 +46,51 @@ def load_classifier(root: Path, uri: str) -> Classifier:
     """
     from pipeline.models.export import load_exported
 
-    if not uri.startswith(("models:/", "runs:/")):
+    if not uri.startswith(REGISTRY):
         return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
     from mlflow.exceptions import MlflowException
 
+    store = open_store(root, create=False)
     try:
-        folder, source = _download(open_store(root, create=False), uri)
+        version = _version(store, uri)
+        folder = _download(store, version)
     except MlflowException as error:
+        reason = str(error).splitlines()[0].rstrip(".")
         raise ConfigError(
-            f"There is no such model: {str(error).splitlines()[0]} Received: --model {uri}. "
+            f"There is no such model: {reason}. Received: --model {uri}. "
             "Run `dvc repro` to register one, or name a .keras file."
         ) from None
-    metadata = _metadata(folder)
     file = folder / MODEL_FILE
-    _check(file, str(metadata.get("model_sha256", "")))
+    _check(file, version.tags.get("model_sha256", ""))
     return Classifier(
-        model=load_exported(file), class_names=metadata.get("class_names", ()), source=source
+        model=load_exported(file),
+        class_names=_class_names(folder),
+        source=f"{version.name} version {version.version}",
     )
 
 
-def _download(store: Store, uri: str) -> tuple[Path, str]:
+def _version(store: Store, uri: str) -> "ModelVersion":
+    name, at, alias = uri.removeprefix(REGISTRY).partition("@")
+    if at:
+        return store.client.get_model_version_by_alias(name, alias)
+    name, _, number = name.rpartition("/")
+    return store.client.get_model_version(name, number)
+
+
+def _download(store: Store, version: "ModelVersion") -> Path:
     from mlflow.artifacts import download_artifacts
 
+    # Not of the `models:/` address, which MLflow looks up in its global store.
+    source = store.client.get_model_version_download_uri(version.name, version.version)
     # From a local store this is the folder itself, not a copy.
-    folder = download_artifacts(uri, tracking_uri=store.uri, registry_uri=store.uri)
-    return Path(folder), _source(store, uri)
+    return Path(download_artifacts(source, tracking_uri=store.uri))
 
 
-def _source(store: Store, uri: str) -> str:
-    name, at, alias = uri.removeprefix("models:/").partition("@")
-    if not at:
-        return uri
-    version = store.client.get_model_version_by_alias(name, alias)
-    return f"{name} version {version.version} ({alias})"
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
+def _class_names(folder: Path) -> Sequence[str]:
     from mlflow.models import Model
 
-    return dict(Model.load(str(folder)).metadata or {})
+    metadata = Model.load(str(folder)).metadata or {}
+    return list(metadata.get("class_names", ()))
 
 
 def _check(file: Path, expected: str) -> None:

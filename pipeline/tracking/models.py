@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from pipeline.tracking.trial_runs import PARTS_OF_STUDY, now_ms
 
 if TYPE_CHECKING:
     import keras
+    from mlflow.entities import LoggedModel
     from numpy.typing import NDArray
 
 # Where mlflow.keras keeps the file inside a model's folder.
@@ -77,14 +77,15 @@ def log_version(store: Store, candidate: Candidate) -> str:
     _close_stale(store, experiment)
     tags = _tags(store.root, candidate)
     with _run(store, experiment, candidate, tags) as run_id:
-        model_id = _log_model(store, experiment, run_id=run_id, candidate=candidate)
+        model = _log_model(store, experiment, run_id=run_id, candidate=candidate)
         _log_beside(store, run_id, candidate)
         # Last, so that a version exists only when all that belongs to it does.
         version = store.client.create_model_version(
             candidate.registered_model,
-            source=f"models:/{model_id}",
+            # From `models:/ID` a local registry would look for MLflow's global store.
+            source=f"models:/{model.model_id}" if store.is_server else model.artifact_location,
             run_id=run_id,
-            model_id=model_id,
+            model_id=model.model_id,
             tags=tags,
             description=_description(candidate),
         )
@@ -123,7 +124,9 @@ def _close_stale(store: Store, experiment: str) -> None:
             store.client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _log_model(store: Store, experiment: str, *, run_id: str, candidate: Candidate) -> str:
+def _log_model(
+    store: Store, experiment: str, *, run_id: str, candidate: Candidate
+) -> "LoggedModel":
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -151,16 +154,15 @@ def _log_model(store: Store, experiment: str, *, run_id: str, candidate: Candida
         )
         shutil.copyfile(candidate.model_file, path / MODEL_FILE)
         store.client.log_model_artifacts(logged.model_id, str(path))
-    store.client.finalize_logged_model(logged.model_id, "READY")
-    return str(logged.model_id)
+    return store.client.finalize_logged_model(logged.model_id, "READY")
 
 
-def _keras_flavor() -> ModuleType:
+def _keras_flavor() -> Any:
     with warnings.catch_warnings():
         # MLflow 3.17 warns of its own type hints when this is imported; no user can act on it.
         warnings.filterwarnings("ignore", ".*Any type hint is inferred", UserWarning)
         import mlflow.keras
-        import mlflow.pyfunc  # noqa: F401
+        import mlflow.pyfunc
     return mlflow.keras
 
 

@@ -50,6 +50,11 @@ class Store:
     uri: str
     client: "MlflowClient"
 
+    @property
+    def is_server(self) -> bool:
+        """Whether it is an MLflow server, not a database that is opened from here."""
+        return urlsplit(self.uri).scheme.startswith("http")
+
     def experiment(self, name: str) -> str:
         """Returns the id of an experiment, created or taken out of MLflow's trash if need be.
 
@@ -78,7 +83,7 @@ class Store:
                 return found
 
     def _artifact_location(self) -> str | None:
-        if urlsplit(self.uri).scheme.startswith("http"):
+        if self.is_server:
             return None  # A server knows best where its artifacts go.
         return (self.root / "mlruns" / "artifacts").as_uri()
 

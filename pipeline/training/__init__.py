@@ -1,0 +1,1 @@
+"""How it is trained: schedules, optimizers, batches, the loop."""

@@ -1,6 +1,7 @@
 """Reads what a trial trains on: one cut's cached features, labels and the parts' rows."""
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,9 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
     features = _open(folder / entry["file"])
     # np.load reads only the members that are asked for: the images stay on the disk.
     with _open(train_file) as archive:
-        labels = archive["labels"]
-        rows = {part: archive[part] for part in ("train", "val", judge) if part is not None}
+        labels = _member(archive, "labels", train_file)
+        parts = ["train", "val"] if judge is None else ["train", "val", judge]
+        rows = {part: _member(archive, part, train_file) for part in parts}
     _check(features, labels, rows, num_classes=manifest["num_classes"], source=train_file)
     return CutData(
         training=TrainingData(
@@ -88,10 +90,20 @@ def _open(path: Path) -> Any:
         raise DataIntegrityError(
             f"No {path} here. Run the stages `split` and `embed` first."
         ) from None
-    except ValueError as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataIntegrityError(
             f"{path} is not a whole NumPy file: {error}. Delete it and run its stage again."
         ) from None
+
+
+def _member(archive: Any, name: str, source: Path) -> NDArray[Any]:
+    if name not in archive:
+        raise DataIntegrityError(
+            f"{source} must hold {name!r}. It has: {', '.join(archive)}. "
+            "Run the stage `split` again."
+        )
+    array: NDArray[Any] = archive[name]
+    return array
 
 
 def _check(

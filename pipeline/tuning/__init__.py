@@ -1,0 +1,1 @@
+"""What is searched: the space, the driver, its workers and the study."""

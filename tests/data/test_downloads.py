@@ -1,6 +1,12 @@
 """A real server on loopback serves files well and badly; nothing but the published file is kept."""
 
 import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
@@ -68,6 +74,28 @@ def test_a_connection_that_breaks_once_is_forgiven(server, file, tmp_path):
     server.cut("a.gz", CONTENT, times=1)
     fetch(server, file, tmp_path)
     assert (tmp_path / "a.gz").read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pseudo-terminals here")
+def test_a_terminal_sees_a_bar_with_rate_and_remaining_time(server, file, tmp_path):
+    import fcntl
+    import pty
+    import termios
+
+    server.serve("a.gz", CONTENT)
+    terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    script = f"""
+        from pathlib import Path
+        from pipeline.data.downloads import SourceFile, download
+        download("{server.address}a.gz", {file!r}, Path({str(tmp_path)!r}), timeout_seconds=5.0)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    subprocess.run(command, stderr=stderr, check=True, timeout=30)
+    os.close(stderr)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert re.search(r"a\.gz: 100%\|.*2\.56M/2\.56M \[00:0\d<00:00, .*B/s\]", shown)
 
 
 def test_a_server_that_falls_silent_is_given_up_after_two_timeouts(server, file, tmp_path):

@@ -134,7 +134,9 @@ def test_a_large_jpeg_decoded_small_is_close_to_one_decoded_whole():
     coarse = random.integers(0, 256, (60, 80, 3), np.uint8)
     image = Image.fromarray(coarse).resize((1600, 1200), Image.Resampling.BICUBIC)
     jpeg = as_file(image, "JPEG", quality=95)
-    whole = Image.open(jpeg).crop((200, 0, 1400, 1200)).resize((200, 200), Image.Resampling.BILINEAR)
+    whole = (
+        Image.open(jpeg).crop((200, 0, 1400, 1200)).resize((200, 200), Image.Resampling.BILINEAR)
+    )
     jpeg.seek(0)
     pixels = load_image(jpeg, image_size=200, color="rgb")
     assert np.abs(pixels.astype(int) - np.asarray(whole)).mean() < 1.5

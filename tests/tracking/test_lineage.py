@@ -104,5 +104,7 @@ def test_nothing_heavy_is_imported():
         "revision_tags(pathlib.Path('.')); "
         "print({'mlflow', 'tensorflow', 'keras', 'optuna', 'dvc'} & set(sys.modules))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "set()"

@@ -115,9 +115,7 @@ def test_a_run_that_is_only_incomplete_is_kept_with_all_it_has(runs, trial):
 
 def test_runs_that_a_killed_process_left_running_are_closed(open_runs, trials):
     killed = open_runs()
-    killed.start_trial(
-        "c", number=0, hyperparameters={}, tags={"role": "confirm", "seed": "1"}
-    )
+    killed.start_trial("c", number=0, hyperparameters={}, tags={"role": "confirm", "seed": "1"})
     now = open_runs()
     now.start_trial("d", number=0, hyperparameters={}, tags={"role": "confirm", "seed": "2"})
     found = now.reconcile([])

@@ -58,9 +58,7 @@ def test_intermediate_values_are_ordered_and_finite(trial):
 
 def test_epochs_hold_every_metric_at_its_own_time(trial):
     epochs = [{"epoch": 0, "metrics": {"loss": 2.0, "val_accuracy": 0.5}, "at_ms": 1234}]
-    (found,) = epochs_of(
-        trial(values=(0.5,), user_attrs={"epochs": epochs}), metric="val_accuracy"
-    )
+    (found,) = epochs_of(trial(values=(0.5,), user_attrs={"epochs": epochs}), metric="val_accuracy")
     assert (found.epoch, found.at_ms) == (0, 1234)
     assert found.metrics == {"loss": 2.0, "val_accuracy": 0.5}
 

@@ -1,0 +1,90 @@
+"""A checkout of this project in a folder of its own, small enough to run whole in a test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "fetch": {"dataset": "digits"},
+    "split": {"val_size": 200, "confirmation_size": 200, "test_size": 0.2},
+    "embed": {"bases": {"efficientnet_lite0": {"image_size": 32, "cuts": "auto"}}},
+    "search": {"trials": 4, "epochs": 3, "workers": 2},
+    "confirm": {"top": 1, "seeds": 2},
+    "evaluate": {"bootstrap": 100},
+}
+
+
+class Checkout:
+    """A git and DVC repository with this project's files and a small `params.yaml`."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        listed = self._git_of(ROOT, "ls-files", "--cached", "--others", "--exclude-standard")
+        for name in listed.splitlines():
+            if (ROOT / name).is_file() and not name.startswith("tests/"):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.set(SMALL)
+        self.git("init", "-q")
+        self.commit("start")
+
+    def set(self, values):
+        """Changes `params.yaml`, keeping its comments, as a user's editor would."""
+        yaml = YAML()
+        file = self.folder / "params.yaml"
+        document = yaml.load(file.read_text(encoding="utf-8"))
+        for section, keys in values.items():
+            document[section].update(keys)
+        with file.open("w", encoding="utf-8") as stream:
+            yaml.dump(document, stream)
+
+    def commit(self, message):
+        self.git("add", "-A")
+        self.git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message)
+
+    def git(self, *arguments):
+        return self._git_of(self.folder, *arguments)
+
+    @staticmethod
+    def _git_of(folder, *arguments):
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def environment(self):
+        """A user's: the checkout's own stores, and the environment's programs first."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_TR", "PYTEST"))}
+        programs = Path(sys.executable).parent
+        return {**kept, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
+
+    def start(self, *command, **options):
+        """Starts a command as the leader of a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+
+    def run(self, *command, expect=0):
+        """Runs a command and returns what it printed."""
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=500)
+        assert process.returncode == expect, output
+        return output
+
+    def pipeline(self, *arguments, expect=0):
+        return self.run(sys.executable, "-m", "pipeline", *arguments, expect=expect)
+
+    def repro(self, *arguments, expect=0):
+        return self.run("dvc", "repro", *arguments, expect=expect)

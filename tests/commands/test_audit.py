@@ -1,0 +1,151 @@
+"""The audit finds where MLflow differs from Optuna, and repairs it."""
+
+import argparse
+import json
+
+import pytest
+
+from pipeline.commands.audit import add_arguments, main
+from pipeline.errors import ConfigError, StudyError
+from pipeline.tracking.runs import StudyRuns
+from pipeline.tracking.store import open_store
+from pipeline.tuning.lock import study_lock
+from pipeline.tuning.study import import_trials, open_storage, open_study, read_trials
+
+IDENTITY = "0123456789abcdef" * 4
+UNITS = {"name": "IntDistribution", "attributes": {"log": False, "step": 1, "low": 1, "high": 99}}
+
+
+def trial(number, state):
+    return {
+        "number": number,
+        "state": state,
+        "value": 0.75 if state == "COMPLETE" else None,
+        "params": {"units": 64},
+        "distributions": {"units": UNITS},
+        "intermediate_values": {"0": 0.5, "1": 0.75},
+        "user_attrs": {"hyperparameters": {"units": 64, "activation": "selu"}},
+        "system_attrs": {},
+        "datetime_start": f"2026-11-21T10:0{number}:00.250000",
+        "datetime_complete": f"2026-11-21T10:0{number + 1}:00.250000",
+    }
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A repository with a finished Optuna study and no MLflow store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("studies:\n  transfer: {}\n  scratch: {}\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/split.json").write_text(json.dumps({"dataset": "digits"}))
+    storage = open_storage(tmp_path)
+    study = open_study(storage, name="digits-transfer", identity=IDENTITY, direction="maximize")
+    import_trials(study, [trial(0, "COMPLETE"), trial(1, "PRUNED"), trial(2, "FAIL")])
+    yield tmp_path
+    storage.engine.dispose()
+
+
+def open_runs(root):
+    return StudyRuns.open(
+        root,
+        dataset="digits",
+        study="transfer",
+        study_name="digits-transfer",
+        identity=IDENTITY,
+        tags={"objective": "val_accuracy"},
+        params={},
+    )
+
+
+@pytest.fixture
+def mirrored(root):
+    """The same, with MLflow equal to the study."""
+    with open_runs(root) as runs:
+        runs.reconcile(read_trials(root, "digits-transfer"))
+    return root
+
+
+def audit(*arguments):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return main(parser.parse_args(arguments))
+
+
+def lose_a_run(root):
+    store = open_store(root)
+    (run,) = store.search_runs(store.experiment("digits"), "tags.trial = '1'")
+    store.client.delete_run(run.info.run_id)
+
+
+def test_equal_stores_pass(mirrored, capsys):
+    assert audit() == 0
+    out = capsys.readouterr().out
+    assert "digits-transfer: 3 trials, 0 differences found" in out
+    assert "scratch: There is no study 'digits-scratch' yet." in out
+
+
+def test_a_lost_run_is_shown_and_fails(mirrored, capsys):
+    lose_a_run(mirrored)
+    assert audit() == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "digits-transfer: 3 trials, 1 differences found" in lines
+    assert ["1", "missing", "PRUNED", "no", "run"] in [line.split() for line in lines]
+
+
+def test_an_audit_changes_nothing(mirrored):
+    lose_a_run(mirrored)
+    assert [audit(), audit()] == [1, 1]
+
+
+def test_a_repair_makes_the_next_audit_pass(mirrored, capsys):
+    lose_a_run(mirrored)
+    assert audit("--repair") == 0
+    assert "1 differences repaired" in capsys.readouterr().out
+    assert audit() == 0
+
+
+def test_what_a_killed_search_left_running_is_found_and_closed(mirrored):
+    runs = open_runs(mirrored)  # RUNNING, and nobody holds the study's lock.
+    assert audit() == 1
+    assert audit("--repair") == 0
+    assert runs.store.client.get_run(runs.run_id).info.status == "KILLED"
+
+
+def test_a_search_that_is_going_on_is_no_difference(mirrored):
+    with study_lock(mirrored, "digits-transfer"):
+        open_runs(mirrored)
+        assert audit() == 0
+
+
+def test_a_study_that_is_being_searched_is_not_repaired(mirrored):
+    with (
+        study_lock(mirrored, "digits-transfer"),
+        pytest.raises(StudyError, match="is being searched already, by process"),
+    ):
+        audit("--repair")
+
+
+def test_a_lost_store_is_said(root):
+    with pytest.raises(ConfigError, match="Nothing has been recorded yet"):
+        audit()
+
+
+def test_a_lost_store_is_repaired_from_the_exported_study(root):
+    folder = root / "results/transfer"
+    folder.mkdir(parents=True)
+    exported = {"identity": IDENTITY, "objective": "val_accuracy"}
+    (folder / "study.json").write_text(json.dumps(exported))
+    assert audit("--repair") == 0
+    assert audit() == 0
+
+
+def test_a_lost_store_without_an_exported_study_says_what_is_missing(root):
+    with pytest.raises(StudyError, match=r"results/transfer/study\.json must exist"):
+        audit("--repair")
+
+
+def test_without_data_there_is_nothing_to_audit(root):
+    (root / "data/split.json").unlink()
+    with pytest.raises(StudyError, match=r"data/split\.json must exist"):
+        audit()

@@ -1,0 +1,150 @@
+"""Image files get a class and probabilities from the champion, or from a file."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.commands.predict import add_arguments, champion_uri, described, main
+from pipeline.errors import ConfigError, DataIntegrityError
+
+
+def predict(*arguments):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return main(parser.parse_args([str(argument) for argument in arguments]))
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A repository of a dataset of dark and bright images."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("fetch:\n  dataset: folder\n")
+    return tmp_path
+
+
+@pytest.fixture
+def photos(root):
+    """A dark and a bright photograph of other sizes than the model takes."""
+    from PIL import Image
+
+    paths = [root / "night.png", root / "day.jpg"]
+    for path, gray in zip(paths, (10, 240), strict=True):
+        Image.new("RGB", (60, 40), (gray, gray, gray)).save(path)
+    return paths
+
+
+def build_model(shape):
+    """Bright images are class 1: the logit is proportional to the mean pixel minus 128."""
+    import keras
+
+    images = keras.Input(shape, dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 64, offset=-2)(images))
+    dense = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(images, dense(x))
+    size = int(np.prod(shape))
+    dense.set_weights([np.stack([-np.ones(size), np.ones(size)], axis=1) / size, np.zeros(2)])
+    return model
+
+
+@pytest.fixture
+def model_file(root):
+    model = build_model((8, 8))
+    model.save(root / "bright.keras")
+    return root / "bright.keras"
+
+
+@pytest.fixture
+def registered(root, model_file):
+    """The model as champion of the dataset, through the stage that makes it so."""
+    from pipeline.stages.register import RegisterParams, run
+
+    part = {"images": 2, "per_class": [1, 1]}
+    split = {
+        "dataset": "folder",
+        "class_names": ["dark", "bright"],
+        "image_shape": [8, 8],
+        "counts": dict.fromkeys(("train", "val", "confirmation"), part),
+        "sha256": {"train": "ab" * 32},
+    }
+    winner = {
+        **{"number": 0, "seed": 1, "hyperparameters": {}, "mean": 1.0, "std": 0.0, "low": 0.9},
+        **{"high": 1.0, "n": 2, "num_seeds": 1, "metrics": {}},
+    }
+    confirm = {
+        **{"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"},
+        **{"winner": winner, "exported": {"rule": "the only one"}},
+    }
+    for name, value in (("data/split", split), ("results/transfer/confirm", confirm)):
+        file = root / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+    np.savez(root / "data/train.npz", images=np.zeros((3, 8, 8), np.uint8), train=np.arange(3))
+    (root / "models").mkdir()
+    model_file.rename(root / "models/transfer.keras")
+    run(RegisterParams(study="auto"), studies=["transfer"], root=root)
+    return root
+
+
+def test_the_champion_is_that_of_the_dataset_in_params_yaml(root):
+    assert champion_uri() == "models:/folder-classifier@champion"
+
+
+def test_a_dataset_that_is_no_name_is_refused(root):
+    (root / "params.yaml").write_text("fetch:\n  dataset: 5\n")
+    with pytest.raises(ConfigError, match=r"fetch\.dataset must be a name. Received: .*=5"):
+        champion_uri()
+
+
+def test_only_the_largest_probabilities_are_shown():
+    row = np.float32([0.125, 0.5, 0.375])
+    assert described(row, ["a", "b", "c"], top=2) == "b (b 0.5000, c 0.3750)"
+
+
+def test_files_that_are_not_there_are_named_before_anything_is_loaded(root, photos):
+    with pytest.raises(ConfigError, match=r"IMAGE must be a file. Received: no\.png, nor\.png"):
+        predict("no.png", photos[0], "nor.png")
+
+
+def test_without_a_store_it_says_what_to_do(root, photos):
+    with pytest.raises(ConfigError, match=r"Nothing has been recorded yet.*Run `dvc repro`"):
+        predict(*photos)
+
+
+@pytest.mark.keras
+class TestWithModels:
+    def test_the_champion_names_the_class_of_each_image(self, registered, photos, capsys):
+        assert predict(*photos) == 0
+        model, night, day = capsys.readouterr().out.splitlines()
+        assert model == "model: folder-classifier version 1"
+        assert night.startswith(f"{photos[0]}: dark (dark 0.97")
+        assert day.startswith(f"{photos[1]}: bright (bright 0.97")
+
+    def test_a_file_takes_the_class_names_of_the_split(self, registered, photos, capsys):
+        predict(photos[0], "--model", "models/transfer.keras", "--top", "1")
+        assert capsys.readouterr().out.splitlines()[1].endswith("dark (dark 0.9707)")
+
+    def test_a_file_of_other_classes_numbers_them(self, root, model_file, photos, capsys):
+        predict(photos[1], "--model", model_file)
+        assert ": 1 (1 0.97" in capsys.readouterr().out
+
+    def test_a_model_for_colour_gets_colour(self, root, photos, capsys):
+        build_model((8, 8, 3)).save(root / "colour.keras")
+        predict(photos[0], "--model", root / "colour.keras")
+        assert ": 0 (0 0.97" in capsys.readouterr().out
+
+    def test_a_model_for_oblong_images_is_refused(self, root, photos):
+        build_model((8, 6)).save(root / "oblong.keras")
+        with pytest.raises(ConfigError, match="a model for 8x6 pixels"):
+            predict(photos[0], "--model", root / "oblong.keras")
+
+    def test_a_file_that_is_no_image_is_named(self, root, model_file):
+        (root / "text.png").write_text("no image")
+        with pytest.raises(DataIntegrityError, match=r"text\.png cannot be read as an image"):
+            predict("text.png", "--model", model_file)
+
+    def test_a_version_that_is_not_there_is_said(self, registered, photos):
+        with pytest.raises(ConfigError, match="There is no such model"):
+            predict(photos[0], "--model", "models:/folder-classifier/7")

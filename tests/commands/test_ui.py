@@ -1,0 +1,130 @@
+"""The UI is safe, and a plain `mlflow ui` in the checkout shows the same."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.ui import SAFE, add_arguments, main, server_command
+from pipeline.errors import ConfigError
+from pipeline.tracking.store import open_store
+
+REPOSITORY = Path(__file__).parents[2]
+START_SECONDS = 120
+
+
+def ui(*arguments):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return main(parser.parse_args(arguments))
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_server_listens_on_loopback_with_one_worker(tmp_path):
+    command = server_command("sqlite:////x/mlflow.db", port=5055, root=tmp_path)
+    assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
+    options = dict(zip(command[4::2], command[5::2], strict=True))
+    assert options == {
+        "--backend-store-uri": "sqlite:////x/mlflow.db",
+        "--artifacts-destination": (tmp_path / "mlruns/artifacts").as_uri(),
+        "--host": "127.0.0.1",
+        "--port": "5055",
+        "--workers": "1",
+    }
+    assert SAFE["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert SAFE["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+@pytest.mark.parametrize("given", ["0x", "99999"])
+def test_a_port_that_cannot_be_is_refused(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ConfigError, SystemExit)):
+        ui("--port", given)
+
+
+def test_a_taken_port_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(
+            ConfigError, match=f"--port must be a free port. Received: --port {port}"
+        ):
+            ui("--port", str(port))
+
+
+def test_runs_on_a_server_are_looked_at_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5001")
+    with pytest.raises(ConfigError, match="open http://127.0.0.1:5001 in a browser"):
+        ui()
+
+
+def ask(port, path, body):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/2.0/mlflow/{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def wait_until_healthy(port, server):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended"
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.3)
+        else:
+            return
+    pytest.fail("the server did not start")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [("-m", "pipeline", "ui"), ("-m", "mlflow", "ui", "--workers", "1")],
+    ids=["python -m pipeline ui", "mlflow ui"],
+)
+def test_every_run_and_artifact_is_shown(tmp_path, monkeypatch, port, command):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    store = open_store(tmp_path)
+    experiment = store.experiment("digits")
+    run_id = store.client.create_run(experiment, run_name="transfer-0000").info.run_id
+    store.client.log_text(run_id, "hello", "note.txt")
+    server = subprocess.Popen(
+        [sys.executable, *command, "--port", str(port)],
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until_healthy(port, server)
+        found = ask(port, "runs/search", {"experiment_ids": [experiment]})["runs"]
+        assert [run["info"]["run_name"] for run in found] == ["transfer-0000"]
+        artifact = f"http://127.0.0.1:{port}/get-artifact?run_id={run_id}&path=note.txt"
+        with urllib.request.urlopen(artifact, timeout=10) as answer:
+            assert answer.read() == b"hello"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

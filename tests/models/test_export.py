@@ -1,0 +1,287 @@
+"""The exported file: raw images in, the search's own probabilities out, no project needed."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DataIntegrityError
+from pipeline.models.bases import BASES, load_base, preprocessing
+from pipeline.models.cuts import find_cuts
+from pipeline.models.export import (
+    export,
+    for_inference,
+    join,
+    load_exported,
+    predict_probabilities,
+)
+from pipeline.models.heads import build_head
+
+pytestmark = pytest.mark.keras
+
+# Loads and predicts where any import of this project fails.
+STRANGER = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("pipeline", "tests"):
+            raise ImportError(f"{name} is not here")
+sys.meta_path.insert(0, Refuse())
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1], safe_mode=True)
+assert not model.compiled
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+"""
+
+
+def random_images(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def head(hyperparameters):
+    """Builds a head whose statistics fit the features, as after training."""
+
+    def build(features, **changes):
+        axes = tuple(range(features.ndim - 1))
+        wide = features.astype(np.float64)
+        return build_head(
+            features.shape[1:],
+            10,
+            hyperparameters(**{"num_layers": 2, "units": 32, **changes}),
+            mean=wide.mean(axis=axes).tolist(),
+            variance=wide.var(axis=axes).tolist(),
+            seed=5,
+        )
+
+    return build
+
+
+def cached(base, cut, images, image_size):
+    """The features that a trial would train on: float16, as `embed` keeps them."""
+    from pipeline.models.graph import truncate
+
+    colours = preprocessing(images.shape[1:], image_size)(images)
+    return np.asarray(truncate(base, [cut])(colours, training=False)).astype(np.float16)
+
+
+def check_equal(found, expected):
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1e-3
+    # A tie within the tolerance may fall either way.
+    top_two = np.sort(expected, axis=1)[:, -2:]
+    clear = top_two[:, 1] - top_two[:, 0] > 2e-3
+    np.testing.assert_array_equal(found.argmax(1)[clear], expected.argmax(1)[clear])
+
+
+@pytest.mark.parametrize("image_shape", [(28, 28), (32, 32, 3)])
+@pytest.mark.parametrize("cut", ["block4_add", "avg_pool"])
+def test_exported_answers_are_those_of_the_cached_path(tmp_path, head, image_shape, cut):
+    images = random_images(64, *image_shape)
+    base = load_base("efficientnet_lite0", image_size=32)
+    features = cached(base, cut, images, 32)
+    trained = head(features)
+    export(
+        tmp_path / "study.keras",
+        image_shape=image_shape,
+        base="efficientnet_lite0",
+        image_size=32,
+        cut=cut,
+        trained=trained,
+    )
+    model = load_exported(tmp_path / "study.keras")
+    expected = np.asarray(trained(features.astype(np.float32)))
+    check_equal(predict_probabilities(model, images), expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet",
+        "vgg16",
+        pytest.param("densenet121", marks=pytest.mark.slow),
+        pytest.param("inception_v3", marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", marks=pytest.mark.slow),
+        pytest.param("resnet50", marks=pytest.mark.slow),
+    ],
+)
+def test_every_kind_of_base_joins(tmp_path, head, name):
+    size = BASES[name].min_image_size
+    images = random_images(32, 28, 28)
+    base = load_base(name, image_size=size, weights="random")
+    ends = [cut.name for cut in find_cuts(base) if cut.ends_block]
+    cut = ends[len(ends) // 2]
+    features = cached(base, cut, images, size)
+    trained = head(features)
+    model = join(trained, image_shape=(28, 28), image_size=size, base=base, cut=cut)
+    model.save(tmp_path / "joined.keras")
+    found = predict_probabilities(load_exported(tmp_path / "joined.keras"), images)
+    check_equal(found, np.asarray(trained(features.astype(np.float32))))
+
+
+@pytest.mark.parametrize("image_shape", [(8, 6), (8, 6, 3)])
+def test_without_a_base_the_head_stands_on_the_pixels(tmp_path, head, image_shape):
+    images = random_images(20, *image_shape)
+    pixels = images.reshape(20, 8, 6, -1)
+    trained = head(pixels, num_layers=1)
+    export(
+        tmp_path / "scratch.keras",
+        image_shape=image_shape,
+        base="none",
+        image_size=None,
+        cut="pixels",
+        trained=trained,
+    )
+    model = load_exported(tmp_path / "scratch.keras")
+    assert model.input.dtype == "uint8"
+    expected = np.asarray(trained(pixels.astype(np.float32)))
+    np.testing.assert_allclose(predict_probabilities(model, images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["rrelu", "prelu", "selu"])
+def test_a_stranger_loads_it_in_safe_mode(tmp_path, head, activation):
+    images = random_images(12, 28, 28)
+    base = load_base("efficientnet_lite0", image_size=32)
+    features = cached(base, "block2_add", images, 32)
+    trained = head(
+        features,
+        activation=activation,
+        normalization="before",
+        normalize_first=True,
+        dropout="all",
+        regularizer="elastic_net",
+        pooling="average",
+    )
+    file = tmp_path / "study.keras"
+    export(
+        file,
+        image_shape=(28, 28),
+        base="efficientnet_lite0",
+        image_size=32,
+        cut="block2_add",
+        trained=trained,
+    )
+    np.save(tmp_path / "images.npy", images)
+    arguments = [file, tmp_path / "images.npy", tmp_path / "found.npy"]
+    subprocess.run(
+        [sys.executable, "-I", "-c", STRANGER, *map(str, arguments)],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    expected = np.asarray(trained(features.astype(np.float32)))
+    check_equal(np.load(tmp_path / "found.npy"), expected)
+
+
+def test_the_file_names_built_in_layers_only(tmp_path, head):
+    pixels = random_images(4, 8, 8, 1)
+    trained = head(pixels, activation="rrelu", dropout="all")
+    export(
+        tmp_path / "study.keras",
+        image_shape=(8, 8),
+        base="none",
+        image_size=None,
+        cut="pixels",
+        trained=trained,
+    )
+    with zipfile.ZipFile(tmp_path / "study.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    layers = config["config"]["layers"]
+    assert {layer["module"] for layer in layers} == {"keras.layers"}
+    assert {layer["registered_name"] for layer in layers} == {None}
+    assert "LeakyReLU" in {layer["class_name"] for layer in layers}
+    assert not config["compile_config"]
+
+
+def test_the_largest_batch_is_the_one_asked_for(head):
+    model = join(head(random_images(4, 8, 8, 1)), image_shape=(8, 8))
+    images = random_images(10, 8, 8)
+    one, all_at_once = (predict_probabilities(model, images, batch_size=n) for n in (3, 10))
+    np.testing.assert_allclose(one, all_at_once, rtol=1e-5)
+    assert one.dtype == np.float32
+
+
+def test_names_taken_by_the_base_are_changed_in_the_head(head):
+    import keras
+
+    inputs = keras.Input((8, 8, 3))
+    base = keras.Model(inputs, keras.layers.Dense(4, name="hidden_0")(inputs))
+    features = np.zeros((2, 8, 8, 4), np.float32)
+    model = join(
+        head(features), image_shape=(8, 8), image_size=8, base=base, cut="hidden_0"
+    )
+    names = [layer.name for layer in model.layers]
+    assert "hidden_0" in names
+    assert "hidden_0_2" in names
+    assert len(set(names)) == len(names)
+
+
+def test_joining_copies_and_leaves_the_parts_alone(head):
+    trained = head(random_images(4, 8, 8, 1))
+    model = join(trained, image_shape=(8, 8))
+    before = [weight.copy() for weight in trained.get_weights()]
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    for weight, expected in zip(trained.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+class TestForInference:
+    def test_computes_what_the_model_does_outside_training(self, head):
+        features = np.random.default_rng(0).normal(size=(9, 4, 4, 3)).astype(np.float32)
+        trained = head(features, activation="rrelu", normalization="after")
+        np.testing.assert_allclose(for_inference(trained)(features), trained(features), rtol=1e-5)
+
+    def test_puts_the_mean_slope_in_place_of_the_random_one(self, head):
+        layer = for_inference(head(np.zeros((2, 4)), activation="rrelu")).get_layer(
+            "hidden_0_activation"
+        )
+        assert type(layer).__name__ == "LeakyReLU"
+        assert layer.negative_slope == pytest.approx(11 / 48)
+
+    def test_drops_nothing(self, head):
+        trained = head(np.zeros((2, 4)), dropout="all", regularizer="l2")
+        copy = for_inference(trained)
+        assert [layer.name for layer in copy.layers] == [layer.name for layer in trained.layers]
+        assert copy.get_layer("hidden_0_dropout").rate == (
+            trained.get_layer("hidden_0_dropout").rate
+        )
+        assert copy.get_layer("hidden_0").kernel_regularizer is not None
+        assert copy.input.dtype == trained.input.dtype
+
+    def test_keeps_the_weights(self, head):
+        from pipeline.models.weights import weights_sha256
+
+        trained = head(np.zeros((2, 4)), activation="rrelu", normalization="before")
+        assert weights_sha256(for_inference(trained)) == weights_sha256(trained)
+
+    def test_is_not_compiled(self, head):
+        trained = head(np.zeros((2, 4)))
+        trained.compile("sgd", "mse")
+        assert not for_inference(trained).compiled
+
+
+def test_a_missing_file_says_how_to_make_it(tmp_path):
+    with pytest.raises(DataIntegrityError, match=r"no model file .*absent\.keras. Run: dvc repro"):
+        load_exported(tmp_path / "absent.keras")
+
+
+def test_a_cut_file_is_refused(tmp_path, head):
+    model = join(head(random_images(4, 8, 8, 1)), image_shape=(8, 8))
+    model.save(tmp_path / "whole.keras")
+    content = (tmp_path / "whole.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataIntegrityError, match=r"cut\.keras cannot be loaded"):
+        load_exported(tmp_path / "cut.keras")
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    import keras
+
+    inputs = keras.Input((2,), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x)(inputs))
+    model.save(tmp_path / "lambda.keras")
+    with pytest.raises(DataIntegrityError, match=r"lambda\.keras cannot be loaded"):
+        load_exported(tmp_path / "lambda.keras")

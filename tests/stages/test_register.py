@@ -1,0 +1,169 @@
+"""Only a transfer-learned winner is registered, and the report says what happened."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.config import parse_section
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.stages.register import RegisterParams, check_model, choose_study, run
+
+AUTO = RegisterParams(study="auto")
+
+
+def confirmation(study, base, mean=0.94, objective="val_accuracy"):
+    winner = {
+        **{"number": 5, "seed": 11, "hyperparameters": {"units": 64}},
+        **{"mean": mean, "std": 0.001, "low": mean - 0.004, "high": mean + 0.004},
+        **{"n": 30, "num_seeds": 3, "metrics": {"accuracy": mean, "log_loss": 0.2}},
+    }
+    return {
+        **{"study": study, "base": base, "objective": objective, "winner": winner},
+        "exported": {"file": f"models/{study}.keras", "rule": "best validation value"},
+    }
+
+
+def test_the_section_is_in_params_yaml(params_document):
+    assert parse_section(RegisterParams, "register", params_document["register"]) == AUTO
+    with pytest.raises(ConfigError, match=r"register\.studie: there is no such key"):
+        parse_section(RegisterParams, "register", {"studie": "auto"})
+
+
+class TestChoice:
+    def test_auto_takes_the_best_of_those_with_a_base(self):
+        confirmations = {
+            "scratch": confirmation("scratch", "none", 0.99),
+            "small": confirmation("small", "efficientnet_lite0", 0.93),
+            "large": confirmation("large", "mobilenet_v2", 0.95),
+        }
+        assert choose_study("auto", confirmations) == "large"
+        assert choose_study("small", confirmations) == "small"
+
+    def test_a_smaller_loss_is_better(self):
+        confirmations = {
+            name: confirmation(name, "efficientnet_lite0", mean, "val_log_loss")
+            for name, mean in (("a", 0.3), ("b", 0.2), ("c", 0.25))
+        }
+        assert choose_study("auto", confirmations) == "b"
+
+    def test_a_baseline_is_refused(self):
+        confirmations = {
+            "scratch": confirmation("scratch", "none"),
+            "transfer": confirmation("transfer", "efficientnet_lite0"),
+        }
+        with pytest.raises(ConfigError, match="register.study='scratch'.*one of: transfer"):
+            choose_study("scratch", confirmations)
+
+    def test_baselines_alone_are_refused(self):
+        with pytest.raises(ConfigError, match="register needs a study with a base.*=scratch"):
+            choose_study("auto", {"scratch": confirmation("scratch", "none")})
+
+    def test_an_unknown_study_names_the_nearest(self):
+        confirmations = {"transfer": confirmation("transfer", "efficientnet_lite0")}
+        with pytest.raises(ConfigError, match="register.study: .*Did you mean 'transfer'"):
+            choose_study("transfr", confirmations)
+
+
+def write_json(file, value):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(value))
+
+
+def save_model(root, study, *, activation="softmax", classes=3, shape=(8, 8)):
+    import keras
+
+    keras.utils.set_random_seed(1)
+    images = keras.Input(shape, dtype="uint8")
+    features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.Dense(classes, activation=activation)(features))
+    (root / "models").mkdir(exist_ok=True)
+    model.save(root / "models" / f"{study}.keras")
+    return model
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A repository in which everything before `register` has run."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    part = {"images": 3, "per_class": [1, 1, 1]}
+    split = {
+        "dataset": "digits",
+        "class_names": ["zero", "one", "two"],
+        "image_shape": [8, 8],
+        "counts": {name: part for name in ("train", "val", "confirmation", "test")},
+        "sha256": {"train": "ab" * 32, "test": "cd" * 32},
+    }
+    write_json(tmp_path / "data/split.json", split)
+    images = np.arange(9 * 64, dtype=np.uint8).reshape(9, 8, 8)
+    np.savez(tmp_path / "data/train.npz", images=images, train=np.array([1, 4, 7]))
+    for study, base in (("scratch", "none"), ("transfer", "efficientnet_lite0")):
+        write_json(tmp_path / f"results/{study}/confirm.json", confirmation(study, base))
+    return tmp_path
+
+
+STUDIES = ["scratch", "transfer"]
+
+
+@pytest.mark.keras
+class TestRun:
+    def test_the_report_says_what_was_registered(self, root):
+        model = save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        report = json.loads((root / "results/registration.json").read_text())
+        from pipeline.models.weights import weights_sha256
+
+        assert report == {
+            "registered_model": "digits-classifier",
+            "version": "1",
+            "registered": True,
+            "champion": True,
+            "reason": "there was no champion yet",
+            "study": "transfer",
+            "weights_sha256": weights_sha256(model),
+            "confirmation": {
+                "objective": "val_accuracy",
+                **{"mean": 0.94, "low": 0.94 - 0.004, "high": 0.944, "n": 30, "num_seeds": 3},
+            },
+        }
+        stamp = json.loads((root / "mlruns/stages/register.json").read_text())
+        assert stamp == {"study": "transfer", "weights_sha256": weights_sha256(model)}
+
+    def test_running_again_registers_nothing_new(self, root):
+        save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        run(AUTO, studies=STUDIES, root=root)
+        report = json.loads((root / "results/registration.json").read_text())
+        assert (report["version"], report["registered"], report["champion"]) == ("1", False, True)
+
+    def test_examples_are_training_images(self, root):
+        save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        (file,) = (root / "mlruns").rglob("images.npy")
+        with np.load(root / "data/train.npz") as archive:
+            np.testing.assert_array_equal(np.load(file), archive["images"][[1, 4, 7]])
+
+    @pytest.mark.parametrize("missing", ["results/scratch/confirm.json", "data/split.json"])
+    def test_a_missing_file_is_named(self, root, missing):
+        (root / missing).unlink()
+        with pytest.raises(DataIntegrityError, match=f"{missing} must exist.*Run `dvc repro`"):
+            run(AUTO, studies=STUDIES, root=root)
+
+    def test_a_missing_model_is_named(self, root):
+        with pytest.raises(DataIntegrityError, match="models/transfer.keras"):
+            run(AUTO, studies=STUDIES, root=root)
+        assert not (root / "results/registration.json").exists()
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"activation": None}, "must return probabilities, which sum to 1"),
+            ({"classes": 4}, r"return 3 probabilities. Received: .*output \(4,\)"),
+            ({"shape": (28, 28)}, r"must take images of shape \(8, 8\).*input \(28, 28\)"),
+        ],
+    )
+    def test_a_model_that_is_no_classifier_of_these_images_is_refused(self, root, changes, message):
+        model = save_model(root, "transfer", **changes)
+        images = np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8)
+        with pytest.raises(DataIntegrityError, match=message):
+            check_model(model, images, num_classes=3, file=root / "models/transfer.keras")

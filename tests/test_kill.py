@@ -1,0 +1,116 @@
+"""A search that is killed at any moment goes on where it was, and no store says anything false."""
+
+import json
+import os
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from tests.checkout import Checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.keras]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    made = Checkout(tmp_path_factory.mktemp("checkout"))
+    # 8 epochs that no pruner cuts short, so that there is time to kill them.
+    made.set({"search": {"trials": 6, "epochs": 8, "pruner": {"name": "none"}}})
+    made.repro("embed")
+    return made
+
+
+def trials(checkout):
+    database = checkout.folder / "mlruns/optuna.db"
+    if not database.exists():
+        return []
+    with sqlite3.connect(database, timeout=30) as connection:
+        return connection.execute("select number, state, trial_id from trials").fetchall()
+
+
+def wait_for_finished(checkout, count, process):
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        try:
+            if sum(state in ("COMPLETE", "PRUNED") for _, state, _ in trials(checkout)) >= count:
+                return
+        except sqlite3.OperationalError:
+            pass  # The tables are not there yet.
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    pytest.fail(f"{count} trials did not finish in time")
+
+
+def group_is_alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def finished(checkout):
+    return {number: i for number, state, i in trials(checkout) if state in ("COMPLETE", "PRUNED")}
+
+
+def run_statuses(checkout):
+    with sqlite3.connect(checkout.folder / "mlflow.db") as connection:
+        return [row[0] for row in connection.execute("select status from runs")]
+
+
+def test_kill_nine_of_everything_then_repro_finishes_what_is_missing(checkout):
+    for count in (1, 3):
+        process = checkout.start("dvc", "repro", "search@scratch")
+        wait_for_finished(checkout, count, process)
+        before = finished(checkout)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    checkout.repro("search@scratch")
+    assert before.items() <= finished(checkout).items()
+    exported = json.loads((checkout.folder / "results/scratch/study.json").read_text())["trials"]
+    states = [trial["state"] for trial in exported]
+    assert sum(state in ("COMPLETE", "PRUNED") for state in states) == 6
+    assert "RUNNING" not in states
+    assert "RUNNING" not in run_statuses(checkout)
+    assert "no differences" in checkout.pipeline("audit").lower()
+
+
+def test_a_killed_dvc_takes_its_stage_and_workers_along(checkout):
+    checkout.set({"search": {"seed": 2}})
+    process = checkout.start("dvc", "repro", "search@scratch")
+    time.sleep(8)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 15
+    while group_is_alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not group_is_alive(process.pid)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_search_says_so_and_leaves_nothing_running(checkout, signum, code):
+    checkout.set({"search": {"seed": int(signum) + 100}})
+    process = checkout.start("python", "-m", "pipeline", "search", "scratch")
+    time.sleep(10)
+    start = time.monotonic()
+    os.kill(process.pid, signum)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == code, output
+    assert time.monotonic() - start < 10
+    assert "RUNNING" not in run_statuses(checkout)
+    assert "Traceback" not in output
+
+
+def test_a_second_search_of_the_same_study_is_refused_with_the_pid(checkout):
+    checkout.set({"search": {"seed": 3}})
+    process = checkout.start("python", "-m", "pipeline", "search", "scratch")
+    lock = checkout.folder / "mlruns/locks/digits-scratch.pid"
+    deadline = time.monotonic() + 30
+    while not lock.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    output = checkout.pipeline("search", "scratch", expect=2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert f"is being searched already, by process {process.pid}" in output

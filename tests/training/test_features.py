@@ -1,0 +1,98 @@
+"""What a trial reads, and what it refuses to train on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.training.features import load_cut
+from pipeline.tuning.records import DataReference
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes the files of 6 images with features of shape (2, 1); values can be replaced."""
+
+    def write_files(**changes):
+        arrays = {
+            "images": np.zeros((6, 4, 4), np.uint8),
+            "labels": np.array([0, 1, 2, 0, 1, 2]),
+            "train": np.array([0, 1, 2]),
+            "val": np.array([3, 4]),
+            "confirmation": np.array([5]),
+        }
+        features = changes.pop("features", np.arange(12, dtype=np.float16).reshape(6, 2, 1))
+        np.savez(tmp_path / "train.npz", **{**arrays, **changes})
+        np.save(tmp_path / "top.npy", features)
+        cut = {"file": "top.npy", "shape": [2, 1], "mean": [5.5], "variance": [2.0]}
+        manifest = {"num_classes": 3, "cuts": {"top": cut, "block4": cut}}
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        return DataReference(features=str(tmp_path), train_file=str(tmp_path / "train.npz"))
+
+    return write_files
+
+
+def test_features_stay_on_the_disk(write):
+    cut = load_cut(write(), "top", judge=None)
+    assert isinstance(cut.training.features, np.memmap)
+    assert cut.training.features.dtype == np.float16
+    assert cut.shape == (2, 1)
+    assert (cut.mean, cut.variance) == ([5.5], [2.0])
+
+
+def test_parts_are_those_of_the_split(write):
+    training = load_cut(write(), "top", judge=None).training
+    assert training.train.tolist() == [0, 1, 2]
+    assert training.val.tolist() == [3, 4]
+    assert training.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert training.num_classes == 3
+
+
+def test_a_part_to_judge_is_read_only_when_asked_for(write):
+    reference = write()
+    assert load_cut(reference, "top", judge=None).judge is None
+    assert load_cut(reference, "top", judge="confirmation").judge.tolist() == [5]
+
+
+def test_an_unknown_cut_lists_the_choices_and_the_nearest(write):
+    with pytest.raises(ConfigError, match=r"Did you mean 'block4'\? Choose one of: block4, top"):
+        load_cut(write(), "block5", judge=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": np.array([0, 1, 2, 0, 1, 3])}, r"labels must lie in \[0, 3\), not in \[0, 3\]"),
+        ({"labels": np.array([0, -1, 2, 0, 1, 2])}, r"not in \[-1, 2\]"),
+        ({"labels": np.array([0, 1, 2, 0, 1, 1.5])}, "labels must be integers.*float64"),
+        ({"features": np.zeros((5, 2, 1))}, "6 labels must have as many features, not 5"),
+        ({"train": np.array([], np.int64)}, "the part train must not be empty"),
+        ({"val": np.array([3, 6])}, r"the rows of val must lie in \[0, 6\)"),
+    ],
+)
+def test_files_that_do_not_fit_each_other_are_refused(write, changes, message):
+    with pytest.raises(DataIntegrityError, match=message):
+        load_cut(write(**changes), "top", judge=None)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "train.npz", "top.npy"])
+def test_a_missing_file_is_named_with_the_stage_to_run(write, tmp_path, name):
+    reference = write()
+    (tmp_path / name).unlink()
+    with pytest.raises(DataIntegrityError, match=rf"No .*{name} here. Run the stage"):
+        load_cut(reference, "top", judge=None)
+
+
+@pytest.mark.parametrize("name", ["train.npz", "top.npy"])
+def test_a_cut_off_file_is_refused(write, tmp_path, name):
+    reference = write()
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataIntegrityError, match=rf"{name} is not a whole NumPy file"):
+        load_cut(reference, "top", judge=None)
+
+
+def test_a_part_that_the_split_does_not_have_is_named(write):
+    with pytest.raises(DataIntegrityError, match=r"must hold 'judge'\. It has: images, labels"):
+        load_cut(write(), "top", judge="judge")
