@@ -18,6 +18,7 @@ from pipeline.models.graph import truncate
 from pipeline.models.moments import Moments
 
 LARGEST_FLOAT16: Final = float(np.finfo(np.float16).max)
+SMALLEST_FLOAT16: Final = float(np.finfo(np.float16).smallest_normal)
 
 Embedder = Callable[[NDArray[np.uint8], NDArray[np.bool_]], list[dict[str, Any]]]
 
@@ -50,7 +51,7 @@ def embed_images(
         Mean and variance per channel over the train part, by the cut's name.
 
     Raises:
-        DataIntegrityError: If an activation does not fit float16.
+        DataIntegrityError: If an activation is too large for float16, or those of a cut too small.
     """
     moments = {cut.name: Moments(cut.shape[-1]) for cut in cuts}
     embedder: Embedder | None = None
@@ -73,6 +74,8 @@ def embed_images(
             progress(len(images))
         if start != len(is_train):
             raise ValueError(f"{len(is_train)} images were announced. Received: {start}.")
+        for cut in cuts:
+            _check_spread(cut.name, moments[cut.name])
     return moments
 
 
@@ -99,14 +102,14 @@ def _embedder(
 
 
 def _kept(output: tf.Tensor, is_train: tf.Tensor) -> dict[str, tf.Tensor]:
-    features = tf.cast(output, tf.float16)
-    train = tf.cast(tf.boolean_mask(features, is_train), tf.float32)
+    train = tf.boolean_mask(output, is_train)
     # Per batch in float32, centred on the batch's own mean; merged in float64.
     mean, variance = tf.nn.moments(train, axes=list(range(len(output.shape) - 1)))
-    # NaN fails every comparison, so that it counts as outside too.
-    outside = tf.logical_not(tf.abs(output) <= LARGEST_FLOAT16)
+    # Not `not (size <= largest)`: TensorFlow makes it `size > largest`, which NaN passes.
+    too_large = tf.abs(output) > LARGEST_FLOAT16
+    outside = tf.logical_or(too_large, tf.math.is_nan(output))
     return {
-        "features": features,
+        "features": tf.cast(output, tf.float16),
         "mean": mean,
         "variance": variance,
         "count": tf.size(train) // output.shape[-1],
@@ -122,6 +125,16 @@ def _check_range(name: str, result: Mapping[str, Any], start: int) -> None:
         raise DataIntegrityError(
             f"Activations of {name} must fit float16, at most {LARGEST_FLOAT16:g} in size. "
             f"Received: {value[0]:g} for image {image}. Leave this cut out of embed.bases."
+        )
+
+
+def _check_spread(name: str, moments: Moments) -> None:
+    deviation = float(np.sqrt(moments.variance.mean()))
+    if 0 < deviation < SMALLEST_FLOAT16:
+        raise DataIntegrityError(
+            f"Activations of {name} must vary by {SMALLEST_FLOAT16:.0e} or more, float16 cannot "
+            f"tell smaller ones apart. Received: a standard deviation of {deviation:.1e}. Leave "
+            "this cut out of embed.bases."
         )
 
 

@@ -17,6 +17,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -138,7 +139,8 @@ def mark_integers(axis: Axis) -> None:
 def _markup(figure: Figure, *, alt: str) -> Markup:
     stream = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)
+    # Not `savefig`, which draws everything twice to find the bounds that `figsize` sets already.
+    FigureCanvasSVG(figure).print_svg(stream, metadata=no_metadata)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     box = re.search(r'viewBox="([^"]+)"', text)

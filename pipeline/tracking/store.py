@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# MLflow reads both when it is imported. It sends usage statistics unless told not to, and unpickles
-# models unless told not to; the models of this project are .keras files.
+# Read by MLflow when it is imported. It sends usage statistics unless told not to, and unpickles
+# models unless told not to, where those of this project are .keras files; and after every run it
+# prints two addresses into the search's live line.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 SQLITE = "sqlite:///"
 SCHEMES = ("sqlite", "postgresql", "mysql", "http", "https")
@@ -81,6 +83,12 @@ class Store:
             token = page.token
             if not token:
                 return found
+
+    def close(self) -> None:
+        """Lets go of the database's files, so that they can be moved or copied."""
+        engine = getattr(self.client._tracking_client.store, "engine", None)
+        if engine is not None:
+            engine.dispose()
 
     def _artifact_location(self) -> str | None:
         if self.is_server:

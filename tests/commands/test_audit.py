@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 
 import pytest
 
@@ -31,19 +32,47 @@ def trial(number, state):
     }
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A finished Optuna study and its mirror; copying their files is faster than making them."""
+    root = tmp_path_factory.mktemp("template")
+    storage = open_storage(root)
+    study = open_study(storage, name="digits-transfer", identity=IDENTITY, direction="maximize")
+    import_trials(study, [trial(0, "COMPLETE"), trial(1, "PRUNED"), trial(2, "FAIL")])
+    open_store(root).close()
+    shutil.copyfile(root / "mlflow.db", root / "empty.db")
+    with open_runs(root) as runs:
+        runs.reconcile(read_trials(root, "digits-transfer"))
+    runs.store.close()
+    storage.engine.dispose()
+    return root
+
+
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    """A repository with a finished Optuna study and no MLflow store."""
+def root(template, tmp_path, monkeypatch):
+    """A repository with a finished Optuna study, and without MLflow's store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("studies:\n  transfer: {}\n  scratch: {}\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/split.json").write_text(json.dumps({"dataset": "digits"}))
-    storage = open_storage(tmp_path)
-    study = open_study(storage, name="digits-transfer", identity=IDENTITY, direction="maximize")
-    import_trials(study, [trial(0, "COMPLETE"), trial(1, "PRUNED"), trial(2, "FAIL")])
-    yield tmp_path
-    storage.engine.dispose()
+    (tmp_path / "mlruns").mkdir()
+    shutil.copyfile(template / "mlruns/optuna.db", tmp_path / "mlruns/optuna.db")
+    return tmp_path
+
+
+@pytest.fixture
+def mirrored(root, template):
+    """The same, with an MLflow that is equal to the study."""
+    shutil.copyfile(template / "mlflow.db", root / "mlflow.db")
+    return root
+
+
+@pytest.fixture
+def emptied(root, template):
+    """The same, with an MLflow that has lost everything."""
+    shutil.copyfile(template / "empty.db", root / "mlflow.db")
+    return root
 
 
 def open_runs(root):
@@ -56,14 +85,6 @@ def open_runs(root):
         tags={"objective": "val_accuracy"},
         params={},
     )
-
-
-@pytest.fixture
-def mirrored(root):
-    """The same, with MLflow equal to the study."""
-    with open_runs(root) as runs:
-        runs.reconcile(read_trials(root, "digits-transfer"))
-    return root
 
 
 def audit(*arguments):
@@ -131,8 +152,8 @@ def test_a_lost_store_is_said(root):
         audit()
 
 
-def test_a_lost_store_is_repaired_from_the_exported_study(root):
-    folder = root / "results/transfer"
+def test_a_lost_store_is_repaired_from_the_exported_study(emptied):
+    folder = emptied / "results/transfer"
     folder.mkdir(parents=True)
     exported = {"identity": IDENTITY, "objective": "val_accuracy"}
     (folder / "study.json").write_text(json.dumps(exported))
@@ -140,7 +161,7 @@ def test_a_lost_store_is_repaired_from_the_exported_study(root):
     assert audit() == 0
 
 
-def test_a_lost_store_without_an_exported_study_says_what_is_missing(root):
+def test_a_lost_store_without_an_exported_study_says_what_is_missing(emptied):
     with pytest.raises(StudyError, match=r"results/transfer/study\.json must exist"):
         audit("--repair")
 

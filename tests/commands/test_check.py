@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 WRONG = {
-    "typo in a key": ("trials: 20 ", "trails: 20 ", "search.trails: there is no such key."),
-    "text for a number": ("epochs: 10 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
+    "typo in a key": ("trials: 24 ", "trails: 24 ", "search.trails: there is no such key."),
+    "text for a number": ("epochs: 12 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
     "low above high": ("low: 64, high: 384", "low: 384, high: 64", "units: low < high must hold"),
     "unknown activation": ("[relu, leaky_relu, elu", "[reluu, leaky_relu, elu", "'reluu'"),
     "empty choices": ("choices: [64, 128, 256]", "choices: []", "at least 1 item"),
@@ -28,7 +28,7 @@ WRONG = {
     "rate of 1": ("dropout_rate: 0.2             #", "dropout_rate: 1.0  #", "must lie in [0, 1)"),
     "not a number": ("learning_rate: 0.001 ", "learning_rate: .nan ", "learning_rate"),
     "float for an integer": ("batch_size: 256\n  max", "batch_size: 25.6\n  max", "embed.batch_size"),
-    "negative trials": ("trials: 20 ", "trials: -1 ", "greater than or equal to 1"),
+    "negative trials": ("trials: 24 ", "trials: -1 ", "greater than or equal to 1"),
     "missing section": ("confirm:\n  top: 2 ", "confrim:\n  top: 2 ", "confirm: this section is missing"),
     "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
 }
@@ -59,7 +59,7 @@ def test_a_wrong_value_is_refused_with_its_key(case, tmp_path):
 
 
 def test_the_command_prints_every_problem_and_exits_with_2(tmp_path):
-    text = GOOD.replace("trials: 20 ", "trails: 20 ").replace("sampler: tpe", "sampler: tpee")
+    text = GOOD.replace("trials: 24 ", "trails: 24 ").replace("sampler: tpe", "sampler: tpee")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     done = check(tmp_path)
     assert done.returncode == 2

@@ -71,7 +71,7 @@ def test_a_taken_port_is_said(tmp_path, monkeypatch):
 def test_runs_on_a_server_are_looked_at_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5001")
-    with pytest.raises(ConfigError, match="open http://127.0.0.1:5001 in a browser"):
+    with pytest.raises(ConfigError, match=r"open http://127\.0\.0\.1:5001 in a browser"):
         ui()
 
 

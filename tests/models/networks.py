@@ -8,7 +8,7 @@ def conv(x, filters, name, **settings):
 
 
 def chain():
-    """a -> b -> c: every layer is a cut point."""
+    """A chain a -> b -> c: every layer is a cut point."""
     import keras
 
     inputs = keras.Input((8, 8, 3))
@@ -18,7 +18,7 @@ def chain():
 
 
 def residual():
-    """stem -> (left, +) -> end: nothing between the branching and the sum is a cut point."""
+    """A sum, stem -> (left, +) -> end: nothing between the branching and the sum is a cut point."""
     import keras
 
     inputs = keras.Input((8, 8, 3))

@@ -52,12 +52,12 @@ def test_the_table_is_read_without_keras():
 
 
 def test_unknown_base_names_the_nearest():
-    with pytest.raises(ConfigError, match="Unknown base: 'resnet'. Did you mean 'resnet50'"):
+    with pytest.raises(ConfigError, match=r"Unknown base: 'resnet'. Did you mean 'resnet50'"):
         check_base("resnet", image_size=64)
 
 
 def test_images_too_small_for_a_base_are_refused():
-    with pytest.raises(ConfigError, match="75 pixels or more. Received: image_size=64"):
+    with pytest.raises(ConfigError, match=r"75 pixels or more. Received: image_size=64"):
         load_base("inception_v3", image_size=64, weights="random")
 
 

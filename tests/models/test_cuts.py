@@ -49,9 +49,7 @@ def test_cut_points_are_what_no_path_leads_around(name):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_cut_points_of_published_networks_are_what_no_path_leads_around(name):
-    check_against_removal(
-        load_base(name, image_size=BASES[name].min_image_size, weights="random")
-    )
+    check_against_removal(load_base(name, image_size=BASES[name].min_image_size, weights="random"))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +175,7 @@ def test_named_cuts_come_in_the_networks_order(lite0_cuts):
 
 
 def test_an_unknown_cut_names_the_nearest(lite0_cuts):
-    with pytest.raises(ConfigError, match="Did you mean 'block4_add'.*Ends of blocks are: block0"):
+    with pytest.raises(ConfigError, match=r"Did you mean 'block4_add'.*Ends of blocks are: block0"):
         choose(lite0_cuts, "block4_ad")
 
 

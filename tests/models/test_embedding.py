@@ -9,7 +9,8 @@ from pipeline.models.cuts import find_cuts, named_cuts
 
 pytestmark = pytest.mark.keras
 
-NAMES = ["block2_add", "block4_add", "avg_pool"]
+# Low in the network, so that little has to be compiled.
+NAMES = ["block0_bn2", "block2_add"]
 IS_TRAIN = np.random.default_rng(1).random(20) < 0.6
 
 
@@ -28,7 +29,7 @@ def random_images(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def embed(base, cuts, batches, folder, *, image_size=32, is_train=IS_TRAIN, progress=len):
+def embed(base, cuts, batches, folder, *, image_size=32, is_train=IS_TRAIN, progress=id):
     from pipeline.models.embedding import embed_images
 
     return embed_images(
@@ -57,26 +58,24 @@ def test_features_are_the_layers_outputs(base, cuts, tmp_path, shape):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
-def test_statistics_are_over_the_train_part_as_it_is_stored(base, cuts, tmp_path):
+def test_statistics_are_over_the_train_part(base, cuts, tmp_path):
     images = random_images(20, 28, 28)
     moments = embed(base, cuts, [images[:7], images[7:]], tmp_path)
     for name in NAMES:
         features = np.load(tmp_path / f"{name}.npy")[IS_TRAIN].astype(np.float64)
         axes = tuple(range(features.ndim - 1))
-        np.testing.assert_allclose(
-            moments[name].mean, features.mean(axis=axes), rtol=1e-4, atol=1e-5
-        )
-        np.testing.assert_allclose(
-            moments[name].variance, features.var(axis=axes), rtol=1e-4, atol=1e-6
-        )
+        mean, variance = features.mean(axis=axes), features.var(axis=axes)
+        # What is stored is rounded to 11 bits, what the statistics are of is not.
+        np.testing.assert_allclose(moments[name].mean, mean, atol=1e-3 * np.sqrt(variance.max()))
+        np.testing.assert_allclose(moments[name].variance, variance, rtol=1e-2, atol=1e-6)
 
 
 def test_a_batch_without_train_images_changes_no_statistics(base, cuts, tmp_path):
     images = random_images(20, 28, 28)
     is_train = np.arange(20) >= 5
     moments = embed(base, cuts, [images[:5], images[5:]], tmp_path, is_train=is_train)
-    assert moments["avg_pool"].count == 15
-    assert np.isfinite(moments["avg_pool"].variance).all()
+    assert moments["block2_add"].count == 15 * 8 * 8
+    assert np.isfinite(moments["block2_add"].variance).all()
 
 
 def test_batches_of_any_size_give_the_same(base, cuts, tmp_path):
@@ -98,10 +97,10 @@ def test_layers_above_the_last_cut_do_not_run(base, cuts, tmp_path):
     import keras
 
     # The top of this base fails when it runs; the cut lies below it.
-    x = keras.layers.Rescaling(1e30, name="above")(base.get_layer("block4_add").output)
-    broken = keras.Model(base.input, keras.layers.Rescaling(1e30)(x))
-    embed(broken, cuts[:2], [random_images(20, 28, 28)], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["block2_add.npy", "block4_add.npy"]
+    x = keras.layers.Rescaling(np.nan, name="above")(base.get_layer("block2_add").output)
+    broken = keras.Model(base.input, x)
+    embed(broken, cuts, [random_images(20, 28, 28)], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["block0_bn2.npy", "block2_add.npy"]
 
 
 def scaling_base(factor):
@@ -131,6 +130,23 @@ def test_a_value_that_is_no_number_is_refused(tmp_path):
     base = scaling_base(float("nan"))
     with pytest.raises(DataIntegrityError, match="Received: nan for image 0"):
         embed(base, find_cuts(base), [np.ones((20, 4, 4, 3), np.uint8)], tmp_path, image_size=4)
+
+
+@pytest.mark.parametrize("factor", [1e-7, 1e-12])
+def test_values_that_float16_cannot_tell_apart_are_refused(tmp_path, factor):
+    base = scaling_base(factor)
+    images = random_images(20, 4, 4, 3)
+    with pytest.raises(DataIntegrityError, match=r"scaled must vary by 6e-05 or more"):
+        embed(base, find_cuts(base), [images], tmp_path, image_size=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_that_never_vary_pass(tmp_path):
+    base = scaling_base(1.0)
+    moments = embed(
+        base, find_cuts(base), [np.ones((20, 4, 4, 3), np.uint8)], tmp_path, image_size=4
+    )
+    assert moments["scaled"].variance.tolist() == [0.0] * 3
 
 
 def test_the_largest_float16_passes(tmp_path):

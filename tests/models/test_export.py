@@ -60,12 +60,16 @@ def head(hyperparameters):
     return build
 
 
-def cached(base, cut, images, image_size):
-    """The features that a trial would train on: float16, as `embed` keeps them."""
+def features_of(base, cut, images, image_size):
     from pipeline.models.graph import truncate
 
     colours = preprocessing(images.shape[1:], image_size)(images)
-    return np.asarray(truncate(base, [cut])(colours, training=False)).astype(np.float16)
+    return np.asarray(truncate(base, [cut])(colours, training=False))
+
+
+def cached(base, cut, images, image_size):
+    """The features that a trial would train on: float16, as `embed` keeps them."""
+    return features_of(base, cut, images, image_size).astype(np.float16)
 
 
 def check_equal(found, expected):
@@ -113,13 +117,15 @@ def test_every_kind_of_base_joins(tmp_path, head, name):
     images = random_images(32, 28, 28)
     base = load_base(name, image_size=size, weights="random")
     ends = [cut.name for cut in find_cuts(base) if cut.ends_block]
-    cut = ends[len(ends) // 2]
-    features = cached(base, cut, images, size)
+    # Not in float16: activations of random weights fade with depth below what it resolves.
+    features = features_of(base, ends[len(ends) // 2], images, size)
     trained = head(features)
-    model = join(trained, image_shape=(28, 28), image_size=size, base=base, cut=cut)
+    model = join(
+        trained, image_shape=(28, 28), image_size=size, base=base, cut=ends[len(ends) // 2]
+    )
     model.save(tmp_path / "joined.keras")
     found = predict_probabilities(load_exported(tmp_path / "joined.keras"), images)
-    check_equal(found, np.asarray(trained(features.astype(np.float32))))
+    np.testing.assert_allclose(found, trained(features), atol=1e-5)
 
 
 @pytest.mark.parametrize("image_shape", [(8, 6), (8, 6, 3)])
@@ -210,9 +216,7 @@ def test_names_taken_by_the_base_are_changed_in_the_head(head):
     inputs = keras.Input((8, 8, 3))
     base = keras.Model(inputs, keras.layers.Dense(4, name="hidden_0")(inputs))
     features = np.zeros((2, 8, 8, 4), np.float32)
-    model = join(
-        head(features), image_shape=(8, 8), image_size=8, base=base, cut="hidden_0"
-    )
+    model = join(head(features), image_shape=(8, 8), image_size=8, base=base, cut="hidden_0")
     names = [layer.name for layer in model.layers]
     assert "hidden_0" in names
     assert "hidden_0_2" in names

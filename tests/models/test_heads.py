@@ -142,9 +142,7 @@ def test_normalization_settings_reach_every_batch_normalization(head):
         batch_norm_momentum=0.8,
         batch_norm_epsilon=0.05,
     )
-    found = [
-        model.get_layer(name) for name in ("input_normalization", "hidden_0_normalization")
-    ]
+    found = [model.get_layer(name) for name in ("input_normalization", "hidden_0_normalization")]
     assert [(layer.momentum, layer.epsilon) for layer in found] == [(0.8, 0.05)] * 2
 
 
@@ -232,9 +230,9 @@ def test_output_starts_with_glorot_uniform_whatever_the_hidden_layers_have(head)
 
 def test_initial_weights_follow_the_activation(head):
     deviations = {
-        activation: head(
-            shape=(500,), units=400, activation=activation, dropout="none"
-        ).get_weights()[0].std()
+        activation: head(shape=(500,), units=400, activation=activation, dropout="none")
+        .get_weights()[0]
+        .std()
         for activation in ("relu", "selu", "tanh")
     }
     expected = {"relu": (2 / 500) ** 0.5, "selu": (1 / 500) ** 0.5, "tanh": (2 / 900) ** 0.5}
@@ -257,5 +255,5 @@ def test_leaky_relu_has_the_slope_of_its_hyperparameter(head):
 
 @pytest.mark.parametrize("settings", [{"normalization": "after"}, {"normalize_first": True}])
 def test_batch_normalization_of_single_images_is_refused(head, settings):
-    with pytest.raises(InfeasibleTrialError, match="outputs zeros. Received: batch_size=1"):
+    with pytest.raises(InfeasibleTrialError, match=r"outputs zeros. Received: batch_size=1"):
         head(batch_size=1, **settings)

@@ -47,5 +47,5 @@ def test_what_cannot_be_is_refused(changes, message):
 
 
 def test_every_base_that_is_wrong_is_named():
-    with pytest.raises(ConfigError, match="Unknown base: 'one'.*Unknown base: 'two'"):
+    with pytest.raises(ConfigError, match=r"Unknown base: 'one'.*Unknown base: 'two'"):
         parse(bases={"one": LITE0, "two": LITE0})

@@ -134,7 +134,7 @@ def test_a_file_that_would_run_code_is_refused(write, tmp_path, monkeypatch):
 
 def test_other_names_of_torch_are_refused(write):
     path = write({"w": sys.modules["torch"].HalfStorage})
-    with pytest.raises(DataIntegrityError, match="it names torch.HalfStorage, which is not"):
+    with pytest.raises(DataIntegrityError, match=r"it names torch.HalfStorage, which is not"):
         read_state_dict(path)
 
 

@@ -45,6 +45,7 @@ def write_example(
     image_shape: tuple[int, ...] = (28, 28),
     num_seeds: int = 3,
     registered: bool = True,
+    searched: Sequence[str] = tuple(SPACE),
 ) -> Path:
     """Writes `data/split.json` and `results/` below `root`, and returns it."""
     generator = np.random.default_rng(7)
@@ -68,6 +69,7 @@ def write_example(
         bins = [asdict(one) for one in calibration_bins(rows, labels)]
         calibration[study] = {"bins": bins, "ece": metrics[study]["ece"]["value"]}
         search = _search(study, objective, num_trials, accuracy, generator)
+        search["space"] = {name: SPACE[name] for name in searched if name in search["space"]}
         _write(results / study / "study.json", search)
         _write(results / study / "confirm.json", _confirm(search, num_seeds, generator))
     _write(root / "data" / "split.json", _split(class_names, n, image_shape))

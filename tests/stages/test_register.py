@@ -1,6 +1,7 @@
 """Only a transfer-learned winner is registered, and the report says what happened."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -52,16 +53,16 @@ class TestChoice:
             "scratch": confirmation("scratch", "none"),
             "transfer": confirmation("transfer", "efficientnet_lite0"),
         }
-        with pytest.raises(ConfigError, match="register.study='scratch'.*one of: transfer"):
+        with pytest.raises(ConfigError, match=r"register\.study='scratch'.*one of: transfer"):
             choose_study("scratch", confirmations)
 
     def test_baselines_alone_are_refused(self):
-        with pytest.raises(ConfigError, match="register needs a study with a base.*=scratch"):
+        with pytest.raises(ConfigError, match=r"register needs a study with a base.*=scratch"):
             choose_study("auto", {"scratch": confirmation("scratch", "none")})
 
     def test_an_unknown_study_names_the_nearest(self):
         confirmations = {"transfer": confirmation("transfer", "efficientnet_lite0")}
-        with pytest.raises(ConfigError, match="register.study: .*Did you mean 'transfer'"):
+        with pytest.raises(ConfigError, match=r"register\.study: .*Did you mean 'transfer'"):
             choose_study("transfr", confirmations)
 
 
@@ -80,6 +81,16 @@ def save_model(root, study, *, activation="softmax", classes=3, shape=(8, 8)):
     (root / "models").mkdir(exist_ok=True)
     model.save(root / "models" / f"{study}.keras")
     return model
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """An empty tracking store; copying it is faster than creating one."""
+    from pipeline.tracking.store import open_store
+
+    root = tmp_path_factory.mktemp("empty")
+    open_store(root).close()
+    return root / "mlflow.db"
 
 
 @pytest.fixture
@@ -107,6 +118,10 @@ STUDIES = ["scratch", "transfer"]
 
 @pytest.mark.keras
 class TestRun:
+    @pytest.fixture(autouse=True)
+    def _store(self, root, empty_store):
+        shutil.copyfile(empty_store, root / "mlflow.db")
+
     def test_the_report_says_what_was_registered(self, root):
         model = save_model(root, "transfer")
         run(AUTO, studies=STUDIES, root=root)
@@ -150,7 +165,7 @@ class TestRun:
             run(AUTO, studies=STUDIES, root=root)
 
     def test_a_missing_model_is_named(self, root):
-        with pytest.raises(DataIntegrityError, match="models/transfer.keras"):
+        with pytest.raises(DataIntegrityError, match=r"models/transfer\.keras"):
             run(AUTO, studies=STUDIES, root=root)
         assert not (root / "results/registration.json").exists()
 

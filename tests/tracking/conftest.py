@@ -14,7 +14,7 @@ IDENTITY = "0123456789abcdef" * 4
 def template(tmp_path_factory):
     """A repository with an empty store; creating one takes 2 s, copying it nothing."""
     root = tmp_path_factory.mktemp("template")
-    open_store(root).client._tracking_client.store.engine.dispose()
+    open_store(root).close()
     return root
 
 

@@ -49,7 +49,7 @@ def test_a_model_that_is_not_there_is_said_in_one_line(root, registered, uri):
 
 
 def test_a_file_that_is_not_there_is_said(root):
-    with pytest.raises(DataIntegrityError, match="no model file models/x.keras"):
+    with pytest.raises(DataIntegrityError, match=r"no model file models/x\.keras"):
         load_classifier(root, "models/x.keras")
 
 

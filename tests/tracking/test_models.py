@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,12 +82,12 @@ def test_its_run_holds_figures_inputs_and_files(store, logged):
     assert run.data.metrics["confirmation_mean"] == 0.94
     assert run.data.metrics["confirmation_accuracy"] == 0.94
     assert len(run.inputs.dataset_inputs) == 3
-    folder = store.client.download_artifacts(version.run_id, "")
-    payload = json.loads(open(f"{folder}/example/invocations.json").read())
-    examples = np.load(f"{folder}/example/images.npy")
+    folder = Path(store.client.download_artifacts(version.run_id, ""))
+    payload = json.loads((folder / "example/invocations.json").read_text())
+    examples = np.load(folder / "example/images.npy")
     np.testing.assert_array_equal(examples, candidate.examples)
     assert payload["inputs"] == candidate.examples.tolist()
-    assert open(f"{folder}/results/confirm.json").read() == "{}"
+    assert (folder / "results/confirm.json").read_text() == "{}"
 
 
 def test_the_signature_takes_raw_images(store, logged):

@@ -1,5 +1,7 @@
 """A run that is rebuilt from the study is the run that was lost."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.tracking.restore import amend_trial, import_trial
@@ -86,7 +88,7 @@ def test_a_failed_trial_keeps_its_traceback(runs, trial, tmp_path):
     assert run.info.status == "FAILED"
     assert run.data.tags["reason"] == "worker killed"
     path = runs.store.client.download_artifacts(run.info.run_id, "traceback.txt", str(tmp_path))
-    assert open(path).read() == "boom"
+    assert Path(path).read_text() == "boom"
 
 
 def test_a_running_trial_is_left_running(runs, trial):

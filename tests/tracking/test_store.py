@@ -39,7 +39,7 @@ def test_a_password_is_not_shown(tmp_path, monkeypatch):
 
 
 def test_a_reader_does_not_create_a_store(tmp_path):
-    with pytest.raises(ConfigError, match="Nothing has been recorded yet.*Run `dvc repro`"):
+    with pytest.raises(ConfigError, match=r"Nothing has been recorded yet.*Run `dvc repro`"):
         open_store(tmp_path, create=False)
     assert not (tmp_path / "mlflow.db").exists()
 
@@ -88,7 +88,7 @@ def test_search_goes_through_every_page(root, monkeypatch):
 
 def test_a_database_of_another_program_is_refused_in_one_line(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(ConfigError, match="The tracking store cannot be used:.*not a database"):
+    with pytest.raises(ConfigError, match=r"The tracking store cannot be used:.*not a database"):
         open_store(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
         port = server.getsockname()[1]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         start = time.monotonic()
-        with pytest.raises(ConfigError, match="does not answer: .*timed out"):
+        with pytest.raises(ConfigError, match=r"does not answer: .*timed out"):
             open_store(tmp_path)
         assert time.monotonic() - start < 2
 

@@ -1,6 +1,7 @@
 """A training's run says what happened, as it happens."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -160,7 +161,7 @@ def test_a_traceback_is_an_artifact(runs, client, tmp_path):
     start(runs)
     end(runs, state="FAIL", value=None, traceback="Traceback:\n  boom")
     path = client.download_artifacts(only(runs).info.run_id, "traceback.txt", str(tmp_path))
-    assert open(path).read() == "Traceback:\n  boom"
+    assert Path(path).read_text() == "Traceback:\n  boom"
 
 
 def test_a_run_can_be_ended_by_a_process_that_did_not_start_it(runs, open_runs):

@@ -138,14 +138,29 @@ class TestDivergence:
         blobs.features[blobs.train[::2]] = np.nan
         assert fit(build(), blobs, settings)[0].outcome == "diverged"
 
-    def test_nan_weights_are_noticed_where_the_gradient_is_finite(self, build, blobs, settings):
-        model = build(batch_norm=True)
-        result, _ = fit(model, blobs, settings, epochs=range(1))
+    def test_nan_weights_cannot_hide_behind_a_relu(self, build, blobs, settings):
+        model = build()
         weights = model.get_weights()
-        weights[-4][:] = np.nan  # A moving statistic: not used in training.
+        weights[0][:, 0] = np.nan
         model.set_weights(weights)
-        result, _ = fit(model, blobs, settings, epochs=range(1))
+        result, report = fit(model, blobs, settings, epochs=range(1))
         assert result.outcome == "diverged"
+        assert report.records == []
+
+    def test_it_ends_the_epoch_at_once(self, build, blobs, settings, monkeypatch):
+        from pipeline.training import batches, fit as fit_module
+
+        taken = []
+
+        def counted(*arguments, **options):
+            for chunk in batches.epoch_chunks(*arguments, **options):
+                taken.append(chunk)
+                yield chunk
+
+        monkeypatch.setattr(batches, "MAX_CHUNK_STEPS", 2)
+        monkeypatch.setattr(fit_module, "epoch_chunks", counted)
+        fit(build(), blobs, settings, learning_rate=1e30)
+        assert len(taken) <= 2 < len(blobs.train) / 16 / 2
 
     def test_the_best_epoch_before_it_is_kept(self, build, blobs, settings):
         model = build()

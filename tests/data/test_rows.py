@@ -1,0 +1,77 @@
+"""Rows of an .npz come in order, a batch at a time."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from pipeline.data.rows import row_batches, row_shape
+from pipeline.errors import DataIntegrityError
+
+
+@pytest.fixture
+def images(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (10, 4, 3), dtype=np.uint8)
+    np.savez(tmp_path / "train.npz", images=values, labels=np.arange(10))
+    return tmp_path / "train.npz", values
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
+def test_batches_are_the_array(images, batch_size):
+    file, values = images
+    batches = list(row_batches(file, "images", batch_size=batch_size))
+    assert {len(batch) for batch in batches[:-1]} <= {batch_size}
+    np.testing.assert_array_equal(np.concatenate(batches), values)
+
+
+def test_other_types_keep_theirs(images):
+    (batch,) = row_batches(images[0], "labels", batch_size=10)
+    assert batch.dtype == np.int64
+    np.testing.assert_array_equal(batch, np.arange(10))
+
+
+def test_shape_is_known_before_anything_is_read(images):
+    assert row_shape(images[0], "images") == (10, 4, 3)
+
+
+def test_only_a_batch_is_in_memory(tmp_path):
+    np.savez(tmp_path / "train.npz", images=np.zeros((400, 100, 100), np.uint8))
+    tracemalloc.start()
+    for _ in row_batches(tmp_path / "train.npz", "images", batch_size=10):
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_an_absent_array_is_named(images):
+    with pytest.raises(DataIntegrityError, match=r"train\.npz must hold a whole array 'pixels'"):
+        list(row_batches(images[0], "pixels", batch_size=4))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataIntegrityError, match=r"absent\.npz .*Run: dvc repro split"):
+        row_shape(tmp_path / "absent.npz", "images")
+
+
+def test_a_cut_file_is_refused(images):
+    file, _ = images
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DataIntegrityError, match="must hold a whole array 'images'"):
+        list(row_batches(file, "images", batch_size=4))
+
+
+def test_a_changed_byte_is_refused(images):
+    file, values = images
+    content = bytearray(file.read_bytes())
+    place = content.index(values.tobytes())
+    content[place + 5] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataIntegrityError, match="must hold a whole array 'images'.*CRC"):
+        list(row_batches(file, "images", batch_size=4))
+
+
+def test_columns_first_is_refused(tmp_path):
+    np.savez(tmp_path / "train.npz", images=np.asfortranarray(np.ones((4, 3))))
+    with pytest.raises(DataIntegrityError, match="in another order"):
+        list(row_batches(tmp_path / "train.npz", "images", batch_size=4))

@@ -1,0 +1,148 @@
+"""The page as a document: complete, self-contained, escaped, and the same for the same results."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from pipeline.report.html import render
+from pipeline.report.inputs import read_results
+from tests.report.example import write_example
+
+VOID = {"meta", "link", "img", "br"}
+
+
+class Outline(HTMLParser):
+    """Keeps what a browser would build: open tags, attributes, headings and text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tags, self.problems, self.headings = [], [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.problems.append((tag, self.getpos()))
+
+    def of(self, *names):
+        return [attrs for tag, attrs in self.tags if tag in names]
+
+
+@pytest.fixture(scope="module")
+def outline(page):
+    return Outline(page)
+
+
+def test_every_tag_is_closed(outline):
+    assert (outline.open, outline.problems) == ([], [])
+
+
+def test_headings_go_down_one_level_at_a_time(outline):
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    steps = zip(outline.headings, outline.headings[1:], strict=False)
+    assert all(lower - upper <= 1 for upper, lower in steps)
+
+
+def test_every_table_has_a_caption_and_every_head_a_scope(outline):
+    assert len(outline.of("caption")) == len(outline.of("table")) >= 10
+    assert all(attrs.get("scope") in ("col", "row") for attrs in outline.of("th"))
+
+
+def test_every_image_has_an_alternative_text(outline):
+    assert all(attrs["alt"] for attrs in outline.of("img"))
+    assert all(attrs["aria-label"] for attrs in outline.of("svg"))
+    assert len(outline.of("img")) == 2 * 24
+
+
+def test_no_id_occurs_twice_and_every_reference_is_met(outline, page):
+    ids = [attrs["id"] for _, attrs in outline.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    referred = set(re.findall(r'(?:url\(|href=")#([\w-]+)', page))
+    assert referred <= set(ids)
+
+
+def test_nothing_is_fetched_and_nothing_runs(outline, page):
+    addresses = [
+        value
+        for _, attrs in outline.tags
+        for key, value in attrs.items()
+        if key in ("src", "href", "xlink:href", "data", "action", "srcset")
+    ]
+    assert {re.split("[:,]", address)[0][:4] for address in addresses} == {"data", *{
+        address[:4] for address in addresses if address.startswith("#")}}  # fmt: skip
+    assert not outline.of("script", "iframe", "object", "embed", "form")
+    assert not re.search(r"@import|url\((?!#)|\son\w+=", page)
+
+
+def test_a_policy_forbids_what_must_not_happen(outline):
+    (policy,) = (m["content"] for m in outline.of("meta") if "http-equiv" in m)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_equal_results_give_equal_pages(lean):
+    assert render(lean) == render(lean)
+
+
+def test_it_says_what_was_found(page, results):
+    study = results.studies[0]
+    for text in (
+        "<h1>fashion_mnist</h1>",
+        "Transfer beats scratch by",
+        f"{100 * study.metrics['accuracy']['value']:.2f}%",
+        study.search["identity"],
+        study.confirm["exported"]["weights_sha256"],
+        "models:/fashion_mnist-classifier@champion",
+        "yes: there was no champion before",
+        "left out as in test",
+        "dvc exp run -S search.trials=40",
+    ):
+        assert text in page, text
+
+
+def test_nothing_is_said_to_be_registered_where_nothing_is(lean):
+    page = render(replace(lean, registration=None))
+    assert "No model is registered yet." in page
+    assert "models:/" not in page
+
+
+def test_a_version_that_is_not_the_champion_is_named_by_number(lean):
+    page = render(replace(lean, registration={**lean.registration, "champion": False}))
+    assert "models:/fashion_mnist-classifier/1" in page
+    assert "@champion" not in page
+
+
+def test_names_that_come_from_folders_cannot_become_markup(tmp_path):
+    names = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "R&D", "$x_1$"]
+    write_example(tmp_path, class_names=names, n=200, num_trials=4, studies=("only",), searched=())
+    page = render(read_results(tmp_path))
+    outline = Outline(page)
+    assert not outline.of("script")
+    assert all(attrs["src"].startswith("data:image/png") for attrs in outline.of("img"))
+    assert not any(key.startswith("on") for _, attrs in outline.tags for key in attrs)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "R&amp;D" in page
+
+
+def test_any_number_of_studies_with_any_objective_is_shown(tmp_path):
+    write_example(
+        tmp_path, studies=("a", "b-2", "c"), n=200, num_trials=4, num_seeds=1,
+        objective="val_log_loss", image_shape=(12, 10, 3), registered=False,
+        searched=("units", "activation"),
+    )  # fmt: skip
+    page = render(read_results(tmp_path))
+    assert sorted(re.findall(r"<h2>Study (.*)</h2>", page)) == ["a", "b-2", "c"]
+    assert "images of 12 x 10 x 3" in page
+    assert "validation log loss, lowest is best" in page

@@ -1,0 +1,193 @@
+"""Stage evaluate: real exported models judged on a test part whose answers are known."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.config import parse_section
+from pipeline.errors import ConfigError, DataIntegrityError, StudyError
+from pipeline.stages.evaluate import NUM_MISTAKES, EvaluateParams, main, metrics_table, run
+
+pytestmark = pytest.mark.keras
+
+CLASS_NAMES = ["T-shirt/top", 'a "quoted, one"', "<b>"]
+PARAMS = EvaluateParams(bootstrap=100, seed=0, batch_size=16)
+N = 60
+
+
+def save_model(file, kernel):
+    """Saves uint8 images (4, 4) -> probabilities: each class looks at its own pixel of row 0."""
+    import keras
+
+    images = keras.Input((4, 4), dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    dense = keras.layers.Dense(len(kernel), activation="softmax")
+    model = keras.Model(images, dense(x))
+    weights = np.zeros((16, len(kernel)), np.float32)
+    weights[: len(kernel)] = kernel
+    dense.set_weights([weights, np.zeros(len(kernel), np.float32)])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    model.save(file)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model that is always right, and one that takes class 2 for class 0."""
+    folder = tmp_path_factory.mktemp("models")
+    save_model(folder / "transfer.keras", 5 * np.eye(3))
+    save_model(folder / "scratch.keras", 5 * np.eye(3)[[0, 1, 0]])
+    save_model(folder / "other.keras", 5 * np.eye(4))
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path, saved):
+    labels = np.arange(N, dtype=np.int64) % 3
+    images = np.zeros((N, 4, 4), np.uint8)
+    images[np.arange(N), 0, labels] = 255
+    # The last row numbers the images, so that each can be told from the others.
+    images[:, 3, 3] = np.arange(N)
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data/test.npz", images=images, labels=labels)
+    (tmp_path / "data/split.json").write_text(json.dumps({"class_names": CLASS_NAMES}))
+    (tmp_path / "models").symlink_to(saved)
+    return tmp_path
+
+
+def read(file):
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_metrics_are_those_of_the_models_with_interval_and_n(root):
+    run(PARAMS, studies=["scratch", "transfer"], root=root)
+    metrics = read(root / "results/metrics.json")
+    assert set(metrics["transfer"]) >= {"accuracy", "log_loss", "macro_f1", "ece"}
+    assert metrics["transfer"]["accuracy"]["value"] == 1.0
+    assert metrics["scratch"]["accuracy"]["value"] == pytest.approx(2 / 3)
+    for one in (*metrics["transfer"].values(), *metrics["scratch"].values()):
+        assert one["low"] <= one["value"] <= one["high"]
+        assert one["n"] == N
+
+
+def test_predictions_are_the_models_probabilities(root):
+    run(PARAMS, studies=["transfer"], root=root)
+    with np.load(root / "results/predictions.npz") as archive:
+        rows, labels = archive["transfer"], archive["labels"]
+    right = np.exp(5) / (np.exp(5) + 2)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows[np.arange(N), labels], right, rtol=1e-5)
+
+
+def test_mistakes_travel_with_their_images(root):
+    run(PARAMS, studies=["scratch", "transfer"], root=root)
+    with np.load(root / "results/predictions.npz") as archive:
+        indices, images = archive["scratch_wrong_indices"], archive["scratch_wrong_images"]
+        assert len(archive["transfer_wrong_indices"]) == 0
+        assert archive["transfer_wrong_images"].shape == (0, 4, 4)
+    assert indices.tolist() == [i for i in range(N) if i % 3 == 2][:NUM_MISTAKES]
+    np.testing.assert_array_equal(images[:, 3, 3], indices)
+
+
+def test_confusion_tables_hold_names_for_dvc_plots(root):
+    run(PARAMS, studies=["scratch"], root=root)
+    with (root / "results/confusion/scratch.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows[1] == {"actual": CLASS_NAMES[1], "predicted": CLASS_NAMES[1]}
+    assert rows[2] == {"actual": "<b>", "predicted": "T-shirt/top"}
+    assert len(rows) == N
+
+
+def test_calibration_agrees_with_the_metrics(root):
+    run(PARAMS, studies=["scratch"], root=root)
+    calibration = read(root / "results/calibration.json")["scratch"]
+    assert calibration["ece"] == read(root / "results/metrics.json")["scratch"]["ece"]["value"]
+    assert sum(one["n"] for one in calibration["bins"]) == N
+    assert len(calibration["bins"]) == 15
+
+
+def test_a_study_that_was_removed_leaves_nothing(root):
+    run(PARAMS, studies=["scratch", "transfer"], root=root)
+    run(PARAMS, studies=["transfer"], root=root)
+    assert list(read(root / "results/metrics.json")) == ["transfer"]
+    assert list(read(root / "results/calibration.json")) == ["transfer"]
+    assert [file.name for file in (root / "results/confusion").iterdir()] == ["transfer.csv"]
+    with np.load(root / "results/predictions.npz") as archive:
+        assert not any(name.startswith("scratch") for name in archive.files)
+
+
+def test_two_runs_give_the_same_bytes(root):
+    names = ("metrics.json", "predictions.npz", "calibration.json", "confusion/transfer.csv")
+    run(PARAMS, studies=["transfer"], root=root)
+    first = [(root / "results" / name).read_bytes() for name in names]
+    run(PARAMS, studies=["transfer"], root=root)
+    assert [(root / "results" / name).read_bytes() for name in names] == first
+
+
+def test_logs_a_table_and_returns_it(root, caplog):
+    with caplog.at_level("INFO"):
+        metrics = run(PARAMS, studies=["transfer"], root=root)
+    assert metrics["transfer"]["accuracy"].value == 1.0
+    head, row = metrics_table(metrics)
+    assert head.split()[:3] == ["study", "n", "accuracy"]
+    assert row.split()[:5] == ["transfer", "60", "1.0000", "[0.9398,", "1.0000]"]
+    assert row in [record.message for record in caplog.records]
+
+
+def test_missing_models_are_named_at_once_with_the_command(root):
+    with pytest.raises(StudyError) as caught:
+        run(PARAMS, studies=["new", "transfer", "newer"], root=root)
+    text = str(caught.value)
+    assert "models/new.keras, " in text
+    assert "Run `dvc repro confirm@new confirm@newer`" in text
+    assert "\n" not in text
+    assert not (root / "results").exists()
+
+
+def test_a_model_of_other_classes_is_refused(root):
+    with pytest.raises(DataIntegrityError, match=r"shape \(60, 3\).*Received: shape \(60, 4\)"):
+        run(PARAMS, studies=["other"], root=root)
+
+
+def test_a_model_that_gives_no_numbers_is_refused(root, tmp_path):
+    (root / "models").unlink()
+    save_model(root / "models/broken.keras", np.full((3, 3), np.nan))
+    with pytest.raises(DataIntegrityError, match="finite probabilities.* 180 not a number"):
+        run(PARAMS, studies=["broken"], root=root)
+
+
+@pytest.mark.parametrize("name", ["labels", "file", "allow_pickle"])
+def test_names_that_the_predictions_need_are_refused(root, name):
+    with pytest.raises(ConfigError, match=f"a study cannot be called '{name}'"):
+        run(PARAMS, studies=["transfer", name], root=root)
+
+
+def test_main_judges_the_studies_of_params_yaml(root, monkeypatch):
+    (root / "params.yaml").write_text(
+        "evaluate: {bootstrap: 100, seed: 0, batch_size: 16}\nstudies: {transfer: {base: none}}\n"
+    )
+    monkeypatch.chdir(root)
+    main()
+    assert list(read(root / "results/metrics.json")) == ["transfer"]
+
+
+def test_main_refuses_no_studies(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text("studies: {}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="studies must name at least one. Received: {}"):
+        main()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("bootstrap", 10, "evaluate.bootstrap: Input should be greater than or equal to 100"),
+        ("seed", -1, "evaluate.seed"),
+        ("batch_size", "16", "evaluate.batch_size: Input should be a valid integer"),
+    ],
+)
+def test_wrong_parameters_are_named(key, value, message):
+    section = {"bootstrap": 100, "seed": 0, "batch_size": 16, key: value}
+    with pytest.raises(ConfigError, match=message):
+        parse_section(EvaluateParams, "evaluate", section)
