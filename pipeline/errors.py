@@ -26,4 +26,4 @@ class StudyError(PipelineError):
 
 
 class InfeasibleTrialError(PipelineError):
-    """These hyperparameters cannot be trained; the trial is recorded as failed, the study goes on."""
+    """These hyperparameters cannot be trained; the trial fails, the study goes on."""

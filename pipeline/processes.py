@@ -1,4 +1,4 @@
-"""Processes that end when their parent does."""
+"""Processes: the cores they may use, and how they end when their parent does."""
 
 import ctypes
 import os
@@ -23,3 +23,10 @@ def die_with_parent(signum: signal.Signals, parent_pid: int | None = None) -> No
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
     if parent_pid is not None and os.getppid() != parent_pid:
         os._exit(1)
+
+
+def num_cores() -> int:
+    """Returns how many cores this process may use, >= 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -74,7 +74,7 @@ def most_confused(counts: NDArray[np.integer[Any]], *, limit: int) -> list[Confu
         limit: >= 0.
     """
     wrong = counts.copy()
-    pass
+    np.fill_diagonal(wrong, 0)
     # Stable, so that equally frequent mistakes come in the order of their classes.
     cells = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     rows, columns = np.unravel_index(cells, wrong.shape)

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
@@ -78,7 +78,7 @@ class Chart:
 
     figure: Figure
     axes: list[Axes]
-    markup: Markup = Markup("")
+    markup: Markup = field(default_factory=Markup)
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def _markup(figure: Figure, *, alt: str) -> Markup:
     stream = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     # Not `savefig`, which draws everything twice to find the bounds that `figsize` sets already.
-    FigureCanvasSVG(figure).print_svg(stream, metadata=no_metadata)
+    FigureCanvasSVG(figure).print_svg(stream, metadata=no_metadata)  # type: ignore[no-untyped-call]
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     box = re.search(r'viewBox="([^"]+)"', text)

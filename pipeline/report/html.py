@@ -8,8 +8,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.report.inputs import Results
+from pipeline.report.judgement_view import MAX_CLASS_ROWS
 from pipeline.report.verdict import verdict
-from pipeline.report.views import MAX_CLASS_ROWS, view_study
+from pipeline.report.views import view_study
 
 TEMPLATE = "page.html.jinja"
 STYLE_SHEET = "page.css"

@@ -1,6 +1,6 @@
 """Figures of the test part: what is taken for what, and how far a probability can be trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,40 +59,44 @@ def reliability_diagram(key: str, calibration: Mapping[str, Any]) -> Markup:
     )
     with chart(key, alt=alt, size=(4.7, 4.3), height_ratios=(3.0, 1.0)) as drawn:
         top, bottom = drawn.axes
-        confidence = [one["confidence"] for one in bins]
-        accuracy = np.array([one["accuracy"] for one in bins])
-        intervals = [wilson_interval(round(one["accuracy"] * one["n"]), one["n"]) for one in bins]
-        arms = [
-            accuracy - [interval.low for interval in intervals],
-            np.array([interval.high for interval in intervals]) - accuracy,
-        ]
         top.plot([0, 1], [0, 1], "--", color=GRAY, lw=1.2, label="perfectly calibrated")
-        top.errorbar(
-            confidence,
-            accuracy,
-            yerr=np.maximum(arms, 0),
-            fmt="o-",
-            color=BLUE,
-            ms=4,
-            lw=1.2,
-            capsize=2,
-            label="test images, 95% interval",
-        )
+        _draw_accuracy(top, bins)
         top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
         drawn.figure.legend(loc="outside lower center", ncols=2)
-        for one in bins:
-            bottom.bar(
-                one["low"],
-                one["n"],
-                width=one["high"] - one["low"],
-                align="edge",
-                color=BLUE,
-                edgecolor="none",
-                alpha=0.75,
-            )
-        bottom.set(xlabel="confidence (largest probability)", ylabel="images", yscale="log")
-        mark_powers(bottom.yaxis, low=1, high=10 * max(one["n"] for one in bins))
+        _draw_counts(bottom, bins)
+        bottom.set_xlabel("confidence (largest probability)")
     return drawn.markup
+
+
+def _draw_accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
+    intervals = [wilson_interval(round(one["accuracy"] * one["n"]), one["n"]) for one in bins]
+    arms = np.array([(i.value - i.low, i.high - i.value) for i in intervals]).T
+    axes.errorbar(
+        [one["confidence"] for one in bins],
+        [interval.value for interval in intervals],
+        # Rounding leaves -1e-17 at the edges, which matplotlib refuses.
+        yerr=np.maximum(arms, 0),
+        fmt="o-",
+        color=BLUE,
+        ms=4,
+        lw=1.2,
+        capsize=2,
+        label="test images, 95% interval",
+    )
+
+
+def _draw_counts(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
+    axes.bar(
+        [one["low"] for one in bins],
+        [one["n"] for one in bins],
+        width=[one["high"] - one["low"] for one in bins],
+        align="edge",
+        color=BLUE,
+        edgecolor="none",
+        alpha=0.75,
+    )
+    axes.set(ylabel="images", yscale="log")
+    mark_powers(axes.yaxis, low=1, high=10 * max(one["n"] for one in bins))
 
 
 def _colors(strengths: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
 from pipeline.tuning.study import near_bound
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +85,16 @@ def summarize_search(search: Mapping[str, Any]) -> SearchSummary:
     return SearchSummary(
         objective=search["objective"],
         maximize=maximize,
-        space=search.get("space", {}),
+        space=in_table_order(search.get("space", {})),
         trials=trials,
         best=best,
     )
+
+
+def in_table_order(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Returns what is keyed by hyperparameter in the order of their table; the files sort names."""
+    known = {name: by_name[name] for name in HYPERPARAMETERS if name in by_name}
+    return {**known, **by_name}
 
 
 def best_so_far(summary: SearchSummary) -> list[tuple[int, float]]:

@@ -6,6 +6,8 @@ from typing import Any
 from pipeline.report.searches import SearchSummary
 from pipeline.tuning.hyperparameters import Value
 
+DASH = "\N{EM DASH}"
+
 
 def decimals(n: int) -> int:
     """Returns how many decimals of a percentage n examples can tell apart."""
@@ -70,7 +72,7 @@ def describe_distribution(distribution: Mapping[str, Any] | None) -> str:
     '0.001 to 0.1, log scale'
     """
     if distribution is None:
-        return "\N{EM DASH}"
+        return DASH
     if distribution["type"] == "choice":
         return ", ".join(hyperparameter(choice) for choice in distribution["choices"])
     scale = ", log scale" if distribution.get("log") else ""

@@ -1,4 +1,4 @@
-"""Stage `confirm@STUDY`: results/STUDY/study.json -> results/STUDY/confirm.json, models/STUDY.keras.
+"""Stage `confirm@STUDY`: results/STUDY/study.json -> confirm.json beside it, models/STUDY.keras.
 
 Run: python -m pipeline confirm STUDY
 """

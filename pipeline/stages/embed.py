@@ -27,6 +27,7 @@ from pipeline.models.bases import NO_BASE, load_base
 from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
 from pipeline.models.feature_files import ImageSet, write_manifest, write_pixels
 from pipeline.models.params import EmbedParams
+from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
     import keras
@@ -73,6 +74,9 @@ def run(params: EmbedParams, *, train_file: Path, features: Path) -> None:
 
 def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
+    from pipeline.training.devices import configure_tensorflow
+
+    configure_tensorflow(num_threads=num_cores())
     run(
         load_section(EmbedParams, "embed"),
         train_file=Path("data/train.npz"),

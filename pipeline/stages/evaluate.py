@@ -24,6 +24,7 @@ from pipeline.evaluation.calibration import calibration_bins
 from pipeline.evaluation.classes import most_confident_mistakes
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.significance import Interval, metric_intervals
+from pipeline.processes import num_cores
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,9 @@ def metrics_table(metrics: Metrics) -> list[str]:
 
 def main() -> None:
     """Runs the stage on the files of the checkout."""
+    from pipeline.training.devices import configure_tensorflow
+
+    configure_tensorflow(num_threads=num_cores())
     studies = read_document().get("studies")
     if not isinstance(studies, dict) or not studies:
         raise ConfigError(f"params.yaml: studies must name at least one. Received: {studies!r}.")

@@ -18,6 +18,7 @@ from pipeline.config import Section, load_section, read_document
 from pipeline.data.files import write_json
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -209,6 +210,9 @@ def _existing(file: Path) -> Path:
 
 def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
+    from pipeline.training.devices import configure_tensorflow
+
+    configure_tensorflow(num_threads=num_cores())
     studies = read_document().get("studies")
     if not isinstance(studies, dict):
         raise ConfigError(f"studies must be a mapping of studies. Received: studies={studies!r}.")

@@ -9,7 +9,7 @@ epoch of 50,000 images on one thread of a 2-core machine, medians of 4 (benchmar
     fit(), own train_step, steps_per_execution=50   0.89     0.60      1.45
     tf.function per epoch, numpy_function per batch  0.63     0.46      1.71
     tf.function per chunk of 64 steps (this)        0.54     0.40      1.51
-    tf.function per epoch, data as a constant       0.62     0.38      1.56 (and all of it in memory)
+    tf.function per epoch, data as a constant       0.62     0.38      1.56 (all of it in memory)
 """
 
 import keras

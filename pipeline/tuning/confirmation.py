@@ -69,9 +69,7 @@ def candidates(
     return [
         Candidate(
             trial,
-            tuple(
-                _spec(study, trial, seed=seed, epochs=epochs, folder=folder) for seed in drawn
-            ),
+            tuple(_spec(study, trial, seed=seed, epochs=epochs, folder=folder) for seed in drawn),
         )
         for trial in top_trials(study["trials"], study["direction"], top)
     ]

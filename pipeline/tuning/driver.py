@@ -240,7 +240,11 @@ class Driver:
         # would walk into the same region again if it were forgotten.
         is_complete = result.outcome == "complete" and value is not None
         outcome = "pruned" if result.outcome == "stopped" else result.outcome
-        attrs = {"outcome": outcome, "metrics": metrics, "epochs": running.epochs}
+        attrs: dict[str, Any] = {
+            "outcome": outcome,
+            "metrics": metrics,
+            "epochs": running.epochs,
+        }
         if value is not None:
             attrs["value"] = value
         for name, content in attrs.items():

@@ -1,6 +1,5 @@
 """The sections `search`, `studies`, `defaults` and `confirm` of `params.yaml`, and how they fit."""
 
-import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,11 +8,20 @@ from pydantic import Field, ValidationError, model_validator
 from pipeline.config import Section, parse_section, read_document
 from pipeline.errors import ConfigError
 from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
 from pipeline.tuning.pruners import Pruner
 from pipeline.tuning.samplers import SAMPLERS
-from pipeline.tuning.space import Choice, Fixed, SearchSpace, Setting, parse_setting
+from pipeline.tuning.space import (
+    Choice,
+    Fixed,
+    FloatRange,
+    IntRange,
+    SearchSpace,
+    Setting,
+    parse_setting,
+)
 
 NO_BASE = "none"
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
@@ -48,10 +56,7 @@ class SearchParams(Section):
     @property
     def num_workers(self) -> int:
         """Worker processes: the cores this process may use, unless a number is given."""
-        if self.workers != "auto":
-            return self.workers
-        has_affinity = hasattr(os, "sched_getaffinity")
-        return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+        return num_cores() if self.workers == "auto" else self.workers
 
 
 class ConfirmParams(Section):
@@ -192,7 +197,9 @@ def _batch_problems(where: str, settings: Mapping[str, Setting], defaults: objec
 
     def can_be(name: str, value: Value) -> bool:
         setting = settings.get(name, known.get(name))
-        return setting.holds(value) if hasattr(setting, "holds") else setting == value
+        if isinstance(setting, FloatRange | IntRange | Choice):
+            return setting.holds(value)
+        return bool(setting == value)
 
     normalizes = can_be("normalization", "before") or can_be("normalization", "after")
     if can_be("batch_size", 1) and (normalizes or can_be("normalize_first", True)):
@@ -226,4 +233,4 @@ def with_cuts(
                 f"{unknown_name('cut', cut, cuts)} Only embedded cuts can be searched: see "
                 "embed.bases in params.yaml and `python -m pipeline cuts`."
             )
-    return {**settings, "cut": setting}  # type: ignore[dict-item]
+    return {**settings, "cut": setting}

@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Says how far a search is: one line that is rewritten, or a log line a trial without a terminal.
+    """Says how far a search is: a line that is rewritten or, without a terminal, one a trial.
 
     Args:
         target: Finished trials wanted.

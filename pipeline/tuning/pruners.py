@@ -31,7 +31,7 @@ class NoPruner(Section):
 
 
 class PercentilePruner(Section):
-    """Stops a trial whose best value so far is outside the best `percentile` percent at its epoch."""
+    """Stops a trial whose best value is not among the best `percentile` percent at its epoch."""
 
     name: Literal["percentile"]
     percentile: float = Field(gt=0, le=100)

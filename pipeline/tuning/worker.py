@@ -67,7 +67,6 @@ def _build_model(spec: TrialSpec, cut_data: "CutData") -> "keras.Model":
 
     # Frees the graph of the trial that ran in this process before.
     keras.backend.clear_session()
-    keras.utils.set_random_seed(spec.seed)
     return build_head(
         cut_data.shape,
         cut_data.training.num_classes,

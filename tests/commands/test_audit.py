@@ -2,7 +2,8 @@
 
 import argparse
 import json
-import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -32,6 +33,12 @@ def trial(number, state):
     }
 
 
+def copy_database(source, target):
+    """Copies a database with what is still in its write-ahead log."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     """A finished Optuna study and its mirror; copying their files is faster than making them."""
@@ -39,12 +46,10 @@ def template(tmp_path_factory):
     storage = open_storage(root)
     study = open_study(storage, name="digits-transfer", identity=IDENTITY, direction="maximize")
     import_trials(study, [trial(0, "COMPLETE"), trial(1, "PRUNED"), trial(2, "FAIL")])
-    open_store(root).close()
-    shutil.copyfile(root / "mlflow.db", root / "empty.db")
+    open_store(root)
+    copy_database(root / "mlflow.db", root / "empty.db")
     with open_runs(root) as runs:
         runs.reconcile(read_trials(root, "digits-transfer"))
-    runs.store.close()
-    storage.engine.dispose()
     return root
 
 
@@ -57,21 +62,21 @@ def root(template, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/split.json").write_text(json.dumps({"dataset": "digits"}))
     (tmp_path / "mlruns").mkdir()
-    shutil.copyfile(template / "mlruns/optuna.db", tmp_path / "mlruns/optuna.db")
+    copy_database(template / "mlruns/optuna.db", tmp_path / "mlruns/optuna.db")
     return tmp_path
 
 
 @pytest.fixture
 def mirrored(root, template):
     """The same, with an MLflow that is equal to the study."""
-    shutil.copyfile(template / "mlflow.db", root / "mlflow.db")
+    copy_database(template / "mlflow.db", root / "mlflow.db")
     return root
 
 
 @pytest.fixture
 def emptied(root, template):
     """The same, with an MLflow that has lost everything."""
-    shutil.copyfile(template / "empty.db", root / "mlflow.db")
+    copy_database(template / "empty.db", root / "mlflow.db")
     return root
 
 

@@ -23,13 +23,25 @@ WRONG = {
     "unknown pruner": ("name: median", "name: medain", "search.pruner"),
     "unknown sampler": ("sampler: tpe", "sampler: tpee", "Did you mean 'tpe'"),
     "unknown base": ("base: efficientnet_lite0\n", "base: efficientnet\n", "studies.transfer.base"),
-    "unknown hyperparameter": ("units: {type: int, low: 64, high: 384", "unit: {type: int, low: 64, high: 384", "Did you mean 'units'"),
+    "unknown hyperparameter": (
+        "units: {type: int, low: 64, high: 384",
+        "unit: {type: int, low: 64, high: 384",
+        "Did you mean 'units'",
+    ),
     "a share of 2": ("test_size: 0.15", "test_size: 2.5", "split.test_size"),
     "rate of 1": ("dropout_rate: 0.2             #", "dropout_rate: 1.0  #", "must lie in [0, 1)"),
     "not a number": ("learning_rate: 0.001 ", "learning_rate: .nan ", "learning_rate"),
-    "float for an integer": ("batch_size: 256\n  max", "batch_size: 25.6\n  max", "embed.batch_size"),
+    "float for an integer": (
+        "batch_size: 256\n  max",
+        "batch_size: 25.6\n  max",
+        "embed.batch_size",
+    ),
     "negative trials": ("trials: 24 ", "trials: -1 ", "greater than or equal to 1"),
-    "missing section": ("confirm:\n  top: 2 ", "confrim:\n  top: 2 ", "confirm: this section is missing"),
+    "missing section": (
+        "confirm:\n  top: 2 ",
+        "confrim:\n  top: 2 ",
+        "confirm: this section is missing",
+    ),
     "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
 }
 
@@ -84,4 +96,3 @@ def test_the_command_loads_no_heavy_library(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["params.yaml is fine.", "[]"]
-

@@ -67,7 +67,7 @@ def test_a_changed_byte_is_refused(images):
     place = content.index(values.tobytes())
     content[place + 5] ^= 1
     file.write_bytes(content)
-    with pytest.raises(DataIntegrityError, match="must hold a whole array 'images'.*CRC"):
+    with pytest.raises(DataIntegrityError, match=r"must hold a whole array 'images'.*CRC"):
         list(row_batches(file, "images", batch_size=4))
 
 

@@ -1,5 +1,7 @@
 """The bins of the reliability diagram."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def test_fifteen_bins_cover_zero_to_one_without_gaps():
     bins = calibration_bins(*classifier())
     assert len(bins) == 15
     assert (bins[0].low, bins[-1].high) == (0.0, 1.0)
-    assert all(one.high == other.low for one, other in zip(bins, bins[1:], strict=False))
+    assert all(one.high == other.low for one, other in pairwise(bins))
 
 
 def test_every_example_is_in_one_bin():

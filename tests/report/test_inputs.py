@@ -71,5 +71,5 @@ def test_predictions_of_another_run_are_refused(root):
     with np.load(root / "results/predictions.npz") as archive:
         kept = {name: archive[name] for name in archive.files if name != "transfer"}
     np.savez(root / "results/predictions.npz", **kept)
-    with pytest.raises(DataIntegrityError, match="Received: no transfer. Run `dvc repro -f eval"):
+    with pytest.raises(DataIntegrityError, match=r"Received: no transfer\. Run `dvc repro -f eval"):
         read_results(root)

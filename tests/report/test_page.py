@@ -1,4 +1,4 @@
-"""The page in a real browser: it is seen, nothing is loaded, nothing goes wrong, it fits a phone."""
+"""The page in a real browser: seen whole, nothing loaded, nothing wrong, and it fits a phone."""
 
 import functools
 import shutil
@@ -114,8 +114,9 @@ def test_it_fits_a_phone(visit):
     opened = visit(400)
     assert opened.execute_script("return document.documentElement.scrollWidth") <= 400
     beyond = opened.execute_script(
-        "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, svg, pre')"
-        " && e.getBoundingClientRect().right > 401).map(e => e.outerHTML.slice(0, 80))"
+        "return [...document.querySelectorAll('body *')]"
+        ".filter(e => !e.closest('.scroll, svg, pre') && e.getBoundingClientRect().right > 401)"
+        ".map(e => e.outerHTML.slice(0, 80))"
     )
     assert beyond == []
     texts = opened.execute_script(
@@ -147,7 +148,5 @@ def test_text_is_legible_in_both_schemes(visit, scheme):
         color = opened.execute_script(f"return {style}")
         # WCAG 2.1 asks for 4.5 to 1 (level AA).
         assert contrast(color, page_color) >= 4.5, selector
-    axis = opened.execute_script(
-        "return getComputedStyle(document.querySelector('svg text')).fill"
-    )
+    axis = opened.execute_script("return getComputedStyle(document.querySelector('svg text')).fill")
     assert contrast(axis, page_color) >= 4.5

@@ -7,6 +7,7 @@ from pipeline.report.searches import (
     best_trials,
     bound_notes,
     focus,
+    in_table_order,
     summarize_search,
 )
 
@@ -73,6 +74,16 @@ def test_no_complete_trial_means_no_best():
     assert search(trial(0, None, "FAIL")).best is None
 
 
+def test_hyperparameters_come_in_the_order_of_their_table_and_unknown_ones_last():
+    sorted_by_name = {"activation": 1, "an_older_one": 2, "learning_rate": 3, "num_layers": 4}
+    assert list(in_table_order(sorted_by_name)) == [
+        "num_layers",
+        "activation",
+        "learning_rate",
+        "an_older_one",
+    ]
+
+
 @pytest.mark.parametrize(
     ("objective", "words", "is_share"),
     [
@@ -108,26 +119,27 @@ class TestFocus:
         assert low < value < high
 
 
-class TestBoundNotes:
-    RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
+RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 
+
+class TestBoundNotes:
     def notes(self, value, distribution, name="learning_rate"):
         return bound_notes("transfer", {name: value}, {name: distribution})
 
     def test_a_value_near_the_upper_end_says_where_and_which_key_to_raise(self):
-        (note,) = self.notes(9e-3, self.RATE)
+        (note,) = self.notes(9e-3, RATE)
         assert "learning_rate = 0.009 lies within 5% of its upper bound 0.01 on its log" in note
         assert note.endswith("raising studies.transfer.space.learning_rate.high.")
 
     def test_a_value_near_the_lower_end_says_lowering(self):
-        (note,) = self.notes(1.1e-4, self.RATE)
+        (note,) = self.notes(1.1e-4, RATE)
         assert "lower bound 0.0001" in note
         assert "lowering studies.transfer.space.learning_rate.low" in note
 
     def test_the_scale_is_the_distributions_own(self):
         # 5% of the way on a linear scale, half way on a logarithmic one.
-        assert self.notes(1e-3, self.RATE) == []
-        assert len(self.notes(5e-4, {**self.RATE, "log": False})) == 1
+        assert self.notes(1e-3, RATE) == []
+        assert len(self.notes(5e-4, {**RATE, "log": False})) == 1
 
     def test_a_bound_that_is_the_legal_limit_gets_no_advice(self):
         distribution = {"type": "float", "low": 0.0, "high": 0.5, "log": False}
@@ -137,4 +149,4 @@ class TestBoundNotes:
     def test_choices_and_inactive_hyperparameters_get_none(self):
         choice = {"type": "choice", "choices": [64, 128]}
         assert self.notes(64, choice, name="batch_size") == []
-        assert bound_notes("transfer", {}, {"learning_rate": self.RATE}) == []
+        assert bound_notes("transfer", {}, {"learning_rate": RATE}) == []

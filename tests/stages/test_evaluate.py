@@ -153,7 +153,7 @@ def test_a_model_of_other_classes_is_refused(root):
 def test_a_model_that_gives_no_numbers_is_refused(root, tmp_path):
     (root / "models").unlink()
     save_model(root / "models/broken.keras", np.full((3, 3), np.nan))
-    with pytest.raises(DataIntegrityError, match="finite probabilities.* 180 not a number"):
+    with pytest.raises(DataIntegrityError, match=r"finite probabilities.* 180 not a number"):
         run(PARAMS, studies=["broken"], root=root)
 
 
@@ -175,7 +175,7 @@ def test_main_judges_the_studies_of_params_yaml(root, monkeypatch):
 def test_main_refuses_no_studies(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("studies: {}\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="studies must name at least one. Received: {}"):
+    with pytest.raises(ConfigError, match=r"studies must name at least one\. Received: \{\}"):
         main()
 
 

@@ -148,7 +148,8 @@ class TestDivergence:
         assert report.records == []
 
     def test_it_ends_the_epoch_at_once(self, build, blobs, settings, monkeypatch):
-        from pipeline.training import batches, fit as fit_module
+        from pipeline.training import batches
+        from pipeline.training import fit as fit_module
 
         taken = []
 

@@ -30,4 +30,6 @@ def test_an_open_interval_excludes_its_end():
 
 
 def test_descriptions_round_numbers():
-    assert described({"learning_rate": 0.00123456, "units": 64}) == "learning_rate=0.001235, units=64"
+    assert (
+        described({"learning_rate": 0.00123456, "units": 64}) == "learning_rate=0.001235, units=64"
+    )

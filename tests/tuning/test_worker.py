@@ -109,6 +109,33 @@ class TestRunTrial:
         assert {"confirmation_loss", "confirmation_macro_f1"} <= result.metrics.keys()
         assert result.metrics["confirmation_accuracy"] < 1.0
 
+    def test_saves_a_model_of_keras_own_layers(self, specify, reference, tmp_path):
+        import keras
+
+        model_file = tmp_path / "trial.keras"
+        run_trial(specify(model_file=model_file, activation="rrelu", epochs=1), reference, go_on)
+        layers = keras.models.load_model(model_file, safe_mode=True).layers
+        assert {type(layer).__module__.partition(".")[0] for layer in layers} == {"keras"}
+
+    def test_the_seed_decides_the_initial_weights(self, specify, reference):
+        # In float32 this rate is 0: nothing is learnt, only the initial weights can differ.
+        changes = {"optimizer": "sgd", "learning_rate": 1e-46, "epochs": 1}
+        hashes = {
+            run_trial(specify(seed=seed, **changes), reference, go_on).weights_sha256
+            for seed in (1, 1, 2)
+        }
+        assert len(hashes) == 2
+
+    def test_the_seed_decides_the_batch_order(self, specify, reference, monkeypatch):
+        from pipeline.training import fit
+
+        seeds, order = [], fit.epoch_order
+        monkeypatch.setattr(
+            fit, "epoch_order", lambda rows, **at: seeds.append(at["seed"]) or order(rows, **at)
+        )
+        run_trial(specify(seed=7, epochs=1), reference, go_on)
+        assert seeds == [7]
+
     def test_judging_changes_nothing_that_is_judged(self, specify, reference):
         plain = run_trial(specify(), reference, go_on)
         judged = run_trial(specify(judge="confirmation"), reference, go_on)

@@ -5,6 +5,7 @@ own; nothing is shared, so a worker killed at any instant can harm no other. The
 processes' sentinels are waited on together. Large results go through files, never the pipe.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -188,10 +189,9 @@ def _ends_its_process(event: Event) -> bool:
 
 
 def _send(pipe: Connection, message: object) -> None:
-    try:
+    # A dead worker's trial is reported as lost by its sentinel.
+    with contextlib.suppress(OSError):
         pipe.send(message)
-    except OSError:
-        pass  # The worker is dead: its sentinel reports the trial as lost.
 
 
 def serve(pipe: Connection, parent_pid: int, train: Train | None) -> None:
@@ -246,7 +246,7 @@ class _Telling:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None or kind is SystemExit:
+        if error is None or kind is None or kind is SystemExit:
             return
         if not isinstance(error, EOFError | BrokenPipeError | ConnectionResetError):
             text = "".join(traceback.format_exception(kind, error, trace))
