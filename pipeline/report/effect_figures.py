@@ -77,7 +77,7 @@ class _Effect:
             return False
         # A trial may be older than the choices, where a study goes on with others.
         is_choice = self._distribution["type"] == "choice"
-        return True
+        return not is_choice or self._value(trial) in self._choices()
 
     def _point(self, trial: TrialSummary) -> Point:
         value = float("nan") if trial.value is None else trial.value

@@ -59,13 +59,20 @@ class TestPart:
     class_names: list[str]
 
 
-def run(params: EvaluateParams, *, studies: Sequence[str], root: Path = Path()) -> Metrics:
+def run(
+    params: EvaluateParams,
+    *,
+    studies: Sequence[str],
+    root: Path = Path(),
+    num_threads: int | None = None,
+) -> Metrics:
     """Judges the exported model of each study on the test part.
 
     Args:
         params: The section `evaluate`.
         studies: Names of the studies, each with a model in `models/`.
         root: The folder that holds `data/`, `models/` and `results/`.
+        num_threads: CPU threads for TensorFlow; None where it runs already.
 
     Returns:
         By study and metric, the value with its interval; what `results/metrics.json` holds.
@@ -77,6 +84,11 @@ def run(params: EvaluateParams, *, studies: Sequence[str], root: Path = Path()) 
     files = {study: root / "models" / f"{study}.keras" for study in studies}
     _check_models(files)
     test = _read_test(root / "data")
+    if num_threads is not None:
+        # After the refusals, which should not wait for TensorFlow to load.
+        from pipeline.training.devices import configure_tensorflow
+
+        configure_tensorflow(num_threads=num_threads)
     results = root / "results"
     probabilities = {
         study: _predict(study, file, test, batch_size=params.batch_size)
@@ -117,13 +129,11 @@ def metrics_table(metrics: Metrics) -> list[str]:
 
 def main() -> None:
     """Runs the stage on the files of the checkout."""
-    from pipeline.training.devices import configure_tensorflow
-
-    configure_tensorflow(num_threads=num_cores())
     studies = read_document().get("studies")
     if not isinstance(studies, dict) or not studies:
         raise ConfigError(f"params.yaml: studies must name at least one. Received: {studies!r}.")
-    run(load_section(EvaluateParams, "evaluate"), studies=[str(name) for name in studies])
+    params = load_section(EvaluateParams, "evaluate")
+    run(params, studies=[str(name) for name in studies], num_threads=num_cores())
 
 
 def _check_models(files: dict[str, Path]) -> None:
@@ -146,7 +156,6 @@ def _read_test(data: Path) -> TestPart:
 
 
 def _predict(study: str, file: Path, test: TestPart, *, batch_size: int) -> NDArray[np.float32]:
-    # Here, not above: TensorFlow takes seconds to load, and the refusals above do not need it.
     from pipeline.models.export import load_exported, predict_probabilities
 
     logger.info("%s: classifying %d test images with %s", study, len(test.labels), file)

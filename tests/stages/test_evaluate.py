@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from pipeline.stages.evaluate import NUM_MISTAKES, EvaluateParams, main, metrics
 
 pytestmark = pytest.mark.keras
 
+ROOT = Path(__file__).parents[2]
 CLASS_NAMES = ["T-shirt/top", 'a "quoted, one"', "<b>"]
 PARAMS = EvaluateParams(bootstrap=100, seed=0, batch_size=16)
 N = 60
@@ -163,13 +168,40 @@ def test_names_that_the_predictions_need_are_refused(root, name):
         run(PARAMS, studies=["transfer", name], root=root)
 
 
-def test_main_judges_the_studies_of_params_yaml(root, monkeypatch):
+def command(folder):
+    """Runs the stage as DVC does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "evaluate"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_judges_the_studies_of_params_yaml(root):
     (root / "params.yaml").write_text(
         "evaluate: {bootstrap: 100, seed: 0, batch_size: 16}\nstudies: {transfer: {base: none}}\n"
     )
-    monkeypatch.chdir(root)
-    main()
+    ended = command(root)
+    assert ended.returncode == 0, ended.stderr
     assert list(read(root / "results/metrics.json")) == ["transfer"]
+    assert "accuracy" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_command_refuses_missing_models_in_one_line_without_tensorflow(root):
+    (root / "params.yaml").write_text(
+        "evaluate: {bootstrap: 100, seed: 0, batch_size: 16}\nstudies: {new: {base: none}}\n"
+    )
+    # Found before the real one.
+    (root / "tensorflow.py").write_text("raise AssertionError('TensorFlow was imported')\n")
+    ended = command(root)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "models/new.keras. Run `dvc repro confirm@new`" in ended.stderr
 
 
 def test_main_refuses_no_studies(tmp_path, monkeypatch):
