@@ -102,7 +102,7 @@ def _load_file(network: keras.Model, name: str, path: Path) -> None:
         raise SourceError(f"The weights of {name} must be a file. Received: {path}.")
     try:
         with warnings.catch_warnings():
-            # Keras only warns of layers that the file has no weights for, and leaves them random.
+            # Where Keras warns that it skips layers, they would stay random.
             warnings.simplefilter("error", UserWarning)
             network.load_weights(path)
     except (OSError, ValueError, UserWarning) as error:

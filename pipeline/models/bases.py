@@ -98,13 +98,14 @@ def load_base(name: str, *, image_size: int, weights: str = IMAGENET) -> "keras.
         ConfigError: If the name is unknown or the images are too small.
         SourceError: If the weights are neither here nor to be had.
     """
+    check_base(name, image_size=image_size)
+
     from pipeline.models.applications import load_application
     from pipeline.models.efficientnet_lite0 import (
         build_efficientnet_lite0,
         load_efficientnet_lite0,
     )
 
-    check_base(name, image_size=image_size)
     if BASES[name].constructor:
         model = load_application(name, image_size, weights=weights)
     elif weights == RANDOM:

@@ -51,6 +51,16 @@ def test_the_table_is_read_without_keras():
     assert done.stdout.strip() == "False"
 
 
+def test_a_base_is_refused_without_keras():
+    code = (
+        "import sys\nfrom pipeline.models.bases import load_base\n"
+        "try:\n    load_base('nothing', image_size=64)\n"
+        "except ValueError:\n    print('keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_unknown_base_names_the_nearest():
     with pytest.raises(ConfigError, match=r"Unknown base: 'resnet'. Did you mean 'resnet50'"):
         check_base("resnet", image_size=64)

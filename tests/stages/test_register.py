@@ -173,6 +173,7 @@ class TestRun:
         ("changes", "message"),
         [
             ({"activation": None}, "must return probabilities, which sum to 1"),
+            ({"activation": "sigmoid"}, "must return probabilities, which sum to 1"),
             ({"classes": 4}, r"return 3 probabilities. Received: .*output \(4,\)"),
             ({"shape": (28, 28)}, r"must take images of shape \(8, 8\).*input \(28, 28\)"),
         ],

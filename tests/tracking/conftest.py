@@ -1,6 +1,7 @@
 """A real SQLite store in a folder of its own, and trials as a study exports them."""
 
 import shutil
+import zipfile
 
 import pytest
 
@@ -105,6 +106,8 @@ def candidate(root, split):
         file = root / "models" / f"{study}.keras"
         file.parent.mkdir(exist_ok=True)
         model.save(file)
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.comment = b"Saving the same model again gives another file."
         winner = {
             **{"number": 5, "seed": 11, "hyperparameters": {"units": 64}},
             **{"mean": mean, "std": 0.001, "low": mean - 0.004, "high": mean + 0.004},

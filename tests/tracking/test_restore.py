@@ -94,7 +94,8 @@ def test_a_failed_trial_keeps_its_traceback(runs, trial, tmp_path):
 def test_a_running_trial_is_left_running(runs, trial):
     running = trial(state="RUNNING", value=None, datetime_complete=None)
     import_trial(runs, running)
-    assert only(runs, running).info.status == "RUNNING"
+    found = only(runs, running).info
+    assert (found.status, found.end_time) == ("RUNNING", None)
 
 
 def test_amending_adds_what_is_lacking_and_leaves_the_rest(runs, trial):

@@ -68,9 +68,10 @@ def test_a_confirmation_run_is_named_by_its_seed(runs):
 
 
 def test_starting_twice_makes_one_run(runs):
-    start(runs)
-    start(runs)
-    only(runs)
+    start(runs, at_ms=1000)
+    first = only(runs).info.run_id
+    start(runs, at_ms=2000)
+    assert only(runs).info.run_id == first
 
 
 def test_a_start_that_is_sent_again_by_another_process_makes_one_run(open_runs):
