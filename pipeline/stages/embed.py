@@ -76,9 +76,10 @@ def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
     from pipeline.training.devices import configure_tensorflow
 
+    params = load_section(EmbedParams, "embed")
     configure_tensorflow(num_threads=num_cores())
     run(
-        load_section(EmbedParams, "embed"),
+        params,
         train_file=Path("data/train.npz"),
         features=Path("data/features"),
     )

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from pipeline.models.params import EmbedParams
 
 pytestmark = pytest.mark.keras
 
+ROOT = Path(__file__).parents[2]
 NUM_IMAGES = 30
 
 
@@ -164,9 +168,10 @@ def test_a_cut_file_is_refused(here):
         run(params(bases={}))
 
 
-def test_main_reads_the_section_of_params_yaml(here):
-    from pipeline.stages import embed
-
+def test_the_command_reads_the_section_of_params_yaml(here):
+    # In a process of its own: it sets TensorFlow's threads, which only a fresh one can.
     Path("params.yaml").write_text("embed: {bases: {}, batch_size: 8, max_bytes: 1}\n")
-    embed.main()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pipeline", "embed"]
+    subprocess.run(command, check=True, capture_output=True, env=environment)
     assert Path("data/features/none/manifest.json").exists()

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.tracking.registration import register
-from pipeline.tracking.store import open_store
+from pipeline.tracking.store import locked, open_store
 
 pytestmark = pytest.mark.keras
 
@@ -73,6 +74,15 @@ def test_a_deleted_champion_is_replaced(store, candidate):
     store.client.delete_model_version(NAME, "1")
     done = register(store, candidate(seed=1, mean=0.93))
     assert (done.version, done.reason) == ("2", "there was no champion yet")
+
+
+def test_nobody_registers_while_another_process_does(store, candidate, monkeypatch):
+    monkeypatch.setattr("pipeline.tracking.store.LOCK_SECONDS", 0.1)
+    with (
+        locked(store.root, "registry"),
+        pytest.raises(ConfigError, match=r"registry\.lock has been locked by another process"),
+    ):
+        register(store, candidate())
 
 
 def test_two_at_once_make_two_versions_and_the_better_one_champion(store, candidate):
