@@ -38,8 +38,8 @@ WRONG = {
     ),
     "negative trials": ("trials: 24 ", "trials: -1 ", "greater than or equal to 1"),
     "missing section": (
-        "confirm:\n  top: 2 ",
-        "confrim:\n  top: 2 ",
+        "confirm:\n  top: 3 ",
+        "confrim:\n  top: 3 ",
         "confirm: this section is missing",
     ),
     "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
