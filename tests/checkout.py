@@ -13,7 +13,12 @@ SMALL = {
     "fetch": {"dataset": "digits"},
     "split": {"val_size": 200, "confirmation_size": 200, "test_size": 0.2},
     "embed": {
-        "bases": {"efficientnet_lite0": {"image_size": 32, "cuts": ["block4_add", "block7_add", "block10_add"]}}
+        "bases": {
+            "efficientnet_lite0": {
+                "image_size": 32,
+                "cuts": ["block4_add", "block7_add", "block10_add"],
+            }
+        }
     },
     "search": {"trials": 4, "epochs": 3, "workers": 2},
     "confirm": {"top": 1, "seeds": 2},

@@ -84,7 +84,7 @@ def test_a_python_object_is_refused(load):
 
 
 def test_a_missing_section_lists_those_that_exist(load):
-    with pytest.raises(ConfigError, match="has no 'thing'. It has: things"):
+    with pytest.raises(ConfigError, match=r"has no 'thing'\. It has: things"):
         load(GOOD, name="thing")
 
 

@@ -24,6 +24,6 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest(registry):
 
 
 def test_a_name_can_be_taken_only_once(registry):
+    registry.register("cat")
     with pytest.raises(ValueError, match="'cat' is registered twice"):
-        registry.register("cat")
         registry.register("cat")("purr")

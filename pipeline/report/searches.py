@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
-from pipeline.tuning.study import near_bound
+from pipeline.tuning.space import near_bound
 
 T = TypeVar("T")
 

@@ -22,17 +22,16 @@ from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, with_cuts
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference
-from pipeline.tuning.space import Setting
+from pipeline.tuning.retries import close_orphans
+from pipeline.tuning.space import Setting, describe_space
+from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import (
     TrialDict,
     best_trial,
-    close_orphans,
-    describe_space,
     enqueue_missing,
     identity_hash,
     import_trials,
     num_finished,
-    open_storage,
     open_study,
     trial_dicts,
 )

@@ -28,9 +28,10 @@ from pipeline.tuning.executors.base import (
 from pipeline.tuning.hyperparameters import Value, described
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
+from pipeline.tuning.retries import fail_trial, retry_failed
 from pipeline.tuning.samplers import build_sampler
 from pipeline.tuning.space import Setting, suggest
-from pipeline.tuning.study import fail_trial, num_finished, retry_failed, trial_dicts
+from pipeline.tuning.study import num_finished, trial_dicts
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -1,9 +1,10 @@
 """The sections `search`, `studies`, `defaults` and `confirm` of `params.yaml`, and how they fit."""
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from pipeline.config import Section, parse_section, read_document
 from pipeline.errors import ConfigError
@@ -24,7 +25,30 @@ from pipeline.tuning.space import (
 )
 
 NO_BASE = "none"
+UNITS = {"s": 1, "m": 60, "h": 3600}
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
+
+
+def _duration_seconds(written: object) -> float | None:
+    """Reads a duration such as 90s, 10m or 1.5h; None for `none`."""
+    if written == "none":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(written))
+    if found is None or float(found[1]) == 0:
+        raise ValueError("must be none, or a duration such as 90s, 10m or 2h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+Duration = Annotated[float | None, BeforeValidator(_duration_seconds)]
+"""Seconds, > 0, or None; written as in `_duration_seconds`."""
+
+
+class RayParams(Section):
+    """Section `search.ray`: used where `search.executor` is ray."""
+
+    address: str = Field(min_length=1, description="local, auto, or the address of a cluster")
+    num_cpus: float = Field(gt=0, description="cores that each trial takes")
+    num_gpus: float = Field(ge=0, description="GPUs that each trial takes; 0.5: two share one")
 
 
 class SearchParams(Section):
@@ -33,7 +57,13 @@ class SearchParams(Section):
     trials: int = Field(ge=1, description="finished trials wanted in each study; a target")
     epochs: int = Field(ge=1, description="most epochs of one trial")
     objective: str
+    timeout: Duration = Field(description="of the whole stage: it ends by then plus one epoch")
+    trial_timeout: Duration = Field(description="of one trial, which is killed and tried again")
+    duplicates: Literal["reuse", "replicate"]
+    executor: Literal["local", "ray"]
     workers: Literal["auto"] | int
+    ray: RayParams
+    storage: str = Field(min_length=1, description="auto, or the URL of a database")
     max_retries: int = Field(ge=0)
     max_failures: int = Field(ge=1)
     seed: int = Field(ge=0)

@@ -4,7 +4,8 @@ The field names are Optuna's (`low`, `high`, `log`, `step`, `choices`); bounds a
 hyperparameter that is written as a plain value is fixed to it.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, RootModel, model_validator
@@ -217,3 +218,28 @@ def suggest(
 def searched(settings: Mapping[str, Setting]) -> dict[str, FloatRange | IntRange | Choice]:
     """Returns the distributions among `settings`."""
     return {n: s for n, s in settings.items() if isinstance(s, FloatRange | IntRange | Choice)}
+
+
+def describe_space(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
+    """Returns the searched distributions as plain data, for `study.json` and the identity."""
+    return {name: setting.model_dump() for name, setting in searched(settings).items()}
+
+
+def near_bound(value: float, distribution: Mapping[str, Any], share: float = 0.05) -> str | None:
+    """Says which bound a value lies within `share` of, in the distribution's own scale.
+
+    Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
+    boundaries".
+
+    Returns:
+        "low", "high", or None; None for a choice.
+
+    >>> near_bound(0.011, {"type": "float", "low": 0.01, "high": 100.0, "log": True})
+    'low'
+    """
+    if distribution["type"] == "choice":
+        return None
+    scale: Callable[[float], float] = math.log if distribution["log"] else float
+    low, high = scale(distribution["low"]), scale(distribution["high"])
+    position = (scale(value) - low) / (high - low)
+    return "low" if position <= share else "high" if position >= 1 - share else None

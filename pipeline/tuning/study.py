@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StudyError
 from pipeline.tuning.hyperparameters import Value
-from pipeline.tuning.space import Setting, searched
+from pipeline.tuning.storage import STORAGE_FILE, open_storage, rename_study
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -26,34 +24,12 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 TrialDict = dict[str, Any]
-STORAGE_FILE = Path("mlruns/optuna.db")
 FINISHED = ("COMPLETE", "PRUNED")
 
 
 def identity_hash(parts: Mapping[str, Any]) -> str:
     """Returns the hash of what makes the trials of a study comparable, as 64 hex digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def storage_url(root: Path) -> str:
-    """Returns the address of the study store of the checkout at `root`."""
-    return f"sqlite:///{(root / STORAGE_FILE).resolve()}"
-
-
-def open_storage(root: Path) -> RDBStorage:
-    """Opens the study store, creating it if it is missing."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file = (root / STORAGE_FILE).resolve()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Write-ahead logging: readers such as `status` never block the driver, the one writer.
-    with sqlite3.connect(file) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    return optuna.storages.RDBStorage(
-        storage_url(root), engine_kwargs={"connect_args": {"timeout": 60}}
-    )
 
 
 def open_study(storage: RDBStorage, *, name: str, identity: str, direction: str) -> Study:
@@ -72,7 +48,7 @@ def open_study(storage: RDBStorage, *, name: str, identity: str, direction: str)
         _put_aside(storage, study)
     archived = f"{name}-{identity[:8]}"
     if archived in names:
-        _rename(storage, archived, name)
+        rename_study(storage, archived, name)
         return optuna.load_study(study_name=name, storage=storage)
     study = optuna.create_study(storage=storage, study_name=name, direction=direction)
     study.set_user_attr("identity", identity)
@@ -81,19 +57,7 @@ def open_study(storage: RDBStorage, *, name: str, identity: str, direction: str)
 
 def _put_aside(storage: RDBStorage, study: Study) -> None:
     old = str(study.user_attrs.get("identity", "unfinished"))
-    _rename(storage, study.study_name, f"{study.study_name}-{old[:8]}")
-
-
-def _rename(storage: RDBStorage, old: str, new: str) -> None:
-    from sqlalchemy import text
-
-    # Optuna cannot rename, and its copy_study is not atomic: a kill would leave half a study that
-    # looks whole. One statement is.
-    with storage.engine.begin() as connection:
-        connection.execute(
-            text("UPDATE studies SET study_name = :new WHERE study_name = :old"),
-            {"old": old, "new": new},
-        )
+    rename_study(storage, study.study_name, f"{study.study_name}-{old[:8]}")
 
 
 def trial_dict(trial: FrozenTrial) -> TrialDict:
@@ -196,89 +160,3 @@ def enqueue_missing(study: Study, configurations: list[dict[str, Value]]) -> Non
     for position, params in enumerate(configurations):
         if position not in queued:
             study.enqueue_trial(params, user_attrs={"enqueued": position, "index": position})
-
-
-def close_orphans(study: Study, *, max_retries: int, reason: str) -> list[int]:
-    """Ends every RUNNING trial as FAIL and queues its hyperparameters again.
-
-    Only the holder of the study's lock may call this: then nobody can be running them. A crash
-    between the two steps is repaired by the next call.
-
-    Returns:
-        The numbers of the trials that were ended.
-    """
-    from optuna.trial import TrialState
-
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for trial in running:
-        fail_trial(study, trial.number, reason=reason, retry="free")
-    retry_failed(study, max_retries=max_retries)
-    return [trial.number for trial in running]
-
-
-def fail_trial(
-    study: Study, number: int, *, reason: str, retry: Literal["no", "counted", "free"]
-) -> None:
-    """Ends a running trial as FAIL.
-
-    Args:
-        study: Its study.
-        number: Its number.
-        reason: What happened, in one line.
-        retry: `counted`: try again, at most `max_retries` times, since the trial itself may be
-            what kills its worker; `free`: the search was interrupted, which is nobody's fault.
-    """
-    from optuna.trial import TrialState
-
-    trial_id = study.get_trials(deepcopy=False)[number]._trial_id
-    study._storage.set_trial_user_attr(trial_id, "reason", reason)
-    study._storage.set_trial_user_attr(trial_id, "retry", retry)
-    study.tell(number, state=TrialState.FAIL)
-
-
-def retry_failed(study: Study, *, max_retries: int) -> None:
-    """Queues every retriable failed trial that has no successor yet, as a new trial.
-
-    A trial killed right after it was asked for has only `fixed_params`, or nothing at all: then its
-    successor is sampled anew under the same logical index.
-    """
-    trials = study.get_trials(deepcopy=False)
-    retried = {trial.user_attrs.get("retry_of") for trial in trials}
-    for trial in trials:
-        retry = trial.user_attrs.get("retry", "no")
-        attempt = int(trial.user_attrs.get("attempt", 0)) + (retry == "counted")
-        is_open = trial.state.name == "FAIL" and trial.number not in retried
-        if not is_open or retry == "no" or attempt > max_retries:
-            continue
-        kept = {
-            key: trial.user_attrs[key] for key in ("enqueued", "index") if key in trial.user_attrs
-        }
-        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        study.enqueue_trial(
-            params, user_attrs={**kept, "retry_of": trial.number, "attempt": attempt}
-        )
-
-
-def describe_space(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
-    """Returns the searched distributions as plain data, for `study.json` and the identity."""
-    return {name: setting.model_dump() for name, setting in searched(settings).items()}
-
-
-def near_bound(value: float, distribution: Mapping[str, Any], share: float = 0.05) -> str | None:
-    """Says which bound a value lies within `share` of, in the distribution's own scale.
-
-    Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
-    boundaries".
-
-    Returns:
-        "low", "high", or None; None for a choice.
-
-    >>> near_bound(0.011, {"type": "float", "low": 0.01, "high": 100.0, "log": True})
-    'low'
-    """
-    if distribution["type"] == "choice":
-        return None
-    scale: Callable[[float], float] = math.log if distribution["log"] else float
-    low, high = scale(distribution["low"]), scale(distribution["high"])
-    position = (scale(value) - low) / (high - low)
-    return "low" if position <= share else "high" if position >= 1 - share else None

@@ -12,7 +12,8 @@ from pipeline.errors import ConfigError, StudyError
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.store import open_store
 from pipeline.tuning.lock import study_lock
-from pipeline.tuning.study import import_trials, open_storage, open_study, read_trials
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import import_trials, open_study, read_trials
 
 IDENTITY = "0123456789abcdef" * 4
 UNITS = {"name": "IntDistribution", "attributes": {"log": False, "step": 1, "low": 1, "high": 99}}

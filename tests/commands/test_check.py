@@ -1,4 +1,4 @@
-"""`python -m pipeline check`: every wrong params.yaml is refused in a line, at once, without libraries."""
+"""`python -m pipeline check`: a wrong params.yaml is refused at once, a line a problem."""
 
 import subprocess
 import sys

@@ -13,7 +13,8 @@ from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference
 from pipeline.tuning.space import Choice, FloatRange
-from pipeline.tuning.study import open_storage, open_study
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import open_study
 from tests.tuning.training_double import train
 
 STATES = {"COMPLETE", "PRUNED", "FAIL"}

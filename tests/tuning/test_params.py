@@ -67,5 +67,5 @@ def test_a_single_embedded_cut_is_fixed_not_searched(params_document):
 
 def test_a_cut_that_was_not_embedded_is_refused(params_document):
     settings = {"cut": parse_setting("cut", "block4")}
-    with pytest.raises(ConfigError, match="Did you mean 'block4_add'.*embed.bases"):
+    with pytest.raises(ConfigError, match=r"Did you mean 'block4_add'.*embed\.bases"):
         with_cuts(settings, params_document["defaults"], ["block4_add", "avg_pool"])

@@ -39,5 +39,5 @@ class TestEverySampler:
 
 
 def test_an_unknown_sampler_lists_the_choices():
-    with pytest.raises(ConfigError, match="Unknown sampler: 'tpee'. Did you mean 'tpe'"):
+    with pytest.raises(ConfigError, match=r"Unknown sampler: 'tpee'\. Did you mean 'tpe'"):
         build_sampler("tpee", seed=0, index=0, target=1)

@@ -5,18 +5,16 @@ import json
 import optuna
 import pytest
 
+from pipeline.tuning.retries import close_orphans, fail_trial, retry_failed
+from pipeline.tuning.space import near_bound
+from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import (
     best_trial,
-    close_orphans,
     enqueue_missing,
-    fail_trial,
     import_trials,
-    near_bound,
     num_finished,
-    open_storage,
     open_study,
     read_trials,
-    retry_failed,
     trial_dicts,
 )
 

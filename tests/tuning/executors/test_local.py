@@ -151,5 +151,5 @@ def test_closing_leaves_no_process(data):
 def test_more_trials_than_workers_are_refused(executor, data):
     for uid in "ab":
         executor.submit(spec(uid, behaviour="hang"), data)
-    with pytest.raises(ValueError, match="All 2 workers are busy. Received: 'c'"):
+    with pytest.raises(ValueError, match=r"All 2 workers are busy\. Received: 'c'"):
         executor.submit(spec("c"), data)
