@@ -43,6 +43,18 @@ def wait_for_finished(checkout, count, process):
     pytest.fail(f"{count} trials did not finish in time")
 
 
+def wait_for_running(checkout, process, *, since):
+    """Waits until a trial runs that was not there `since`; an earlier test may have left others."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        new = set(trials(checkout)) - set(since)
+        if any(state == "RUNNING" for _, state, _ in new):
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    pytest.fail("no trial ran in time")
+
+
 def group_is_alive(group):
     try:
         os.killpg(group, 0)
@@ -78,9 +90,10 @@ def test_kill_nine_of_everything_then_repro_finishes_what_is_missing(checkout):
 
 
 def test_a_killed_dvc_takes_its_stage_and_workers_along(checkout):
-    checkout.set({"search": {"seed": 2}})
+    checkout.set({"search": {"seed": 2, "trials": 500}})
+    before = trials(checkout)
     process = checkout.start("dvc", "repro", "search@scratch")
-    time.sleep(8)
+    wait_for_running(checkout, process, since=before)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 15
@@ -91,9 +104,10 @@ def test_a_killed_dvc_takes_its_stage_and_workers_along(checkout):
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_search_says_so_and_leaves_nothing_running(checkout, signum, code):
-    checkout.set({"search": {"seed": int(signum) + 100}})
+    checkout.set({"search": {"seed": int(signum) + 100, "trials": 500}})
+    before = trials(checkout)
     process = checkout.start("python", "-m", "pipeline", "search", "scratch")
-    time.sleep(10)
+    wait_for_running(checkout, process, since=before)
     start = time.monotonic()
     os.kill(process.pid, signum)
     output, _ = process.communicate(timeout=30)
