@@ -27,17 +27,16 @@ def trials(checkout):
     if not database.exists():
         return []
     with sqlite3.connect(database, timeout=30) as connection:
+        if not connection.execute("select 1 from sqlite_master where name = 'trials'").fetchone():
+            return []
         return connection.execute("select number, state, trial_id from trials").fetchall()
 
 
 def wait_for_finished(checkout, count, process):
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        try:
-            if sum(state in ("COMPLETE", "PRUNED") for _, state, _ in trials(checkout)) >= count:
-                return
-        except sqlite3.OperationalError:
-            pass  # The tables are not there yet.
+        if sum(state in ("COMPLETE", "PRUNED") for _, state, _ in trials(checkout)) >= count:
+            return
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     pytest.fail(f"{count} trials did not finish in time")
