@@ -59,9 +59,19 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    # As an exception, so that every `finally` and `with` on the way ends what it began.
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    # As an exception, so that every `finally` and `with` on the way ends what it began. Who presses
+    # Ctrl-C a second time does not want to wait for that; workers end with their parent. A second
+    # SIGTERM means nothing: the kernel sends one for each thread of a parent that dies.
+    signal.signal(signal.SIGINT, _end_at_once)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + signum)
+
+
+def _end_at_once(signum: int, frame: FrameType | None) -> None:
+    os._exit(128 + signum)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     arguments = _parser(given[0] if given else None).parse_args(given)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _terminate)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _interrupt)
     if "DVC_STAGE" in os.environ:
         # A killed `dvc repro` leaves its stage running, and the next one would start a second.
         die_with_parent(signal.SIGTERM)

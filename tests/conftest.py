@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import read_document
+from tests.postgres import database, postgres, proxy
 
 ROOT = Path(__file__).parents[1]
+__all__ = ["database", "postgres", "proxy"]
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,22 @@ def test_a_killed_dvc_takes_its_stage_and_workers_along(checkout):
     while group_is_alive(process.pid) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not group_is_alive(process.pid)
+    assert "RUNNING" not in run_statuses(checkout)
+
+
+def test_a_second_ctrl_c_ends_a_search_at_once_and_the_next_one_cleans_up(checkout):
+    checkout.set({"search": {"seed": 4, "trials": 3}})
+    before = trials(checkout)
+    process = checkout.start("python", "-m", "pipeline", "search", "scratch")
+    wait_for_running(checkout, process, since=before)
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)
+    start = time.monotonic()
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - start < 2
+    checkout.pipeline("search", "scratch")
+    assert "RUNNING" not in run_statuses(checkout)
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import read_document
+from pipeline.config import load_section, read_document
 from pipeline.errors import StudyError
 from pipeline.tuning.lock import study_lock
+from pipeline.tuning.params import SearchParams
+from pipeline.tuning.storage import AUTO, open_storage
 from pipeline.tuning.study import TrialDict, read_trials
 
 if TYPE_CHECKING:
@@ -40,18 +42,17 @@ def main(args: argparse.Namespace) -> int:
 
     root = Path.cwd()
     split = _read(root / "data/split.json")
+    url = load_section(SearchParams, "search").storage
     num_different = 0
     for study in read_document()["studies"]:
         study_name = f"{split['dataset']}-{study}"
         try:
-            trials = read_trials(root, study_name)
+            trials = read_trials(root, study_name, url)
         except StudyError as error:
             print(f"{study}: {error}")
             continue
-        if args.repair:
-            found = repair_study(root, split["dataset"], study=study, trials=trials)
-        else:
-            found = audit_study(root, split["dataset"], study=study, trials=trials)
+        examine = repair_study if args.repair else audit_study
+        found = examine(root, split["dataset"], study=study, trials=trials, url=url)
         verb = "repaired" if args.repair else "found"
         print(f"{study_name}: {len(trials)} trials, {len(found)} differences {verb}")
         if found:
@@ -61,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def audit_study(
-    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict]
+    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict], url: str = AUTO
 ) -> list[Difference]:
     """Returns where MLflow differs from a study.
 
@@ -73,6 +74,7 @@ def audit_study(
         dataset: Names the experiment.
         study: Its name below `studies`.
         trials: All its trials, as in `study.json`.
+        url: `search.storage`.
 
     Raises:
         ConfigError: If nothing has been recorded yet.
@@ -89,11 +91,11 @@ def audit_study(
         return compare(trials, [])
     metric = OBJECTIVES[parent.run.data.tags["objective"]].metric
     runs = read_runs(store, parent, metric=metric)
-    return compare(trials, runs, is_driver_alive=_is_searched(root, study_name))
+    return compare(trials, runs, is_driver_alive=_is_searched(root, study_name, url))
 
 
 def repair_study(
-    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict]
+    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict], url: str = AUTO
 ) -> list[Difference]:
     """Makes MLflow equal to a study; returns what differed.
 
@@ -102,6 +104,7 @@ def repair_study(
         dataset: Names the experiment.
         study: Its name below `studies`.
         trials: All its trials, as in `study.json`.
+        url: `search.storage`.
 
     Raises:
         StudyError: If the study is being searched, or MLflow has lost the study itself and
@@ -112,7 +115,7 @@ def repair_study(
     from pipeline.tracking.store import open_store
 
     study_name = f"{dataset}-{study}"
-    with study_lock(root, study_name):
+    with study_lock(root, study_name, storage=open_storage(root, url)):
         store = open_store(root)
         parent = find_parent(store, store.experiment(dataset), study_name=study_name, identity="")
         known = parent.run.data.tags if parent else _read(root / f"results/{study}/study.json")
@@ -132,9 +135,9 @@ def repair_study(
     return found
 
 
-def _is_searched(root: Path, study_name: str) -> bool:
+def _is_searched(root: Path, study_name: str, url: str) -> bool:
     try:
-        with study_lock(root, study_name):
+        with study_lock(root, study_name, storage=open_storage(root, url)):
             return False
     except StudyError:
         return True

@@ -8,32 +8,34 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from pipeline.config import load_section
-from pipeline.data.files import write_json
+from pipeline.data.files import sha256_file, write_json
 from pipeline.evaluation.metrics import OBJECTIVES
-from pipeline.tuning.confirmation import (
-    EXPORT_RULE,
-    PART,
-    Confirmation,
-    candidates,
-    choose,
-    judge,
-)
+from pipeline.stamps import code_sha256, stamp_file, write_stamp
+from pipeline.tracking.spool import Spool
+from pipeline.tuning.candidates import PART, candidates, is_of
+from pipeline.tuning.confirmation import EXPORT_RULE, Confirmation, choose, judge
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
 from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
+from pipeline.tuning.storage import open_storage
 
 if TYPE_CHECKING:
     from pipeline.tracking.runs import StudyRuns
+    from pipeline.tuning.candidates import Candidate
+    from pipeline.tuning.recorder import Recorder
 
 logger = logging.getLogger(__name__)
+
+# What a training's result depends on; `tracking` only records it.
+CODE = ("evaluation", "models", "training", "tuning", "seeds.py", "stages/confirm.py")
 
 
 def run(
@@ -41,62 +43,150 @@ def run(
 ) -> None:
     """Trains the best trials again, judges them on the confirmation part, exports the winner.
 
+    Where the stage's stamp is gone, the databases were lost with it: if `confirm.json` and the
+    model are whole and of the same trainings by the same code, only their runs are written again.
+
     Raises:
         StudyError: If the study is being searched, or a training fails.
     """
     study = _read(root / "results" / name / "study.json")
     split = _read(root / "data/split.json")
+    with (
+        study_lock(root, study["study_name"], storage=open_storage(root, search.storage)),
+        _open_runs(root, name, study=study, split=split) as runs,
+        Spool(runs) as recorder,
+    ):
+        runs.reconcile(study["trials"])
+        report = _kept(root, name, study, params=params, search=search)
+        if report is None:
+            report = _train(name, plan, params, search, root=root, recorder=recorder)
+            write_json(root / "results" / name / "confirm.json", report)
+        else:
+            restore_runs(runs, report)
+    write_stamp(root, "confirm", report, study=name)
+    _log_winner(report)
+
+
+def restore_runs(runs: StudyRuns, report: Mapping[str, Any]) -> int:
+    """Writes the runs of the trainings in a `confirm.json`, those that are not there.
+
+    Returns:
+        How many.
+    """
+    from pipeline.tracking.trainings import restore_trainings
+
+    count = restore_trainings(runs, report)
+    logger.info("%s: %d runs restored from confirm.json, nothing trained", report["study"], count)
+    return count
+
+
+def is_whole(report: Mapping[str, Any], root: Path) -> bool:
+    """Whether the model file is the one that a `confirm.json` tells of."""
+    exported = report.get("exported", {})
+    file = root / str(exported.get("file"))
+    return file.is_file() and sha256_file(file) == exported.get("file_sha256")
+
+
+def _kept(
+    root: Path,
+    name: str,
+    study: Mapping[str, Any],
+    *,
+    params: ConfirmParams,
+    search: SearchParams,
+) -> Any | None:
+    file = root / "results" / name / "confirm.json"
+    if stamp_file(root, "confirm", name).exists() or not file.exists():
+        return None
+    report = _read(file)
+    planned = _planned(study, params, search, folder="")
+    is_same = is_of(report, planned, epochs=search.epochs)
+    is_same = is_same and report["code_sha256"] == code_sha256(*CODE) and is_whole(report, root)
+    return report if is_same else None
+
+
+def _planned(
+    study: Mapping[str, Any], params: ConfirmParams, search: SearchParams, *, folder: str
+) -> list[Candidate]:
+    return candidates(
+        study,
+        top=params.top,
+        seeds=params.seeds,
+        epochs=search.epochs,
+        root_seed=search.seed,
+        folder=folder,
+    )
+
+
+def _train(
+    name: str,
+    plan: StudyPlan,
+    params: ConfirmParams,
+    search: SearchParams,
+    *,
+    root: Path,
+    recorder: Recorder,
+) -> dict[str, Any]:
+    study = _read(root / "results" / name / "study.json")
+    split = _read(root / "data/split.json")
     features = root / "data/features" / plan.base
     objective = OBJECTIVES[study["objective"]]
     data = DataReference(features=str(features), train_file=str(root / "data/train.npz"))
-    with (
-        study_lock(root, study["study_name"]),
-        tempfile.TemporaryDirectory(prefix="confirm-") as folder,
-        _open_runs(root, name, study=study, split=split) as runs,
-        LocalExecutor(search.num_workers) as executor,
-    ):
-        runs.reconcile(study["trials"])
-        planned = candidates(
-            study,
-            top=params.top,
-            seeds=params.seeds,
-            epochs=search.epochs,
-            root_seed=search.seed,
-            folder=folder,
+    with tempfile.TemporaryDirectory(prefix="confirm-") as folder:
+        planned = _planned(study, params, search, folder=folder)
+        results, trainings = _train_all(
+            planned, data, search, recorder=recorder, title=f"confirm {name}"
         )
-        total = sum(len(candidate.specs) for candidate in planned)
-        with tqdm(total=total, desc=f"confirm {name}", unit="training", disable=None) as bar:
-            confirmation = Confirmation(
-                executor,
-                runs,
-                data,
-                max_retries=search.max_retries,
-                on_done=lambda: bar.update() and None,
-            )
-            results = confirmation.run(planned)
         judged = judge(planned, results, objective)
         winner, spec = choose(judged, planned, results, objective)
         exported = _export(root, name, spec, results[spec.uid], features=features, split=split)
-    report = {
-        "study": name,
-        "study_name": study["study_name"],
+    num_images = split["counts"][PART]["images"]
+    return {
+        **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
         "base": plan.base,
-        "dataset": split["dataset"],
-        "objective": study["objective"],
+        "code_sha256": code_sha256(*CODE),
         "part": PART,
-        "n": split["counts"][PART]["images"],
+        "n": num_images,
+        "top": params.top,
+        "seeds": params.seeds,
+        "epochs": search.epochs,
         "candidates": judged,
-        "winner": {**winner, "n": split["counts"][PART]["images"]},
+        "winner": {**winner, "n": num_images},
         "exported": exported,
+        "trainings": trainings,
     }
-    write_json(root / "results" / name / "confirm.json", report)
-    stamp = {"identity": study["identity"], "top": params.top, "seeds": params.seeds}
-    write_json(root / f"mlruns/stages/confirm-{name}.json", stamp)
+
+
+def _train_all(
+    planned: Sequence[Candidate],
+    data: DataReference,
+    search: SearchParams,
+    *,
+    recorder: Recorder,
+    title: str,
+) -> tuple[dict[str, TrialResult], list[dict[str, Any]]]:
+    total = sum(len(candidate.specs) for candidate in planned)
+    with (
+        LocalExecutor(search.num_workers) as executor,
+        tqdm(total=total, desc=title, unit="training", disable=None) as bar,
+    ):
+        confirmation = Confirmation(
+            executor,
+            recorder,
+            data,
+            max_retries=search.max_retries,
+            on_done=lambda: bar.update() and None,
+        )
+        return confirmation.run(planned), confirmation.trainings()
+
+
+def _log_winner(report: Mapping[str, Any]) -> None:
+    winner = report["winner"]
     logger.info(
         "%s: trial %d wins with a mean %s of %.4f over %d seeds (%d images)",
-        name,
+        report["study"],
         winner["number"],
-        objective.metric_on(PART),
+        OBJECTIVES[report["objective"]].metric_on(PART),
         winner["mean"],
         winner["num_seeds"],
         report["n"],
@@ -136,6 +226,7 @@ def _export(
     split: Mapping[str, Any],
 ) -> dict[str, Any]:
     from pipeline.models.export import export, load_exported
+    from pipeline.models.weights import weights_sha256
     from pipeline.training.devices import configure_tensorflow
 
     configure_tensorflow(num_threads=1)
@@ -149,7 +240,14 @@ def _export(
         cut=str(spec.hyperparameters["cut"]),
         trained=load_exported(Path(str(result.model_file))),
     )
-    return {"file": file.as_posix(), "weights_sha256": result.weights_sha256, "rule": EXPORT_RULE}
+    return {
+        "file": file.as_posix(),
+        "file_sha256": sha256_file(root / file),
+        # Of the whole model, as in registration.json; the head alone is what was trained.
+        "weights_sha256": weights_sha256(load_exported(root / file)),
+        "head_weights_sha256": result.weights_sha256,
+        "rule": EXPORT_RULE,
+    }
 
 
 def main(name: str) -> None:

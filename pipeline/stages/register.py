@@ -1,5 +1,8 @@
 """Stage `register`: models/STUDY.keras, confirm.json -> MLflow registry, results/registration.json.
 
+Where its stamp is gone, the registry was lost with it: a version that `registration.json` tells of
+is made again as it was.
+
 Run: python -m pipeline register
 """
 
@@ -8,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +24,16 @@ from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
+from pipeline.stamps import stamp_file, write_stamp
 
 if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
     from pipeline.tracking.champion import Evidence
+    from pipeline.tracking.models import Candidate
     from pipeline.tracking.registration import Registration
+    from pipeline.tracking.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -58,38 +65,104 @@ def run(params: RegisterParams, *, studies: Sequence[str], root: Path) -> None:
         DataIntegrityError: If an earlier stage's file is missing, or the model is not what it
             should be.
     """
-    from pipeline.models.export import load_exported
-    from pipeline.models.weights import weights_sha256
-    from pipeline.tracking.models import Candidate
     from pipeline.tracking.registration import register
     from pipeline.tracking.store import open_store
 
     confirmations = {name: _read(root / "results" / name / "confirm.json") for name in studies}
     study = choose_study(params.study, confirmations)
-    split = _read(root / "data/split.json")
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
+    candidate = load_candidate(study, confirmations[study], root=root)
+    report = _kept(root, study, candidate)
+    if report is None:
+        registration = register(store, candidate)
+        report = _report(study, candidate, registration)
+        write_json(root / "results/registration.json", report)
+    else:
+        registration = restore_version(store, candidate, report)
+    write_stamp(root, "register", report)
+    logger.info("%s: version %s: %s", study, registration.version, registration.reason)
+
+
+def load_candidate(study: str, confirm: Confirmation, *, root: Path) -> Candidate:
+    """Loads a study's exported model and checks it, with all that is registered beside it.
+
+    Args:
+        study: Its name.
+        confirm: Its `confirm.json`.
+        root: The repository.
+
+    Raises:
+        DataIntegrityError: If an earlier stage's file is missing, or the model is not what it
+            should be.
+    """
+    from pipeline.models.export import load_exported
+    from pipeline.models.weights import weights_sha256
+    from pipeline.tracking.lineage import revision_tags
+    from pipeline.tracking.models import Candidate
+
+    split = _read(root / "data/split.json")
+    test = _read(root / "results/metrics.json").get(study, {})
     model_file = root / "models" / f"{study}.keras"
     model = load_exported(model_file)
     examples = _examples(root / "data/train.npz")
     check_model(model, examples, num_classes=len(split["class_names"]), file=model_file)
-    evidence = _evidence(confirmations[study], split, weights_sha256(model))
-    registration = register(
-        store,
-        Candidate(
-            model=model,
-            model_file=model_file,
-            evidence=evidence,
-            confirm=confirmations[study],
-            split=split,
-            examples=examples,
-            results=root / "results" / study,
-        ),
+    return Candidate(
+        model=model,
+        model_file=model_file,
+        evidence=_evidence(confirm, split, weights_sha256(model)),
+        test=test,
+        lineage=revision_tags(root),
+        confirm=confirm,
+        split=split,
+        examples=examples,
+        results=root / "results" / study,
     )
-    report = _report(study, split["dataset"], registration=registration, evidence=evidence)
-    write_json(root / "results/registration.json", report)
-    stamp = {"study": study, "weights_sha256": evidence.weights_sha256}
-    write_json(root / "mlruns/stages/register.json", stamp)
-    logger.info("%s: version %s: %s", study, registration.version, registration.reason)
+
+
+def is_of(report: Mapping[str, Any], candidate: Candidate) -> bool:
+    """Whether a `registration.json` tells of this very model and what confirm found out about it.
+
+    Args:
+        report: The file's content; one of an earlier release lacks what is asked here.
+        candidate: As from `load_candidate`.
+    """
+    return (
+        "lineage" in report
+        and report["study"] == candidate.confirm["study"]
+        and report["weights_sha256"] == candidate.evidence.weights_sha256
+        and report["confirmation"] == _figures(candidate.evidence)
+    )
+
+
+def restore_version(store: Store, candidate: Candidate, report: Mapping[str, Any]) -> Registration:
+    """Makes a lost version again as a `registration.json` tells of it, which stays as it is.
+
+    A registry that has given its number to another version by now gives it the next one.
+    """
+    from pipeline.tracking.registration import restore
+
+    restored = restore(
+        store,
+        replace(candidate, lineage=report["lineage"]),
+        number=report["version"],
+        was_champion=report["champion"],
+    )
+    if restored.version != report["version"]:
+        logger.warning(
+            "%s: it is version %s here, and version %s in results/registration.json",
+            report["study"],
+            restored.version,
+            report["version"],
+        )
+    return restored
+
+
+def _kept(root: Path, study: str, candidate: Candidate) -> Any | None:
+    file = root / "results/registration.json"
+    if stamp_file(root, "register").exists() or not file.exists():
+        return None
+    report = _read(file)
+    return report if is_of(report, candidate) else None
 
 
 def choose_study(wanted: str, confirmations: Mapping[str, Confirmation]) -> str:
@@ -180,22 +253,23 @@ def _evidence(confirm: Confirmation, split: Mapping[str, Any], weights: str) -> 
     )
 
 
-def _report(
-    study: str, dataset: str, *, registration: Registration, evidence: Evidence
-) -> dict[str, Any]:
-    from pipeline.tracking.models import registered_model_name
-
-    figures = ("objective", "mean", "low", "high", "n", "num_seeds")
+def _report(study: str, candidate: Candidate, registration: Registration) -> dict[str, Any]:
     return {
-        "registered_model": registered_model_name(dataset),
+        "registered_model": candidate.registered_model,
         "version": registration.version,
         "registered": registration.is_new,
         "champion": registration.is_champion,
         "reason": registration.reason,
         "study": study,
-        "weights_sha256": evidence.weights_sha256,
-        "confirmation": {name: getattr(evidence, name) for name in figures},
+        "weights_sha256": candidate.evidence.weights_sha256,
+        "confirmation": _figures(candidate.evidence),
+        "lineage": dict(registration.lineage),
     }
+
+
+def _figures(evidence: Evidence) -> dict[str, Any]:
+    names = ("objective", "mean", "low", "high", "n", "num_seeds")
+    return {name: getattr(evidence, name) for name in names}
 
 
 def _read(file: Path) -> Any:

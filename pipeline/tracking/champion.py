@@ -20,8 +20,8 @@ class Evidence:
         data_digest: Of the training file, its division included.
         weights_sha256: Of the model's weights, in order.
         mean: Of the objective's metric over `num_seeds` trainings.
-        low: Lower end of its 95% interval.
-        high: Upper end of it.
+        low: Lower end of its 95% interval; None where one training shows no spread.
+        high: Upper end of it, or None.
         n: Images of the confirmation part.
         num_seeds: Trainings with these hyperparameters.
     """
@@ -30,22 +30,21 @@ class Evidence:
     data_digest: str
     weights_sha256: str
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     num_seeds: int
 
     def tags(self) -> dict[str, str]:
         """Returns the evidence as tags of a model version."""
+        figures = {name: getattr(self, name) for name in ("mean", "low", "high", "n", "num_seeds")}
         return {
             "objective": self.objective,
             "data_digest": self.data_digest,
             "weights_sha256": self.weights_sha256,
-            "confirmation.mean": str(self.mean),
-            "confirmation.low": str(self.low),
-            "confirmation.high": str(self.high),
-            "confirmation.n": str(self.n),
-            "confirmation.num_seeds": str(self.num_seeds),
+            **{
+                f"confirmation.{n}": str(value) for n, value in figures.items() if value is not None
+            },
         }
 
     @classmethod
@@ -57,8 +56,8 @@ class Evidence:
                 data_digest=tags["data_digest"],
                 weights_sha256=tags["weights_sha256"],
                 mean=float(tags["confirmation.mean"]),
-                low=float(tags["confirmation.low"]),
-                high=float(tags["confirmation.high"]),
+                low=_optional(tags.get("confirmation.low")),
+                high=_optional(tags.get("confirmation.high")),
                 n=int(tags["confirmation.n"]),
                 num_seeds=int(tags["confirmation.num_seeds"]),
             )
@@ -124,7 +123,19 @@ def _judged_otherwise(candidate: Evidence, other: Evidence, version: str) -> str
 
 
 def _figures(evidence: Evidence) -> str:
+    interval = interval_text(evidence)
     return (
-        f"{evidence.mean:.4f} (95% interval {evidence.low:.4f} to {evidence.high:.4f}, "
+        f"{evidence.mean:.4f} ({f'{interval}, ' if interval else ''}"
         f"n={evidence.n}, {evidence.num_seeds} seeds)"
     )
+
+
+def interval_text(evidence: Evidence) -> str:
+    """Returns the 95% interval in words; empty where there is none."""
+    if evidence.low is None or evidence.high is None:
+        return ""
+    return f"95% interval {evidence.low:.4f} to {evidence.high:.4f}"
+
+
+def _optional(text: str | None) -> float | None:
+    return None if text is None else float(text)

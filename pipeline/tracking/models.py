@@ -13,15 +13,16 @@ import numpy as np
 
 from pipeline.data.files import sha256_file
 from pipeline.tracking import writer
-from pipeline.tracking.champion import Evidence
+from pipeline.tracking.champion import Evidence, interval_text
 from pipeline.tracking.inputs import dataset_inputs
-from pipeline.tracking.lineage import NONE, installed_version, revision_tags
+from pipeline.tracking.lineage import NONE, installed_version
 from pipeline.tracking.store import Store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, now_ms
 
 if TYPE_CHECKING:
     import keras
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
     from numpy.typing import NDArray
 
 # Where mlflow.keras keeps the file inside a model's folder.
@@ -38,7 +39,10 @@ class Candidate:
     Attributes:
         model: The loaded model: uint8 images, natural shape, to probabilities.
         model_file: The `.keras` file that it was loaded from; this very file is registered.
-        evidence: What it showed on the confirmation part.
+        evidence: What it showed on the confirmation part; all that it is chosen by.
+        test: What it showed on the test part: its study's entry of `results/metrics.json`.
+            Recorded, so that people can compare versions by it.
+        lineage: `lineage.revision_tags` of when it was first registered.
         confirm: `results/STUDY/confirm.json`.
         split: `data/split.json`.
         examples: A few raw training images, uint8, shape (k, h, w) or (k, h, w, 3).
@@ -48,6 +52,8 @@ class Candidate:
     model: "keras.Model"
     model_file: Path
     evidence: Evidence
+    test: Mapping[str, Mapping[str, float]]
+    lineage: Mapping[str, str]
     confirm: Mapping[str, Any]
     split: Mapping[str, Any]
     examples: "NDArray[np.uint8]"
@@ -64,32 +70,51 @@ def registered_model_name(dataset: str) -> str:
     return f"{dataset}-classifier"
 
 
-def log_version(store: Store, candidate: Candidate) -> str:
-    """Logs a model under a run of its own and makes a version of it; returns its number.
+def log_version(
+    store: Store, candidate: Candidate, *, restored_number: int | None = None
+) -> "ModelVersion":
+    """Logs a model under a run of its own and makes a version of it.
 
     Only for who holds the registry's lock: it takes any other such run for a dead one.
 
     Args:
         store: An open store, with the registered model in it.
         candidate: The model.
+        restored_number: What the version was called before the registry was lost, >= 1. It is
+            called so again, unless the registry has given that number to another one.
     """
     experiment = store.experiment(candidate.split["dataset"])
     _close_stale(store, experiment)
-    tags = _tags(store.root, candidate)
+    tags = {**_tags(candidate), **({"restored": "true"} if restored_number else {})}
     with _run(store, experiment, candidate, tags) as run_id:
         model = _log_model(store, experiment, run_id=run_id, candidate=candidate)
         _log_beside(store, run_id, candidate)
         # Last, so that a version exists only when all that belongs to it does.
-        version = store.client.create_model_version(
-            candidate.registered_model,
-            # From `models:/ID` a local registry would look for MLflow's global store.
-            source=f"models:/{model.model_id}" if store.is_server else model.artifact_location,
-            run_id=run_id,
-            model_id=model.model_id,
-            tags=tags,
-            description=_description(candidate),
-        )
-    return str(version.version)
+        version = _create_version(store, candidate, run_id=run_id, model=model, tags=tags)
+        # MLflow counts by itself and takes no number back: those in between are used up.
+        while int(version.version) < (restored_number or 0):
+            store.client.delete_model_version(version.name, version.version)
+            version = _create_version(store, candidate, run_id=run_id, model=model, tags=tags)
+    return version
+
+
+def _create_version(
+    store: Store,
+    candidate: Candidate,
+    *,
+    run_id: str,
+    model: "LoggedModel",
+    tags: Mapping[str, str],
+) -> "ModelVersion":
+    return store.client.create_model_version(
+        candidate.registered_model,
+        # From `models:/ID` a local registry would look for MLflow's global store.
+        source=f"models:/{model.model_id}" if store.is_server else model.artifact_location,
+        run_id=run_id,
+        model_id=model.model_id,
+        tags=dict(tags),
+        description=_description(candidate),
+    )
 
 
 @contextmanager
@@ -207,15 +232,16 @@ def _log_beside(store: Store, run_id: str, candidate: Candidate) -> None:
 def _metrics(winner: Mapping[str, Any]) -> dict[str, float]:
     figures = ("mean", "std", "low", "high", "n", "num_seeds")
     return {
-        **{f"confirmation_{name}": float(winner[name]) for name in figures},
+        # One training shows no spread.
+        **{f"confirmation_{n}": float(winner[n]) for n in figures if winner[n] is not None},
         **{f"confirmation_{name}": float(value) for name, value in winner["metrics"].items()},
     }
 
 
-def _tags(root: Path, candidate: Candidate) -> dict[str, str]:
+def _tags(candidate: Candidate) -> dict[str, str]:
     confirm, exported = candidate.confirm, candidate.confirm["exported"]
     return {
-        **revision_tags(root),
+        **candidate.lineage,
         "dataset": candidate.split["dataset"],
         "study": confirm["study"],
         "base": confirm["base"],
@@ -229,10 +255,11 @@ def _tags(root: Path, candidate: Candidate) -> dict[str, str]:
 
 def _description(candidate: Candidate) -> str:
     evidence, winner = candidate.evidence, candidate.confirm["winner"]
+    interval = interval_text(evidence)
     return (
         f"Trial {winner['number']} of study `{candidate.confirm['study']}` "
         f"(base {candidate.confirm['base']}), trained again with seed {winner['seed']}. "
         f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
-        f"{evidence.num_seeds} seeds: {evidence.mean:.4f}, 95% interval {evidence.low:.4f} to "
-        f"{evidence.high:.4f}. The test images had no part in this choice."
+        f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
+        "The test images had no part in this choice."
     )

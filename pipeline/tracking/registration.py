@@ -1,9 +1,11 @@
 """Registers a model as a version, and decides whether it becomes the champion."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.tracking.champion import Champion, Decision, Evidence, decide
+from pipeline.tracking.evaluation import log_test
 from pipeline.tracking.models import Candidate, log_version
 from pipeline.tracking.store import Store, locked
 
@@ -23,12 +25,14 @@ class Registration:
         is_new: Whether it was made now.
         is_champion: Whether it holds the alias now.
         reason: Why, in a sentence.
+        lineage: Where the version came from when it was made; as in `Candidate`.
     """
 
     version: str
     is_new: bool
     is_champion: bool
     reason: str
+    lineage: Mapping[str, str]
 
 
 def register(store: Store, candidate: Candidate) -> Registration:
@@ -47,20 +51,59 @@ def register(store: Store, candidate: Candidate) -> Registration:
         is_new = version is None
         if version is None:
             version = log_version(store, candidate)
+        log_test(store, version, candidate.test)
         champion = _champion(store, name)
-        if champion is not None and champion.version == version:
+        if champion is not None and champion.version == str(version.version):
             decision = Decision(moves=False, reason="it is the champion already")
         else:
             decision = decide(candidate.evidence, champion)
         if decision.moves:
-            _move_champion(store, name, version, champion)
-    known = "" if is_new else f"these weights are version {version} already; "
+            _move_champion(store, name, str(version.version), champion)
+    known = "" if is_new else f"these weights are version {version.version} already; "
+    is_champion = champion is not None and champion.version == str(version.version)
     return Registration(
-        version=version,
+        version=str(version.version),
         is_new=is_new,
-        is_champion=decision.moves or (champion is not None and champion.version == version),
+        is_champion=decision.moves or is_champion,
         reason=f"{known}{decision.reason}",
+        lineage=_lineage(version, candidate),
     )
+
+
+def restore(store: Store, candidate: Candidate, *, number: str, was_champion: bool) -> Registration:
+    """Makes a version again that was registered before the registry was lost.
+
+    Args:
+        store: An open store.
+        candidate: The model, with the lineage it had.
+        number: The version's.
+        was_champion: Whether it held the alias. It gets that back where nobody has it; from another
+            champion only a version that had to be made again takes it, on its evidence.
+    """
+    name = candidate.registered_model
+    with locked(store.root, "registry"):
+        _ensure_registered_model(store, candidate)
+        version = _find_version(store, name, candidate.evidence.weights_sha256)
+        is_new = version is None
+        if version is None:
+            version = log_version(store, candidate, restored_number=int(number))
+        log_test(store, version, candidate.test)
+        champion = _champion(store, name)
+        may_move = was_champion and (is_new or champion is None)
+        if may_move and decide(candidate.evidence, champion).moves:
+            _move_champion(store, name, str(version.version), champion)
+        champion = _champion(store, name)
+    return Registration(
+        version=str(version.version),
+        is_new=is_new,
+        is_champion=champion is not None and champion.version == str(version.version),
+        reason="it was restored" if is_new else "it was there already",
+        lineage=_lineage(version, candidate),
+    )
+
+
+def _lineage(version: "ModelVersion", candidate: Candidate) -> dict[str, str]:
+    return {key: version.tags[key] for key in candidate.lineage if key in version.tags}
 
 
 def _ensure_registered_model(store: Store, candidate: Candidate) -> None:
@@ -80,13 +123,13 @@ def _ensure_registered_model(store: Store, candidate: Candidate) -> None:
             raise
 
 
-def _find_version(store: Store, name: str, weights_sha256: str) -> str | None:
+def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion | None":
     same = [
         version
         for version in store.client.search_model_versions(f"name = '{name}'")
         if version.tags.get("weights_sha256") == weights_sha256 and version.status == "READY"
     ]
-    return max((str(version.version) for version in same), key=int, default=None)
+    return max(same, key=lambda version: int(version.version), default=None)
 
 
 def _champion(store: Store, name: str) -> Champion | None:

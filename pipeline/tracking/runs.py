@@ -1,9 +1,11 @@
 """The MLflow runs of one study: a parent, and below it one run per training.
 
-The driver is the only user, from one thread. Tell Optuna first and MLflow second: a crash between
+The driver is the only user: through a `spool.Spool`, whose thread writes the runs of trainings
+while they run, and directly before and after. Tell Optuna first and MLflow second: a crash between
 the two then leaves a run that lacks something, which `reconcile` adds.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,18 +14,25 @@ from typing import Any, Self
 from pipeline.tracking import restore, writer
 from pipeline.tracking.audit import Difference, compare
 from pipeline.tracking.inputs import dataset_inputs
+from pipeline.tracking.outage import answering, impatient_requests, outage_of, store_errors
 from pipeline.tracking.reconcile import Parent, find_parent, read_runs, repair
 from pipeline.tracking.store import Store, open_store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, TrialRuns, now_ms
 from pipeline.tracking.trials import Trial
 from pipeline.tuning.records import Value
 
+logger = logging.getLogger(__name__)
+
+# After an interrupt the stage ends within seconds; a healthy store closes a run in 0.1 s.
+LAST_REQUEST_SECONDS = 3
+
 
 class StudyRuns(TrialRuns):
     """Writes what happens in one study to MLflow. Made by `StudyRuns.open`.
 
     As a context manager it closes the parent as FINISHED, after an error as FAILED, and after an
-    interrupt as KILLED.
+    interrupt as KILLED. Where the store is away by then, an error stays the error that it was, and
+    the parent stays RUNNING until the next start.
 
     Args:
         store: An open store.
@@ -61,13 +70,38 @@ class StudyRuns(TrialRuns):
 
         Raises:
             ConfigError: If the store cannot be used.
+            StudyError: If it goes away meanwhile.
         """
         store = open_store(root)
-        experiment = store.experiment(dataset)
-        own = {"role": "study", "study": study, "study_name": study_name, "identity": identity}
-        found = find_parent(store, experiment, study_name=study_name, identity=identity)
+        with answering(store.uri):
+            parent = cls._open_parent(
+                store,
+                store.experiment(dataset),
+                own={
+                    "role": "study",
+                    "study": study,
+                    "study_name": study_name,
+                    "identity": identity,
+                },
+                tags=tags,
+                params=params,
+            )
+        return cls(store, parent)
+
+    @staticmethod
+    def _open_parent(
+        store: Store,
+        experiment: str,
+        *,
+        own: Mapping[str, str],
+        tags: Mapping[str, str],
+        params: Mapping[str, Value],
+    ) -> Parent:
+        found = find_parent(
+            store, experiment, study_name=own["study_name"], identity=own["identity"]
+        )
         if found is None:
-            run = store.client.create_run(experiment, run_name=study, tags={**tags, **own})
+            run = store.client.create_run(experiment, run_name=own["study"], tags={**tags, **own})
         else:
             run = found.run
             store.client.update_run(run.info.run_id, status="RUNNING")
@@ -78,7 +112,7 @@ class StudyRuns(TrialRuns):
             params={k: str(v) for k, v in params.items() if f"latest.{k}" not in changed},
             tags={**tags, **changed, **own, "opened_at": str(now_ms())},
         )
-        return cls(store, Parent(experiment=experiment, run=store.client.get_run(run.info.run_id)))
+        return Parent(experiment=experiment, run=store.client.get_run(run.info.run_id))
 
     def log_inputs(self, split: Mapping[str, Any]) -> None:
         """Logs the dataset and its split as inputs, of the parent and of every later child.
@@ -87,11 +121,17 @@ class StudyRuns(TrialRuns):
             split: `data/split.json`.
         """
         self._split = split
-        self._client.log_inputs(self.run_id, dataset_inputs(split, PARTS_OF_STUDY))
+        with answering(self.store.uri):
+            self._client.log_inputs(self.run_id, dataset_inputs(split, PARTS_OF_STUDY))
 
     def log_artifacts(self, folder: Path) -> None:
-        """Logs a folder's files as artifacts of the parent; files of the same name are replaced."""
-        self._client.log_artifacts(self.run_id, str(folder))
+        """Logs a folder's files as artifacts of the parent; files of the same name are replaced.
+
+        Raises:
+            StudyError: If the store is away.
+        """
+        with answering(self.store.uri):
+            self._client.log_artifacts(self.run_id, str(folder))
 
     def import_trial(self, trial: Trial) -> None:
         """Writes the whole run of a trial of `study.json`, in place of one that exists."""
@@ -111,7 +151,15 @@ class StudyRuns(TrialRuns):
 
         Returns:
             What differed, and now does not.
+
+        Raises:
+            StudyError: If the store goes away meanwhile.
         """
+        self._check_owner()
+        with answering(self.store.uri):
+            return self._reconcile(trials)
+
+    def _reconcile(self, trials: Sequence[Trial]) -> list[Difference]:
         mine = {self.run_id, *(run.run_id for run in self._open.values())}
         runs = [
             run
@@ -127,8 +175,12 @@ class StudyRuns(TrialRuns):
 
         Args:
             status: FINISHED, KILLED or FAILED.
+
+        Raises:
+            StudyError: If the store is away.
         """
-        self._client.set_terminated(self.run_id, status)
+        with answering(self.store.uri):
+            self._client.set_terminated(self.run_id, status)
         self._is_closed = True
 
     def __enter__(self) -> Self:
@@ -145,4 +197,15 @@ class StudyRuns(TrialRuns):
         if kind is None:
             self.close()
         else:
-            self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
+            self._close_after("FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    def _close_after(self, status: str) -> None:
+        with impatient_requests(LAST_REQUEST_SECONDS):
+            try:
+                self._client.set_terminated(self.run_id, status)
+            except store_errors() as error:
+                outage = outage_of(error)
+                if outage is None:
+                    raise
+                # The error that ended the block is what the user should read.
+                logger.warning("the study's run stays RUNNING for now: %s", outage.reason)

@@ -10,12 +10,15 @@ import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pipeline.checkout import store_root
+from pipeline.databases import CONNECT_SECONDS, being_created, is_postgres
+from pipeline.databases import without_password as without_password
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,12 +32,14 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
+VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 SCHEMES = ("sqlite", "postgresql", "mysql", "http", "https")
 TIMEOUT_SECONDS = 5.0
 # A first migration takes 1 to 7 s; a lock that is held for longer is stuck.
 LOCK_SECONDS = 120.0
 SERVER_ERROR = 500
+MYSQL_PORT = 3306
 PAGE = 1000
 
 
@@ -43,7 +48,7 @@ class Store:
     """An open tracking store.
 
     Attributes:
-        root: The repository that it belongs to.
+        root: The repository that runs are recorded from; maybe a copy made by DVC.
         uri: What MLflow calls the tracking URI.
         client: Its client; knows the registry of the same store too.
     """
@@ -63,10 +68,18 @@ class Store:
         Args:
             name: The dataset's; one experiment holds everything that was learned from it.
         """
+        from mlflow.exceptions import MlflowException
+
         with locked(self.root, "store"):
             found = self.client.get_experiment_by_name(name)
             if found is None:
-                return str(self.client.create_experiment(name, self._artifact_location()))
+                try:
+                    return str(self.client.create_experiment(name, self._artifact_location()))
+                except MlflowException:
+                    # Maybe another machine was faster, which this machine's lock does not stop.
+                    found = self.client.get_experiment_by_name(name)
+                    if found is None:
+                        raise
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
@@ -93,25 +106,28 @@ class Store:
     def _artifact_location(self) -> str | None:
         if self.is_server:
             return None  # A server knows best where its artifacts go.
-        return (self.root / "mlruns" / "artifacts").as_uri()
+        return (store_root(self.root) / "mlruns" / "artifacts").as_uri()
 
 
 def tracking_uri(root: Path) -> str:
     """Returns the tracking URI: `MLFLOW_TRACKING_URI`, else `mlflow.db` of the repository.
 
+    Args:
+        root: The repository; a copy made by `dvc exp run --temp` has the store of its original.
+
     Raises:
         ConfigError: If the variable names no scheme that a store can have. MLflow itself takes a
             bare host name for a folder and silently records there.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = os.environ.get(VARIABLE)
     if not uri:
-        return f"sqlite:///{(root.resolve() / 'mlflow.db').as_posix()}"
+        return f"{SQLITE}{(store_root(root) / 'mlflow.db').as_posix()}"
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if "://" not in uri or scheme not in SCHEMES:
         raise ConfigError(
-            "MLFLOW_TRACKING_URI must start with one of "
+            f"{VARIABLE} must start with one of "
             f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}. Received: "
-            f"MLFLOW_TRACKING_URI={without_password(uri)}. Write http://HOST:5000 for a server, "
+            f"{VARIABLE}={without_password(uri)}. Write http://HOST:5000 for a server, "
             "or unset it to use mlflow.db here."
         )
     return uri
@@ -138,7 +154,7 @@ def open_store(root: Path, *, create: bool = True) -> Store:
 
     try:
         # Two processes that open a fresh database at once both migrate it, and one of them dies.
-        with locked(root, "store"):
+        with locked(root, "store"), _alone_in_database(uri):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
             _write_ahead(uri)
@@ -146,7 +162,7 @@ def open_store(root: Path, *, create: bool = True) -> Store:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
             f"The tracking store cannot be used: {reason} Received: {without_password(uri)}. "
-            "Check MLFLOW_TRACKING_URI and its user name and password."
+            f"Check {VARIABLE} and its user name and password."
         ) from None
     return Store(root=root.resolve(), uri=uri, client=client)
 
@@ -156,7 +172,7 @@ def locked(root: Path, name: str) -> Iterator[None]:
     """Holds one of the repository's locks; the system frees it when the process dies.
 
     Args:
-        root: The repository.
+        root: The repository; a copy made by `dvc exp run --temp` has the locks of its original.
         name: `store` while a database or an experiment is created, `registry` while a model is
             registered.
 
@@ -165,7 +181,7 @@ def locked(root: Path, name: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    path = root / "mlruns" / f".{name}.lock"
+    path = store_root(root) / "mlruns" / f".{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path, timeout=LOCK_SECONDS):
@@ -177,19 +193,6 @@ def locked(root: Path, name: str) -> Iterator[None]:
         ) from None
 
 
-def without_password(uri: str) -> str:
-    """Returns a URI that can be shown.
-
-    >>> without_password("postgresql://ann:secret@db:5432/mlflow")
-    'postgresql://ann:***@db:5432/mlflow'
-    """
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    user, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
-
-
 def _preflight(uri: str) -> None:
     # MLflow's own client tries for four minutes before it says that nobody answers.
     parts = urlsplit(uri)
@@ -198,8 +201,8 @@ def _preflight(uri: str) -> None:
             host = parts.netloc.rpartition("@")[2]
             health = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/health")
             urllib.request.urlopen(health.geturl(), timeout=TIMEOUT_SECONDS).close()
-        elif parts.hostname:
-            port = parts.port or (3306 if parts.scheme.startswith("mysql") else 5432)
+        elif parts.scheme.startswith("mysql"):
+            port = parts.port or MYSQL_PORT
             socket.create_connection((parts.hostname, port), timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError as error:
         # Something answers. Whether it lets the client in is for the client's first call to say,
@@ -213,9 +216,17 @@ def _preflight(uri: str) -> None:
 def _unreachable(uri: str, reason: str) -> ConfigError:
     return ConfigError(
         f"The tracking server does not answer: {reason}. Received: "
-        f"MLFLOW_TRACKING_URI={without_password(uri)}. Start it, correct the address, or unset "
+        f"{VARIABLE}={without_password(uri)}. Start it, correct the address, or unset "
         "the variable to use mlflow.db here."
     )
+
+
+def _alone_in_database(uri: str) -> AbstractContextManager[None]:
+    if not is_postgres(uri):
+        return nullcontext()
+    # Of the connections that MLflow makes by itself; it would wait for a silent host for minutes.
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_SECONDS))
+    return being_created(uri, "experiments", source=VARIABLE)
 
 
 def _write_ahead(uri: str) -> None:

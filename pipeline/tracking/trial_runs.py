@@ -1,11 +1,12 @@
 """The MLflow runs of a study's trainings, each written as it happens: start, epochs, end.
 
 Every method takes plain data and may be repeated: a record that was sent before, with its time,
-changes nothing.
+changes nothing, whether its answer was lost, the process killed, or half of it done.
 """
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,15 +31,20 @@ class OpenRun:
 
     Attributes:
         run_id: MLflow's own.
+        started: When it started, milliseconds since 1970.
         epoch_metrics: Names that were logged after an epoch.
     """
 
     run_id: str
+    started: int
     epoch_metrics: set[str] = field(default_factory=set)
 
 
 class TrialRuns:
     """Writes the runs below one parent.
+
+    **Threads.** What is open is kept here without a lock, so one thread at a time writes runs:
+    the one that `owned_by` names, or anybody while it names none.
 
     Args:
         store: An open store.
@@ -60,11 +66,25 @@ class TrialRuns:
         self._split: Mapping[str, Any] | None = None
         self._open: dict[str, OpenRun] = {}
         self._ended: set[str] = set()
+        self._owner: int | None = None
 
     @property
     def run_id(self) -> str:
         """MLflow's id of the parent run."""
         return str(self.parent.run.info.run_id)
+
+    def owned_by(self, thread: int | None) -> None:
+        """Leaves the writing of runs to one thread, by its ident; None: to whoever comes."""
+        self._owner = thread
+
+    def hand_over(self) -> None:
+        """Forgets which runs were opened here: their process is not this one.
+
+        After records of a killed process were sent, its runs are as much left over as if it had
+        sent them itself.
+        """
+        self._open.clear()
+        self._ended.clear()
 
     def start_trial(
         self,
@@ -88,6 +108,7 @@ class TrialRuns:
                 that is no trial of the study.
             at_ms: When it started, milliseconds since 1970; now unless given.
         """
+        self._check_owner()
         if uid in self._open:
             return
         started = now_ms() if at_ms is None else at_ms
@@ -103,7 +124,7 @@ class TrialRuns:
         params = {name: str(value) for name, value in hyperparameters.items()}
         writer.log(self._client, run_id, params=params)
         self._log_child_inputs(run_id, tags.get("role", "trial"))
-        self._open[uid] = OpenRun(run_id=run_id)
+        self._open[uid] = OpenRun(run_id=run_id, started=started)
 
     def log_epoch(self, uid: str, record: EpochRecord, *, at_ms: int | None = None) -> None:
         """Logs what one epoch gave, at step `record.epoch`, in one request.
@@ -116,6 +137,7 @@ class TrialRuns:
             record: The epoch's metrics.
             at_ms: When it ended, milliseconds since 1970; now unless given.
         """
+        self._check_owner()
         run = self._open_run(uid)
         run.epoch_metrics |= record.metrics.keys()
         at = now_ms() if at_ms is None else at_ms
@@ -136,6 +158,7 @@ class TrialRuns:
         tags: Mapping[str, str],
         traceback: str | None,
         at_ms: int | None = None,
+        epoch_metrics: Collection[str] | None = None,
     ) -> None:
         """Ends a run with the status that its trial's state has.
 
@@ -148,11 +171,16 @@ class TrialRuns:
             tags: Further tags, such as why it failed.
             traceback: Kept as artifact `traceback.txt`.
             at_ms: When it ended, milliseconds since 1970; now unless given.
+            epoch_metrics: The names that were logged after each epoch; those that were logged from
+                here unless given. Who may send an end twice gives them: MLflow cannot tell them
+                from what was measured at the end.
         """
+        self._check_owner()
         run = self._open_run(uid)
         at = now_ms() if at_ms is None else at_ms
+        of_epochs = run.epoch_metrics if epoch_metrics is None else set(epoch_metrics)
         named = {
-            f"best_{name}" if name in run.epoch_metrics else name: number
+            f"best_{name}" if name in of_epochs else name: number
             for name, number in metrics.items()
         }
         if value is not None:
@@ -166,6 +194,8 @@ class TrialRuns:
             tags={**tags, **writer.infinite_tags(named)},
         )
         self._client.set_terminated(run.run_id, STATUS_OF_STATE[state], end_time=at)
+        if self.store.is_server:
+            self._trash_twins(uid, run)
         self._open.pop(uid, None)
         self._ended.add(run.run_id)
 
@@ -184,6 +214,7 @@ class TrialRuns:
 
     def forget(self, uid: str) -> None:
         """Moves every run of one training to the trash."""
+        self._check_owner()
         for run in self.runs_of(uid):
             self.trash(run.info.run_id)
         self._open.pop(uid, None)
@@ -197,13 +228,26 @@ class TrialRuns:
                 self.trash(run.info.run_id)
         return same
 
+    def _trash_twins(self, uid: str, run: OpenRun) -> None:
+        # A request that was given up may still be done by a slow server: a run that was asked for
+        # twice can turn up at any time before the training ends.
+        for other in self.runs_of(uid):
+            if other.info.run_id != run.run_id and other.info.start_time == run.started:
+                self.trash(other.info.run_id)
+
+    def _check_owner(self) -> None:
+        if self._owner not in (None, threading.get_ident()):
+            raise RuntimeError("Another thread writes the runs of this study just now.")
+
     def _open_run(self, uid: str) -> OpenRun:
         if uid not in self._open:
             found = self.runs_of(uid)
             if not found:
                 raise KeyError(f"No run of trial {uid!r} was started.")
             self._open[uid] = OpenRun(
-                run_id=found[0].info.run_id, epoch_metrics=set(found[0].data.metrics) - {"value"}
+                run_id=found[0].info.run_id,
+                started=found[0].info.start_time,
+                epoch_metrics=set(found[0].data.metrics) - {"value"},
             )
         return self._open[uid]
 

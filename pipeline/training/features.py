@@ -20,7 +20,7 @@ class CutData:
     """One cut's features with everything a head needs to know of them.
 
     Attributes:
-        training: Features (memory-mapped), labels, and the rows of train and val.
+        training: Features (memory-mapped, read-only), labels, and the rows of train and val.
         shape: Of one image's features, such as (8, 8, 40).
         mean: Per channel over the train rows, as in the manifest.
         variance: Likewise.
@@ -52,7 +52,9 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
     if cut not in manifest["cuts"]:
         raise ConfigError(unknown_name("cut", cut, list(manifest["cuts"])))
     entry = manifest["cuts"][cut]
-    features = _open(folder / entry["file"])
+    # A plain array on the mapped file: pickle passes its memory on as it lies, so that a cluster
+    # can share it between processes, where it would copy memmap's subclass into its stream.
+    features = np.asarray(_open(folder / entry["file"]))
     # np.load reads only the members that are asked for: the images stay on the disk.
     with _open(train_file) as archive:
         labels = _member(archive, "labels", train_file)

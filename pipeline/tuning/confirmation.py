@@ -6,88 +6,31 @@ trained over several seeds and judged on a part that no search has seen.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StudyError
-from pipeline.evaluation.metrics import ObjectiveSpec
+from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
 from pipeline.evaluation.significance import mean_interval
-from pipeline.seeds import derive_seed
-from pipeline.tuning.driver import Recorder, run_summary
+from pipeline.tuning.candidates import PART, Candidate
 from pipeline.tuning.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
+from pipeline.tuning.recorder import Recorder, run_summary
 from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
-from pipeline.tuning.study import TrialDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PART = "confirmation"
 EXPORT_RULE = "of the winner's seeds, the one with the best validation value"
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A configuration and its trainings.
-
-    Attributes:
-        trial: The trial of the search that it comes from.
-        specs: One training per seed.
-    """
-
-    trial: TrialDict
-    specs: tuple[TrialSpec, ...]
-
-
-def top_trials(trials: Sequence[TrialDict], direction: str, top: int) -> list[TrialDict]:
-    """Returns the best complete trials, best first, each configuration once."""
-    sign = -1.0 if direction == "maximize" else 1.0
-    complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
-    ranked = sorted(complete, key=lambda trial: (sign * trial["value"], trial["number"]))
-    distinct: list[TrialDict] = []
-    for trial in ranked:
-        if all(trial["hyperparameters"] != kept["hyperparameters"] for kept in distinct):
-            distinct.append(trial)
-    return distinct[:top]
-
-
-def candidates(
-    study: Mapping[str, Any], *, top: int, seeds: int, epochs: int, root_seed: int, folder: str
-) -> list[Candidate]:
-    """Plans the trainings: the same seeds for every configuration, so that they compare in pairs.
-
-    Args:
-        study: `study.json`.
-        top: Configurations, >= 1.
-        seeds: Trainings of each, >= 1.
-        epochs: Most epochs of each, as in the search.
-        root_seed: `search.seed`; the seeds are derived from it.
-        folder: Where the trained models go.
-    """
-    drawn = [derive_seed(root_seed, "confirm", position) for position in range(seeds)]
-    return [
-        Candidate(
-            trial,
-            tuple(_spec(study, trial, seed=seed, epochs=epochs, folder=folder) for seed in drawn),
-        )
-        for trial in top_trials(study["trials"], study["direction"], top)
-    ]
-
-
-def _spec(
-    study: Mapping[str, Any], trial: TrialDict, *, seed: int, epochs: int, folder: str
-) -> TrialSpec:
-    uid = f"{study['identity'][:12]}-confirm-{trial['number']:04d}-{seed}"
-    return TrialSpec(
-        uid=uid,
-        hyperparameters=trial["hyperparameters"],
-        seed=seed,
-        epochs=epochs,
-        objective=study["objective"],
-        judge=PART,
-        model_file=f"{folder}/{uid}.keras",
-    )
+@dataclass
+class _Attempt:
+    number: int
+    start_ms: int
+    epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Confirmation:
@@ -117,8 +60,9 @@ class Confirmation:
         self._on_done = on_done
         self._numbers: dict[str, int] = {}
         self._specs: dict[str, TrialSpec] = {}
-        self._attempts: dict[str, int] = {}
+        self._attempts: dict[str, _Attempt] = {}
         self._results: dict[str, TrialResult] = {}
+        self._trainings: dict[str, dict[str, Any]] = {}
 
     def run(self, planned: Sequence[Candidate]) -> dict[str, TrialResult]:
         """Returns the result of each training by its uid.
@@ -136,32 +80,62 @@ class Confirmation:
                 self._start(waiting.pop(0))
             for event in self._executor.wait(timeout_seconds=0.5):
                 if isinstance(event, EpochDone):
-                    self._executor.answer(event.uid, stop=False)
-                    now = int(time.time() * 1000)
-                    self._recorder.log_epoch(event.uid, event.record, at_ms=now)
+                    self._on_epoch(event)
                 elif isinstance(event, TrialDone):
                     self._finish(event.uid, event.result)
                 else:
                     waiting.append(self._fail(event))
         return self._results
 
+    def trainings(self) -> list[dict[str, Any]]:
+        """Returns what `confirm.json` keeps of each training, in the order they were planned.
+
+        Enough to write its run again: when it began and ended (milliseconds since 1970), its
+        epochs, what it gave. Its hyperparameters are its candidate's.
+        """
+        return [self._trainings[uid] for uid in self._specs]
+
     def _start(self, uid: str) -> None:
-        spec = self._specs[uid]
-        attempt = self._attempts.setdefault(uid, 0)
-        tags = {"role": "confirm", "seed": str(spec.seed), "attempt": str(attempt)}
+        spec, former = self._specs[uid], self._attempts.get(uid)
+        attempt = _Attempt(former.number + 1 if former else 0, start_ms=_now_ms())
+        self._attempts[uid] = attempt
+        tags = {"role": "confirm", "seed": str(spec.seed), "attempt": str(attempt.number)}
         self._recorder.start_trial(
             uid, number=self._numbers[uid], hyperparameters=spec.hyperparameters, tags=tags
         )
         self._executor.submit(spec, self._data)
 
+    def _on_epoch(self, event: EpochDone) -> None:
+        self._executor.answer(event.uid, stop=False)
+        now = _now_ms()
+        self._recorder.log_epoch(event.uid, event.record, at_ms=now)
+        # JSON has no NaN.
+        metrics = {n: value for n, value in event.record.metrics.items() if math.isfinite(value)}
+        epoch = {"epoch": event.record.epoch, "metrics": metrics, "at_ms": now}
+        self._attempts[event.uid].epochs.append(epoch)
+
     def _finish(self, uid: str, result: TrialResult) -> None:
+        spec, attempt = self._specs[uid], self._attempts[uid]
         self._results[uid] = result
-        value = result.metrics.get(self._specs[uid].objective)
+        value = result.metrics.get(OBJECTIVES[spec.objective].metric)
+        metrics = run_summary(result)
+        self._trainings[uid] = {
+            "uid": uid,
+            "number": self._numbers[uid],
+            "seed": spec.seed,
+            "attempt": attempt.number,
+            "outcome": result.outcome,
+            "value": value if value is not None and math.isfinite(value) else None,
+            "metrics": metrics,
+            "epochs": attempt.epochs,
+            "start_ms": attempt.start_ms,
+            "end_ms": _now_ms(),
+        }
         self._recorder.end_trial(
             uid,
             "COMPLETE",
             value=value,
-            metrics=run_summary(result),
+            metrics=metrics,
             tags={"outcome": result.outcome},
             traceback=None,
         )
@@ -174,10 +148,13 @@ class Confirmation:
         self._recorder.end_trial(
             event.uid, "FAIL", value=None, metrics={}, tags={"reason": reason}, traceback=trace
         )
-        self._attempts[event.uid] += 1
-        if not is_lost or self._attempts[event.uid] > self._max_retries:
+        if not is_lost or self._attempts[event.uid].number >= self._max_retries:
             raise StudyError(f"A confirmation training failed: {reason}.")
         return event.uid
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def judge(

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import ObjectiveSpec
-from pipeline.seeds import derive_seed
+from pipeline.tuning.deadline import Deadline
 from pipeline.tuning.executors.base import (
     EpochDone,
     Event,
@@ -27,46 +28,20 @@ from pipeline.tuning.executors.base import (
 )
 from pipeline.tuning.hyperparameters import Value, described
 from pipeline.tuning.progress import Progress
+from pipeline.tuning.proposals import Proposal, Proposals
+from pipeline.tuning.recorder import Recorder, run_summary
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
 from pipeline.tuning.retries import fail_trial, retry_failed
-from pipeline.tuning.samplers import build_sampler
-from pipeline.tuning.space import Setting, suggest
-from pipeline.tuning.study import num_finished, trial_dicts
+from pipeline.tuning.space import Setting
+from pipeline.tuning.study import FINISHED
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 logger = logging.getLogger(__name__)
 
-
-class Recorder(Protocol):
-    """Mirrors trials somewhere; `tracking.runs.StudyRuns` is the real one."""
-
-    def start_trial(
-        self,
-        uid: str,
-        *,
-        number: int,
-        hyperparameters: Mapping[str, Value],
-        tags: Mapping[str, str],
-    ) -> None:
-        """A trial begins."""
-
-    def log_epoch(self, uid: str, record: EpochRecord, *, at_ms: int) -> None:
-        """An epoch of it ended, so many milliseconds after 1970 began."""
-
-    def end_trial(
-        self,
-        uid: str,
-        state: str,
-        *,
-        value: float | None,
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        traceback: str | None,
-    ) -> None:
-        """It ended; `state` is COMPLETE, PRUNED or FAIL."""
+OUT_OF_TIME = "the search's time was up"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +57,9 @@ class SearchPlan:
         sampler: A key of `SAMPLERS`.
         max_retries: How often a lost trial is tried again, >= 0.
         max_failures: The search stops after this many failed trials in a row, >= 1.
+        reuse: Whether a configuration that was tried gets its earlier result, untrained.
+        limit_seconds: The search ends after that long, plus one epoch; None: no limit.
+        rung_epochs: Epochs after which the pruner can stop a trial for the first time, >= 1.
     """
 
     settings: Mapping[str, Setting]
@@ -93,12 +71,16 @@ class SearchPlan:
     sampler: str
     max_retries: int
     max_failures: int
+    reuse: bool = True
+    limit_seconds: float | None = None
+    rung_epochs: int = 1
 
 
 @dataclass
 class _Running:
     trial: Trial
     epochs: list[dict[str, Any]] = field(default_factory=list)
+    is_cut_off: bool = False
 
 
 class Driver:
@@ -132,77 +114,90 @@ class Driver:
         self._recorder = recorder
         self._data = data
         self._progress = progress
+        self._proposals = Proposals(
+            study,
+            plan.settings,
+            plan.defaults,
+            sampler=plan.sampler,
+            seed=plan.seed,
+            target=plan.target,
+            reuse=plan.reuse,
+        )
+        self._deadline = Deadline(plan.limit_seconds, rung_epochs=plan.rung_epochs)
+        trials = study.get_trials(deepcopy=False)
+        self._num_finished = sum(trial.state.name in FINISHED for trial in trials)
         self._running: dict[str, _Running] = {}
         self._failures: list[str] = []
 
-    def run(self) -> None:
-        """Trains until the study holds its target of finished trials.
+    def run(self) -> int:
+        """Trains until the study holds its target of finished trials, or the time is up.
+
+        Returns:
+            How many finished trials are missing; 0 unless the time was up.
 
         Raises:
             StudyError: If too many trials fail in a row; the message holds their common cause.
         """
         try:
-            while self._start_trials() or self._running:
+            while (self._start_trials() or self._running) and not self._deadline.is_overdue:
                 for event in self._executor.wait(timeout_seconds=0.5):
                     self._handle(event)
                 self._progress.show(num_running=len(self._running))
         finally:
-            self._abandon_running()
+            self._abandon_running(OUT_OF_TIME if self._deadline.is_over else "interrupted")
+        return self._num_missing
+
+    @property
+    def _num_missing(self) -> int:
+        return max(0, self._plan.target - self._num_finished)
 
     def _start_trials(self) -> bool:
-        """Fills the free workers; False when nothing is left to start."""
-        missing = self._plan.target - num_finished(trial_dicts(self._study)) - len(self._running)
-        for _ in range(min(missing, self._executor.num_free)):
-            self._start_trial()
-        return missing > 0
+        """Fills the free workers; False when nothing may be started any more."""
+        while self._num_missing > len(self._running) and self._deadline.has_room():
+            if not self._executor.num_free:
+                return True
+            proposal = self._proposals.ask()
+            if proposal.twin is None:
+                self._start(proposal)
+            else:
+                self._reuse(proposal, proposal.twin)
+        return False
 
-    def _start_trial(self) -> None:
-        index = self._next_index()
-        self._study.sampler = build_sampler(
-            self._plan.sampler, seed=self._plan.seed, index=index, target=self._plan.target
-        )
-        trial = self._study.ask()
-        index = int(trial.user_attrs.get("index", index))
-        hyperparameters = suggest(self._plan.settings, self._plan.defaults, trial)
-        seed = derive_seed(self._plan.seed, "training", index)
-        uid = f"{self._study.user_attrs['identity'][:12]}-{trial.number:04d}"
-        attrs = {
-            "trial_uid": uid,
-            "index": index,
-            "seed": seed,
-            "hyperparameters": hyperparameters,
-        }
-        for name, value in attrs.items():
-            trial.set_user_attr(name, value)
-        self._running[uid] = _Running(trial)
+    def _open(self, proposal: Proposal) -> None:
+        self._running[proposal.uid] = _Running(proposal.trial)
         self._recorder.start_trial(
-            uid,
-            number=trial.number,
-            hyperparameters=hyperparameters,
-            tags=self._tags(trial, seed),
+            proposal.uid,
+            number=proposal.trial.number,
+            hyperparameters=proposal.hyperparameters,
+            tags=proposal.tags,
         )
+
+    def _start(self, proposal: Proposal) -> None:
+        self._open(proposal)
         spec = TrialSpec(
-            uid=uid,
-            hyperparameters=hyperparameters,
-            seed=seed,
+            uid=proposal.uid,
+            hyperparameters=proposal.hyperparameters,
+            seed=proposal.seed,
             epochs=self._plan.epochs,
             objective=self._plan.objective,
         )
         self._executor.submit(spec, self._data)
-        logger.debug("trial %d: %s", trial.number, described(hyperparameters))
+        self._deadline.trial_started(proposal.uid)
+        logger.debug("trial %d: %s", proposal.trial.number, described(proposal.hyperparameters))
 
-    def _next_index(self) -> int:
-        """The logical index of a new trial: retries share theirs, so they do not advance it."""
-        waiting = [t for t in trial_dicts(self._study) if t["state"] == "WAITING"]
-        if waiting and "index" in waiting[0]["user_attrs"]:
-            return int(waiting[0]["user_attrs"]["index"])
-        taken = [int(t["user_attrs"].get("index", -1)) for t in trial_dicts(self._study)]
-        return max(taken, default=-1) + 1
-
-    def _tags(self, trial: Trial, seed: int) -> dict[str, str]:
-        attrs = trial.user_attrs
-        named = {"retry_of": attrs.get("retry_of"), "attempt": attrs.get("attempt"), "seed": seed}
-        return {name: str(value) for name, value in named.items() if value is not None}
+    def _reuse(self, proposal: Proposal, twin: FrozenTrial) -> None:
+        """Gives a trial the result of the one that had the same hyperparameters."""
+        self._open(proposal)
+        for epoch in twin.user_attrs.get("epochs", []):
+            record = EpochRecord(epoch=epoch["epoch"], metrics=epoch["metrics"])
+            self._keep_epoch(proposal.uid, record)
+        self._finish(
+            proposal.uid,
+            outcome=twin.user_attrs["outcome"],
+            metrics=twin.user_attrs["metrics"],
+            is_complete=twin.state.name == "COMPLETE",
+        )
+        logger.info("trial %d is trial %d again", proposal.trial.number, twin.number)
 
     def _handle(self, event: Event) -> None:
         if event.uid not in self._running:
@@ -210,73 +205,97 @@ class Driver:
         if isinstance(event, EpochDone):
             self._on_epoch(event.uid, event.record)
         elif isinstance(event, TrialDone):
-            self._on_done(event)
+            self._on_done(event.uid, event.result)
         elif isinstance(event, TrialRaised):
             self._on_failure(event.uid, event.message, traceback=event.traceback, retry="no")
         elif isinstance(event, TrialLost):
             self._on_failure(event.uid, event.reason, traceback=None, retry="counted")
 
     def _on_epoch(self, uid: str, record: EpochRecord) -> None:
-        trial, at_ms = self._running[uid].trial, int(time.time() * 1000)
+        self._deadline.epoch_ended(uid, record.epoch)
+        running = self._running[uid]
+        is_judged = self._keep_epoch(uid, record)
+        is_last = record.epoch + 1 >= self._plan.epochs
+        is_pruned = is_judged and not is_last and running.trial.should_prune()
+        running.is_cut_off = self._deadline.is_over and not is_last and not is_pruned
+        self._executor.answer(uid, stop=is_pruned or running.is_cut_off)
+
+    def _keep_epoch(self, uid: str, record: EpochRecord) -> bool:
+        """Reports an epoch to study and record; whether it had a value to judge it by."""
+        running, at_ms = self._running[uid], int(time.time() * 1000)
         metrics = {name: v for name, v in record.metrics.items() if math.isfinite(v)}
         value = metrics.get(self._objective.metric)
-        stop = False
         if value is not None:
-            trial.report(value, record.epoch)
-            stop = record.epoch + 1 < self._plan.epochs and trial.should_prune()
-        # The worker goes on before anything is logged: training never waits for the store.
-        self._executor.answer(uid, stop=stop)
-        epoch = {"epoch": record.epoch, "metrics": metrics, "at_ms": at_ms}
-        self._running[uid].epochs.append(epoch)
+            running.trial.report(value, record.epoch)
+        running.epochs.append({"epoch": record.epoch, "metrics": metrics, "at_ms": at_ms})
         kept = EpochRecord(epoch=record.epoch, metrics=metrics)
         self._recorder.log_epoch(uid, kept, at_ms=at_ms)
+        return value is not None
 
-    def _on_done(self, event: TrialDone) -> None:
-        from optuna.trial import TrialState
-
-        running, result = self._running[event.uid], event.result
+    def _on_done(self, uid: str, result: TrialResult) -> None:
         metrics = run_summary(result)
-        value = metrics.get(self._objective.metric)
+        if result.outcome == "stopped" and self._running[uid].is_cut_off:
+            self._fail(uid, OUT_OF_TIME, retry="free", metrics=metrics)
+            return
+        self._failures.clear()
         # A diverged trial counts as pruned, not failed: samplers learn from pruned trials, and
         # would walk into the same region again if it were forgotten.
-        is_complete = result.outcome == "complete" and value is not None
+        is_complete = result.outcome == "complete" and self._objective.metric in metrics
         outcome = "pruned" if result.outcome == "stopped" else result.outcome
-        attrs: dict[str, Any] = {
-            "outcome": outcome,
-            "metrics": metrics,
-            "epochs": running.epochs,
-        }
-        if value is not None:
-            attrs["value"] = value
-        for name, content in attrs.items():
+        self._finish(uid, outcome=outcome, metrics=metrics, is_complete=is_complete)
+
+    def _finish(
+        self, uid: str, *, outcome: str, metrics: Mapping[str, float], is_complete: bool
+    ) -> None:
+        from optuna.trial import TrialState
+
+        running, value = self._running[uid], metrics.get(self._objective.metric)
+        attrs = {"outcome": outcome, "metrics": dict(metrics), "epochs": running.epochs}
+        for name, content in (attrs if value is None else {**attrs, "value": value}).items():
             running.trial.set_user_attr(name, content)
         if is_complete:
             self._study.tell(running.trial, value)
         else:
             self._study.tell(running.trial, state=TrialState.PRUNED)
-        self._failures.clear()
+        self._num_finished += 1
         state = "COMPLETE" if is_complete else "PRUNED"
-        self._end(event.uid, state, value=value, metrics=metrics, tags={"outcome": outcome})
+        self._end(uid, state, value=value, metrics=metrics, tags={"outcome": outcome})
 
     def _on_failure(
         self, uid: str, reason: str, *, traceback: str | None, retry: Literal["no", "counted"]
     ) -> None:
+        number = self._running[uid].trial.number
+        self._fail(uid, reason, retry=retry, traceback=traceback)
+        logger.warning("trial %d failed: %s", number, reason)
+        self._failures.append(reason)
+        if len(self._failures) >= self._plan.max_failures:
+            (cause, count), *_ = Counter(self._failures).most_common()
+            which = "all" if count == len(self._failures) else f"{count} of them"
+            raise StudyError(
+                f"{len(self._failures)} trials failed in a row, {which} with: {cause} "
+                "(a traceback is an artifact of its trial's MLflow run)."
+            )
+
+    def _fail(
+        self,
+        uid: str,
+        reason: str,
+        *,
+        retry: Literal["no", "counted", "free"],
+        metrics: Mapping[str, float] | None = None,
+        traceback: str | None = None,
+    ) -> None:
+        """Ends an attempt that gave no result, and queues the next one where that may give one."""
         running = self._running[uid]
         running.trial.set_user_attr("epochs", running.epochs)
+        if metrics:
+            running.trial.set_user_attr("metrics", dict(metrics))
         if traceback:
             running.trial.set_user_attr("traceback", traceback)
         fail_trial(self._study, running.trial.number, reason=reason, retry=retry)
         retry_failed(self._study, max_retries=self._plan.max_retries)
-        self._end(
-            uid, "FAIL", value=None, metrics={}, tags={"reason": reason[:5000]}, traceback=traceback
-        )
-        logger.warning("trial %d failed: %s", running.trial.number, reason)
-        self._failures.append(reason)
-        if len(self._failures) >= self._plan.max_failures:
-            raise StudyError(
-                f"{len(self._failures)} trials failed in a row, the last with: {reason} "
-                "(the whole traceback is an artifact of its MLflow run)."
-            )
+        tags = {"reason": reason[:5000]}
+        self._end(uid, "FAIL", value=None, metrics=metrics or {}, tags=tags, traceback=traceback)
 
     def _end(
         self,
@@ -294,29 +313,13 @@ class Driver:
         )
         self._progress.trial_ended(state, value)
 
-    def _abandon_running(self) -> None:
-        """Closes what an interruption left running, so that it is tried again the next time."""
+    def _abandon_running(self, reason: str) -> None:
+        """Closes what was left running, so that it is tried again the next time."""
         if not self._running:
             return
         self._executor.close()
-        states = {t["number"]: t["state"] for t in trial_dicts(self._study)}
+        trials = self._study.get_trials(deepcopy=False)
         for uid, running in list(self._running.items()):
             # One that was told already, but not mirrored, is left to the next reconciliation.
-            if states[running.trial.number] == "RUNNING":
-                running.trial.set_user_attr("epochs", running.epochs)
-                fail_trial(self._study, running.trial.number, reason="interrupted", retry="free")
-                self._end(uid, "FAIL", value=None, metrics={}, tags={"reason": "interrupted"})
-        retry_failed(self._study, max_retries=self._plan.max_retries)
-
-
-def run_summary(result: TrialResult) -> dict[str, float]:
-    """What a training gave, as the metrics that are logged once; those that are finite."""
-    metrics = {
-        **result.metrics,
-        "num_parameters": float(result.num_parameters),
-        "num_epochs": float(result.num_epochs),
-        "training_seconds": result.seconds,
-    }
-    if result.best_epoch is not None:
-        metrics["best_epoch"] = float(result.best_epoch)
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+            if trials[running.trial.number].state.name == "RUNNING":
+                self._fail(uid, reason, retry="free")

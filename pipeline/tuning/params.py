@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
+from pipeline.tuning.configurations import configuration_problems
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
 from pipeline.tuning.pruners import Pruner
 from pipeline.tuning.samplers import SAMPLERS
@@ -23,6 +24,7 @@ from pipeline.tuning.space import (
     Setting,
     parse_setting,
 )
+from pipeline.tuning.storage import storage_problem
 
 NO_BASE = "none"
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -79,6 +81,9 @@ class SearchParams(Section):
             problems.append(unknown_name("sampler", self.sampler, list(SAMPLERS)))
         if self.workers != "auto" and self.workers < 1:
             problems.append(f"workers must be auto or at least 1. Received: {self.workers}.")
+        problem = storage_problem(self.storage)
+        if problem is not None:
+            problems.append(f"storage {problem}")
         if problems:
             raise ValueError(" ".join(problems))
         return self
@@ -149,7 +154,12 @@ def study_problems(name: str, params: StudyParams, defaults: object) -> list[str
     where = f"studies.{name}"
     settings, problems = _parse_space(f"{where}.space", params.space)
     for position, queued in enumerate(params.enqueue):
-        problems += _queue_problems(f"{where}.enqueue.{position}", queued, settings)
+        problems += configuration_problems(
+            f"{where}.enqueue.{position}",
+            queued,
+            settings,
+            defaults if isinstance(defaults, dict) else {},
+        )
     problems += _cut_problems(where, params, settings, defaults)
     return problems + _batch_problems(where, settings, defaults)
 
@@ -192,25 +202,6 @@ def _readable(where: str, error: dict[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
     received = "" if "Received:" in message else f" Received: {error['input']!r}."
     return f"{path}: {message}.{received}"
-
-
-def _queue_problems(
-    where: str, queued: Mapping[str, Any], settings: Mapping[str, Setting]
-) -> list[str]:
-    problems = []
-    for name, value in queued.items():
-        setting = settings.get(name)
-        if setting is None:
-            problems.append(
-                f"{where}.{name}: this study does not search it, so a trial cannot be given "
-                f"another value than the default. Received: {value!r}."
-            )
-        elif isinstance(setting, str | int | float | bool):
-            if setting != value:
-                problems.append(f"{where}.{name}: is fixed to {setting!r}. Received: {value!r}.")
-        elif not setting.holds(value):
-            problems.append(f"{where}.{name}: lies outside what is searched. Received: {value!r}.")
-    return problems
 
 
 def _cut_problems(

@@ -1,7 +1,8 @@
 """Pruners by name, each with its own settings; all of them are Optuna's.
 
 A pruner sees the objective after each epoch (steps are epochs, from 0) and stops trials that look
-bad. To add one, add a class with `name` and `build` below and to `Pruner`.
+bad. To add one, add a class below and to `Pruner`, with `name`, `build` and `first_judgement`: the
+epochs, 1 to `epochs`, after which it can stop a trial for the first time.
 
 Hyperband is here but is no default: Optuna's splits the history by bracket, which leaves TPE blind
 for the first 20 to 40 trials.
@@ -29,6 +30,9 @@ class NoPruner(Section):
 
         return NopPruner()
 
+    def first_judgement(self, epochs: int) -> int:
+        return epochs
+
 
 class PercentilePruner(Section):
     """Stops a trial whose best value is not among the best `percentile` percent at its epoch."""
@@ -47,6 +51,9 @@ class PercentilePruner(Section):
             n_warmup_steps=self.warmup_epochs,
         )
 
+    def first_judgement(self, epochs: int) -> int:
+        return min(self.warmup_epochs + 1, epochs)
+
 
 class MedianPruner(Section):
     """Stops a trial that is worse than the median of the earlier ones at its epoch."""
@@ -61,6 +68,9 @@ class MedianPruner(Section):
         return pruners.MedianPruner(
             n_startup_trials=self.startup_trials, n_warmup_steps=self.warmup_epochs
         )
+
+    def first_judgement(self, epochs: int) -> int:
+        return min(self.warmup_epochs + 1, epochs)
 
 
 class SuccessiveHalvingPruner(Section):
@@ -81,6 +91,9 @@ class SuccessiveHalvingPruner(Section):
             min_resource=self.min_epochs, reduction_factor=self.reduction_factor
         )
 
+    def first_judgement(self, epochs: int) -> int:
+        return min(self.min_epochs, epochs)
+
 
 class HyperbandPruner(Section):
     """Several successive halvings with different first rungs (Li et al. 2018, arXiv:1603.06560)."""
@@ -98,6 +111,9 @@ class HyperbandPruner(Section):
             reduction_factor=self.reduction_factor,
         )
 
+    def first_judgement(self, epochs: int) -> int:
+        return min(self.min_epochs, epochs)
+
 
 class PatientPruner(Section):
     """Stops a trial that has not improved for `patience` epochs."""
@@ -109,6 +125,9 @@ class PatientPruner(Section):
         from optuna import pruners
 
         return pruners.PatientPruner(None, patience=self.patience)
+
+    def first_judgement(self, epochs: int) -> int:
+        return min(self.patience + 2, epochs)
 
 
 class ThresholdPruner(Section):
@@ -126,6 +145,9 @@ class ThresholdPruner(Section):
             lower=self.lower, upper=self.upper, n_warmup_steps=self.warmup_epochs
         )
 
+    def first_judgement(self, epochs: int) -> int:
+        return min(self.warmup_epochs + 1, epochs)
+
 
 class WilcoxonPruner(Section):
     """Stops a trial that is worse than the best one by a signed-rank test over epochs."""
@@ -140,6 +162,9 @@ class WilcoxonPruner(Section):
         return pruners.WilcoxonPruner(
             p_threshold=self.p_threshold, n_startup_steps=self.startup_epochs
         )
+
+    def first_judgement(self, epochs: int) -> int:
+        return min(self.startup_epochs + 1, epochs)
 
 
 Pruner = Annotated[

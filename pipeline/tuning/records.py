@@ -1,19 +1,32 @@
 """What the driver and its workers say to each other: plain data, importable without any library.
 
-A worker is told a `TrialSpec` and a `DataReference`, streams an `EpochRecord` after each epoch,
+A worker is told a `TrialSpec` and its `TrialData`, streams an `EpochRecord` after each epoch,
 hears whether to stop, and ends with a `TrialResult`. It knows neither Optuna nor MLflow.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pipeline.training.features import CutData
 
 Value = str | int | float | bool
 SPLIT_FILE = "split.json"
 
 
+class TrialData(Hashable, Protocol):
+    """What trials train on, wherever it lies: in files, or in the memory of a cluster."""
+
+    def load_cut(self, cut: str, *, judge: str | None) -> CutData:
+        """Opens one cut; arguments and errors as in `training.features.load_cut`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataReference:
-    """Where a trial finds its data; paths, so that nothing large goes through a pipe.
+    """Trial data in files; only their paths go through a pipe.
 
     Attributes:
         features: Folder of one base: `manifest.json` and an array per cut point.
@@ -22,6 +35,11 @@ class DataReference:
 
     features: str
     train_file: str
+
+    def load_cut(self, cut: str, *, judge: str | None) -> CutData:
+        from pipeline.training.features import load_cut
+
+        return load_cut(self, cut, judge=judge)
 
 
 @dataclass(frozen=True, kw_only=True)

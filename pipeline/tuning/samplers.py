@@ -7,21 +7,53 @@ To add one, register a function below.
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.errors import ConfigError
 from pipeline.registry import Registry
 from pipeline.seeds import derive_seed
+from pipeline.tuning.space import Setting, searched
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-SAMPLERS: Registry[Callable[[int, int, int], BaseSampler]] = Registry("sampler")
+
+@dataclass(frozen=True, kw_only=True)
+class Occasion:
+    """The trial that a sampler is built for.
+
+    Attributes:
+        seed: `search.seed`.
+        index: The trial's logical index, >= 0; retries share it.
+        target: `search.trials`, >= 1.
+        settings: What is searched or fixed.
+    """
+
+    seed: int
+    index: int
+    target: int
+    settings: Mapping[str, Setting]
+
+    @property
+    def own_seed(self) -> int:
+        """A seed that no other trial's sampler has."""
+        return derive_seed(self.seed, "sampler", self.index)
+
+    @property
+    def shared_seed(self) -> int:
+        """A seed for samplers that go through one sequence over all trials."""
+        return derive_seed(self.seed, "sampler")
+
+
+SAMPLERS: Registry[Callable[[Occasion], BaseSampler]] = Registry("sampler")
 
 
 @SAMPLERS.register("tpe")
-def tpe(seed: int, index: int, target: int) -> BaseSampler:
+def tpe(occasion: Occasion) -> BaseSampler:
     """Tree-structured Parzen estimator, jointly over the hyperparameters that exist together.
 
     Random for the first quarter of the target, at most 10 trials.
@@ -36,23 +68,23 @@ def tpe(seed: int, index: int, target: int) -> BaseSampler:
         # group=True is what makes the joint form work with conditional hyperparameters.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(
-            seed=derive_seed(seed, "sampler", index),
-            n_startup_trials=max(1, min(10, target // 4)),
+            seed=occasion.own_seed,
+            n_startup_trials=max(1, min(10, occasion.target // 4)),
             multivariate=True,
             group=True,
         )
 
 
 @SAMPLERS.register("random")
-def random(seed: int, index: int, target: int) -> BaseSampler:
+def random(occasion: Occasion) -> BaseSampler:
     """Independent uniform draws: the baseline of Bergstra and Bengio 2012, JMLR 13."""
     from optuna.samplers import RandomSampler
 
-    return RandomSampler(seed=derive_seed(seed, "sampler", index))
+    return RandomSampler(seed=occasion.own_seed)
 
 
 @SAMPLERS.register("qmc")
-def qmc(seed: int, index: int, target: int) -> BaseSampler:
+def qmc(occasion: Occasion) -> BaseSampler:
     """A scrambled Sobol sequence: spreads more evenly than random draws."""
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import QMCSampler
@@ -61,23 +93,84 @@ def qmc(seed: int, index: int, target: int) -> BaseSampler:
         warnings.simplefilter("ignore", ExperimentalWarning)
         # One seed for all trials: the sequence continues by the count kept in the study.
         return QMCSampler(
-            seed=derive_seed(seed, "sampler"),
+            seed=occasion.shared_seed,
             scramble=True,
             warn_asynchronous_seeding=False,
             warn_independent_sampling=False,
         )
 
 
-def build_sampler(name: str, *, seed: int, index: int, target: int) -> BaseSampler:
-    """Builds the sampler that proposes one trial.
+@SAMPLERS.register("cmaes")
+def cmaes(occasion: Occasion) -> BaseSampler:
+    """Covariance matrix adaptation over the numbers; choices are drawn at random.
 
-    Args:
-        name: A key of `SAMPLERS`.
-        seed: `search.seed`.
-        index: The trial's logical index, >= 0; retries share it.
-        target: `search.trials`, >= 1.
+    Good where few numbers matter and trials are many: it learns from complete trials alone.
+
+    Reference: Hansen 2016, The CMA Evolution Strategy: A Tutorial, arXiv:1604.00772.
+    """
+    from optuna.samplers import CmaEsSampler
+
+    return CmaEsSampler(
+        seed=occasion.own_seed,
+        n_startup_trials=max(1, min(10, occasion.target // 4)),
+        warn_independent_sampling=False,
+    )
+
+
+@SAMPLERS.register("gp")
+def gp(occasion: Occasion) -> BaseSampler:
+    """A Gaussian process with expected improvement; needs PyTorch, which is not installed here.
 
     Raises:
-        ConfigError: If `name` is unknown.
+        ConfigError: If PyTorch is missing.
     """
-    return SAMPLERS.get(name)(seed, index, target)
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError(
+            "search.sampler: gp needs PyTorch, which Optuna's Gaussian process is written in. "
+            "Received: search.sampler='gp'. Run `pip install torch`, or choose tpe."
+        )
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import GPSampler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return GPSampler(
+            seed=occasion.own_seed, n_startup_trials=max(1, min(10, occasion.target // 4))
+        )
+
+
+@SAMPLERS.register("grid")
+def grid(occasion: Occasion) -> BaseSampler:
+    """Every combination once, in a shuffled order that the seed decides.
+
+    Combinations that differ only in what another choice switches off are the same configuration;
+    they are told apart by nothing, and `search.duplicates: reuse` trains them once.
+
+    Raises:
+        ConfigError: If something is searched that has no end of values.
+    """
+    from pipeline.tuning.grid import TargetedGridSampler
+
+    values = {name: setting.grid() for name, setting in searched(occasion.settings).items()}
+    endless = [name for name, found in values.items() if found is None]
+    if endless:
+        raise ConfigError(
+            "search.sampler: grid needs a `step` or choices for every hyperparameter. Received: "
+            f"{', '.join(endless)} without one. Add `step`, or choose random or qmc."
+        )
+    return TargetedGridSampler(
+        {name: found for name, found in values.items() if found is not None},
+        seed=occasion.shared_seed,
+    )
+
+
+def build_sampler(
+    name: str, *, seed: int, index: int, target: int, settings: Mapping[str, Setting]
+) -> BaseSampler:
+    """Builds the sampler that proposes one trial; the arguments are those of `Occasion`.
+
+    Raises:
+        ConfigError: If `name` is unknown, or cannot work with these settings or without a library.
+    """
+    occasion = Occasion(seed=seed, index=index, target=target, settings=settings)
+    return SAMPLERS.get(name)(occasion)

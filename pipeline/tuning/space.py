@@ -35,28 +35,52 @@ def _check_bounds(low: float, high: float, log: bool) -> None:
         raise ValueError(f"low > 0 must hold when log is true. Received: low={low}.")
 
 
+def _check_step(low: float, high: float, *, log: bool, step: float) -> None:
+    if log:
+        raise ValueError(f"log and step exclude each other. Received: step={step}.")
+    num_steps = (high - low) / step
+    if not math.isclose(num_steps, round(num_steps), abs_tol=1e-9):
+        raise ValueError(
+            "high must be low plus a multiple of step. "
+            f"Received: low={low}, high={high}, step={step}."
+        )
+
+
 class FloatRange(Section):
-    """A number in [low, high], uniform in its logarithm if `log`."""
+    """A number in [low, high]; uniform in its logarithm if `log`, else in steps of `step`."""
 
     type: Literal["float"]
     low: float
     high: float
     log: bool = False
+    step: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> "FloatRange":
         _check_bounds(self.low, self.high, self.log)
+        if self.step is not None:
+            _check_step(self.low, self.high, log=self.log, step=self.step)
         return self
 
     def suggest(self, trial: Trial, name: str) -> float:
-        return trial.suggest_float(name, self.low, self.high, log=self.log)
+        return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+
+    def grid(self) -> list[float] | None:
+        """Every value, or None if there is no end of them."""
+        if self.step is None:
+            return None
+        count = round((self.high - self.low) / self.step) + 1
+        return [self.low + position * self.step for position in range(count)]
 
     def ends(self) -> list[Value]:
         return [self.low, self.high]
 
     def holds(self, value: object) -> bool:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and self.low <= value <= self.high  # type: ignore[operator]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        grid = self.grid()
+        on_grid = grid is None or any(math.isclose(value, point) for point in grid)
+        return self.low <= value <= self.high and on_grid
 
 
 class IntRange(Section):
@@ -71,17 +95,16 @@ class IntRange(Section):
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> "IntRange":
         _check_bounds(self.low, self.high, self.log)
-        if self.log and self.step != 1:
-            raise ValueError(f"log and step exclude each other. Received: step={self.step}.")
-        if (self.high - self.low) % self.step:
-            raise ValueError(
-                "high must be low plus a multiple of step. "
-                f"Received: low={self.low}, high={self.high}, step={self.step}."
-            )
+        if self.step != 1:
+            _check_step(self.low, self.high, log=self.log, step=self.step)
         return self
 
     def suggest(self, trial: Trial, name: str) -> int:
         return trial.suggest_int(name, self.low, self.high, log=self.log, step=self.step)
+
+    def grid(self) -> list[int]:
+        """Every value."""
+        return list(range(self.low, self.high + 1, self.step))
 
     def ends(self) -> list[Value]:
         return [self.low, self.high]
@@ -107,6 +130,10 @@ class Choice(Section):
     def suggest(self, trial: Trial, name: str) -> Value:
         chosen: Value = trial.suggest_categorical(name, self.choices)
         return chosen
+
+    def grid(self) -> list[Value]:
+        """Every value."""
+        return list(self.choices)
 
     def ends(self) -> list[Value]:
         return list(self.choices)

@@ -2,38 +2,88 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.checkout import store_root
+from pipeline.databases import (
+    being_created,
+    connect_options,
+    first_line,
+    is_postgres,
+    without_password,
+)
+from pipeline.errors import ConfigError
+
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage, RDBStorage
 
+AUTO = "auto"
+KEY = "search.storage"
+# Optuna's own variable: its command line and its dashboard read it too.
+VARIABLE = "OPTUNA_STORAGE"
 STORAGE_FILE = Path("mlruns/optuna.db")
+SQLITE = "sqlite:///"
+SCHEMES = (SQLITE, "postgresql://", "postgresql+psycopg://")
+BUSY_SECONDS = 60
 
 
-def storage_url(root: Path) -> str:
-    """Returns the address of the study store of the checkout at `root`."""
-    return f"sqlite:///{(root / STORAGE_FILE).resolve()}"
+def storage_problem(url: str) -> str | None:
+    """Returns what is wrong with the form of an address, or None.
+
+    >>> storage_problem("postgres://db/studies")
+    'must be auto, or start with sqlite:///, postgresql:// or postgresql+psycopg://. Received: \
+postgres://db/studies.'
+    """
+    if url == AUTO or (url.startswith(SCHEMES) and url not in SCHEMES):
+        return None
+    schemes = f"{', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
+    return f"must be auto, or start with {schemes}. Received: {without_password(url)}."
 
 
-def open_storage(root: Path) -> RDBStorage:
-    """Opens the study store, creating it if it is missing."""
+def storage_url(root: Path, url: str = AUTO) -> str:
+    """Returns the address of the study store, as Optuna takes it.
+
+    Args:
+        root: The repository; a copy made by `dvc exp run --temp` has the store of its original.
+        url: `auto`: what OPTUNA_STORAGE says, else SQLite below `mlruns/`; or an address.
+
+    Raises:
+        ConfigError: If it has a scheme that no study store has.
+    """
+    return _source_and_url(root, url)[1]
+
+
+def open_storage(root: Path, url: str = AUTO) -> BaseStorage:
+    """Opens the study store, creating it if it is missing.
+
+    One on a server outlasts the server's restarts: see `patient_storage`.
+
+    Args:
+        root: The repository.
+        url: As in `storage_url`.
+
+    Raises:
+        ConfigError: If the address cannot be used, or nobody lets us in there within 5 s.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file = (root / STORAGE_FILE).resolve()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Write-ahead logging: readers such as `status` never block the driver, the one writer.
-    with sqlite3.connect(file) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    return optuna.storages.RDBStorage(
-        storage_url(root), engine_kwargs={"connect_args": {"timeout": 60}}
-    )
+    source, address = _source_and_url(root, url)
+    if is_postgres(address):
+        return _open_postgres(address, source=source)
+    return _open_sqlite(address)
 
 
-def rename_study(storage: RDBStorage, old: str, new: str) -> None:
+def has_storage(root: Path, url: str = AUTO) -> bool:
+    """Whether there is a store to read; one on a server always is."""
+    address = storage_url(root, url)
+    return is_postgres(address) or Path(address.removeprefix(SQLITE)).exists()
+
+
+def rename_study(storage: BaseStorage, old: str, new: str) -> None:
     """Renames a study, in one statement.
 
     Args:
@@ -43,10 +93,69 @@ def rename_study(storage: RDBStorage, old: str, new: str) -> None:
     """
     from sqlalchemy import text
 
-    # Optuna cannot rename, and its copy_study is not atomic: a kill would leave half a study that
-    # looks whole. One statement is.
-    with storage.engine.begin() as connection:
-        connection.execute(
-            text("UPDATE studies SET study_name = :new WHERE study_name = :old"),
-            {"old": old, "new": new},
-        )
+    from pipeline.tuning.patient_storage import PatientStorage
+
+    def rename() -> None:
+        # Optuna cannot rename, and its copy_study is not atomic: a kill would leave half a study
+        # that looks whole. One statement is, and doing it again changes nothing.
+        with storage.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE studies SET study_name = :new WHERE study_name = :old"),
+                {"old": old, "new": new},
+            )
+
+    if isinstance(storage, PatientStorage):
+        storage.outlast(rename)
+    else:
+        rename()
+
+
+def _source_and_url(root: Path, url: str) -> tuple[str, str]:
+    source = KEY
+    if url == AUTO:
+        source, url = VARIABLE, os.environ.get(VARIABLE) or f"{SQLITE}{STORAGE_FILE}"
+    problem = storage_problem(url)
+    if problem is not None:
+        raise ConfigError(f"{source} {problem}")
+    if is_postgres(url):
+        # Without a driver's name, SQLAlchemy before 2.1 takes psycopg2.
+        return source, url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return source, f"{SQLITE}{store_root(root) / url.removeprefix(SQLITE)}"
+
+
+def _open_sqlite(address: str) -> RDBStorage:
+    import optuna
+
+    file = Path(address.removeprefix(SQLITE))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Write-ahead logging: readers such as `status` never block the driver, the one writer.
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    return optuna.storages.RDBStorage(
+        address, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}}
+    )
+
+
+def _open_postgres(address: str, *, source: str) -> BaseStorage:
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from pipeline.tuning.patient_storage import PatientStorage
+
+    refusals = (RuntimeError, SQLAlchemyError, optuna.exceptions.StorageInternalError)
+    with being_created(address, "studies", source=source):
+        try:
+            backend = optuna.storages.RDBStorage(
+                # Optuna fills in {SCHEMA_VERSION}; a password may have braces of its own.
+                address.replace("{", "{{").replace("}", "}}"),
+                engine_kwargs=connect_options(),
+            )
+        except refusals as error:
+            # This user may not make tables there, or they are those of another release of Optuna.
+            reason = first_line(error.__cause__ or error)
+            raise ConfigError(
+                f"{source} must name a database that Optuna can keep its tables in: {reason}. "
+                f"Received: {source}={without_password(address)}."
+            ) from None
+    return PatientStorage(backend, shown=without_password(address))

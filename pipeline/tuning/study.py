@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StudyError
 from pipeline.tuning.hyperparameters import Value
-from pipeline.tuning.storage import STORAGE_FILE, open_storage, rename_study
+from pipeline.tuning.storage import AUTO, has_storage, open_storage, rename_study, storage_url
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 TrialDict = dict[str, Any]
 FINISHED = ("COMPLETE", "PRUNED")
+# Ends the name of a study that is being built; nobody reads one.
+DRAFT = ".draft"
 
 
 def identity_hash(parts: Mapping[str, Any]) -> str:
@@ -32,32 +34,56 @@ def identity_hash(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def open_study(storage: RDBStorage, *, name: str, identity: str, direction: str) -> Study:
+def open_study(
+    storage: BaseStorage,
+    *,
+    name: str,
+    identity: str,
+    direction: str,
+    begin: Callable[[Study | None], list[TrialDict]] = lambda previous: [],
+) -> Study:
     """Opens the study `name` with this identity; one with another identity is put aside.
 
     What is put aside stays in the store as `NAME-HASH`, with the first eight digits of its own
-    identity, so that `optuna.load_study(study_name=name)` always finds the current one.
+    identity, so that `optuna.load_study(study_name=name)` always finds the current one. A new study
+    gets its name when it is whole, so that a kill leaves either none or all of its first trials.
+
+    Args:
+        storage: The study store.
+        name: As a user would guess it.
+        identity: Hash of what makes trials comparable.
+        direction: "maximize" or "minimize".
+        begin: Given the study that had the name until now, if any, returns the trials that a new
+            one begins with.
     """
     import optuna
 
     names = optuna.get_all_study_names(storage)
-    if name in names:
-        study = optuna.load_study(study_name=name, storage=storage)
-        if study.user_attrs.get("identity") == identity:
-            return study
-        _put_aside(storage, study)
-    archived = f"{name}-{identity[:8]}"
-    if archived in names:
-        rename_study(storage, archived, name)
-        return optuna.load_study(study_name=name, storage=storage)
-    study = optuna.create_study(storage=storage, study_name=name, direction=direction)
+    current = optuna.load_study(study_name=name, storage=storage) if name in names else None
+    if current is not None and current.user_attrs.get("identity") == identity:
+        return current
+    coming = f"{name}-{identity[:8]}"
+    if coming not in names:
+        _build(storage, coming, identity=identity, direction=direction, trials=begin(current))
+    if current is not None:
+        old = str(current.user_attrs.get("identity", "unfinished"))
+        rename_study(storage, name, f"{name}-{old[:8]}")
+    rename_study(storage, coming, name)
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def _build(
+    storage: BaseStorage, name: str, *, identity: str, direction: str, trials: list[TrialDict]
+) -> None:
+    import optuna
+
+    draft = f"{name}{DRAFT}"
+    if draft in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=draft, storage=storage)
+    study = optuna.create_study(storage=storage, study_name=draft, direction=direction)
     study.set_user_attr("identity", identity)
-    return study
-
-
-def _put_aside(storage: RDBStorage, study: Study) -> None:
-    old = str(study.user_attrs.get("identity", "unfinished"))
-    rename_study(storage, study.study_name, f"{study.study_name}-{old[:8]}")
+    import_trials(study, trials)
+    rename_study(storage, draft, name)
 
 
 def trial_dict(trial: FrozenTrial) -> TrialDict:
@@ -97,17 +123,23 @@ def trial_dicts(study: Study) -> list[TrialDict]:
     return [trial_dict(trial) for trial in study.get_trials(deepcopy=False)]
 
 
-def read_trials(root: Path, study_name: str) -> list[TrialDict]:
+def read_trials(root: Path, study_name: str, url: str = AUTO) -> list[TrialDict]:
     """Returns the trials of a study by name, for readers such as `status` and `audit`.
 
+    Args:
+        root: The repository.
+        study_name: As Optuna calls it.
+        url: `search.storage`.
+
     Raises:
+        ConfigError: If the store cannot be reached.
         StudyError: If there is no store, or no such study in it.
     """
     import optuna
 
-    if not (root / STORAGE_FILE).exists():
-        raise StudyError(f"No study has run here yet: there is no {STORAGE_FILE}.")
-    storage = open_storage(root)
+    if not has_storage(root, url):
+        raise StudyError(f"No study has run here yet: there is no {storage_url(root, url)}.")
+    storage = open_storage(root, url)
     if study_name not in optuna.get_all_study_names(storage):
         raise StudyError(f"There is no study {study_name!r} yet. Run `dvc repro`.")
     return trial_dicts(optuna.load_study(study_name=study_name, storage=storage))
@@ -157,6 +189,12 @@ def best_trial(trials: Iterable[TrialDict], direction: str) -> TrialDict | None:
 def enqueue_missing(study: Study, configurations: list[dict[str, Value]]) -> None:
     """Queues the configurations of `studies.NAME.enqueue` that were not queued yet."""
     queued = {trial.user_attrs.get("enqueued") for trial in study.get_trials(deepcopy=False)}
-    for position, params in enumerate(configurations):
-        if position not in queued:
-            study.enqueue_trial(params, user_attrs={"enqueued": position, "index": position})
+    for params in configurations:
+        key = canonical(params)
+        if key not in queued:
+            study.enqueue_trial(params, user_attrs={"enqueued": key})
+
+
+def canonical(values: Mapping[str, Value]) -> str:
+    """Returns a text that is the same for the same values, whatever their order."""
+    return json.dumps(dict(values), sort_keys=True)

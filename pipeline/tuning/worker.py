@@ -1,6 +1,6 @@
 """Trains one trial: from hyperparameters and a data reference to metrics and a model file.
 
-A pure function of its arguments and the files they name. It knows neither Optuna nor MLflow, so
+A pure function of its arguments and the data they name. It knows neither Optuna nor MLflow, so
 that the same function runs in a local process or on another machine; TensorFlow is imported only
 when it is called, so that a spawned worker can first say how many threads it gets.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.tuning.records import DataReference, Report, TrialResult, TrialSpec
+from pipeline.tuning.records import Report, TrialData, TrialResult, TrialSpec
 
 if TYPE_CHECKING:
     import keras
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.training.fit import FitResult
 
 
-def run_trial(spec: TrialSpec, data: DataReference, report: Report) -> TrialResult:
+def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
     """Trains a head on cached features and returns what came of it.
 
     Trains on the part `train` and chooses the epoch on `val`. Whatever ended the training, the
@@ -32,14 +32,12 @@ def run_trial(spec: TrialSpec, data: DataReference, report: Report) -> TrialResu
 
     Raises:
         ConfigError: If the spec names an unknown cut, schedule, optimizer or layer.
-        DataIntegrityError: If the data's files are missing or do not fit each other.
+        DataIntegrityError: If the data are missing or do not fit each other.
         InfeasibleTrialError: If these hyperparameters contradict each other or do not fit into
             the accelerator's memory.
     """
-    from pipeline.training.features import load_cut
-
     start = time.perf_counter()
-    cut_data = load_cut(data, str(spec.hyperparameters["cut"]), judge=spec.judge)
+    cut_data = data.load_cut(str(spec.hyperparameters["cut"]), judge=spec.judge)
     model = _build_model(spec, cut_data)
     fit = _train(model, cut_data, spec, report)
     metrics = dict(fit.best.metrics) if fit.best else {}

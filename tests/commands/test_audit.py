@@ -55,11 +55,12 @@ def template(tmp_path_factory):
 
 
 @pytest.fixture
-def root(template, tmp_path, monkeypatch):
+def root(template, tmp_path, monkeypatch, params_document):
     """A repository with a finished Optuna study, and without MLflow's store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text("studies:\n  transfer: {}\n  scratch: {}\n")
+    params = {"studies": {"transfer": {}, "scratch": {}}, "search": params_document["search"]}
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/split.json").write_text(json.dumps({"dataset": "digits"}))
     (tmp_path / "mlruns").mkdir()

@@ -2,7 +2,11 @@
 
 import pytest
 
+from pipeline.errors import StudyError
+from pipeline.tracking.outage import RETRIES
 from pipeline.tracking.runs import StudyRuns
+from pipeline.tracking.store import Store
+from tests.tracking.web_server import WebServer
 
 
 def test_a_new_study_is_a_running_parent_in_its_datasets_experiment(open_runs):
@@ -88,3 +92,37 @@ def test_a_parent_that_was_closed_in_its_block_stays_so(open_runs):
     with open_runs() as runs:
         runs.close("KILLED")
     assert runs.store.client.get_run(runs.run_id).info.status == "KILLED"
+
+
+@pytest.fixture
+def lost(open_runs, monkeypatch):
+    """A study's runs whose server went away after they had been opened."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv(RETRIES, "0")
+    runs = open_runs()
+    with WebServer(503) as server:
+        client = MlflowClient(server.uri)
+        yield StudyRuns(Store(root=runs.store.root, uri=server.uri, client=client), runs.parent)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda runs, split: runs.log_inputs(split),
+        lambda runs, split: runs.log_artifacts(runs.store.root),
+        lambda runs, split: runs.reconcile([]),
+        lambda runs, split: runs.close(),
+    ],
+)
+def test_a_store_that_goes_away_is_said_in_one_line(lost, split, use):
+    with pytest.raises(StudyError, match=r"must answer .*: HTTP 503") as caught:
+        use(lost, split)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_goes_away_does_not_hide_what_ended_the_search(lost, caplog, monkeypatch):
+    monkeypatch.delenv(RETRIES)  # MLflow's own client would try for four minutes.
+    with pytest.raises(KeyboardInterrupt), lost:
+        raise KeyboardInterrupt
+    assert "stays RUNNING for now: HTTP 503" in caplog.text

@@ -35,7 +35,8 @@ def write(tmp_path):
 
 def test_features_stay_on_the_disk(write):
     cut = load_cut(write(), "top", judge=None)
-    assert isinstance(cut.training.features, np.memmap)
+    assert isinstance(cut.training.features.base, np.memmap)
+    assert not cut.training.features.flags.writeable
     assert cut.training.features.dtype == np.float16
     assert cut.shape == (2, 1)
     assert (cut.mean, cut.variance) == ([5.5], [2.0])

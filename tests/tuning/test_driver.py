@@ -3,6 +3,8 @@
 Trainings are doubles; processes, pipes and the study's store are real.
 """
 
+import time
+
 import optuna
 import pytest
 
@@ -50,23 +52,32 @@ def table(monkeypatch):
     monkeypatch.setattr(space, "HYPERPARAMETERS", names)
 
 
-@pytest.fixture
-def search(tmp_path):
-    """Runs a search and returns its study and what was recorded."""
+class Search:
+    """Runs searches of one study, and returns it with what was recorded.
 
-    def run(target=4, behaviour="well", workers=2, pruner=None, **plan):
+    Attributes:
+        missing: What the last search said is missing.
+        interrupt_after: Number of finished trials after which Ctrl-C is pressed in mid-epoch.
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.missing = None
+        self.interrupt_after = None
+
+    def __call__(self, target=4, behaviour="well", workers=2, pruner=None, **plan):
         study = open_study(
-            open_storage(tmp_path), name="digits-mine", identity="a" * 64, direction="maximize"
+            open_storage(self._folder), name="digits-mine", identity="a" * 64, direction="maximize"
         )
         study.pruner = pruner or optuna.pruners.NopPruner()
         recorder = RecordingRecorder()
-        defaults = {"behaviour": behaviour, "epoch_seconds": 0.0}
-        settings = {"top": FloatRange(type="float", low=0.0, high=1.0)}
+        defaults = {"behaviour": behaviour, "epoch_seconds": plan.pop("epoch_seconds", 0.0)}
+        settings = plan.pop("space", {"top": FloatRange(type="float", low=0.0, high=1.0)})
         if isinstance(behaviour, list):
             settings["behaviour"] = Choice(type="choice", choices=behaviour)
         told = {"seed": 1, "sampler": "random", "max_retries": 2, "max_failures": 3, **plan}
         with LocalExecutor(workers, train=train) as executor:
-            Driver(
+            driver = Driver(
                 study,
                 SearchPlan(
                     settings=settings,
@@ -79,12 +90,30 @@ def search(tmp_path):
                 OBJECTIVES["val_accuracy"],
                 executor=executor,
                 recorder=recorder,
-                data=DataReference(features=str(tmp_path), train_file=str(tmp_path / "log")),
+                data=DataReference(
+                    features=str(self._folder), train_file=str(self._folder / "log")
+                ),
                 progress=Progress(target, maximize=True, states=[], best=None),
-            ).run()
+            )
+            if self.interrupt_after is not None:
+                self._press_ctrl_c(driver, study)
+            self.missing = driver.run()
         return study, recorder
 
-    return run
+    def _press_ctrl_c(self, driver, study):
+        original = driver._on_epoch
+
+        def interrupt(uid, record):
+            original(uid, record)
+            if states(study).count("COMPLETE") >= self.interrupt_after and record.epoch == 1:
+                raise KeyboardInterrupt
+
+        driver._on_epoch = interrupt
+
+
+@pytest.fixture
+def search(tmp_path):
+    return Search(tmp_path)
 
 
 def states(study):
@@ -152,7 +181,7 @@ def test_a_killed_worker_costs_one_attempt_and_its_hyperparameters_are_tried_aga
 
 
 def test_a_configuration_that_always_kills_its_worker_ends_the_search(search, tmp_path):
-    with pytest.raises(StudyError, match="3 trials failed in a row, the last with: its worker"):
+    with pytest.raises(StudyError, match="3 trials failed in a row, all with: its worker"):
         search(target=3, behaviour="die", workers=1)
     study = optuna.load_study(study_name="digits-mine", storage=open_storage(tmp_path))
     assert set(states(study)) <= STATES
@@ -199,3 +228,75 @@ def test_one_worker_and_a_seed_give_the_same_trials_also_when_resumed(search, tm
         study, _ = search(target=target, workers=1, sampler="tpe")
     assert len(straight) == 6
     assert [trial.params for trial in study.trials][:2] == straight[:2]
+
+
+def test_a_configuration_that_was_tried_is_not_trained_again(search, tmp_path):
+    space = {"top": Choice(type="choice", choices=[0.25, 0.75])}
+    study, recorder = search(target=8, space=space)
+    trained = (tmp_path / "log").read_text().count("start")
+    copies = [trial for trial in study.trials if "duplicate_of" in trial.user_attrs]
+    assert states(study) == ["COMPLETE"] * 8
+    assert trained + len(copies) == 8
+    assert trained <= 4  # Two workers may begin with the same one each.
+    for copy in copies:
+        original = study.trials[copy.user_attrs["duplicate_of"]]
+        assert copy.params == original.params
+        assert copy.value == original.value
+        assert copy.intermediate_values == original.intermediate_values
+        assert recorder.calls[copy.user_attrs["trial_uid"]][-1] == ("end", "COMPLETE")
+
+
+def test_a_copy_of_a_pruned_trial_is_pruned(search):
+    space = {"top": Choice(type="choice", choices=[0.25])}
+    pruner = optuna.pruners.ThresholdPruner(lower=2.0)
+    study, _ = search(target=3, space=space, workers=1, pruner=pruner)
+    assert states(study) == ["PRUNED"] * 3
+    assert [trial.user_attrs.get("duplicate_of") for trial in study.trials] == [None, 0, 0]
+
+
+def test_replicates_are_trained_with_seeds_of_their_own(search, tmp_path):
+    space = {"top": Choice(type="choice", choices=[0.25])}
+    study, _ = search(target=3, space=space, reuse=False)
+    assert (tmp_path / "log").read_text().count("start") == 3
+    assert len({trial.user_attrs["seed"] for trial in study.trials}) == 3
+
+
+def test_a_search_whose_time_is_up_says_what_is_missing_and_can_be_continued(search):
+    start = time.monotonic()
+    study, _ = search(target=50, epoch_seconds=0.4, limit_seconds=4.0)
+    assert time.monotonic() - start < 4.0 + 0.4 + 2.0
+    finished = states(study).count("COMPLETE")
+    assert 0 < finished < 50
+    assert search.missing == 50 - finished
+    cut = [trial for trial in study.trials if trial.state.name == "FAIL"]
+    assert {trial.user_attrs["reason"] for trial in cut} <= {"the search's time was up"}
+    study, _ = search(target=finished + 2, epoch_seconds=0.0)
+    assert states(study).count("COMPLETE") == finished + 2
+
+
+def test_a_hanging_trial_does_not_outlast_the_time(search):
+    start = time.monotonic()
+    study, _ = search(target=2, behaviour="hang", limit_seconds=2.0)
+    assert time.monotonic() - start < 2.0 + 3.0 + 2.0
+    assert states(study)[:2] == ["FAIL", "FAIL"]
+    assert "RUNNING" not in states(study)
+    assert search.missing == 2
+
+
+def test_an_interrupted_search_gives_the_same_trials_as_a_straight_one(search, tmp_path):
+    def configurations(study):
+        done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+        done.sort(key=lambda trial: trial.user_attrs["index"])
+        return [(trial.params, trial.user_attrs["seed"], trial.value) for trial in done]
+
+    study, _ = search(target=8, workers=1, sampler="tpe")
+    straight = configurations(study)
+    optuna.delete_study(study_name="digits-mine", storage=open_storage(tmp_path))
+    for target in (3, 6):
+        search.interrupt_after = target
+        with pytest.raises(KeyboardInterrupt):
+            search(target=8, workers=1, sampler="tpe")
+    search.interrupt_after = None
+    study, _ = search(target=8, workers=1, sampler="tpe")
+    assert states(study).count("FAIL") == 2
+    assert configurations(study) == straight

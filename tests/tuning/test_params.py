@@ -39,7 +39,7 @@ def test_a_problem_inside_a_distribution_has_its_path(problems):
 def test_a_queued_value_outside_what_is_searched_is_refused(problems):
     space = {"units": {"type": "int", "low": 10, "high": 20}}
     assert problems(space, [{"units": 30}]) == [
-        "studies.mine.enqueue.0.units: lies outside what is searched. Received: 30."
+        "studies.mine.enqueue.0.units: lies outside what is searched, 10 to 20. Received: 30."
     ]
 
 

@@ -41,7 +41,7 @@ def ask(space, defaults, **answers):
 
 def test_log_reaches_the_trial(defaults):
     space = {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}
-    assert ask(space, defaults)[1]["learning_rate"] == {"low": 1e-4, "high": 1e-1, "log": True}
+    assert ask(space, defaults)[1]["learning_rate"]["log"] is True
 
 
 def test_step_reaches_the_trial(defaults):

@@ -4,11 +4,17 @@ A trial runs somewhere else; what happens there comes back as events. The driver
 epoch: go on, or stop. An executor never retries: it says what was lost, and the driver decides.
 """
 
+import sys
+import traceback
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Self
 
-from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
+from pipeline.tuning.records import EpochRecord, Report, TrialData, TrialResult, TrialSpec
+
+Train = Callable[[TrialSpec, TrialData, Report], TrialResult]
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,15 @@ class TrialRaised:
 
 @dataclass(frozen=True)
 class TrialLost:
-    """The attempt vanished (killed, out of memory, over its time); another may succeed."""
+    """The attempt vanished (killed, out of memory, over its time); another may succeed.
+
+    Attributes:
+        with_machine: Its whole machine went, and every other trial on it: this one is no suspect.
+    """
 
     uid: str
     reason: str
+    with_machine: bool = False
 
 
 Event = EpochDone | TrialDone | TrialRaised | TrialLost
@@ -65,7 +76,7 @@ class Executor(ABC):
         """How many more trials can be submitted now, >= 0."""
 
     @abstractmethod
-    def submit(self, spec: TrialSpec, data: DataReference) -> None:
+    def submit(self, spec: TrialSpec, data: TrialData) -> None:
         """Starts a trial; only while `num_free` > 0."""
 
     @abstractmethod
@@ -85,3 +96,56 @@ class Executor(ABC):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def tensorflow_worker(*, num_threads: int = 1) -> Train:
+    """Imports TensorFlow into this process and returns the worker function that trains with it.
+
+    Args:
+        num_threads: Of TensorFlow, >= 1.
+    """
+    from pipeline.training.devices import configure_tensorflow
+    from pipeline.tuning.worker import run_trial
+
+    configure_tensorflow(num_threads=num_threads)
+    return run_trial
+
+
+class FatalErrors:
+    """Tells the driver of whatever error ends its block, and ends the process.
+
+    Nothing is caught: after an unexpected error TensorFlow's state is anybody's guess, so the next
+    trial gets a new process.
+
+    Args:
+        uid: Of the trial that runs in the block.
+        tell: Takes the event to the driver; returns when it is on its way for certain.
+        driver_gone: Errors which mean that nobody listens any more.
+    """
+
+    def __init__(
+        self,
+        uid: str,
+        tell: Callable[[TrialRaised], object],
+        *,
+        driver_gone: tuple[type[Exception], ...],
+    ) -> None:
+        self._uid = uid
+        self._tell = tell
+        self._driver_gone = driver_gone
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None or kind is None or kind is SystemExit:
+            return
+        if not isinstance(error, self._driver_gone):
+            text = "".join(traceback.format_exception(kind, error, trace))
+            self._tell(TrialRaised(self._uid, f"{kind.__name__}: {error}", text, False))
+        sys.exit(1)

@@ -9,14 +9,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -27,13 +25,14 @@ from pipeline.tuning.executors.base import (
     EpochDone,
     Event,
     Executor,
+    FatalErrors,
+    Train,
     TrialDone,
     TrialLost,
     TrialRaised,
+    tensorflow_worker,
 )
-from pipeline.tuning.records import DataReference, EpochRecord, Report, TrialResult, TrialSpec
-
-Train = Callable[[TrialSpec, DataReference, Report], TrialResult]
+from pipeline.tuning.records import EpochRecord, TrialData, TrialSpec
 
 
 @dataclass
@@ -82,7 +81,7 @@ class LocalExecutor(Executor):
         """Process id by the uid of the trial it runs."""
         return {w.uid: w.process.pid or 0 for w in self._workers if w.uid is not None}
 
-    def submit(self, spec: TrialSpec, data: DataReference) -> None:
+    def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
             raise ValueError(f"All {self._num_workers} workers are busy. Received: {spec.uid!r}.")
         worker = self._idle_worker()
@@ -199,7 +198,8 @@ def serve(pipe: Connection, parent_pid: int, train: Train | None) -> None:
     die_with_parent(signal.SIGKILL, parent_pid)
     # Ctrl-C reaches the whole process group; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    train = train or _tensorflow_worker()
+    train = train or tensorflow_worker()
+    gone = (EOFError, BrokenPipeError, ConnectionResetError)
     while True:
         try:
             spec, data = pipe.recv()
@@ -211,44 +211,8 @@ def serve(pipe: Connection, parent_pid: int, train: Train | None) -> None:
             stop: bool = pipe.recv()
             return stop
 
-        with _Telling(pipe, spec.uid):
+        with FatalErrors(spec.uid, partial(_send, pipe), driver_gone=gone):
             try:
                 pipe.send(TrialDone(spec.uid, train(spec, data, report)))
             except InfeasibleTrialError as error:
                 pipe.send(TrialRaised(spec.uid, str(error), traceback.format_exc(), True))
-
-
-def _tensorflow_worker() -> Train:
-    from pipeline.training.devices import configure_tensorflow
-    from pipeline.tuning.worker import run_trial
-
-    configure_tensorflow(num_threads=1)
-    return run_trial
-
-
-class _Telling:
-    """Sends the driver whatever error ends its block, and ends the process.
-
-    Nothing is caught: after an unexpected error TensorFlow's state is anybody's guess, so the next
-    trial gets a new process.
-    """
-
-    def __init__(self, pipe: Connection, uid: str) -> None:
-        self._pipe = pipe
-        self._uid = uid
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None or kind is None or kind is SystemExit:
-            return
-        if not isinstance(error, EOFError | BrokenPipeError | ConnectionResetError):
-            text = "".join(traceback.format_exception(kind, error, trace))
-            _send(self._pipe, TrialRaised(self._uid, f"{kind.__name__}: {error}", text, False))
-        sys.exit(1)

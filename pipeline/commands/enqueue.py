@@ -1,0 +1,85 @@
+"""Adds a trial of your own to a study's queue, also while it is searched.
+
+Run: python -m pipeline enqueue STUDY key=value ... What is not given is left to the sampler.
+"""
+
+import argparse
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.tuning.configurations import (
+    completed,
+    configuration_problems,
+    normalized,
+    read_assignments,
+)
+from pipeline.tuning.current import CurrentStudy, load_current
+from pipeline.tuning.hyperparameters import described
+from pipeline.tuning.overview import read_holder
+from pipeline.tuning.queue import Match, enqueue, find_match, num_wanted
+from pipeline.tuning.study import trial_dicts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what the command takes."""
+    parser.add_argument("study", help="its name below `studies` in params.yaml")
+    parser.add_argument(
+        "hyperparameters", nargs="+", metavar="key=value", help="such as units=64 activation=selu"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Queues one trial, or says why that would change nothing.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigError: If a hyperparameter is not searched or its value cannot be tried.
+        StudyError: If the study does not exist yet, or is another one than params.yaml describes.
+    """
+    root = Path.cwd()
+    given = read_assignments(args.hyperparameters)
+    current = load_current(args.study, root=root)
+    settings, defaults = current.settings, current.plan.defaults
+    problems = configuration_problems("", given, settings, defaults)
+    if problems:
+        raise ConfigError("\n  ".join(["", *problems]).lstrip() if problems[1:] else problems[0])
+    configuration = normalized(given, settings)
+    hyperparameters = completed(configuration, settings, defaults)
+    match = find_match(trial_dicts(current.study), configuration, hyperparameters)
+    is_replicated = match and match.kind == "tried" and current.search.duplicates == "replicate"
+    if match is not None and not is_replicated:
+        print(f"{args.study}: nothing queued: {_told(match)}")
+        return 0
+    number = enqueue(current.study, configuration)
+    print(f"{args.study}: queued as trial {number}: {described(configuration)}")
+    if match is not None:
+        print(f"{_told(match)}; search.duplicates is replicate, so it gets another seed.")
+    print(_what_next(current, root))
+    return 0
+
+
+def _told(match: Match) -> str:
+    trial = match.trial
+    if match.kind == "queued":
+        verb = "is being trained" if trial["state"] == "RUNNING" else "waits already"
+        return f"trial {trial['number']} is the same configuration and {verb}"
+    value = "" if trial["value"] is None else f" with {trial['value']:.4f}"
+    return (
+        f"trial {trial['number']} was the same configuration and ended as {trial['state']}{value}"
+    )
+
+
+def _what_next(current: CurrentStudy, root: Path) -> str:
+    target = current.search.trials
+    wanted = num_wanted(trial_dicts(current.study))
+    if wanted > target:
+        return (
+            f"search.trials={target} leaves no room for it: run `dvc exp run -S "
+            f"search.trials={wanted}`, or write that into params.yaml and run `dvc repro`."
+        )
+    holder = read_holder(root, current.study.study_name)
+    if holder is not None and holder.is_alive:
+        return f"The search that is running, process {holder.pid}, takes it before it samples more."
+    return "The next `dvc repro` takes it before it samples more."

@@ -1,0 +1,160 @@
+"""PostgreSQL, for the study store and the tracking store: reached, refused and created in one way.
+
+A password comes from the address, from PGPASSWORD or from ~/.pgpass, and is never shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+# What these addresses are refused or given up after, seconds; a user waits for it.
+CONNECT_SECONDS = 4
+# A server that loses its power or its network says nothing. The kernel then notices after
+# 10 + 3 * 5 s, where it would wait for two hours and, with data on the way, for 15 minutes.
+CONNECT_ARGS: dict[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # Milliseconds.
+}
+# Any number that no other program on the server is likely to have chosen.
+CREATION_KEY = 7_236_412_095_118_043
+CREATION_SECONDS = 120
+# Both Optuna and MLflow keep their version in a table `alembic_version`.
+TABLES = {"studies": "Optuna", "experiments": "MLflow"}
+
+
+def without_password(address: str) -> str:
+    """Returns an address that can be shown.
+
+    >>> without_password("postgresql://ann:secret@db:5432/mlflow")
+    'postgresql://ann:***@db:5432/mlflow'
+    >>> without_password("postgresql:///mlflow?user=ann&password=secret")
+    'postgresql:///mlflow?user=ann&password=***'
+    """
+    # Up to the last @, not as a URL is read: who forgets to quote a password that has one in it
+    # gets an error, and the error must not show the rest of the password.
+    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", address)
+    return re.sub(r"(password=)[^&]*", r"\1***", shown)
+
+
+def is_postgres(address: str) -> bool:
+    """Whether an address is that of a PostgreSQL.
+
+    >>> is_postgres("postgresql+psycopg://db/mlflow"), is_postgres("sqlite:///mlflow.db")
+    (True, False)
+    """
+    return address.startswith(("postgresql://", "postgresql+"))
+
+
+def connect_options() -> dict[str, Any]:
+    """Returns what every engine of this project is made with."""
+    return {"pool_pre_ping": True, "connect_args": dict(CONNECT_ARGS)}
+
+
+@contextmanager
+def being_created(address: str, table: str, *, source: str) -> Iterator[None]:
+    """Holds a database for the time in which its tables may have to be made.
+
+    Two processes that start on an empty database would both make them, and one would die.
+
+    Args:
+        address: Of a PostgreSQL.
+        table: `studies` or `experiments`: whose tables are made.
+        source: Where the address was read, for messages: `search.storage`, or a variable.
+
+    Raises:
+        ConfigError: If the address cannot be read, its server does not answer within 4 s, refuses
+            these credentials or has no such database, or the database holds the other one's tables.
+    """
+    engine = _engine(address, source=source)
+    with _connected(engine, address, source=source) as connection:
+        _lock(connection, address, source=source)
+        _refuse_shared(connection, table, address, source=source)
+        yield
+
+
+def _engine(address: str, *, source: str) -> Engine:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        if address.partition("?")[0].count("@") > 1:
+            # Else a part of the password is taken for the host, and shown.
+            raise ValueError
+        return create_engine(
+            address, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=CONNECT_ARGS
+        )
+    except ImportError as error:
+        raise ConfigError(
+            f"{source} needs a package that is not installed: {error.name or error}. Received: "
+            f"{source}={without_password(address)}. Write postgresql://USER@HOST/DATABASE and run "
+            "`pip install transfer-search[postgres]`."
+        ) from None
+    except (ArgumentError, ValueError):
+        # What they say would show the password.
+        raise ConfigError(
+            f"{source} must be an address such as postgresql://USER@HOST:5432/DATABASE; @, / and : "
+            f"in a password are written %40, %2F and %3A. Received: "
+            f"{source}={without_password(address)}."
+        ) from None
+
+
+@contextmanager
+def _connected(engine: Engine, address: str, *, source: str) -> Iterator[Connection]:
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        connection = engine.connect()
+    except DBAPIError as error:
+        raise ConfigError(
+            f"{source} must name a PostgreSQL that answers and lets you in: {first_line(error)}. "
+            f"Received: {source}={without_password(address)}. Start it, or correct the address; "
+            "passwords may also come from PGPASSWORD or ~/.pgpass."
+        ) from None
+    with connection:
+        yield connection
+
+
+def _lock(connection: Connection, address: str, *, source: str) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        connection.execute(text(f"SET lock_timeout = '{CREATION_SECONDS}s'"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CREATION_KEY})
+    except OperationalError as error:
+        raise ConfigError(
+            f"{source} must name a database in which nobody else is making tables for longer than "
+            f"{CREATION_SECONDS} s: {first_line(error)}. Received: "
+            f"{source}={without_password(address)}. Wait for the other process, or end it."
+        ) from None
+
+
+def first_line(error: BaseException) -> str:
+    """Returns what the server said, without SQLAlchemy's addenda; on one line."""
+    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return " ".join(said.splitlines()[0].split()).rstrip(".")
+
+
+def _refuse_shared(connection: Connection, table: str, address: str, *, source: str) -> None:
+    from sqlalchemy import text
+
+    (other,) = TABLES.keys() - {table}
+    query = text("SELECT to_regclass(:own) IS NULL AND to_regclass(:other) IS NOT NULL")
+    if connection.execute(query, {"own": table, "other": other}).scalar():
+        raise ConfigError(
+            f"{source} must name a database without {TABLES[other]}'s tables, since {TABLES[table]}"
+            f" keeps its version under the same name. Received: {source}="
+            f"{without_password(address)}. Create another database on the same server."
+        )

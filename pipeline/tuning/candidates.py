@@ -1,0 +1,95 @@
+"""Which trials of a study are trained again, and with which seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.seeds import derive_seed
+from pipeline.tuning.records import TrialSpec
+from pipeline.tuning.study import TrialDict
+
+PART = "confirmation"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration and its trainings.
+
+    Attributes:
+        trial: The trial of the search that it comes from.
+        specs: One training per seed.
+    """
+
+    trial: TrialDict
+    specs: tuple[TrialSpec, ...]
+
+
+def top_trials(trials: Sequence[TrialDict], direction: str, top: int) -> list[TrialDict]:
+    """Returns the best complete trials, best first, each configuration once."""
+    sign = -1.0 if direction == "maximize" else 1.0
+    complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
+    ranked = sorted(complete, key=lambda trial: (sign * trial["value"], trial["number"]))
+    distinct: list[TrialDict] = []
+    for trial in ranked:
+        if all(trial["hyperparameters"] != kept["hyperparameters"] for kept in distinct):
+            distinct.append(trial)
+    return distinct[:top]
+
+
+def candidates(
+    study: Mapping[str, Any], *, top: int, seeds: int, epochs: int, root_seed: int, folder: str
+) -> list[Candidate]:
+    """Plans the trainings: the same seeds for every configuration, so that they compare in pairs.
+
+    Args:
+        study: `study.json`.
+        top: Configurations, >= 1.
+        seeds: Trainings of each, >= 1.
+        epochs: Most epochs of each, as in the search.
+        root_seed: `search.seed`; the seeds are derived from it.
+        folder: Where the trained models go.
+    """
+    drawn = [derive_seed(root_seed, "confirm", position) for position in range(seeds)]
+    return [
+        Candidate(
+            trial,
+            tuple(_spec(study, trial, seed=seed, epochs=epochs, folder=folder) for seed in drawn),
+        )
+        for trial in top_trials(study["trials"], study["direction"], top)
+    ]
+
+
+def _spec(
+    study: Mapping[str, Any], trial: TrialDict, *, seed: int, epochs: int, folder: str
+) -> TrialSpec:
+    uid = f"{study['identity'][:12]}-confirm-{trial['number']:04d}-{seed}"
+    return TrialSpec(
+        uid=uid,
+        hyperparameters=trial["hyperparameters"],
+        seed=seed,
+        epochs=epochs,
+        objective=study["objective"],
+        judge=PART,
+        model_file=f"{folder}/{uid}.keras",
+    )
+
+
+def is_of(report: Mapping[str, Any], planned: Sequence[Candidate], *, epochs: int) -> bool:
+    """Whether a `confirm.json` holds just the trainings that are planned, each as it is planned.
+
+    Their uids name the study's identity, the trial and the seed; the identity stands for the data,
+    the base, the space and the training. A study that was searched anew has the same identity and
+    other hyperparameters under the same numbers.
+
+    Args:
+        report: `confirm.json`; one of an earlier release lacks what is asked here.
+        planned: As from `candidates`.
+        epochs: Most epochs of each.
+    """
+    planned_uids = [spec.uid for candidate in planned for spec in candidate.specs]
+    configurations = [candidate.trial["hyperparameters"] for candidate in planned]
+    return (
+        [training["uid"] for training in report.get("trainings", ())] == planned_uids
+        and [one["hyperparameters"] for one in report["candidates"]] == configurations
+        and report["epochs"] == epochs
+    )

@@ -1,0 +1,150 @@
+"""Configurations that a user wants tried: read from words, and checked against a study's space.
+
+Optuna takes any: it ignores names that it does not ask for and uses values out of range.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.errors import ConfigError
+from pipeline.registry import unknown_name
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
+from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting, searched, suggest
+
+
+def read_assignments(words: Sequence[str]) -> dict[str, Any]:
+    """Reads `key=value` words; values are written as in `params.yaml`.
+
+    Raises:
+        ConfigError: If a word is no such pair, or a key is given twice.
+
+    >>> read_assignments(["units=64", "learning_rate=1e-3", "normalization=none"])
+    {'units': 64, 'learning_rate': 0.001, 'normalization': 'none'}
+    """
+    read: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not (name and equals and text):
+            raise ConfigError(f"Hyperparameters are given as key=value. Received: {word!r}.")
+        if name in read:
+            raise ConfigError(f"{name} is given twice. Received: {' '.join(words)}.")
+        try:
+            read[name] = YAML(typ="safe", pure=True).load(text)
+        except YAMLError:
+            raise ConfigError(f"{name} must be a number or a word. Received: {word!r}.") from None
+    return read
+
+
+def configuration_problems(
+    where: str,
+    configuration: Mapping[str, Any],
+    settings: Mapping[str, Setting],
+    defaults: Mapping[str, Any],
+) -> list[str]:
+    """Lists everything that keeps a configuration from being tried as it is written.
+
+    Args:
+        where: What comes before each name: a path in `params.yaml`, or nothing.
+        configuration: Values by name; of what is searched, any part.
+        settings: What the study searches or fixes.
+        defaults: The value of everything else.
+    """
+    problems = []
+    for name, value in configuration.items():
+        problem = _value_problem(name, value, settings) or _inactive_problem(
+            name, {**defaults, **settings, **configuration}
+        )
+        if problem:
+            problems.append(f"{f'{where}.{name}' if where else name}: {problem}")
+    return problems
+
+
+def normalized(
+    configuration: Mapping[str, Any], settings: Mapping[str, Setting]
+) -> dict[str, Value]:
+    """Returns what a checked configuration says of what is searched, as the search has it.
+
+    A whole number becomes a float where floats are searched; what is fixed anyway is left out.
+    """
+    return {
+        name: float(value) if isinstance(settings[name], FloatRange) else value
+        for name, value in configuration.items()
+        if name in searched(settings)
+    }
+
+
+def completed(
+    configuration: Mapping[str, Value],
+    settings: Mapping[str, Setting],
+    defaults: Mapping[str, Value],
+) -> dict[str, Value] | None:
+    """Returns every hyperparameter of a configuration, or None if a sampler has to add some."""
+    try:
+        return suggest(settings, defaults, _Given(configuration))
+    except _NotGivenError:
+        return None
+
+
+class _NotGivenError(Exception):
+    """A hyperparameter is searched, and the configuration does not say it."""
+
+
+class _Given:
+    """Answers like a trial, with what is given."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def suggest_float(self, name: str, low: float, high: float, **kwargs: Any) -> float:
+        return float(self._given(name))
+
+    def suggest_int(self, name: str, low: int, high: int, **kwargs: Any) -> int:
+        return int(self._given(name))
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        return self._given(name)
+
+    def _given(self, name: str) -> Any:
+        if name not in self._values:
+            raise _NotGivenError
+        return self._values[name]
+
+
+def _value_problem(name: str, value: object, settings: Mapping[str, Setting]) -> str | None:
+    if name not in HYPERPARAMETERS:
+        return unknown_name("hyperparameter", name, list(settings))
+    setting = settings.get(name)
+    if setting is None:
+        return (
+            "this study does not search it, so a trial cannot be given another value than the "
+            f"default. Received: {value!r}."
+        )
+    if not isinstance(setting, FloatRange | IntRange | Choice):
+        return None if setting == value else f"is fixed to {setting!r}. Received: {value!r}."
+    if setting.holds(value):
+        return None
+    return f"lies outside what is searched, {_legal(setting)}. Received: {value!r}."
+
+
+def _legal(setting: FloatRange | IntRange | Choice) -> str:
+    if isinstance(setting, Choice):
+        return f"one of {', '.join(map(str, setting.choices))}"
+    step = f" in steps of {setting.step:g}" if setting.step not in (None, 1) else ""
+    return f"{setting.low:g} to {setting.high:g}{step}"
+
+
+def _inactive_problem(name: str, values: Mapping[str, Any]) -> str | None:
+    """Says why a hyperparameter cannot exist beside `values`, some of which are distributions."""
+    for condition, wanted in HYPERPARAMETERS[name].active_when.items():
+        value, given = values.get(condition), f"{condition}={values.get(condition)!r}"
+        possible = {value}
+        if isinstance(value, FloatRange | IntRange | Choice):
+            possible = {one for one in wanted if value.holds(one)}
+            given = f"a study that searches {condition} over {_legal(value)}"
+        if not wanted & possible or _inactive_problem(condition, values):
+            needed = " or ".join(sorted(str(one) for one in wanted))
+            return f"exists only where {condition} is {needed}. Received: {given}."
+    return None

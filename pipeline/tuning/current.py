@@ -1,0 +1,78 @@
+"""The study that params.yaml describes, as it is in the store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import load_section
+from pipeline.errors import StudyError
+from pipeline.tuning.identity import study_identity
+from pipeline.tuning.params import SearchParams, StudyPlan, load_study, with_cuts
+from pipeline.tuning.space import Setting
+from pipeline.tuning.storage import has_storage, open_storage
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurrentStudy:
+    """A study that is in the store, and is the one that params.yaml describes.
+
+    Attributes:
+        study: Optuna's.
+        plan: Its section of params.yaml.
+        search: The section `search`.
+        settings: What it searches or fixes, with the cuts that were embedded.
+    """
+
+    study: Study
+    plan: StudyPlan
+    search: SearchParams
+    settings: dict[str, Setting]
+
+
+def load_current(name: str, *, root: Path) -> CurrentStudy:
+    """Opens the study that params.yaml describes under a name.
+
+    Raises:
+        ConfigError: If params.yaml has no such study, or cannot be used.
+        StudyError: If it has not been searched yet, or params.yaml, the data or the features have
+            changed since.
+    """
+    plan, search = load_study(name), load_section(SearchParams, "search")
+    split = _read(root / "data/split.json")
+    manifest = _read(root / "data/features" / plan.base / "manifest.json")
+    settings = with_cuts(plan.settings, plan.defaults, list(manifest["cuts"]))
+    identity = study_identity(plan, search, settings=settings, split=split, manifest=manifest).whole
+    study_name = f"{split['dataset']}-{name}"
+    storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
+    study = find_study(storage, study_name) if storage else None
+    if study is None:
+        raise StudyError(f"There is no study {study_name!r} yet. Run `dvc repro` first.")
+    if study.user_attrs.get("identity") != identity:
+        raise StudyError(
+            f"{study_name} is not the study that params.yaml describes: its space, its training or "
+            f"its data have changed. Run `dvc repro search@{name}` first, which starts a new one."
+        )
+    return CurrentStudy(study=study, plan=plan, search=search, settings=settings)
+
+
+def find_study(storage: BaseStorage, study_name: str) -> Study | None:
+    """Returns a study of the store by its name, or None."""
+    import optuna
+
+    if study_name not in optuna.get_all_study_names(storage):
+        return None
+    return optuna.load_study(study_name=study_name, storage=storage)
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        raise StudyError(f"There is no {file.name} yet: {file}. Run `dvc repro` first.")
+    content: Any = json.loads(file.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,274 @@
+"""Trials as tasks of a Ray cluster: this machine's own, or any other.
+
+Ray never retries (`max_retries=0`): the driver does, as a new trial. A task's epochs and the
+answers to them go through one asynchronous actor, its features come from the object store, which
+holds each cut once on every node that trains on it, and its model comes back as bytes, so that no
+file system is shared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.data.files import write_whole
+from pipeline.errors import ConfigError
+from pipeline.tuning.executors.base import (
+    EpochDone,
+    Event,
+    Executor,
+    Train,
+    TrialLost,
+    TrialRaised,
+)
+from pipeline.tuning.executors.ray_cluster import LOCAL, Cluster
+from pipeline.tuning.executors.ray_worker import Mailbox, Message, Started, run_attempt
+from pipeline.tuning.records import TrialData, TrialSpec
+
+logger = logging.getLogger(__name__)
+
+# The first worker of a node may have to be installed by its autoscaler; here it takes 2 s.
+MAILBOX_SECONDS = 60.0
+REASONS: dict[type[Exception], str] = {
+    exceptions.WorkerCrashedError: "its worker process ended",
+    exceptions.OutOfMemoryError: "its machine ran out of memory, and Ray ended its worker process",
+    exceptions.NodeDiedError: "its machine was lost",
+    exceptions.LocalRayletDiedError: "its machine was lost",
+}
+WITH_MACHINE = (exceptions.NodeDiedError, exceptions.LocalRayletDiedError)
+# The mailbox's process ended or does not answer; or, through ray://, the connection broke.
+CONNECTION_LOST = (exceptions.RayActorError, exceptions.GetTimeoutError, ConnectionError)
+
+
+@dataclass
+class _Attempt:
+    spec: TrialSpec
+    reply: Any
+    pid: int = 0
+    started: float | None = None
+
+
+class RayExecutor(Executor):
+    """Runs trials as tasks of a Ray cluster.
+
+    A cluster that grows or shrinks is followed. One that vanishes is connected to once more, or
+    started again if it is this process's own.
+
+    Args:
+        address: As in `Cluster`.
+        max_trials: Most trials at once, >= 1; None: as many as the cluster has room for.
+        num_cpus: CPUs of one trial, > 0; TensorFlow takes as many threads, at least one.
+        num_gpus: GPUs of one trial, >= 0; two trials of 0.5 share one, which does not limit the
+            memory that either takes.
+        trials_per_worker: A process is replaced after that many trials, >= 1, since TensorFlow
+            never gives all its memory back; after each one where there are GPUs.
+        trial_timeout_seconds: A trial that takes longer, from when it has its worker, is ended by
+            force and counts as lost.
+        train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
+
+    Raises:
+        ConfigError: If the cluster cannot be used, or can never run such a trial.
+    """
+
+    def __init__(
+        self,
+        address: str = LOCAL,
+        *,
+        max_trials: int | None = None,
+        num_cpus: float = 1.0,
+        num_gpus: float = 0.0,
+        trials_per_worker: int = 50,
+        trial_timeout_seconds: float | None = None,
+        train: Train | None = None,
+    ) -> None:
+        for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+            if amount > 1 and amount != int(amount):
+                raise ConfigError(
+                    f"search.ray.{name} must be whole if it is above 1. Received: {name}={amount}."
+                )
+        self._address = address
+        self._max_trials = max_trials
+        self._needs = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        self._trial_timeout_seconds = trial_timeout_seconds
+        self._train = train
+        self._attempts: dict[str, _Attempt] = {}
+        self._task = ray.remote(
+            max_retries=0, max_calls=1 if num_gpus else trials_per_worker, **self._needs
+        )(run_attempt)
+        self._open()
+
+    def _open(self) -> None:
+        self._cuts: dict[tuple[TrialData, str, str | None], Any] = {}
+        self._cluster = Cluster(self._address, max_trials=self._max_trials, **self._needs)
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(self._cluster.close)
+            if self._cluster.num_slots == 0:
+                self._warn_or_refuse()
+            self._open_mailbox()
+            on_error.pop_all()
+
+    def _warn_or_refuse(self) -> None:
+        needed = f"search.ray asks for {self._needs} for each trial, and no node has that"
+        if self._address == LOCAL:
+            raise ConfigError(f"{needed}. Received: a machine of {ray.cluster_resources()}.")
+        logger.warning("%s yet: the search waits for one", needed)
+
+    def _open_mailbox(self) -> None:
+        here = NodeAffinitySchedulingStrategy(self._cluster.node_id, soft=False)
+        actor = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox)
+        self._mailbox = actor.remote()
+        self._seen = 0
+        try:
+            ray.get(self._mailbox.take.remote(0, waits=False), timeout=MAILBOX_SECONDS)
+        except exceptions.RayError as error:
+            raise ConfigError(
+                "The Ray cluster's nodes must have this project's libraries installed. "
+                f"Received: address={self._address!r}: {_last_line(error)}."
+            ) from error
+        self._taking = self._take(waits=True)
+
+    def _take(self, *, waits: bool) -> Any:
+        return self._mailbox.take.remote(self._seen, waits=waits)
+
+    @property
+    def num_free(self) -> int:
+        slots = self._cluster.num_slots
+        if self._address != LOCAL:
+            # A task that waits is what makes an autoscaler add a node.
+            slots = max(slots, 1) if self._max_trials is None else slots + 1
+        limit = slots if self._max_trials is None else min(slots, self._max_trials)
+        return max(limit - len(self._attempts), 0)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process id, on its own machine, by the uid of the trial it runs."""
+        return {uid: attempt.pid for uid, attempt in self._attempts.items() if attempt.pid}
+
+    def submit(self, spec: TrialSpec, data: TrialData) -> None:
+        if not self.num_free:
+            raise ValueError(f"The cluster has no room for more trials. Received: {spec.uid!r}.")
+        reply = self._task.options(name=spec.uid).remote(
+            spec,
+            self._shared(spec, data),
+            self._mailbox,
+            train=self._train,
+            num_threads=max(int(self._needs["num_cpus"]), 1),
+        )
+        self._attempts[spec.uid] = _Attempt(spec, reply)
+
+    def _shared(self, spec: TrialSpec, data: TrialData) -> Any:
+        key = (data, str(spec.hyperparameters["cut"]), spec.judge)
+        if key not in self._cuts:
+            self._cuts[key] = ray.put(data.load_cut(key[1], judge=spec.judge))
+        return self._cuts[key]
+
+    def answer(self, uid: str, *, stop: bool) -> None:
+        if uid in self._attempts:
+            self._mailbox.answer.remote(uid, stop=stop)
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        if self._cluster.lost():
+            return self._start_again()
+        if not self._attempts:
+            return []
+        replies = {attempt.reply: uid for uid, attempt in self._attempts.items()}
+        watched = [self._taking, *replies]
+        try:
+            ray.wait(watched, num_returns=1, timeout=timeout_seconds)
+            ready, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
+            ended = [replies[reply] for reply in ready if reply in replies]
+            messages = self._messages(arrived=self._taking in ready, ended=bool(ended))
+        except CONNECTION_LOST:
+            return self._start_again()
+        events = [event for message in messages for event in self._heard(message)]
+        for uid in ended:
+            events += self._end(uid)
+        return events + self._end_overdue()
+
+    def _messages(self, *, arrived: bool, ended: bool) -> list[Message]:
+        numbered: dict[int, Message] = {}
+        if arrived:
+            numbered |= dict(ray.get(self._taking))
+        if ended:
+            # A worker that fails says so and then ends: both may be on their way.
+            numbered |= dict(ray.get(self._take(waits=False), timeout=MAILBOX_SECONDS))
+        new = {number: numbered[number] for number in sorted(numbered) if number > self._seen}
+        self._seen = max(new, default=self._seen)
+        if arrived:
+            self._taking = self._take(waits=True)
+        return list(new.values())
+
+    def _start_again(self) -> list[Event]:
+        lost: list[Event] = [
+            TrialLost(uid, "the Ray cluster was lost", with_machine=True) for uid in self._attempts
+        ]
+        self.close()
+        self._open()
+        return lost
+
+    def _heard(self, message: Message) -> list[Event]:
+        attempt = self._attempts.get(message.uid)
+        if attempt is None:
+            return []
+        if isinstance(message, Started):
+            attempt.pid, attempt.started = message.pid, time.monotonic()
+            return []
+        if not isinstance(message, EpochDone):
+            del self._attempts[message.uid]
+        return [message]
+
+    def _end(self, uid: str) -> list[Event]:
+        if uid not in self._attempts:
+            return []  # It told of its error before.
+        attempt = self._attempts.pop(uid)
+        try:
+            event, model = ray.get(attempt.reply)
+        except exceptions.RayTaskError as error:
+            # Outside of the worker function, such as a module that its machine does not have.
+            return [TrialRaised(uid, _last_line(error), str(error), False)]
+        except exceptions.RayError as error:
+            self._mailbox.give_up.remote(uid)
+            return [TrialLost(uid, _reason(error), isinstance(error, WITH_MACHINE))]
+        if model is not None:
+            with write_whole(Path(str(attempt.spec.model_file))) as part:
+                part.write_bytes(model)
+        return [event]
+
+    def _end_overdue(self) -> list[Event]:
+        limit, now = self._trial_timeout_seconds, time.monotonic()
+        if limit is None:
+            return []
+        overdue = [
+            uid
+            for uid, attempt in self._attempts.items()
+            if attempt.started is not None and now - attempt.started > limit
+        ]
+        for uid in overdue:
+            self._mailbox.give_up.remote(uid)
+            ray.cancel(self._attempts.pop(uid).reply, force=True)
+        return [TrialLost(uid, f"it took over {limit:g} s") for uid in overdue]
+
+    def close(self) -> None:
+        self._attempts.clear()
+        self._cuts.clear()
+        self._cluster.close()
+
+
+def _reason(error: Exception) -> str:
+    for kind, reason in REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    return f"{type(error).__name__}: {_last_line(error)}"
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__

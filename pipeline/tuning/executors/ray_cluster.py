@@ -1,0 +1,185 @@
+"""The connection to a Ray cluster, or to one of this process's own."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+import pipeline
+from pipeline.errors import ConfigError
+from pipeline.processes import num_cores
+
+LOCAL, AUTO = "local", "auto"
+CLIENT = "ray://"
+# One question a second is nothing to a cluster; a dead one is noticed this much later.
+CHECK_SECONDS = 1.0
+# A short break of the network costs nothing. Ray itself ends the process after 60 s without a head.
+PATIENCE_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+
+
+class Cluster:
+    """A connection to a cluster; `local` also starts it, and `close` ends it.
+
+    Args:
+        address: `local`, `auto` (a running one on this machine, or the one of `RAY_ADDRESS`),
+            `HOST:PORT` of a head whose cluster this machine belongs to, or `ray://HOST:PORT`.
+        max_trials: How many trials a cluster of our own has room for; None: one per core's worth.
+        num_cpus: CPUs of one trial, > 0; whole if above 1.
+        num_gpus: GPUs of one trial, >= 0; whole if above 1.
+
+    Raises:
+        ConfigError: If there is no such cluster, or if it has another version of Ray or Python.
+    """
+
+    def __init__(
+        self, address: str, *, max_trials: int | None, num_cpus: float, num_gpus: float
+    ) -> None:
+        self.address = address
+        self._num_cpus = num_cpus
+        self._num_gpus = num_gpus
+        self._session: Path | None = None
+        self._checked = self._answered = time.monotonic()
+        self._nodes: list[dict[str, Any]] = []
+        if address == LOCAL:
+            cores = num_cores() if max_trials is None else math.ceil(max_trials * num_cpus)
+            context = self._connect(
+                num_cpus=max(cores, math.ceil(num_cpus)), include_dashboard=False
+            )
+            self._session = Path(context.address_info["session_dir"])
+        else:
+            if address != AUTO:
+                _expect_answer(address)
+            # The cluster runs this very code, whatever its images hold.
+            folder = str(Path(pipeline.__file__).parent)
+            self._connect(runtime_env={"py_modules": [folder], "excludes": ["__pycache__"]})
+        self.node_id = ray.get_runtime_context().get_node_id()
+        self._head = self._head_address()
+        self._nodes = ray.nodes()
+
+    def _connect(self, **options: Any) -> Any:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # That an attempt failed which nobody waits for any more is no news.
+        os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
+        # Ray prints what happens to its processes in the midst of the search's own line, whatever
+        # `log_to_driver` says; the driver reports it all as lost trials.
+        setattr(ray._private.worker, "_worker_logs_enabled", False)  # noqa: B010
+        try:
+            with _own_sigterm():
+                return ray.init(
+                    self.address, log_to_driver=False, logging_level=logging.ERROR, **options
+                )
+        except (RayError, OSError, RuntimeError, ValueError) as error:
+            raise ConfigError(_no_cluster(self.address, error)) from error
+
+    def _head_address(self) -> tuple[str, int]:
+        if self.address.startswith(CLIENT):
+            return _host_and_port(self.address)
+        return _host_and_port(ray.get_runtime_context().gcs_address)
+
+    def lost(self) -> bool:
+        """Says whether the head, or the node that this process belongs to, is gone."""
+        now = time.monotonic()
+        if now - self._checked < CHECK_SECONDS:
+            return now - self._answered > PATIENCE_SECONDS
+        self._checked = now
+        # By plain connections: while its head is gone, Ray's own questions block for a minute.
+        if _answers(*self._head, timeout_seconds=CHECK_SECONDS):
+            self._nodes = ray.nodes()
+            if self.address.startswith(CLIENT) or self._own_node_answers():
+                self._answered = now
+        return now - self._answered > PATIENCE_SECONDS
+
+    def _own_node_answers(self) -> bool:
+        # When the node dies that this process is connected through, Ray tells it nothing at all.
+        own = [node for node in self._nodes if node["NodeID"] == self.node_id]
+        return bool(own) and _answers(
+            own[0]["NodeManagerAddress"], own[0]["NodeManagerPort"], timeout_seconds=CHECK_SECONDS
+        )
+
+    @property
+    def num_slots(self) -> int:
+        """How many trials fit on the cluster's living nodes at once, >= 0."""
+        alive = [node["Resources"] for node in self._nodes if node["Alive"]]
+        return sum(self._slots(resources) for resources in alive)
+
+    def _slots(self, resources: dict[str, float]) -> int:
+        slots = _whole(resources.get("CPU", 0.0) / self._num_cpus)
+        if not self._num_gpus:
+            return slots
+        gpus = resources.get("GPU", 0.0)
+        # A trial that takes a part of a GPU takes it of a single one.
+        share = _whole(1 / self._num_gpus) * int(gpus) if self._num_gpus < 1 else 0
+        return min(slots, share or _whole(gpus / self._num_gpus))
+
+    def close(self) -> None:
+        """Ends the connection and with it all that was started through it; may be called again."""
+        ray.shutdown()
+        if self._session is not None:
+            # Its last processes may still be writing there as they end.
+            shutil.rmtree(self._session, ignore_errors=True)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    # ray.init replaces the handler by one of its own, which knows nothing of exit code 143.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _whole(quotient: float) -> int:
+    # 1 / 0.1 may come out below 10.
+    return math.floor(quotient + 1e-9)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d+)", address)
+    if found is None:
+        raise ConfigError(
+            "search.ray.address must be local, auto, HOST:PORT or ray://HOST:PORT. "
+            f"Received: address={address!r}."
+        )
+    return found[1], int(found[2])
+
+
+def _answers(host: str, port: int, *, timeout_seconds: float) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=timeout_seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+def _expect_answer(address: str) -> None:
+    try:
+        socket.create_connection(_host_and_port(address), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(_no_cluster(address, error)) from error
+
+
+def _no_cluster(address: str, error: Exception) -> str:
+    reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+    return (
+        "search.ray.address must name a Ray cluster that can be used from here. "
+        f"Received: address={address!r}: {reason}. Start one, or set it to local."
+    )

@@ -1,0 +1,143 @@
+"""What runs on the cluster: a task for each attempt, and the mailbox between them and the driver.
+
+An attempt's only tie to the driver's machine is the mailbox: its data come through the object
+store, its epochs, the answers to them and its errors through the mailbox, its model as bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import traceback
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayError
+
+from pipeline.errors import InfeasibleTrialError
+from pipeline.tuning.executors.base import (
+    EpochDone,
+    FatalErrors,
+    Train,
+    TrialDone,
+    TrialRaised,
+    tensorflow_worker,
+)
+from pipeline.tuning.records import EpochRecord, TrialSpec
+
+if TYPE_CHECKING:
+    from pipeline.training.features import CutData
+
+
+@dataclass(frozen=True)
+class Started:
+    """An attempt has its worker; its time begins."""
+
+    uid: str
+    pid: int
+
+
+Message = Started | EpochDone | TrialRaised
+
+
+class Mailbox:
+    """An asynchronous actor, one for each driver, on the driver's node.
+
+    Messages are numbered from 1 and kept until the driver says that it has them, so that none is
+    lost when two of its questions overlap.
+    """
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, Message]] = deque()
+        self._last = 0
+        self._arrived = asyncio.Event()
+        self._answers: dict[str, asyncio.Future[bool]] = {}
+        self._given_up: set[str] = set()
+
+    async def tell(self, message: Message) -> None:
+        """Keeps a message for the driver."""
+        self._last += 1
+        self._kept.append((self._last, message))
+        self._arrived.set()
+
+    async def report(self, uid: str, record: EpochRecord) -> bool:
+        """Keeps an epoch for the driver and returns its answer: whether to stop."""
+        if uid in self._given_up:
+            return True
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._answers[uid] = answer
+        await self.tell(EpochDone(uid, record))
+        return await answer
+
+    async def take(self, seen: int, *, waits: bool) -> list[tuple[int, Message]]:
+        """Returns the messages after number `seen`; if it waits, at least one."""
+        while self._kept and self._kept[0][0] <= seen:
+            self._kept.popleft()
+        while waits and not self._kept:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return list(self._kept)
+
+    async def answer(self, uid: str, *, stop: bool) -> None:
+        """Lets an attempt go on, or stop."""
+        waiting = self._answers.pop(uid, None)
+        if waiting is not None:
+            waiting.set_result(stop)
+
+    async def give_up(self, uid: str) -> None:
+        """Stops an attempt that is no longer waited for, should it still be alive."""
+        self._given_up.add(uid)
+        await self.answer(uid, stop=True)
+
+
+@dataclass(frozen=True)
+class SharedCut:
+    """Trial data of the one cut that an attempt trains on, mapped from its node's object store."""
+
+    cut_data: CutData
+
+    def load_cut(self, cut: str, *, judge: str | None) -> CutData:
+        return self.cut_data
+
+
+def run_attempt(
+    spec: TrialSpec, cut_data: CutData, mailbox: Any, *, train: Train | None, num_threads: int
+) -> tuple[TrialDone | TrialRaised, bytes | None]:
+    """Trains one trial; the function of the Ray task.
+
+    Args:
+        spec: What to train; its `model_file` is a path of the driver's machine.
+        cut_data: What to train it on; Ray hands over what the reference of it stands for.
+        mailbox: The handle of a `Mailbox`.
+        train: The worker function, or None for TensorFlow's.
+        num_threads: Of TensorFlow, >= 1.
+
+    Returns:
+        How it ended, and the model file's content if the spec asks for one and there is a model.
+    """
+
+    def report(record: EpochRecord) -> bool:
+        return bool(ray.get(mailbox.report.remote(spec.uid, record)))
+
+    def tell(message: Message) -> None:
+        ray.get(mailbox.tell.remote(message))
+
+    with (
+        tempfile.TemporaryDirectory(prefix="trial-") as folder,
+        FatalErrors(spec.uid, tell, driver_gone=(RayError,)),
+    ):
+        tell(Started(spec.uid, os.getpid()))
+        file = None if spec.model_file is None else Path(folder) / "model.keras"
+        here = replace(spec, model_file=None if file is None else str(file))
+        try:
+            train = train or tensorflow_worker(num_threads=num_threads)
+            result = train(here, SharedCut(cut_data), report)
+        except InfeasibleTrialError as error:
+            return TrialRaised(spec.uid, str(error), traceback.format_exc(), True), None
+        model = None if result.model_file is None else Path(result.model_file).read_bytes()
+        kept = None if model is None else spec.model_file
+        return TrialDone(spec.uid, replace(result, model_file=kept)), model

@@ -1,0 +1,101 @@
+"""What makes the trials of a study comparable, and which earlier trials a new study begins with."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.tuning.params import SearchParams, StudyPlan
+from pipeline.tuning.space import Setting, describe_space
+from pipeline.tuning.study import TrialDict, identity_hash, trial_dicts
+from pipeline.tuning.takeover import fitting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optuna.study import Study
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Hashes of a study, 64 hex digits each.
+
+    Attributes:
+        whole: Of everything that matters. Neither the target, the workers, the sampler nor the
+            pruner is part of it: changing them goes on with the same study.
+        comparable: Of everything but the space and the defaults: trials of two studies that share
+            it were trained and judged in the same way, each with its own hyperparameters.
+    """
+
+    whole: str
+    comparable: str
+
+
+def study_identity(
+    plan: StudyPlan,
+    params: SearchParams,
+    *,
+    settings: Mapping[str, Setting],
+    split: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+) -> Identity:
+    """Hashes what makes trials comparable: data, base, space, and how each is trained.
+
+    Args:
+        plan: The study.
+        params: Section `search`.
+        settings: Of the study, with its cuts.
+        split: `data/split.json`.
+        manifest: Of the base's features.
+    """
+    fixed = {n: s for n, s in settings.items() if isinstance(s, str | int | float | bool)}
+    judged = {
+        "data": split["sha256"]["train"],
+        "base": {key: manifest[key] for key in ("base", "image_size", "weights_sha256")},
+        "objective": params.objective,
+        "epochs": params.epochs,
+        "seed": params.seed,
+    }
+    space = {"space": describe_space(settings), "fixed": {**plan.defaults, **fixed}}
+    return Identity(whole=identity_hash({**judged, **space}), comparable=identity_hash(judged))
+
+
+def first_trials(
+    exported: Path,
+    previous: Study | None,
+    identity: Identity,
+    *,
+    settings: Mapping[str, Setting],
+    defaults: Mapping[str, Any],
+) -> list[TrialDict]:
+    """Returns the trials that a new study begins with.
+
+    Args:
+        exported: The `study.json` of this name, if there is one: if it is of this identity, the
+            database was lost and all of it is taken.
+        previous: The study that had the name until now. If only the space has changed since, its
+            finished trials that still fit are taken over; likewise those of `exported`.
+        identity: Of the new study.
+        settings: What the new study searches or fixes.
+        defaults: The value of everything else.
+    """
+    content = json.loads(exported.read_text(encoding="utf-8")) if exported.exists() else {}
+    if content.get("identity") == identity.whole:
+        return list(content["trials"])
+    if previous is not None and previous.user_attrs.get("comparable") == identity.comparable:
+        source = f"{previous.study_name}-{previous.user_attrs['identity'][:8]}"
+        return _taken(fitting(trial_dicts(previous), settings, defaults, source=source), source)
+    if content.get("comparable") == identity.comparable:
+        source = f"{content['study_name']}-{content['identity'][:8]}"
+        return _taken(fitting(content["trials"], settings, defaults, source=source), source)
+    return []
+
+
+def _taken(trials: list[TrialDict], source: str) -> list[TrialDict]:
+    logger.info("a new space: %d finished trials of %s fit and are taken over", len(trials), source)
+    return trials

@@ -1,0 +1,95 @@
+"""Which studies of the store no stage opens any more, as they are named.
+
+A study whose identity changed stays in the store as `NAME-HASH`, since its parameters may come back
+(`study.open_study`). Studies of other data sets stay too, and so does what this project did not
+make.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.tuning.study import DRAFT
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+# Of a study that was killed before it got its identity.
+NO_IDENTITY = "unfinished"
+PUT_ASIDE = re.compile(rf"(?P<base>.+)-(?P<hash>[0-9a-f]{{8}}|{NO_IDENTITY[:8]})")
+
+
+Reason = Literal["put aside", "not in params.yaml", "half built"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStudy:
+    """A study of the store that this project made.
+
+    Attributes:
+        name: As Optuna calls it.
+        base_name: What it is called, or was, while it is the current one: `DATASET-STUDY`.
+        identity: Hash of what makes its trials comparable.
+        old: Why no stage opens it: `put aside`, `not in params.yaml` or `half built`; None if it is
+            the current one, of this data set or of another.
+    """
+
+    name: str
+    base_name: str
+    identity: str
+    old: Reason | None
+
+
+def stored_studies(
+    storage: BaseStorage, *, dataset: str, studies: Sequence[str]
+) -> list[StoredStudy]:
+    """Returns the studies of this project that the store holds, by name.
+
+    Args:
+        storage: The study store.
+        dataset: The present one.
+        studies: Names below `studies` in params.yaml.
+    """
+    import optuna
+
+    found = []
+    for name in sorted(optuna.get_all_study_names(storage)):
+        study = optuna.load_study(study_name=name, storage=storage)
+        identity = study.user_attrs.get("identity")
+        stored = classified(name, identity, dataset=dataset, studies=studies)
+        if stored is not None:
+            found.append(stored)
+    return found
+
+
+def classified(
+    name: str, identity: str | None, *, dataset: str, studies: Sequence[str]
+) -> StoredStudy | None:
+    """Says what a study is by its name; None if this project did not make it.
+
+    >>> classified("digits-mine-0a1b2c3d", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
+    'put aside'
+    >>> classified("digits-other", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
+    'not in params.yaml'
+    >>> classified("digits-mine", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
+    >>> classified("my own", None, dataset="digits", studies=["mine"])
+    """
+    aside = PUT_ASIDE.fullmatch(name.removesuffix(DRAFT))
+    known = identity or NO_IDENTITY
+    if name in {f"{dataset}-{study}" for study in studies}:
+        return StoredStudy(name=name, base_name=name, identity=known, old=None)
+    if aside is not None and known.startswith(aside["hash"]):
+        old: Reason = "half built" if name.endswith(DRAFT) else "put aside"
+        return StoredStudy(name=name, base_name=aside["base"], identity=known, old=old)
+    if identity is None:
+        return None
+    is_dropped = name.startswith(f"{dataset}-")
+    return StoredStudy(
+        name=name,
+        base_name=name,
+        identity=identity,
+        old="not in params.yaml" if is_dropped else None,
+    )

@@ -1,0 +1,87 @@
+"""What a search leaves behind: `study.json`, `best.json` and `trials.csv` below results/STUDY."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.files import write_json, write_whole
+from pipeline.errors import StudyError
+from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.tuning.params import SearchParams
+from pipeline.tuning.space import Setting, describe_space
+from pipeline.tuning.study import TrialDict, best_trial, num_finished, trial_dicts
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+
+def export(
+    study: Study,
+    *,
+    name: str,
+    dataset: str,
+    params: SearchParams,
+    settings: Mapping[str, Setting],
+) -> dict[str, Any]:
+    """Returns a whole study as JSON-ready data.
+
+    Args:
+        study: Optuna's.
+        name: Below `studies` in params.yaml.
+        dataset: What it learned from.
+        params: Section `search`.
+        settings: What it searched or fixed.
+
+    Raises:
+        StudyError: If no trial ran to its end, so that there is no best one.
+    """
+    trials = trial_dicts(study)
+    direction = OBJECTIVES[params.objective].direction
+    best = best_trial(trials, direction)
+    if best is None:
+        raise StudyError(
+            f"No trial of {study.study_name} ran to its end: {num_finished(trials)} were pruned or "
+            "diverged. Lower the learning rates in its space, choose a milder search.pruner, or "
+            "give it more time."
+        )
+    return {
+        "study_name": study.study_name,
+        "study": name,
+        "dataset": dataset,
+        "identity": study.user_attrs["identity"],
+        "comparable": study.user_attrs["comparable"],
+        "objective": params.objective,
+        "direction": direction,
+        "target": params.trials,
+        "space": describe_space(settings),
+        "best_number": best["number"],
+        "trials": trials,
+    }
+
+
+def write(folder: Path, exported: Mapping[str, Any]) -> None:
+    """Writes the three files.
+
+    Args:
+        folder: `results/STUDY`.
+        exported: From `export`.
+    """
+    write_json(folder / "study.json", exported)
+    best = exported["trials"][exported["best_number"]]
+    write_json(folder / "best.json", {k: best[k] for k in ("number", "value", "hyperparameters")})
+    _write_table(folder / "trials.csv", exported["trials"])
+
+
+def _write_table(file: Path, trials: list[TrialDict]) -> None:
+    names = list(dict.fromkeys(n for trial in trials for n in trial["hyperparameters"]))
+    plain = ("number", "state", "value", "seconds")
+    with write_whole(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [*plain, "epochs", *names])
+        writer.writeheader()
+        for trial in trials:
+            own = {key: trial[key] for key in plain}
+            epochs = len(trial["intermediate_values"])
+            writer.writerow({**own, "epochs": epochs, **trial["hyperparameters"]})

@@ -1,0 +1,115 @@
+"""Trials of an earlier space that a new space could have given: taken over, not trained again.
+
+Optuna refuses a study whose choices changed, so they are added anew, under the new distributions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.tuning.hyperparameters import Value
+from pipeline.tuning.space import Setting, suggest
+from pipeline.tuning.study import FINISHED, TrialDict
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+# Of an attempt in its old study: numbers and names that mean nothing in the new one.
+LEFT_BEHIND = ("trial_uid", "retry_of", "attempt", "duplicate_of")
+
+
+class _Misfit(Exception):
+    """A recorded value lies outside the new space."""
+
+
+class _Recorded:
+    """Answers a space with the values that a trial had, and keeps the distributions asked with."""
+
+    def __init__(self, hyperparameters: Mapping[str, Value]) -> None:
+        self._values = hyperparameters
+        self.distributions: dict[str, BaseDistribution] = {}
+        self.params: dict[str, Any] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, **kwargs: Any) -> float:
+        from optuna.distributions import FloatDistribution
+
+        return float(self._answer(name, FloatDistribution(low, high, **kwargs)))
+
+    def suggest_int(self, name: str, low: int, high: int, **kwargs: Any) -> int:
+        from optuna.distributions import IntDistribution
+
+        return int(self._answer(name, IntDistribution(low, high, **kwargs)))
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        from optuna.distributions import CategoricalDistribution
+
+        return self._answer(name, CategoricalDistribution(choices))
+
+    def _answer(self, name: str, distribution: BaseDistribution) -> Any:
+        value = self._values.get(name)
+        if value is None or not _holds(distribution, value):
+            raise _Misfit(name)
+        self.distributions[name] = distribution
+        self.params[name] = value
+        return value
+
+
+def _holds(distribution: BaseDistribution, value: Value) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # What Optuna raises for a value that is no choice, or no number.
+        return False
+
+
+def fitting(
+    trials: Iterable[TrialDict],
+    settings: Mapping[str, Setting],
+    defaults: Mapping[str, Value],
+    *,
+    source: str,
+) -> list[TrialDict]:
+    """Returns the finished trials that these settings could have given, as trials of a new study.
+
+    A trial fits if each of its hyperparameters lies in the new space, and the new space would have
+    asked for the same ones. What was fixed may be searched now, and the other way round.
+
+    Args:
+        trials: Of the old study.
+        settings: What the new study searches or fixes.
+        defaults: The value of everything else.
+        source: The old study's name; each trial says it, with its old number, in its attribute
+            `taken_over_from`.
+
+    Returns:
+        Copies numbered from 0, with the new study's distributions.
+    """
+    from optuna.distributions import distribution_to_json
+
+    taken: list[TrialDict] = []
+    for trial in trials:
+        if trial["state"] not in FINISHED:
+            continue
+        recorded = _Recorded(trial["hyperparameters"])
+        try:
+            hyperparameters = suggest(settings, defaults, recorded)
+        except _Misfit:
+            continue
+        if hyperparameters != trial["hyperparameters"]:
+            continue
+        attrs = {k: v for k, v in trial["user_attrs"].items() if k not in LEFT_BEHIND}
+        taken.append(
+            {
+                **trial,
+                "number": len(taken),
+                "params": recorded.params,
+                "distributions": {
+                    name: json.loads(distribution_to_json(distribution))
+                    for name, distribution in recorded.distributions.items()
+                },
+                "user_attrs": {**attrs, "taken_over_from": f"{source}#{trial['number']}"},
+                "system_attrs": {},
+            }
+        )
+    return taken

@@ -1,0 +1,48 @@
+"""Stands in for a training on a cluster: as `training_double`, but it knows no file of the driver.
+
+It opens its cut and says in its result's notes what it found. Where processes are counted, the
+hyperparameter `log` names a file to write them to.
+"""
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+from pipeline.tuning.records import EpochRecord
+from tests.tuning.training_double import behave, note, result
+
+
+def train(spec, data, report):
+    settings = spec.hyperparameters
+    features = data.load_cut(settings["cut"], judge=spec.judge).training.features
+    if "log" in settings:
+        note(settings["log"], f"start {spec.uid} {os.getpid()}")
+    behave(settings.get("behaviour", "well"), Path(settings.get("folder", ".")))
+    value, outcome = 0.0, "complete"
+    for epoch in range(spec.epochs):
+        time.sleep(float(settings.get("epoch_seconds", 0.0)))
+        value = float(settings["top"]) * (epoch + 1) / spec.epochs
+        if report(EpochRecord(epoch=epoch, metrics={"val_accuracy": value, "loss": 1.0 - value})):
+            outcome = "stopped"
+            break
+    if spec.model_file is not None:
+        Path(spec.model_file).write_bytes(b"weights of " + spec.uid.encode())
+    notes = {
+        "sum": float(features.sum(dtype=float)),
+        "writeable": features.flags.writeable,
+        "mapped": mapped_file(features.ctypes.data),
+        "file": spec.model_file or "",
+    }
+    done = result(outcome, epoch, value)
+    return dataclasses.replace(done, notes=notes, model_file=spec.model_file)
+
+
+def mapped_file(address):
+    """The file that a memory address of this process is mapped from, or an empty string."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        where, *_, name = line.split(maxsplit=5) if line.count("/") else (line.split()[0], "")
+        low, high = (int(bound, 16) for bound in where.split("-"))
+        if low <= address < high:
+            return name
+    return ""
