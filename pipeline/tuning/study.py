@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StudyError
 from pipeline.tuning.hyperparameters import Value
+from pipeline.tuning.retries import close_orphans
 from pipeline.tuning.storage import AUTO, has_storage, open_storage, rename_study, storage_url
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def open_study(
     if coming not in names:
         _build(storage, coming, identity=identity, direction=direction, trials=begin(current))
     if current is not None:
+        # Nobody comes back to close what a killed search of it left RUNNING.
+        close_orphans(current, max_retries=0, reason="the search was killed")
         old = str(current.user_attrs.get("identity", "unfinished"))
         rename_study(storage, name, f"{name}-{old[:8]}")
     rename_study(storage, coming, name)

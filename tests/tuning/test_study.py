@@ -52,6 +52,13 @@ def test_another_identity_puts_the_old_study_aside_under_its_hash(storage, study
     assert len(aside.trials) == 1
 
 
+def test_what_is_put_aside_has_no_trial_left_running(storage, study):
+    ask(study)
+    open_study(storage, name="digits-mine", identity="b" * 64, direction="maximize")
+    aside = optuna.load_study(study_name="digits-mine-aaaaaaaa", storage=storage)
+    assert [trial.state.name for trial in aside.trials] == ["FAIL", "WAITING"]
+
+
 def test_returning_to_an_identity_brings_its_study_back(storage, study):
     study.tell(ask(study), 0.5)
     open_study(storage, name="digits-mine", identity="b" * 64, direction="maximize")

@@ -1,0 +1,208 @@
+"""A tracking server that is killed in the middle of a search: what is lost, and who waits.
+
+A real search (driver, two local workers, SQLite study; trainings that stream an epoch every 0.2 s
+instead of computing one) records into a real `mlflow server`, which is killed with SIGKILL for some
+seconds and started again on the same database. `spool` is this project's recorder; `direct` calls
+MLflow's client from the driver, with its own retries, as a plain script does.
+
+Every point of every metric that a worker reported is looked up on the server: value, step and time.
+A stall is the time from when a worker hands over an epoch until it may go on.
+
+Run: python -m benchmarks.tracking_outage [--spool 10 60] [--direct 10]     (about 6 minutes)
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+
+from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.tracking.runs import StudyRuns
+from pipeline.tracking.spool import Spool
+from pipeline.tuning.driver import Driver, SearchPlan
+from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.progress import Progress
+from pipeline.tuning.records import DataReference, EpochRecord, TrialResult
+from pipeline.tuning.space import FloatRange
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import open_study, trial_dicts
+from tests.tracking_server import TrackingServer
+
+IDENTITY = "0123456789abcdef" * 4
+NAME = "outage-search"
+NUM_WORKERS = 2
+EPOCHS = 40
+EPOCH_SECONDS = 0.2
+# Before the outage; after it the server needs up to 30 s to start, and the rest is searched still.
+SECONDS_BEFORE = 10
+SECONDS_AFTER = 40
+
+
+def train(spec, data, report):
+    """Streams epochs and notes how long each waited for its answer."""
+    with Path(data.train_file).open("a", encoding="utf-8") as notes:
+        for epoch in range(EPOCHS):
+            time.sleep(EPOCH_SECONDS)
+            value = 1 - math.exp(-epoch * float(spec.hyperparameters["rate"]))
+            metrics = {"val_accuracy": value, "val_loss": 1 - value, "loss": 1.1 - value}
+            begin = time.monotonic()
+            report(EpochRecord(epoch=epoch, metrics=metrics))
+            waited = time.monotonic() - begin
+            note = {"uid": spec.uid, "epoch": epoch, "metrics": metrics, "waited": waited}
+            notes.write(f"{json.dumps(note)}\n")
+            notes.flush()
+    return TrialResult(
+        outcome="complete",
+        best_epoch=EPOCHS - 1,
+        metrics=metrics,
+        num_parameters=1,
+        num_epochs=EPOCHS,
+        seconds=EPOCHS * EPOCH_SECONDS,
+    )
+
+
+class Outage(threading.Thread):
+    """Kills the server after a while, and starts it again after the outage.
+
+    Attributes:
+        away_seconds: From the kill until it answered again.
+    """
+
+    def __init__(self, server, seconds):
+        super().__init__(daemon=True)
+        self._server, self._seconds = server, seconds
+        self.away_seconds = 0.0
+
+    def run(self):
+        time.sleep(SECONDS_BEFORE)
+        self._server.kill()
+        begin = time.monotonic()
+        time.sleep(self._seconds)
+        self._server.start()
+        self._server.wait()
+        self.away_seconds = time.monotonic() - begin
+
+
+def search(root, recorder, num_trials):
+    """Runs a search and returns its trials."""
+    import optuna
+
+    study = open_study(open_storage(root), name=NAME, identity=IDENTITY, direction="maximize")
+    study.pruner = optuna.pruners.NopPruner()
+    plan = SearchPlan(
+        settings={"rate": FloatRange(type="float", low=0.01, high=0.1)},
+        defaults={},
+        objective="val_accuracy",
+        target=num_trials,
+        epochs=EPOCHS,
+        seed=1,
+        sampler="random",
+        max_retries=0,
+        max_failures=1,
+    )
+    with Path(os.devnull).open("w") as nowhere, LocalExecutor(NUM_WORKERS, train=train) as workers:
+        Driver(
+            study,
+            plan,
+            OBJECTIVES["val_accuracy"],
+            executor=workers,
+            recorder=recorder,
+            data=DataReference(features="", train_file=str(root / "notes")),
+            progress=Progress(num_trials, maximize=True, states=[], best=None, stream=nowhere),
+        ).run()
+    return trial_dicts(study)
+
+
+def compared(root, runs, trials):
+    """Counts the points that were reported, and those that the server lacks or has twice."""
+    notes = [json.loads(line) for line in (root / "notes").read_text().splitlines()]
+    times = {
+        (trial["user_attrs"]["trial_uid"], epoch["epoch"]): epoch["at_ms"]
+        for trial in trials
+        for epoch in trial["user_attrs"]["epochs"]
+    }
+    told = Counter(
+        (note["uid"], name, note["epoch"], value, times[note["uid"], note["epoch"]])
+        for note in notes
+        for name, value in note["metrics"].items()
+    )
+    found, num_runs = Counter(), Counter()
+    client = runs.store.client
+    for uid in {note["uid"] for note in notes}:
+        for run in runs.runs_of(uid):
+            num_runs[uid] += 1
+            for name in ("val_accuracy", "val_loss", "loss"):
+                for point in client.get_metric_history(run.info.run_id, name):
+                    found[uid, name, point.step, point.value, point.timestamp] += 1
+    steps = Counter()
+    for uid, name, step, *_ in found.elements():
+        steps[uid, name, step] += 1
+    return {
+        "n": told.total(),
+        "lost": (told - found).total(),
+        "doubled": sum(count - 1 for count in steps.values()),
+        "runs": f"{sum(num_runs.values())} of {len(trials)}",
+        "stall": max(note["waited"] for note in notes),
+    }
+
+
+def measure(how, seconds):
+    """Runs one search with one outage and prints what came of it."""
+    duration = SECONDS_BEFORE + seconds + SECONDS_AFTER
+    num_trials = math.ceil(duration / (EPOCHS * EPOCH_SECONDS)) * NUM_WORKERS
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        with TrackingServer(root / "server") as server:
+            os.environ["MLFLOW_TRACKING_URI"] = server.uri
+            runs = StudyRuns.open(
+                root,
+                dataset="outage",
+                study="search",
+                study_name=NAME,
+                identity=IDENTITY,
+                tags={"objective": "val_accuracy"},
+                params={},
+            )
+            outage = Outage(server, seconds)
+            begin = time.monotonic()
+            with runs:
+                with Spool(runs) if how == "spool" else nullcontext(runs) as recorder:
+                    outage.start()
+                    trials = search(root, recorder, num_trials)
+                    trained = time.monotonic() - begin
+                drained = time.monotonic() - begin - trained
+            outage.join()
+            found = compared(root, runs, trials)
+    print(
+        f"{how:<7} killed for {seconds:3.0f} s, back after {outage.away_seconds:5.1f} s: "
+        f"n={found['n']} metrics, {found['lost']} lost, {found['doubled']} doubled, "
+        f"{found['runs']} runs; longest stall {found['stall']:.3f} s; "
+        f"search {trained:.1f} s + {drained:.1f} s to send the rest",
+        flush=True,
+    )
+
+
+def main():
+    """Prints one line per recorder and outage."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--spool", type=float, nargs="*", default=[10, 60], metavar="SECONDS")
+    parser.add_argument("--direct", type=float, nargs="*", default=[10], metavar="SECONDS")
+    arguments = parser.parse_args()
+    print(
+        f"{platform.machine()}, {os.cpu_count()} CPUs, {NUM_WORKERS} workers, "
+        f"{EPOCHS} epochs of {EPOCH_SECONDS} s a trial, 3 metrics an epoch"
+    )
+    for how in ("spool", "direct"):
+        for seconds in getattr(arguments, how):
+            measure(how, seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A search that gets a signal at a named point: outputs are whole or absent, states are true."""
+
+import json
+import signal
+import sqlite3
+import sys
+
+import pytest
+
+from tests.checkout import ROOT, Checkout
+from tests.faults import POINTS
+
+pytestmark = [pytest.mark.slow]
+
+TRIALS = 5
+OUTPUTS = ("study.json", "best.json", "trials.csv")
+# Every point with the signal that nothing can be done about, and the others where they matter most.
+CASES = [(point, "SIGKILL") for point in POINTS]
+CASES += [("mid-epoch", "SIGTERM"), ("before-tell", "SIGINT"), ("mid-file", "SIGTERM")]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    made = Checkout(tmp_path_factory.mktemp("checkout"))
+    made.set({"search": {"trials": TRIALS, "epochs": 4}})
+    made.repro("split")
+    made.repro("embed")
+    return made
+
+
+def search(checkout, point, signum):
+    """Runs the stage; returns its exit code and output."""
+    process = checkout.start(
+        sys.executable, "-m", "tests.faults", point, signum, "search", "scratch", pythonpath=ROOT
+    )
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+def rows(file, query):
+    with sqlite3.connect(file, timeout=30) as connection:
+        return connection.execute(query).fetchall()
+
+
+def finished(checkout):
+    query = """
+        select t.trial_id, t.number, t.state, v.value from trials t
+        join studies s on s.study_id = t.study_id and s.study_name = 'digits-scratch'
+        left join trial_values v on v.trial_id = t.trial_id
+        where t.state in ('COMPLETE', 'PRUNED')
+    """
+    return set(rows(checkout.folder / "mlruns/optuna.db", query))
+
+
+@pytest.mark.parametrize(("point", "signum"), CASES)
+def test_a_signal_costs_at_most_what_was_running(checkout, point, signum):
+    # Another seed is another study, so that every case begins with an empty one.
+    checkout.set({"search": {"seed": 100 + CASES.index((point, signum))}})
+    for name in OUTPUTS:
+        (checkout.folder / "results/scratch" / name).unlink(missing_ok=True)
+    code, output = search(checkout, point, signum)
+    number = getattr(signal, signum)
+    assert code == (-number if signum == "SIGKILL" else 128 + number), output
+    for name in OUTPUTS:
+        file = checkout.folder / "results/scratch" / name
+        if file.exists() and file.suffix == ".json":
+            json.loads(file.read_text())
+    before = finished(checkout)
+
+    code, output = search(checkout, "none", "SIGKILL")
+    assert code == 0, output
+    assert before <= finished(checkout)
+    assert len(finished(checkout)) == TRIALS
+    states = rows(checkout.folder / "mlruns/optuna.db", "select distinct state from trials")
+    assert ("RUNNING",) not in states
+    statuses = rows(checkout.folder / "mlflow.db", "select distinct status from runs")
+    assert ("RUNNING",) not in statuses
+    assert f"{trials_of(checkout)} trials, 0 differences found" in checkout.pipeline("audit")
+    assert not list((checkout.folder / "results/scratch").glob("*.part"))
+
+
+def trials_of(checkout):
+    exported = json.loads((checkout.folder / "results/scratch/study.json").read_text())
+    numbers = [trial["number"] for trial in exported["trials"]]
+    assert numbers == list(range(len(numbers)))
+    assert (checkout.folder / "results/scratch/trials.csv").read_text().count("\n") > len(numbers)
+    return len(numbers)
