@@ -1,0 +1,79 @@
+"""A study goes on as long as its trials stay comparable, and not longer."""
+
+import pytest
+
+from pipeline.tuning.identity import study_identity
+from pipeline.tuning.params import SearchParams, StudyPlan
+from pipeline.tuning.space import SearchSpace
+
+SPACE = {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}}
+SPLIT = {"sha256": {"train": "t"}}
+MANIFEST = {"base": "none", "image_size": None, "weights_sha256": "w"}
+
+
+@pytest.fixture
+def identity(params_document):
+    """Returns the identity with some things changed."""
+
+    def of(*, search=None, space=None, defaults=None, enqueue=None, split=SPLIT, base=None):
+        params = SearchParams.model_validate({**params_document["search"], **(search or {})})
+        settings = SearchSpace(space or SPACE).settings
+        plan = StudyPlan(
+            base="none",
+            settings=settings,
+            defaults={**params_document["defaults"], **(defaults or {})},
+            enqueue=enqueue or [],
+        )
+        manifest = {**MANIFEST, **(base or {})}
+        return study_identity(plan, params, settings=settings, split=split, manifest=manifest)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"search": {"trials": 99}},
+        {"search": {"workers": 1}},
+        {"search": {"timeout": "5m"}},
+        {"search": {"executor": "ray"}},
+        {"search": {"duplicates": "replicate"}},
+        {"search": {"sampler": "random"}},
+        {"search": {"pruner": {"name": "none"}}},
+        {"enqueue": [{"learning_rate": 0.001}]},
+    ],
+    ids=str,
+)
+def test_what_does_not_change_a_trial_goes_on_with_the_study(identity, change):
+    assert identity(**change) == identity()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": {"sha256": {"train": "u"}}},
+        {"base": {"weights_sha256": "x"}},
+        {"base": {"image_size": 96}},
+        {"search": {"objective": "val_log_loss"}},
+        {"search": {"epochs": 99}},
+        {"search": {"seed": 99}},
+    ],
+    ids=str,
+)
+def test_what_makes_trials_incomparable_starts_a_study_that_takes_nothing_over(identity, change):
+    assert identity(**change).whole != identity().whole
+    assert identity(**change).comparable != identity().comparable
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"space": {**SPACE, "batch_size": {"type": "choice", "choices": [64, 128]}}},
+        {"space": {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-3, "log": True}}},
+        {"defaults": {"batch_size": 32}},
+    ],
+    ids=["more", "narrower", "default"],
+)
+def test_another_space_starts_a_study_that_may_take_trials_over(identity, change):
+    assert identity(**change).whole != identity().whole
+    assert identity(**change).comparable == identity().comparable
