@@ -23,6 +23,7 @@ from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
+from pipeline.config import read_document
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.spool import Spool
@@ -35,6 +36,7 @@ from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import open_study, trial_dicts
 from tests.tracking_server import TrackingServer
 
+PARAMS = Path(__file__).parents[1] / "params.yaml"
 IDENTITY = "0123456789abcdef" * 4
 NAME = "outage-search"
 NUM_WORKERS = 2
@@ -50,7 +52,7 @@ def train(spec, data, report):
     with Path(data.train_file).open("a", encoding="utf-8") as notes:
         for epoch in range(EPOCHS):
             time.sleep(EPOCH_SECONDS)
-            value = 1 - math.exp(-epoch * float(spec.hyperparameters["rate"]))
+            value = 1 - math.exp(-epoch * float(spec.hyperparameters["learning_rate"]))
             metrics = {"val_accuracy": value, "val_loss": 1 - value, "loss": 1.1 - value}
             begin = time.monotonic()
             report(EpochRecord(epoch=epoch, metrics=metrics))
@@ -97,8 +99,8 @@ def search(root, recorder, num_trials):
     study = open_study(open_storage(root), name=NAME, identity=IDENTITY, direction="maximize")
     study.pruner = optuna.pruners.NopPruner()
     plan = SearchPlan(
-        settings={"rate": FloatRange(type="float", low=0.01, high=0.1)},
-        defaults={},
+        settings={"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
+        defaults={**read_document(PARAMS)["defaults"], "cut": "pixels"},
         objective="val_accuracy",
         target=num_trials,
         epochs=EPOCHS,
@@ -145,6 +147,7 @@ def compared(root, runs, trials):
     for uid, name, step, *_ in found.elements():
         steps[uid, name, step] += 1
     return {
+        "epochs": len(notes),
         "n": told.total(),
         "lost": (told - found).total(),
         "doubled": sum(count - 1 for count in steps.values()),
@@ -183,7 +186,8 @@ def measure(how, seconds):
     print(
         f"{how:<7} killed for {seconds:3.0f} s, back after {outage.away_seconds:5.1f} s: "
         f"n={found['n']} metrics, {found['lost']} lost, {found['doubled']} doubled, "
-        f"{found['runs']} runs; longest stall {found['stall']:.3f} s; "
+        f"{found['runs']} runs; longest stall of {found['epochs']} epochs "
+        f"{found['stall']:.3f} s; "
         f"search {trained:.1f} s + {drained:.1f} s to send the rest",
         flush=True,
     )

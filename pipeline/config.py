@@ -99,7 +99,10 @@ def _problem(model: type[BaseModel], where: str, error: dict[str, Any]) -> str:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"{where}: there is no such key.{hint} Received: {error['input']!r}."
     message = error["msg"].removeprefix("Value error, ").rstrip(".")
-    received = "" if "Received:" in message else f" Received: {error['input']!r}."
+    # A whole section is never shown: it is long, and there may be a password in it.
+    is_of_section = error["type"] == "value_error" and isinstance(error["input"], dict)
+    is_said = is_of_section or "Received:" in message
+    received = "" if is_said else f" Received: {error['input']!r}."
     return f"{where}: {message}.{received}"
 
 

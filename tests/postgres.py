@@ -16,7 +16,8 @@ import pytest
 
 from pipeline.processes import die_with_parent
 
-BINARIES = Path("/usr/lib/postgresql/15/bin")
+# Debian keeps each release's programs in a folder of its own, outside PATH.
+BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql"))
 PASSWORD = "s3cret/with@signs"
 START_SECONDS = 60
 MESSAGE_BYTES = 65536
@@ -32,7 +33,7 @@ class PostgresServer:
     def __init__(self):
         if not (BINARIES / "initdb").exists():
             raise FileNotFoundError(
-                f"{BINARIES} must hold PostgreSQL 15: apt-get install postgresql (see .ci/run)"
+                f"{BINARIES} must hold PostgreSQL: apt-get install postgresql, as .ci/run does."
             )
         # Not below pytest's folder, into which only its own user may look.
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
@@ -166,20 +167,21 @@ class Proxy:
         self._is_cut = None
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self, *, at, is_answered):
+    def cut(self, *, at, is_answered, delay_seconds=0.0):
         """Breaks the line at the next message that holds the bytes `at`.
 
         Args:
             at: Part of what the client sends.
             is_answered: Whether the message still reaches the server, which answers it; only the
                 answer is lost then.
+            delay_seconds: How much later than the line breaks it reaches the server.
         """
-        self._is_cut = (at, is_answered)
+        self._is_cut = (at, is_answered, delay_seconds)
 
     def forsake(self):
         """Breaks every line towards the client; the server is not told."""
         for client, _ in self._lines:
-            client.shutdown(socket.SHUT_RDWR)
+            _hang_up(client)
 
     def close(self):
         self._listener.close()
@@ -203,11 +205,14 @@ class Proxy:
         with contextlib.suppress(OSError):
             while message := client.recv(MESSAGE_BYTES):
                 if self._is_cut and self._is_cut[0] in message:
-                    (_, is_answered), self._is_cut = self._is_cut, None
+                    (_, is_answered, delay_seconds), self._is_cut = self._is_cut, None
                     if not is_answered:
                         _hang_up(client, server)
                         return
                     is_mute.set()
+                    if delay_seconds:
+                        _hang_up(client)
+                        time.sleep(delay_seconds)
                 server.sendall(message)
 
     def _answer(self, client, server, is_mute):

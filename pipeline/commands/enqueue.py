@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     settings, defaults = current.settings, current.plan.defaults
     problems = configuration_problems("", given, settings, defaults)
     if problems:
-        raise ConfigError("\n  ".join(["", *problems]).lstrip() if problems[1:] else problems[0])
+        raise ConfigError("\n  ".join(problems))
     configuration = normalized(given, settings)
     hyperparameters = completed(configuration, settings, defaults)
     match = find_match(trial_dicts(current.study), configuration, hyperparameters)

@@ -49,6 +49,8 @@ def run(
     Raises:
         StudyError: If the study is being searched, or a training fails.
     """
+    from pipeline.tracking.trainings import restore_trainings
+
     study = _read(root / "results" / name / "study.json")
     split = _read(root / "data/split.json")
     with (
@@ -62,29 +64,29 @@ def run(
             report = _train(name, plan, params, search, root=root, recorder=recorder)
             write_json(root / "results" / name / "confirm.json", report)
         else:
-            restore_runs(runs, report)
+            count = restore_trainings(runs, report)
+            logger.info("%s: %d runs written again, nothing trained", name, count)
     write_stamp(root, "confirm", report, study=name)
     _log_winner(report)
 
 
-def restore_runs(runs: StudyRuns, report: Mapping[str, Any]) -> int:
-    """Writes the runs of the trainings in a `confirm.json`, those that are not there.
+def belongs(report: Mapping[str, Any], study: Mapping[str, Any], *, root: Path) -> bool:
+    """Whether a `confirm.json` is about trials of a study, and its model file still as it was.
 
-    Returns:
-        How many.
+    Args:
+        report: `confirm.json`; one of an earlier release lacks what is asked here.
+        study: `study.json`.
+        root: The repository.
     """
-    from pipeline.tracking.trainings import restore_trainings
-
-    count = restore_trainings(runs, report)
-    logger.info("%s: %d runs restored from confirm.json, nothing trained", report["study"], count)
-    return count
-
-
-def is_whole(report: Mapping[str, Any], root: Path) -> bool:
-    """Whether the model file is the one that a `confirm.json` tells of."""
-    exported = report.get("exported", {})
-    file = root / str(exported.get("file"))
-    return file.is_file() and sha256_file(file) == exported.get("file_sha256")
+    configurations = {trial["number"]: trial["hyperparameters"] for trial in study["trials"]}
+    if "trainings" not in report or report["identity"] != study["identity"]:
+        return False
+    file = root / report["exported"]["file"]
+    return (
+        all(configurations.get(c["number"]) == c["hyperparameters"] for c in report["candidates"])
+        and file.is_file()
+        and sha256_file(file) == report["exported"]["file_sha256"]
+    )
 
 
 def _kept(
@@ -100,8 +102,11 @@ def _kept(
         return None
     report = _read(file)
     planned = _planned(study, params, search, folder="")
-    is_same = is_of(report, planned, epochs=search.epochs)
-    is_same = is_same and report["code_sha256"] == code_sha256(*CODE) and is_whole(report, root)
+    is_same = (
+        belongs(report, study, root=root)
+        and is_of(report, planned, epochs=search.epochs)
+        and report["code_sha256"] == code_sha256(*CODE)
+    )
     return report if is_same else None
 
 

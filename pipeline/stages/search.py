@@ -52,8 +52,11 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
     """Searches until the study holds `search.trials` finished trials, then exports it.
 
     Raises:
+        ConfigError: If a store cannot be used; said before anything is trained.
         StudyError: If another process searches this study, or trials keep failing.
     """
+    from pipeline.tracking.spool import Spool
+
     split = json.loads((root / "data/split.json").read_text(encoding="utf-8"))
     features = root / "data/features" / plan.base
     manifest = json.loads((features / "manifest.json").read_text(encoding="utf-8"))
@@ -61,6 +64,7 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
     identity = study_identity(plan, params, settings=settings, split=split, manifest=manifest)
     study_name = f"{split['dataset']}-{name}"
     storage = open_storage(root, params.storage)
+    data = DataReference(features=str(features), train_file=str(root / "data/train.npz"))
     folder = root / "results" / name
     with study_lock(root, study_name, storage=storage):
         study = open_study(
@@ -73,14 +77,15 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
         study.set_user_attr("comparable", identity.comparable)
         study.pruner = params.pruner.build(params.epochs)
         _put_in_order(study, plan, params)
-        with _open_runs(study, params, name=name, plan=plan, split=split, root=root) as runs:
-            runs.reconcile(trial_dicts(study))
-            data = DataReference(features=str(features), train_file=str(root / "data/train.npz"))
-            _search(study, params, plan, settings=settings, data=data, recorder=runs)
-            exported = results.export(
-                study, name=name, dataset=split["dataset"], params=params, settings=settings
-            )
-            results.write(folder, exported)
+        with open_runs(study, params, name=name, plan=plan, split=split, root=root) as runs:
+            with Spool(runs) as recorder:
+                runs.reconcile(trial_dicts(study))
+                _search(study, params, plan, settings=settings, data=data, recorder=recorder)
+                # In the block: what is found is written even if the tracking store stays away.
+                exported = results.export(
+                    study, name=name, dataset=split["dataset"], params=params, settings=settings
+                )
+                results.write(folder, exported)
             runs.log_artifacts(folder)
     write_stamp(root, "search", exported, study=name)
     best = exported["trials"][exported["best_number"]]
@@ -104,7 +109,7 @@ def _put_in_order(study: Study, plan: StudyPlan, params: SearchParams) -> None:
         logger.info("trials %s were cut off and are tried again", orphans)
 
 
-def _open_runs(
+def open_runs(
     study: Study,
     params: SearchParams,
     *,
@@ -113,6 +118,19 @@ def _open_runs(
     split: Mapping[str, Any],
     root: Path,
 ) -> StudyRuns:
+    """Opens a study's runs in MLflow, its parent with everything that is known of the study.
+
+    Args:
+        study: Optuna's.
+        params: Section `search`.
+        name: Of the study, below `studies`.
+        plan: Its section.
+        split: `data/split.json`.
+        root: The repository.
+
+    Raises:
+        ConfigError: If the store cannot be used.
+    """
     from pipeline.tracking.lineage import revision_tags
     from pipeline.tracking.runs import StudyRuns
 

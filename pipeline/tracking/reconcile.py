@@ -63,6 +63,39 @@ def find_parent(store: Store, experiment: str, *, study_name: str, identity: str
     return Parent(experiment=experiment, run=latest)
 
 
+def close_abandoned(store: Store, parent: Parent) -> int:
+    """Closes the RUNNING runs of earlier identities of a study, which a killed search left.
+
+    Only for who holds the study's lock: then nobody works on any of them.
+
+    Args:
+        store: An open store.
+        parent: The study's own run, which is left alone with its children.
+
+    Returns:
+        How many were closed: trainings as FAILED, as their trials are, and parents as KILLED.
+    """
+    tags = parent.run.data.tags
+    others = [
+        run
+        for run in store.search_runs(parent.experiment, "tags.role = 'study'")
+        if run.data.tags.get("study_name") == tags["study_name"]
+        and run.info.run_id != parent.run.info.run_id
+        and run.info.status == "RUNNING"
+    ]
+    count = 0
+    for other in others:
+        condition = f"tags.`mlflow.parentRunId` = '{other.info.run_id}'"
+        for run in store.search_runs(parent.experiment, condition):
+            if run.info.status == "RUNNING":
+                store.client.set_tag(run.info.run_id, "reason", "the search was killed")
+                store.client.set_terminated(run.info.run_id, "FAILED")
+                count += 1
+        store.client.set_terminated(other.info.run_id, "KILLED")
+        count += 1
+    return count
+
+
 def read_runs(store: Store, parent: Parent, *, metric: str) -> list[RunRecord]:
     """Reads what MLflow holds about a study: its parent run and every child.
 

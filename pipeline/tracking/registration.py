@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.tracking.champion import Champion, Decision, Evidence, decide
 from pipeline.tracking.evaluation import log_test
@@ -100,6 +100,22 @@ def restore(store: Store, candidate: Candidate, *, number: str, was_champion: bo
         reason="it was restored" if is_new else "it was there already",
         lineage=_lineage(version, candidate),
     )
+
+
+def is_registered(store: Store, report: Mapping[str, Any]) -> bool:
+    """Whether the version that a `registration.json` tells of is there; nothing is changed.
+
+    One that was champion counts only where somebody is.
+
+    Args:
+        store: An open store.
+        report: `registration.json`.
+    """
+    name = report["registered_model"]
+    version = _find_version(store, name, report["weights_sha256"])
+    if version is None:
+        return False
+    return not report["champion"] or _champion(store, name) is not None
 
 
 def _lineage(version: "ModelVersion", candidate: Candidate) -> dict[str, str]:

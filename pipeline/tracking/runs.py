@@ -15,7 +15,7 @@ from pipeline.tracking import restore, writer
 from pipeline.tracking.audit import Difference, compare
 from pipeline.tracking.inputs import dataset_inputs
 from pipeline.tracking.outage import answering, impatient_requests, outage_of, store_errors
-from pipeline.tracking.reconcile import Parent, find_parent, read_runs, repair
+from pipeline.tracking.reconcile import Parent, close_abandoned, find_parent, read_runs, repair
 from pipeline.tracking.store import Store, open_store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, TrialRuns, now_ms
 from pipeline.tracking.trials import Trial
@@ -160,6 +160,7 @@ class StudyRuns(TrialRuns):
             return self._reconcile(trials)
 
     def _reconcile(self, trials: Sequence[Trial]) -> list[Difference]:
+        close_abandoned(self.store, self.parent)
         mine = {self.run_id, *(run.run_id for run in self._open.values())}
         runs = [
             run

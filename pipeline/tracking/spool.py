@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from pipeline.checkout import store_root
 from pipeline.databases import without_password
 from pipeline.errors import StudyError
 from pipeline.tracking.outage import TIMEOUT, Outage, impatient_requests
@@ -62,7 +63,7 @@ class Spool:
         name = f"{tags['study_name']}-{tags['identity'][:8]}.jsonl"
         self._runs = runs
         self._drain_seconds = drain_seconds
-        self._file = SpoolFile(runs.store.root / FOLDER / name)
+        self._file = SpoolFile(store_root(runs.store.root) / FOLDER / name)
         self._sender = Sender(runs, self._file)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._serve, name="tracking-spool", daemon=True)

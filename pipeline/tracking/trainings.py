@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.tracking.reconcile import Parent
+from pipeline.tracking.store import Store
 from pipeline.tracking.trial_runs import TrialRuns
 from pipeline.tuning.records import EpochRecord
 
@@ -24,6 +26,20 @@ def restore_trainings(runs: TrialRuns, report: Mapping[str, Any]) -> int:
     for training in missing:
         _write(runs, training, hyperparameters[training["number"]])
     return len(missing)
+
+
+def num_missing(store: Store, parent: Parent, report: Mapping[str, Any]) -> int:
+    """Counts the trainings without a finished run, and changes nothing.
+
+    Args:
+        store: An open store.
+        parent: The study's own run.
+        report: `confirm.json`.
+    """
+    condition = f"tags.`mlflow.parentRunId` = '{parent.run.info.run_id}' and tags.role = 'confirm'"
+    runs = store.search_runs(parent.experiment, condition)
+    recorded = {run.data.tags["trial_uid"] for run in runs if run.info.status == FINISHED}
+    return sum(training["uid"] not in recorded for training in report["trainings"])
 
 
 def _is_recorded(runs: TrialRuns, uid: str) -> bool:

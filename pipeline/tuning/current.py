@@ -20,20 +20,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurrentStudy:
-    """A study that is in the store, and is the one that params.yaml describes.
+class DescribedStudy:
+    """What params.yaml asks for under the name of a study.
 
     Attributes:
-        study: Optuna's.
+        study_name: As Optuna calls it.
+        identity: Hash of what makes its trials comparable.
         plan: Its section of params.yaml.
         search: The section `search`.
         settings: What it searches or fixes, with the cuts that were embedded.
     """
 
-    study: Study
+    study_name: str
+    identity: str
     plan: StudyPlan
     search: SearchParams
     settings: dict[str, Setting]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurrentStudy(DescribedStudy):
+    """The same, and in the store.
+
+    Attributes:
+        study: Optuna's.
+    """
+
+    study: Study
 
 
 def load_current(name: str, *, root: Path) -> CurrentStudy:
@@ -44,22 +57,39 @@ def load_current(name: str, *, root: Path) -> CurrentStudy:
         StudyError: If it has not been searched yet, or params.yaml, the data or the features have
             changed since.
     """
-    plan, search = load_study(name), load_section(SearchParams, "search")
-    split = _read(root / "data/split.json")
-    manifest = _read(root / "data/features" / plan.base / "manifest.json")
-    settings = with_cuts(plan.settings, plan.defaults, list(manifest["cuts"]))
-    identity = study_identity(plan, search, settings=settings, split=split, manifest=manifest).whole
-    study_name = f"{split['dataset']}-{name}"
+    described = describe(name, root=root)
+    search, study_name = described.search, described.study_name
     storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
     study = find_study(storage, study_name) if storage else None
     if study is None:
         raise StudyError(f"There is no study {study_name!r} yet. Run `dvc repro` first.")
-    if study.user_attrs.get("identity") != identity:
+    if study.user_attrs.get("identity") != described.identity:
         raise StudyError(
             f"{study_name} is not the study that params.yaml describes: its space, its training or "
             f"its data have changed. Run `dvc repro search@{name}` first, which starts a new one."
         )
-    return CurrentStudy(study=study, plan=plan, search=search, settings=settings)
+    return CurrentStudy(**vars(described), study=study)
+
+
+def describe(name: str, *, root: Path) -> DescribedStudy:
+    """Returns the study that params.yaml, the data and the features describe.
+
+    Raises:
+        ConfigError: If params.yaml has no such study, or cannot be used.
+        StudyError: If the data or the features are not there yet.
+    """
+    plan, search = load_study(name), load_section(SearchParams, "search")
+    split = _read(root / "data/split.json")
+    manifest = _read(root / "data/features" / plan.base / "manifest.json")
+    settings = with_cuts(plan.settings, plan.defaults, list(manifest["cuts"]))
+    identity = study_identity(plan, search, settings=settings, split=split, manifest=manifest)
+    return DescribedStudy(
+        study_name=f"{split['dataset']}-{name}",
+        identity=identity.whole,
+        plan=plan,
+        search=search,
+        settings=settings,
+    )
 
 
 def find_study(storage: BaseStorage, study_name: str) -> Study | None:

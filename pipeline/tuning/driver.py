@@ -147,6 +147,9 @@ class Driver:
             self._abandon_running(OUT_OF_TIME if self._deadline.is_over else "interrupted")
         return self._num_missing
 
+    def _number(self, uid: str) -> int:
+        return int(self._running[uid].trial.number)
+
     @property
     def _num_missing(self) -> int:
         return max(0, self._plan.target - self._num_finished)
@@ -208,6 +211,10 @@ class Driver:
             self._on_done(event.uid, event.result)
         elif isinstance(event, TrialRaised):
             self._on_failure(event.uid, event.message, traceback=event.traceback, retry="no")
+        elif isinstance(event, TrialLost) and event.with_machine:
+            # A machine that was switched off says nothing against the trials that ran on it.
+            logger.warning("trial %d: %s", self._number(event.uid), event.reason)
+            self._fail(event.uid, event.reason, retry="free")
         elif isinstance(event, TrialLost):
             self._on_failure(event.uid, event.reason, traceback=None, retry="counted")
 
@@ -264,7 +271,7 @@ class Driver:
     def _on_failure(
         self, uid: str, reason: str, *, traceback: str | None, retry: Literal["no", "counted"]
     ) -> None:
-        number = self._running[uid].trial.number
+        number = self._number(uid)
         self._fail(uid, reason, retry=retry, traceback=traceback)
         logger.warning("trial %d failed: %s", number, reason)
         self._failures.append(reason)

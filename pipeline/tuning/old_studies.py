@@ -8,8 +8,8 @@ make.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.tuning.study import DRAFT
@@ -44,7 +44,11 @@ class StoredStudy:
 
 
 def stored_studies(
-    storage: BaseStorage, *, dataset: str, studies: Sequence[str]
+    storage: BaseStorage,
+    *,
+    dataset: str,
+    studies: Sequence[str],
+    wanted: Collection[str] = (),
 ) -> list[StoredStudy]:
     """Returns the studies of this project that the store holds, by name.
 
@@ -52,6 +56,8 @@ def stored_studies(
         storage: The study store.
         dataset: The present one.
         studies: Names below `studies` in params.yaml.
+        wanted: Identities that are not old, whatever their study is called: a search that is killed
+            while it brings a study back leaves it with its hash.
     """
     import optuna
 
@@ -61,7 +67,8 @@ def stored_studies(
         identity = study.user_attrs.get("identity")
         stored = classified(name, identity, dataset=dataset, studies=studies)
         if stored is not None:
-            found.append(stored)
+            is_wanted = stored.old == "put aside" and identity in wanted
+            found.append(replace(stored, old=None) if is_wanted else stored)
     return found
 
 
@@ -93,3 +100,20 @@ def classified(
         identity=identity,
         old="not in params.yaml" if is_dropped else None,
     )
+
+
+def num_trials(storage: BaseStorage, name: str) -> int:
+    """Returns how many trials a study holds, whatever their state."""
+    import optuna
+
+    return len(optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False))
+
+
+def remove_study(storage: BaseStorage, name: str) -> None:
+    """Removes a study with its trials for good.
+
+    Only for who holds the lock of the study that has its `base_name`.
+    """
+    import optuna
+
+    optuna.delete_study(study_name=name, storage=storage)

@@ -15,6 +15,7 @@ import psutil
 from pipeline.checkout import store_root
 from pipeline.tuning.study import FINISHED, TrialDict, best_trial, num_finished
 
+LOCK_FOLDER = Path("mlruns/locks")
 # Trials that the rate is taken over: enough to smooth it, few enough to follow a change.
 NUM_RECENT = 10
 # A process begins before it writes its name down; clocks and file systems round.
@@ -48,7 +49,7 @@ def read_holder(root: Path, study_name: str) -> Holder | None:
     Returns:
         The holder, dead if it was killed; None if nobody searches.
     """
-    file = store_root(root) / "mlruns/locks" / f"{study_name}.pid"
+    file = store_root(root) / LOCK_FOLDER / f"{study_name}.pid"
     try:
         written, when = file.read_text(encoding="utf-8"), file.stat().st_mtime
         pid, _, host = written.strip().partition(" on ")

@@ -80,6 +80,8 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
         self._shown = shown
         self._give_up_seconds = give_up_seconds
         event.listen(self.engine, "handle_error", _as_unreachable)
+        # Warns of every statement that a broken connection had not finished.
+        logging.getLogger("psycopg").setLevel(logging.ERROR)
 
     def outlast(self, call: Callable[[], T], again: Callable[[], T] | None = None) -> T:
         """Returns what a call returns, repeated until the server answers.
@@ -129,7 +131,9 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
             return (answer,)
         return None
 
-    def _write(self, call: Callable[[], T], again: Callable[[], T] | None = None) -> T:
+    def write(self, call: Callable[[], T], again: Callable[[], T] | None = None) -> T:
+        """Does the same, if the guard lets it."""
+
         def guarded() -> T:
             self.guard()
             return call()
@@ -148,7 +152,7 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
             found = self._created(study_id, trial.system_attrs[REQUEST])
             return create() if found is None else found
 
-        return self._write(create, create_unless_created)
+        return self.write(create, create_unless_created)
 
     def _created(self, study_id: int, request: str) -> int | None:
         # Whoever creates a trial locks its study first. If the server has not yet noticed that the
@@ -169,7 +173,7 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
         def change_unless_changed() -> bool:
             return self._cached.get_trial(trial_id).state == state or change()
 
-        return self._write(change, change_unless_changed)
+        return self.write(change, change_unless_changed)
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
@@ -182,7 +186,7 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
             except optuna.exceptions.DuplicatedStudyError:
                 return int(self._cached.get_study_id_from_name(name))
 
-        return self._write(
+        return self.write(
             lambda: int(self._cached.create_new_study(directions, name)), create_unless_created
         )
 
@@ -193,15 +197,15 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
             except KeyError:
                 return
 
-        self._write(lambda: self._cached.delete_study(study_id), delete_unless_deleted)
+        self.write(lambda: self._cached.delete_study(study_id), delete_unless_deleted)
 
     # What may be done twice.
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._write(lambda: self._cached.set_study_user_attr(study_id, key, value))
+        self.write(lambda: self._cached.set_study_user_attr(study_id, key, value))
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._write(lambda: self._cached.set_study_system_attr(study_id, key, value))
+        self.write(lambda: self._cached.set_study_system_attr(study_id, key, value))
 
     def set_trial_param(
         self,
@@ -211,19 +215,19 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
         distribution: BaseDistribution,
     ) -> None:
         arguments = (trial_id, param_name, param_value_internal, distribution)
-        self._write(lambda: self._cached.set_trial_param(*arguments))
+        self.write(lambda: self._cached.set_trial_param(*arguments))
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
         arguments = (trial_id, step, intermediate_value)
-        self._write(lambda: self._cached.set_trial_intermediate_value(*arguments))
+        self.write(lambda: self._cached.set_trial_intermediate_value(*arguments))
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._write(lambda: self._cached.set_trial_user_attr(trial_id, key, value))
+        self.write(lambda: self._cached.set_trial_user_attr(trial_id, key, value))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._write(lambda: self._cached.set_trial_system_attr(trial_id, key, value))
+        self.write(lambda: self._cached.set_trial_system_attr(trial_id, key, value))
 
     # What changes nothing.
 

@@ -105,7 +105,7 @@ def rename_study(storage: BaseStorage, old: str, new: str) -> None:
             )
 
     if isinstance(storage, PatientStorage):
-        storage.outlast(rename)
+        storage.write(rename)
     else:
         rename()
 

@@ -152,3 +152,16 @@ def test_the_parent_opened_last_is_the_current_one(open_runs, monkeypatch):
 def test_a_study_that_was_never_opened_has_no_parent(runs):
     experiment = runs.parent.experiment
     assert find_parent(runs.store, experiment, study_name="digits-scratch", identity="") is None
+
+
+def test_what_a_killed_search_of_an_earlier_space_left_running_is_closed(open_runs, trial):
+    old = open_runs()
+    old.start_trial("old-0", number=0, hyperparameters={}, tags={})
+    new = open_runs(identity="f" * 64)
+    new.reconcile([])
+    client = new.store.client
+    (left,) = old.runs_of("old-0")
+    assert left.info.status == "FAILED"
+    assert left.data.tags["reason"] == "the search was killed"
+    assert client.get_run(old.run_id).info.status == "KILLED"
+    assert client.get_run(new.run_id).info.status == "RUNNING"

@@ -1,4 +1,4 @@
-"""A real tracking server is killed, hangs or loses answers, and nothing is lost or doubled."""
+"""A real store is killed, hangs or loses answers, and nothing is lost or doubled."""
 
 import logging
 import signal
@@ -97,6 +97,25 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(server, open_runs
     assert len(told) == 2, told
     assert "is lost: Connection refused" in told[0]
     assert "is back after" in told[1]
+
+
+def test_a_database_that_stops_at_once_and_comes_back_has_everything(
+    postgres, database, open_runs, monkeypatch, caplog
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    runs = open_runs()
+    with Spool(runs) as recorder:
+        start(recorder, UIDS[0])
+        for number in range(60):
+            if number == 20:
+                postgres.stop("immediate")
+            elif number == 50:
+                postgres.start()
+            log(recorder, UIDS[0], number)
+            time.sleep(0.05)
+        end(recorder, UIDS[0])
+    assert is_exact(runs, UIDS[0], 60)
+    assert [r.levelname for r in caplog.records if r.levelno > logging.INFO] == ["WARNING"]
 
 
 def test_requests_and_answers_that_are_lost_at_random_lose_and_double_nothing(

@@ -1,5 +1,6 @@
 """Where runs go, and what is refused before anything is recorded."""
 
+import os
 import socket
 import sqlite3
 import subprocess
@@ -68,6 +69,20 @@ def test_an_experiment_is_made_once_with_artifacts_below_mlruns(root):
     assert found.artifact_location == (root / "mlruns/artifacts").as_uri()
 
 
+def test_an_experiment_that_another_machine_makes_meanwhile_is_taken(root, monkeypatch):
+    opened = open_store(root)
+    find, made = opened.client.get_experiment_by_name, []
+
+    def find_too_early(name):
+        if made:
+            return find(name)
+        made.append(opened.client.create_experiment(name))
+        return None
+
+    monkeypatch.setattr(opened.client, "get_experiment_by_name", find_too_early)
+    assert opened.experiment("digits") == made[0]
+
+
 def test_an_experiment_in_the_trash_is_taken_out_again(root):
     opened = open_store(root)
     first = opened.experiment("digits")
@@ -92,14 +107,15 @@ def test_a_database_of_another_program_is_refused_in_one_line(tmp_path):
         open_store(tmp_path)
 
 
-@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+@pytest.mark.parametrize("scheme", ["http", "mysql", "postgresql"])
 def test_a_closed_port_is_said_at_once(tmp_path, monkeypatch, scheme):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://ann:secret@127.0.0.1:{port}/")
-    with pytest.raises(ConfigError, match=r"does not answer: .*refused.*ann:\*\*\*@127"):
+    with pytest.raises(ConfigError, match=r"answer.*: .*refused.*ann:\*\*\*@127") as told:
         open_store(tmp_path)
+    assert "\n" not in str(told.value)
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
@@ -169,17 +185,81 @@ def test_a_lock_is_for_one_at_a_time(tmp_path, monkeypatch):
             pass
 
 
+class TestAPostgresql:
+    def test_takes_runs_and_gives_them_back(self, tmp_path, database, monkeypatch):
+        monkeypatch.setenv("PGCONNECT_TIMEOUT", "")
+        monkeypatch.delenv("PGCONNECT_TIMEOUT")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+        opened = open_store(tmp_path)
+        experiment = opened.experiment("digits")
+        run_id = opened.client.create_run(experiment).info.run_id
+        opened.client.log_metric(run_id, "loss", 0.5, step=3)
+        assert not (tmp_path / "mlflow.db").exists()
+        assert os.environ["PGCONNECT_TIMEOUT"] == "4"
+        (found,) = open_store(tmp_path).search_runs(experiment, "metrics.loss < 1")
+        assert found.info.run_id == run_id
+        assert found.info.artifact_uri.startswith((tmp_path / "mlruns/artifacts").as_uri())
+
+    def test_that_lets_nobody_in_is_said_in_one_line(self, tmp_path, postgres, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres.url("postgres", password="s3cret"))
+        begin = time.monotonic()
+        with pytest.raises(ConfigError, match=r"^MLFLOW_TRACKING_URI must.*password auth") as told:
+            open_store(tmp_path)
+        assert time.monotonic() - begin < 5
+        assert "s3cret" not in str(told.value)
+        assert "\n" not in str(told.value)
+
+    def test_that_says_nothing_is_given_up(self, tmp_path, postgres, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres.url("x", port=port))
+            begin = time.monotonic()
+            with pytest.raises(ConfigError, match="timeout expired"):
+                open_store(tmp_path)
+            assert time.monotonic() - begin < 5
+
+    def test_with_optunas_tables_is_refused(self, tmp_path, postgres, database, monkeypatch):
+        postgres.execute("CREATE TABLE studies (id int)", database.rpartition("/")[2])
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+        with pytest.raises(ConfigError, match=r"without Optuna's tables.*Create another database"):
+            open_store(tmp_path)
+
+    def test_whose_driver_is_missing_names_the_extra(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "psycopg2", None)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg2://ann:secret@db/x")
+        with pytest.raises(ConfigError, match=r"psycopg2\. .*transfer-search\[postgres\]"):
+            open_store(tmp_path)
+
+    @pytest.mark.slow
+    def test_may_be_created_by_two_machines_at_once(self, tmp_path, database):
+        # Two folders share no file lock, as two machines.
+        roots = [tmp_path / "one", tmp_path / "two"]
+        assert len(set(start_together(roots, MLFLOW_TRACKING_URI=database))) == 1
+
+
 @pytest.mark.slow
 def test_two_processes_may_create_the_store_at_once(tmp_path):
+    assert start_together([tmp_path, tmp_path]) == ["1", "1"]
+
+
+def start_together(roots, **environment):
+    """Opens stores in processes of their own, at one moment; returns the ids they found."""
     code = (
-        "import pathlib, sys; from pipeline.tracking.store import open_store; "
+        "import mlflow, pathlib, sys, time; from pipeline.tracking.store import open_store; "
+        "mlflow.MlflowClient; time.sleep(max(0, float(sys.argv[2]) - time.time())); "
         "print(open_store(pathlib.Path(sys.argv[1])).experiment('digits'))"
     )
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    start = str(time.time() + 8)
     racers = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(root), start],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for root in roots
     ]
     answers = [racer.communicate(timeout=120) for racer in racers]
-    assert [racer.returncode for racer in racers] == [0, 0], answers
-    assert [answer[0].strip() for answer in answers] == ["1", "1"]
+    assert [racer.returncode for racer in racers] == [0] * len(racers), answers
+    return [answer[0].strip() for answer in answers]

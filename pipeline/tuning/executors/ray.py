@@ -52,8 +52,9 @@ CONNECTION_LOST = (exceptions.RayActorError, exceptions.GetTimeoutError, Connect
 class _Attempt:
     spec: TrialSpec
     reply: Any
-    pid: int = 0
-    started: float | None = None
+    worker: Started | None = None
+    began: float = 0.0
+    raised: TrialRaised | None = None
 
 
 class RayExecutor(Executor):
@@ -140,17 +141,19 @@ class RayExecutor(Executor):
 
     @property
     def num_free(self) -> int:
-        slots = self._cluster.num_slots
-        if self._address != LOCAL:
+        limit = self._cluster.num_slots
+        if self._address != LOCAL and self._cluster.answers:
             # A task that waits is what makes an autoscaler add a node.
-            slots = max(slots, 1) if self._max_trials is None else slots + 1
-        limit = slots if self._max_trials is None else min(slots, self._max_trials)
+            limit = max(limit, 1) if self._max_trials is None else limit + 1
+        if self._max_trials is not None:
+            limit = min(limit, self._max_trials)
         return max(limit - len(self._attempts), 0)
 
     @property
     def pids(self) -> dict[str, int]:
         """Process id, on its own machine, by the uid of the trial it runs."""
-        return {uid: attempt.pid for uid, attempt in self._attempts.items() if attempt.pid}
+        attempts = self._attempts.items()
+        return {uid: attempt.worker.pid for uid, attempt in attempts if attempt.worker}
 
     def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
@@ -175,7 +178,8 @@ class RayExecutor(Executor):
             self._mailbox.answer.remote(uid, stop=stop)
 
     def wait(self, timeout_seconds: float) -> list[Event]:
-        if self._cluster.lost():
+        self._cluster.check()
+        if self._cluster.is_lost:
             return self._start_again()
         if not self._attempts:
             return []
@@ -191,14 +195,14 @@ class RayExecutor(Executor):
         events = [event for message in messages for event in self._heard(message)]
         for uid in ended:
             events += self._end(uid)
-        return events + self._end_overdue()
+        return events + self._give_up_hopeless()
 
     def _messages(self, *, arrived: bool, ended: bool) -> list[Message]:
         numbered: dict[int, Message] = {}
         if arrived:
             numbered |= dict(ray.get(self._taking))
         if ended:
-            # A worker that fails says so and then ends: both may be on their way.
+            # A worker that fails says so and then ends; the end may be heard of first.
             numbered |= dict(ray.get(self._take(waits=False), timeout=MAILBOX_SECONDS))
         new = {number: numbered[number] for number in sorted(numbered) if number > self._seen}
         self._seen = max(new, default=self._seen)
@@ -218,43 +222,62 @@ class RayExecutor(Executor):
         attempt = self._attempts.get(message.uid)
         if attempt is None:
             return []
+        if isinstance(message, EpochDone):
+            return [message]
         if isinstance(message, Started):
-            attempt.pid, attempt.started = message.pid, time.monotonic()
-            return []
-        if not isinstance(message, EpochDone):
-            del self._attempts[message.uid]
-        return [message]
+            attempt.worker, attempt.began = message, time.monotonic()
+        else:
+            # Its process ends now, and its task with it: then it has really ended.
+            attempt.raised = message
+        return []
 
     def _end(self, uid: str) -> list[Event]:
-        if uid not in self._attempts:
-            return []  # It told of its error before.
         attempt = self._attempts.pop(uid)
         try:
             event, model = ray.get(attempt.reply)
-        except exceptions.RayTaskError as error:
-            # Outside of the worker function, such as a module that its machine does not have.
-            return [TrialRaised(uid, _last_line(error), str(error), False)]
         except exceptions.RayError as error:
             self._mailbox.give_up.remote(uid)
-            return [TrialLost(uid, _reason(error), isinstance(error, WITH_MACHINE))]
+            return [attempt.raised or self._failure(attempt, error)]
         if model is not None:
             with write_whole(Path(str(attempt.spec.model_file))) as part:
                 part.write_bytes(model)
         return [event]
 
-    def _end_overdue(self) -> list[Event]:
-        limit, now = self._trial_timeout_seconds, time.monotonic()
-        if limit is None:
-            return []
-        overdue = [
-            uid
-            for uid, attempt in self._attempts.items()
-            if attempt.started is not None and now - attempt.started > limit
-        ]
-        for uid in overdue:
-            self._mailbox.give_up.remote(uid)
-            ray.cancel(self._attempts.pop(uid).reply, force=True)
-        return [TrialLost(uid, f"it took over {limit:g} s") for uid in overdue]
+    def _failure(self, attempt: _Attempt, error: exceptions.RayError) -> Event:
+        uid = attempt.spec.uid
+        if isinstance(error, exceptions.RayTaskError):
+            if not isinstance(error.cause, exceptions.RayError):
+                # Outside of the worker function: such as a module that its machine does not have.
+                return TrialRaised(uid, _last_line(error), str(error), False)
+            error = error.cause
+        with_machine = isinstance(error, WITH_MACHINE)
+        if with_machine:
+            # Nothing more is started there.
+            self._cluster.check(at_once=True)
+            if attempt.worker is not None:
+                self._cluster.note_gone(attempt.worker.node_id)
+        return TrialLost(uid, _reason(error), with_machine)
+
+    def _give_up_hopeless(self) -> list[Event]:
+        losses = [loss for loss in map(self._loss, self._attempts.values()) if loss is not None]
+        events: list[Event] = []
+        for loss in losses:
+            attempt = self._attempts.pop(loss.uid)
+            self._mailbox.give_up.remote(loss.uid)
+            ray.cancel(attempt.reply, force=True)
+            events.append(attempt.raised or loss)
+        return events
+
+    def _loss(self, attempt: _Attempt) -> TrialLost | None:
+        uid, limit = attempt.spec.uid, self._trial_timeout_seconds
+        if attempt.worker is None:
+            return None
+        if limit is not None and time.monotonic() - attempt.began > limit:
+            return TrialLost(uid, f"it took over {limit:g} s")
+        # Where a machine hangs or is cut off, Ray knows it to be gone, yet waits for its tasks.
+        if not self._cluster.is_alive(attempt.worker.node_id):
+            return TrialLost(uid, "its machine was lost", with_machine=True)
+        return None
 
     def close(self) -> None:
         self._attempts.clear()

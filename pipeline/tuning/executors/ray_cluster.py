@@ -9,8 +9,11 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +30,13 @@ LOCAL, AUTO = "local", "auto"
 CLIENT = "ray://"
 # One question a second is nothing to a cluster; a dead one is noticed this much later.
 CHECK_SECONDS = 1.0
-# A short break of the network costs nothing. Ray itself ends the process after 60 s without a head.
+# A short break of the network costs nothing; on this machine there is none. Ray itself ends this
+# process after 60 s without a head.
 PATIENCE_SECONDS = 10.0
-CONNECT_SECONDS = 5.0
+OWN_PATIENCE_SECONDS = 3.0
+ANSWER_SECONDS = 3.0
+REHEARSAL_SECONDS = 12.0
+REHEARSAL = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 
 
 class Cluster:
@@ -53,8 +60,10 @@ class Cluster:
         self._num_cpus = num_cpus
         self._num_gpus = num_gpus
         self._session: Path | None = None
+        self._patience_seconds = OWN_PATIENCE_SECONDS if address == LOCAL else PATIENCE_SECONDS
         self._checked = self._answered = time.monotonic()
         self._nodes: list[dict[str, Any]] = []
+        self._gone: set[str] = set()
         if address == LOCAL:
             cores = num_cores() if max_trials is None else math.ceil(max_trials * num_cpus)
             context = self._connect(
@@ -62,8 +71,7 @@ class Cluster:
             )
             self._session = Path(context.address_info["session_dir"])
         else:
-            if address != AUTO:
-                _expect_answer(address)
+            _rehearse(address)
             # The cluster runs this very code, whatever its images hold.
             folder = str(Path(pipeline.__file__).parent)
             self._connect(runtime_env={"py_modules": [folder], "excludes": ["__pycache__"]})
@@ -79,30 +87,39 @@ class Cluster:
         # `log_to_driver` says; the driver reports it all as lost trials.
         setattr(ray._private.worker, "_worker_logs_enabled", False)  # noqa: B010
         try:
-            with _own_sigterm():
+            with _own_sigterm(), warnings.catch_warnings(action="ignore"):
                 return ray.init(
                     self.address, log_to_driver=False, logging_level=logging.ERROR, **options
                 )
         except (RayError, OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(_no_cluster(self.address, error)) from error
+            raise ConfigError(_no_cluster(self.address, str(error).partition("\n")[0])) from error
 
     def _head_address(self) -> tuple[str, int]:
         if self.address.startswith(CLIENT):
             return _host_and_port(self.address)
         return _host_and_port(ray.get_runtime_context().gcs_address)
 
-    def lost(self) -> bool:
-        """Says whether the head, or the node that this process belongs to, is gone."""
+    def check(self, *, at_once: bool = False) -> None:
+        """Asks the cluster how it is; unless at once, not more than once a second."""
         now = time.monotonic()
-        if now - self._checked < CHECK_SECONDS:
-            return now - self._answered > PATIENCE_SECONDS
+        if now - self._checked < CHECK_SECONDS and not at_once:
+            return
         self._checked = now
         # By plain connections: while its head is gone, Ray's own questions block for a minute.
         if _answers(*self._head, timeout_seconds=CHECK_SECONDS):
             self._nodes = ray.nodes()
             if self.address.startswith(CLIENT) or self._own_node_answers():
                 self._answered = now
-        return now - self._answered > PATIENCE_SECONDS
+
+    @property
+    def answers(self) -> bool:
+        """Whether it did when it was asked last."""
+        return self._answered >= self._checked
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the head, or the node that this process belongs to, has been gone for long."""
+        return self._checked - self._answered > self._patience_seconds
 
     def _own_node_answers(self) -> bool:
         # When the node dies that this process is connected through, Ray tells it nothing at all.
@@ -111,11 +128,23 @@ class Cluster:
             own[0]["NodeManagerAddress"], own[0]["NodeManagerPort"], timeout_seconds=CHECK_SECONDS
         )
 
+    def is_alive(self, node_id: str) -> bool:
+        """Says whether the cluster holds a node for alive, and nobody has said otherwise."""
+        return any(node["NodeID"] == node_id for node in self._living())
+
+    def note_gone(self, node_id: str) -> None:
+        """Notes that a node died, which the cluster itself takes up to 15 s to find."""
+        self._gone.add(node_id)
+
+    def _living(self) -> list[dict[str, Any]]:
+        return [node for node in self._nodes if node["Alive"] and node["NodeID"] not in self._gone]
+
     @property
     def num_slots(self) -> int:
-        """How many trials fit on the cluster's living nodes at once, >= 0."""
-        alive = [node["Resources"] for node in self._nodes if node["Alive"]]
-        return sum(self._slots(resources) for resources in alive)
+        """How many trials fit on the cluster's living nodes at once; 0 while it does not answer."""
+        if not self.answers:
+            return 0
+        return sum(self._slots(node["Resources"]) for node in self._living())
 
     def _slots(self, resources: dict[str, float]) -> int:
         slots = _whole(resources.get("CPU", 0.0) / self._num_cpus)
@@ -170,16 +199,37 @@ def _answers(host: str, port: int, *, timeout_seconds: float) -> bool:
     return True
 
 
-def _expect_answer(address: str) -> None:
+def _rehearse(address: str) -> None:
+    """Connects once in a process of its own, which can be ended when it takes too long.
+
+    Ray itself tries for up to five minutes, and says so in a line for each try.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", REHEARSAL, address]
     try:
-        socket.create_connection(_host_and_port(address), timeout=CONNECT_SECONDS).close()
+        if address != AUTO:
+            socket.create_connection(_host_and_port(address), timeout=ANSWER_SECONDS).close()
+        subprocess.run(
+            command, capture_output=True, check=True, text=True, timeout=REHEARSAL_SECONDS
+        )
     except OSError as error:
-        raise ConfigError(_no_cluster(address, error)) from error
+        raise ConfigError(_no_cluster(address, str(error))) from None
+    except subprocess.SubprocessError as error:
+        raise ConfigError(_no_cluster(address, _said(error))) from None
 
 
-def _no_cluster(address: str, error: Exception) -> str:
-    reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+def _said(error: subprocess.SubprocessError) -> str:
+    """The last line that the rehearsal wrote: its error, or what it was still trying."""
+    written = getattr(error, "stderr", None) or b""
+    text = written.decode() if isinstance(written, bytes) else written
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return f"no answer in {REHEARSAL_SECONDS:g} s"
+    return re.sub(r"^\[[^]]*\] \S+: ", "", lines[-1])  # Without a log line's time and place.
+
+
+def _no_cluster(address: str, reason: str) -> str:
     return (
-        "search.ray.address must name a Ray cluster that can be used from here. "
-        f"Received: address={address!r}: {reason}. Start one, or set it to local."
+        "search.ray.address must name a Ray cluster that can be used from here; one with a token "
+        "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN. "
+        f"Received: address={address!r}: {reason.strip().rstrip('.')}."
     )

@@ -39,6 +39,7 @@ class Started:
 
     uid: str
     pid: int
+    node_id: str
 
 
 Message = Started | EpochDone | TrialRaised
@@ -130,7 +131,7 @@ def run_attempt(
         tempfile.TemporaryDirectory(prefix="trial-") as folder,
         FatalErrors(spec.uid, tell, driver_gone=(RayError,)),
     ):
-        tell(Started(spec.uid, os.getpid()))
+        tell(Started(spec.uid, os.getpid(), ray.get_runtime_context().get_node_id()))
         file = None if spec.model_file is None else Path(folder) / "model.keras"
         here = replace(spec, model_file=None if file is None else str(file))
         try:

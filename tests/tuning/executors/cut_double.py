@@ -33,6 +33,7 @@ def train(spec, data, report):
         "writeable": features.flags.writeable,
         "mapped": mapped_file(features.ctypes.data),
         "file": spec.model_file or "",
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
     }
     done = result(outcome, epoch, value)
     return dataclasses.replace(done, notes=notes, model_file=spec.model_file)

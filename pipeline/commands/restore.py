@@ -1,0 +1,155 @@
+"""Rebuilds studies, runs and the registered version from what DVC holds, after `dvc pull`.
+
+Run: python -m pipeline restore. What is there already is left as it is; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import load_section, read_document
+from pipeline.errors import StudyError
+from pipeline.processes import num_cores
+from pipeline.stages import confirm, register, search
+from pipeline.stamps import write_stamp
+from pipeline.tuning.lock import study_lock
+from pipeline.tuning.params import SearchParams, load_study
+from pipeline.tuning.restoring import restore_study
+from pipeline.tuning.storage import open_storage
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from pipeline.tracking.models import Candidate
+    from pipeline.tracking.store import Store
+
+Report = Mapping[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """This command takes none."""
+
+
+def main(_: argparse.Namespace) -> int:
+    """Restores every study of params.yaml, then the registered version; a line for each.
+
+    Returns:
+        0 if the stores hold now what DVC holds; 1 if they hold something else, which was left.
+
+    Raises:
+        ConfigError: If params.yaml or a store cannot be used.
+        StudyError: If nothing was pulled, or a study is being searched.
+    """
+    from pipeline.tracking.store import open_store
+
+    root, names = Path.cwd(), list(read_document()["studies"])
+    split = _read(root / "data/split.json")
+    exported = {name: _read(root / "results" / name / "study.json") for name in names}
+    if split is None or not any(exported.values()):
+        raise StudyError(
+            "There must be data/split.json and results/STUDY/study.json to restore from. "
+            "Run `dvc pull` first, or `dvc repro` to make them."
+        )
+    store, params = open_store(root), load_section(SearchParams, "search")
+    storage = open_storage(root, params.storage)
+    is_as_pulled = True
+    for name, study in exported.items():
+        if study is None:
+            print(f"{name}: there is no results/{name}/study.json")
+            continue
+        with study_lock(root, study["study_name"], storage=storage):
+            restored = restore_study(storage, study)
+            if restored.study is None:
+                print(f"{name}: left as it is: {restored.conflict}")
+                is_as_pulled = False
+                continue
+            verb = "restored" if restored.is_new else "was there already"
+            print(f"{name}: study of {len(study['trials'])} trials {verb}")
+            _restore_runs(store, name, restored.study, study, split=split, params=params)
+    return 0 if _restore_version(store, names) and is_as_pulled else 1
+
+
+def _restore_runs(
+    store: Store,
+    name: str,
+    study: Study,
+    exported: Report,
+    *,
+    split: Report,
+    params: SearchParams,
+) -> None:
+    from pipeline.tracking.trainings import restore_trainings
+
+    root = store.root
+    report = _read(root / "results" / name / "confirm.json")
+    if report is not None and not confirm.belongs(report, exported, root=root):
+        print(f"{name}: confirm.json is of another study or model; `dvc repro` makes it anew")
+        report = None
+    if not _is_mirrored(store, exported, report):
+        same = params.model_copy(update={"objective": exported["objective"]})
+        with search.open_runs(
+            study, same, name=name, plan=load_study(name), split=split, root=root
+        ) as runs:
+            print(f"{name}: {len(runs.reconcile(exported['trials']))} runs restored")
+            runs.log_artifacts(root / "results" / name)
+            if report is not None:
+                print(f"{name}: {restore_trainings(runs, report)} confirmation runs restored")
+    write_stamp(root, "search", exported, study=name)
+    if report is not None:
+        write_stamp(root, "confirm", report, study=name)
+
+
+def _is_mirrored(store: Store, exported: Report, report: Report | None) -> bool:
+    """Whether MLflow holds every trial and every training already, each as it should be."""
+    from pipeline.evaluation.metrics import OBJECTIVES
+    from pipeline.tracking.audit import compare
+    from pipeline.tracking.reconcile import find_parent, read_runs
+    from pipeline.tracking.trainings import num_missing
+
+    experiment = store.experiment(exported["dataset"])
+    parent = find_parent(
+        store, experiment, study_name=exported["study_name"], identity=exported["identity"]
+    )
+    if parent is None or (report is not None and num_missing(store, parent, report)):
+        return False
+    runs = read_runs(store, parent, metric=OBJECTIVES[exported["objective"]].metric)
+    return not compare(exported["trials"], runs)
+
+
+def _restore_version(store: Store, names: list[str]) -> bool:
+    """Restores the version that registration.json tells of; False if it tells of another model."""
+    from pipeline.tracking.registration import is_registered
+
+    report = _read(store.root / "results/registration.json")
+    if report is None:
+        return True
+    if is_registered(store, report):
+        print(f"register: {report['registered_model']} version {report['version']} is there")
+    else:
+        candidate = _candidate(report, names, root=store.root)
+        if candidate is None or not register.is_of(report, candidate):
+            print("register: registration.json is of another model; `dvc repro` registers anew")
+            return False
+        restored = register.restore_version(store, candidate, report)
+        print(f"register: {report['registered_model']} version {restored.version} restored")
+    write_stamp(store.root, "register", report)
+    return True
+
+
+def _candidate(report: Report, names: list[str], *, root: Path) -> Candidate | None:
+    from pipeline.training.devices import configure_tensorflow
+
+    study = str(report["study"])
+    found = _read(root / "results" / study / "confirm.json")
+    if study not in names or found is None or not (root / "models" / f"{study}.keras").is_file():
+        return None
+    configure_tensorflow(num_threads=num_cores())
+    return register.load_candidate(study, found, root=root)
+
+
+def _read(file: Path) -> Any | None:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

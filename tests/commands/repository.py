@@ -1,0 +1,211 @@
+"""A small repository with two studies, whose trials take no time: no network is trained.
+
+Stores, spaces, stages and commands are the real ones; the features are a manifest without arrays.
+"""
+
+import argparse
+import copy
+import importlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from pipeline.config import load_section
+from pipeline.data.files import sha256_file
+from pipeline.stages.confirm import CODE
+from pipeline.stamps import code_sha256
+from pipeline.tuning.candidates import candidates
+from pipeline.tuning.current import describe
+from pipeline.tuning.params import ConfirmParams
+from pipeline.tuning.proposals import Proposals
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import enqueue_missing, open_study, trial_dicts
+
+ROOT = Path(__file__).parents[2]
+SPACE = {
+    "units": {"type": "int", "low": 16, "high": 64},
+    "activation": {"type": "choice", "choices": ["relu", "selu"]},
+    "learning_rate": {"type": "float", "low": 0.0001, "high": 1.0, "log": True},
+    "clipping": {"type": "choice", "choices": ["none", "clipvalue"]},
+    "clipping_threshold": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
+    "early_stopping": "none",
+}
+CLASSES = ["zero", "one"]
+PART = {"images": 20, "per_class": [10, 10]}
+
+
+class Repository:
+    """The working directory of a command.
+
+    Args:
+        folder: Empty.
+        document: The project's own params.yaml, of which the studies and the search are changed.
+    """
+
+    def __init__(self, folder, document):
+        self.folder = folder
+        self.document = copy.deepcopy(document)
+        study = {"base": "none", "space": SPACE, "enqueue": []}
+        self.document["studies"] = {"tiny": study, "other": copy.deepcopy(study)}
+        self.set(trials=3, epochs=2, workers=1, sampler="random", pruner={"name": "none"})
+        self.write("data/split.json", self.split())
+        manifest = {"base": "none", "image_size": None, "weights_sha256": None, "cuts": {}}
+        self.write("data/features/none/manifest.json", {**manifest, "cuts": {"pixels": {}}})
+
+    @staticmethod
+    def split():
+        return {
+            "dataset": "digits",
+            "class_names": CLASSES,
+            "image_shape": [8, 8],
+            "counts": dict.fromkeys(("train", "val", "confirmation", "test"), PART),
+            "sha256": {"train": "ab" * 32, "test": "cd" * 32},
+        }
+
+    def set(self, **search):
+        """Changes the section `search`."""
+        self.document["search"].update(search)
+        self.write("params.yaml", self.document)
+
+    def write(self, name, content):
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content), encoding="utf-8")
+        return file
+
+    def read(self, name):
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    def study(self, name="tiny"):
+        """Opens a study as its stage does."""
+        described = describe(name, root=self.folder)
+        study = open_study(
+            open_storage(self.folder),
+            name=described.study_name,
+            identity=described.identity,
+            direction="maximize",
+        )
+        enqueue_missing(study, described.plan.enqueue)
+        return study
+
+    def ask(self, study, name="tiny"):
+        """Asks a study for its next trial, as the driver does."""
+        described = describe(name, root=self.folder)
+        return Proposals(
+            study,
+            described.settings,
+            described.plan.defaults,
+            sampler="random",
+            seed=1,
+            target=10,
+            reuse=False,
+        ).ask()
+
+    def train(self, study, values=(0.5, 0.75), state="COMPLETE"):
+        """Takes the next trial to its end."""
+        import optuna
+
+        proposal = self.ask(study)
+        epochs = []
+        for epoch, value in enumerate(values):
+            proposal.trial.report(value, epoch)
+            epochs.append({"epoch": epoch, "metrics": {"val_accuracy": value}, "at_ms": 1000})
+        proposal.trial.set_user_attr("epochs", epochs)
+        told = values[-1] if state == "COMPLETE" else None
+        study.tell(proposal.trial, told, state=optuna.trial.TrialState[state])
+        return trial_dicts(study)[proposal.trial.number]
+
+    def confirm(self, name="tiny"):
+        """Writes what `confirm` puts out, with trainings that nobody did."""
+        described = describe(name, root=self.folder)
+        params = load_section(ConfirmParams, "confirm", self.folder / "params.yaml")
+        study = self.read(f"results/{name}/study.json")
+        planned = candidates(
+            study,
+            top=params.top,
+            seeds=params.seeds,
+            epochs=described.search.epochs,
+            root_seed=described.search.seed,
+            folder="",
+        )
+        model = self.folder / "models" / f"{name}.keras"
+        model.parent.mkdir(exist_ok=True)
+        model.write_bytes(b"weights of " + name.encode())
+        report = {
+            **{key: study[key] for key in ("study", "study_name", "identity", "dataset")},
+            **{"objective": study["objective"], "base": "none", "part": "confirmation", "n": 20},
+            **{"top": params.top, "seeds": params.seeds, "epochs": described.search.epochs},
+            "code_sha256": code_sha256(*CODE),
+            "candidates": [
+                {"number": c.trial["number"], "hyperparameters": c.trial["hyperparameters"]}
+                for c in planned
+            ],
+            "winner": {
+                "number": planned[0].trial["number"],
+                "mean": 0.5,
+                "num_seeds": params.seeds,
+            },
+            "exported": {"file": f"models/{name}.keras", "file_sha256": sha256_file(model)},
+            "trainings": [
+                self._training(c.trial["number"], spec) for c in planned for spec in c.specs
+            ],
+        }
+        self.write(f"results/{name}/confirm.json", report)
+        return report
+
+    @staticmethod
+    def _training(number, spec):
+        metrics = {"val_accuracy": 0.5, "loss": 1.25}
+        return {
+            **{"uid": spec.uid, "number": number, "seed": spec.seed, "attempt": 0},
+            **{"outcome": "complete", "value": 0.5, "start_ms": 1000, "end_ms": 9000},
+            "metrics": {**metrics, "confirmation_accuracy": 0.75, "num_epochs": 2.0},
+            "epochs": [{"epoch": e, "metrics": metrics, "at_ms": 2000 + e} for e in range(2)],
+        }
+
+    def start_search(self, name="tiny"):
+        """Starts the real stage, with trainings that take no time, in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.faults", "none", "SIGKILL", "search", name],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_for_trials(self, count, search):
+        """Waits until a search that was started has so many trials, of any state."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert search.poll() is None, search.communicate()[0]
+            try:
+                # Not with Optuna, which would create the tables that the search is creating.
+                with closing(sqlite3.connect(self.folder / "mlruns/optuna.db")) as connection:
+                    (found,) = connection.execute("select count(*) from trials").fetchone()
+                if found >= count:
+                    return
+            except sqlite3.OperationalError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the search did not begin")
+
+    def search(self, name="tiny"):
+        """Runs the real stage to its end."""
+        process = self.start_search(name)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        return output
+
+
+def run(command, *arguments):
+    """Runs a command in this process; returns its exit code."""
+    module = importlib.import_module(f"pipeline.commands.{command}")
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return module.main(parser.parse_args([str(argument) for argument in arguments]))

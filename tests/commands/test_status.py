@@ -1,0 +1,234 @@
+"""Every study on one screen: why trials are missing, and who is at work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+
+import pytest
+
+from pipeline.errors import StudyError
+from pipeline.tuning.lock import study_lock
+from pipeline.tuning.overview import Holder, overview, read_holder
+from tests.commands.repository import ROOT, run
+
+NOW = datetime(2026, 11, 21, 12, 0, 0)
+ALIVE = Holder(pid=7, host="here", is_alive=True, began=NOW - timedelta(minutes=10))
+
+
+def status(capsys, *arguments):
+    assert run("status", *arguments) == 0
+    return capsys.readouterr().out
+
+
+def test_trials_by_state_and_the_best_are_shown(repository, capsys):
+    study = repository.study()
+    repository.train(study, (0.5, 0.75))
+    repository.train(study, (0.4, 0.8125))
+    repository.train(study, (0.1,), state="PRUNED")
+    repository.ask(study)
+    study.enqueue_trial({"units": 32})
+    lines = status(capsys).splitlines()
+    assert lines[0].split() == [
+        *("study", "finished", "complete", "pruned", "failed", "running", "waiting"),
+        *("best", "trained"),
+    ]
+    assert lines[1].split()[:-1] == [
+        "tiny",
+        "3/3",
+        "2",
+        "1",
+        "0",
+        "1",
+        "1",
+        "0.8125",
+        "(trial",
+        "1)",
+    ]
+    assert lines[2].split() == ["other", "0/3", "0", "0", "0", "0", "0", "-", "0:00"]
+
+
+def test_the_stores_are_named_without_a_password(repository, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:secret@db/mlflow")
+    out = status(capsys)
+    assert f"studies: sqlite:///{repository.folder}/mlruns/optuna.db" in out
+    assert "postgresql://ann:***@db/mlflow" in out
+    assert "secret" not in out + status(capsys, "--json")
+
+
+def test_it_makes_no_store(repository, capsys):
+    status(capsys)
+    assert not (repository.folder / "mlruns").exists()
+
+
+def test_missing_trials_are_said(repository, capsys):
+    repository.train(repository.study())
+    assert "tiny: 2 trials are missing; `dvc repro` trains them" in status(capsys)
+    repository.train(repository.study())
+    assert "tiny: 1 trial is missing" in status(capsys)
+
+
+def test_a_search_whose_time_was_over_says_so_until_its_target_is_reached(repository, capsys):
+    study = repository.study()
+    repository.train(study)
+    stopped = {"reason": "timeout", "missing": 2, "at": "2026-11-21T14:02:00+00:00"}
+    study.set_user_attr("stopped", stopped)
+    expected = "tiny: 2 trials are missing: search.timeout was over at 2026-11-21 14:02:00+00:00"
+    assert f"{expected}; `dvc repro -f search@tiny` goes on" in status(capsys)
+    assert json.loads(status(capsys, "--json"))["studies"]["tiny"]["stopped"] == stopped
+    repository.train(study)
+    repository.train(study)
+    assert "search.timeout" not in status(capsys)
+
+
+def test_a_running_search_is_shown_with_its_process_and_the_epochs_of_its_trials(
+    repository, capsys
+):
+    study = repository.study()
+    with study_lock(repository.folder, study.study_name):
+        repository.train(study)
+        repository.ask(study).trial.report(0.625, 0)
+        repository.ask(study)
+        lines = status(capsys).splitlines()
+    (at_work,) = [line for line in lines if "is at work" in line]
+    assert f"tiny: process {os.getpid()} on " in at_work
+    assert "with 1 worker" in at_work
+    assert "trials a minute" in at_work
+    assert "  trial 1: 1 of 2 epochs, val_accuracy 0.6250" in lines
+    assert "  trial 2: 0 of 2 epochs" in lines
+    assert not any("missing" in line and line.startswith("tiny") for line in lines)
+
+
+def test_a_killed_search_is_not_taken_for_a_running_one(repository, capsys):
+    study = repository.study()
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from pipeline.tuning.lock import study_lock\n"
+        "with study_lock(Path(sys.argv[1]), sys.argv[2]):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(repository.folder), study.study_name],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout.readline() == "held\n"
+    assert read_holder(repository.folder, study.study_name).is_alive
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    holder = read_holder(repository.folder, study.study_name)
+    assert (holder.pid, holder.is_alive) == (process.pid, False)
+    assert "is at work" not in status(capsys)
+
+
+def test_a_pid_that_somebody_else_has_by_now_is_not_taken_for_the_search(repository):
+    repository.study()
+    with study_lock(repository.folder, "digits-tiny"):
+        file = repository.folder / "mlruns/locks/digits-tiny.pid"
+        long_ago = time.time() - 10_000_000
+        os.utime(file, (long_ago, long_ago))
+        assert not read_holder(repository.folder, "digits-tiny").is_alive
+
+
+def test_a_search_on_another_machine_is_taken_for_alive(repository):
+    repository.write("mlruns/locks/digits-tiny.pid", "")
+    (repository.folder / "mlruns/locks/digits-tiny.pid").write_text("4242 on elsewhere")
+    holder = read_holder(repository.folder, "digits-tiny")
+    assert (holder.pid, holder.host, holder.is_alive) == (4242, "elsewhere", True)
+
+
+def test_old_studies_are_counted(repository, capsys):
+    repository.train(repository.study())
+    repository.set(seed=99)
+    repository.study()
+    assert "old studies: 1; `python -m pipeline clean` shows what they hold" in status(capsys)
+
+
+def test_machines_get_everything_as_json(repository, capsys):
+    study = repository.study()
+    repository.train(study)
+    repository.ask(study).trial.report(0.5, 0)
+    content = json.loads(status(capsys, "--json"))
+    tiny = content["studies"]["tiny"]
+    assert tiny["counts"] == {"COMPLETE": 1, "RUNNING": 1}
+    assert (tiny["num_finished"], tiny["target"], tiny["missing"]) == (1, 3, 2)
+    assert (tiny["best"]["number"], tiny["best"]["value"]) == (0, 0.75)
+    assert tiny["best"]["hyperparameters"]["units"] >= 16
+    assert tiny["running"] == [{"number": 1, "num_epochs": 1, "value": 0.5}]
+    assert tiny["searched_by"] is None
+    assert content["old_studies"] == 0
+    assert set(content["stores"]) == {"studies", "runs"}
+
+
+def test_a_long_name_leaves_the_lines_short(repository, capsys):
+    name = "a_study_whose_name_is_as_long_as_a_name_may_be_which_is_64_chars"
+    repository.document["studies"] = {name: repository.document["studies"]["tiny"]}
+    repository.set(trials=1000)
+    study = repository.study(name)
+    study.enqueue_trial({"units": 32})
+    table = status(capsys).splitlines()[:2]
+    assert all(len(line) <= 100 for line in table)
+    assert table[1].startswith("a_study_whose_name_…")
+
+
+def test_without_data_nothing_has_run(repository):
+    (repository.folder / "data/split.json").unlink()
+    with pytest.raises(StudyError, match="Nothing has run here yet"):
+        run("status")
+
+
+def finished(minutes_ago, state="COMPLETE"):
+    return {
+        "number": 0,
+        "state": state,
+        "value": 0.5,
+        "seconds": 60.0,
+        "intermediate_values": {},
+        "datetime_complete": (NOW - timedelta(minutes=minutes_ago)).isoformat(),
+    }
+
+
+class TestRate:
+    def look(self, trials, holder=ALIVE, target=20):
+        return overview(trials, target=target, direction="maximize", holder=holder, now=NOW)
+
+    def test_it_is_of_this_search_alone(self):
+        # Two in the ten minutes since it began, and many an hour before.
+        one = self.look([finished(70)] * 8 + [finished(6), finished(2)])
+        assert one.trials_per_minute == pytest.approx(2 / 10)
+        assert one.seconds_left == pytest.approx(10 / 0.2 * 60)
+
+    def test_only_the_last_ten_count(self):
+        # Ten in the last five minutes, after a slow one.
+        trials = [finished(5), *(finished(5 - (n + 1) / 2) for n in range(10))]
+        assert self.look(trials).trials_per_minute == pytest.approx(10 / 5)
+
+    def test_failed_trials_do_not_count(self):
+        assert self.look([finished(2, "FAIL")]).trials_per_minute is None
+
+    @pytest.mark.parametrize("holder", [None, Holder(pid=7, host="h", is_alive=False, began=None)])
+    def test_there_is_none_while_nobody_searches(self, holder):
+        one = self.look([finished(2)], holder=holder)
+        assert (one.trials_per_minute, one.seconds_left, one.holder) == (None, None, None)
+
+
+def test_it_loads_neither_tensorflow_nor_mlflow(repository):
+    repository.train(repository.study())
+    code = (
+        "import sys; from pipeline.__main__ import main; main(['status'])\n"
+        "print([n for n in ('tensorflow', 'keras', 'mlflow', 'sklearn', 'pandas', 'scipy') "
+        "if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=repository.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

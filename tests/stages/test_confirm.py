@@ -1,0 +1,173 @@
+"""Confirm trains anew, but only writes the runs again where the databases were lost."""
+
+import json
+
+import pytest
+
+from pipeline.config import load_section
+from pipeline.stages import confirm
+from pipeline.stages.confirm import run
+from pipeline.stamps import stamp_file
+from pipeline.tracking.store import open_store
+from pipeline.tuning.params import ConfirmParams, SearchParams, load_study
+from tests.commands.repository import Repository
+
+STAMP = "mlruns/stages/confirm-tiny.json"
+
+
+class Trained(Exception):
+    """The stage began to train."""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, params_document):
+    """A repository in which `search` and `confirm` have run, but whose stores are gone."""
+    made = Repository(tmp_path_factory.mktemp("template"), params_document)
+    made.document["confirm"] = {"top": 2, "seeds": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(made.folder)
+        made.set()
+        made.search()
+        made.confirm()
+        open_store(made.folder).close()
+    return made
+
+
+@pytest.fixture
+def repository(template, monkeypatch):
+    """The template, for a test that leaves it as it was."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(template.folder)
+
+    def train(*args, **kwargs):
+        raise Trained
+
+    monkeypatch.setattr(confirm, "_train", train)
+    files = [f for f in template.folder.rglob("*") if f.is_file() and "mlruns" not in f.parts]
+    before = {file: file.read_bytes() for file in files}
+    yield template
+    for file, content in before.items():
+        file.write_bytes(content)
+    stamp_file(template.folder, "confirm", "tiny").unlink(missing_ok=True)
+
+
+def stage(repository):
+    run(
+        "tiny",
+        load_study("tiny"),
+        load_section(ConfirmParams, "confirm"),
+        load_section(SearchParams, "search"),
+        root=repository.folder,
+    )
+
+
+def confirm_runs(repository):
+    store = open_store(repository.folder)
+    return store.search_runs(store.experiment("digits"), "tags.role = 'confirm'")
+
+
+def test_lost_runs_are_written_again_without_training(repository):
+    report = repository.folder / "results/tiny/confirm.json"
+    before = report.read_bytes()
+    stage(repository)
+    assert report.read_bytes() == before
+    runs = {run.data.tags["trial_uid"]: run for run in confirm_runs(repository)}
+    trainings = json.loads(before)["trainings"]
+    assert set(runs) == {training["uid"] for training in trainings}
+    for training in trainings:
+        run_ = runs[training["uid"]]
+        assert (run_.info.status, run_.info.start_time, run_.info.end_time) == (
+            *("FINISHED", 1000, 9000),
+        )
+        assert run_.data.tags["seed"] == str(training["seed"])
+        assert run_.data.metrics["confirmation_accuracy"] == 0.75
+        assert run_.data.metrics["value"] == 0.5
+        assert run_.data.params["units"]
+        history = open_store(repository.folder).client.get_metric_history(run_.info.run_id, "loss")
+        assert [(p.step, p.value, p.timestamp) for p in history] == [
+            *((0, 1.25, 2000), (1, 1.25, 2001)),
+        ]
+
+
+def test_written_twice_nothing_is_doubled(repository):
+    stage(repository)
+    stamp_file(repository.folder, "confirm", "tiny").unlink()
+    before = {run.info.run_id for run in confirm_runs(repository)}
+    stage(repository)
+    assert {run.info.run_id for run in confirm_runs(repository)} == before
+
+
+def test_the_stamp_holds_what_the_trainings_follow_from(repository):
+    stage(repository)
+    identity = repository.read("results/tiny/study.json")["identity"]
+    assert repository.read(STAMP) == {"identity": identity, "top": 2, "seeds": 2}
+
+
+def test_with_its_stamp_the_stage_trains_anew(repository):
+    repository.write(STAMP, {})
+    with pytest.raises(Trained):
+        stage(repository)
+
+
+@pytest.mark.parametrize("change", [{"top": 1}, {"seeds": 1}])
+def test_other_trainings_are_not_restored(repository, change):
+    repository.document["confirm"] |= change
+    repository.set()
+    try:
+        with pytest.raises(Trained):
+            stage(repository)
+    finally:
+        repository.document["confirm"] |= {"top": 2, "seeds": 2}
+
+
+def test_more_epochs_are_not_restored(repository):
+    report = repository.read("results/tiny/confirm.json")
+    repository.write("results/tiny/confirm.json", {**report, "epochs": 3})
+    with pytest.raises(Trained):
+        stage(repository)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("results/tiny/study.json", {"identity": "ab" * 32}),
+        ("results/tiny/confirm.json", {"code_sha256": "ab" * 32}),
+        ("results/tiny/confirm.json", {"trainings": []}),
+    ],
+)
+def test_what_belongs_to_another_study_or_code_is_not_restored(repository, file, change):
+    repository.write(file, {**repository.read(file), **change})
+    with pytest.raises(Trained):
+        stage(repository)
+
+
+def test_trials_of_the_same_numbers_and_other_hyperparameters_are_not_restored(repository):
+    study = repository.read("results/tiny/study.json")
+    for trial in study["trials"]:
+        trial["hyperparameters"]["units"] += 1
+    repository.write("results/tiny/study.json", study)
+    with pytest.raises(Trained):
+        stage(repository)
+
+
+@pytest.mark.parametrize("content", [None, b"other weights"])
+def test_a_model_that_is_not_the_one_told_of_is_trained_anew(repository, content):
+    model = repository.folder / "models/tiny.keras"
+    model.unlink() if content is None else model.write_bytes(content)
+    with pytest.raises(Trained):
+        stage(repository)
+
+
+def test_a_report_of_an_earlier_release_is_trained_anew(repository):
+    report = repository.read("results/tiny/confirm.json")
+    del report["trainings"], report["code_sha256"]
+    repository.write("results/tiny/confirm.json", report)
+    with pytest.raises(Trained):
+        stage(repository)
+
+
+def test_the_first_time_the_stage_trains(repository):
+    (repository.folder / "results/tiny/confirm.json").unlink()
+    with pytest.raises(Trained):
+        stage(repository)
