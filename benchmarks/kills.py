@@ -26,6 +26,7 @@ import psutil
 from tests.checkout import Checkout
 
 FINISHED = ("COMPLETE", "PRUNED")
+ALL_TRIALS = "select trial_id, number, state, datetime_complete from trials"
 TRIALS = """
     select t.trial_id, t.number, t.state, t.datetime_complete from trials t
     join studies s on s.study_id = t.study_id and s.study_name = 'digits-scratch'
@@ -76,7 +77,7 @@ class Search:
         )
         return started
 
-    def trials(self) -> list[tuple[int, int, str, str]]:
+    def trials(self, query: str = TRIALS) -> list[tuple[int, int, str, str]]:
         """Every trial of the current study: id, number, state, time of its end."""
         file = self._folder / "mlruns/optuna.db"
         if not file.exists():
@@ -86,11 +87,11 @@ class Search:
                 "select 1 from sqlite_master where name = 'trials'"
             ).fetchone():
                 return []
-            return connection.execute(TRIALS).fetchall()
+            return connection.execute(query).fetchall()
 
     def finished(self) -> set[tuple[int, int, str, str]]:
-        """Those that are complete or pruned."""
-        return {trial for trial in self.trials() if trial[2] in FINISHED}
+        """Those of any study that are complete or pruned."""
+        return {trial for trial in self.trials(ALL_TRIALS) if trial[2] in FINISHED}
 
     def attribute(self, key: str) -> dict[int, str]:
         """A user attribute of each trial that has it, as JSON."""
@@ -122,8 +123,13 @@ class Search:
             tally.killed_trials += 1
             if number not in retry_of:
                 tally.not_retried += 1
-            elif number in hyperparameters:
-                same = hyperparameters[number] == hyperparameters.get(retry_of[number])
+                continue
+            successor = retry_of[number]
+            # One that was killed before it was asked for its parameters hands them on.
+            while successor not in hyperparameters and successor in retry_of:
+                successor = retry_of[successor]
+            if number in hyperparameters:
+                same = hyperparameters[number] == hyperparameters.get(successor)
                 tally.changed_retries += not same
 
 

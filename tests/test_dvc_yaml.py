@@ -18,11 +18,19 @@ def body(stage):
     return STAGES[stage].get("do", STAGES[stage])
 
 
+def running(tree):
+    """All nodes but what is imported for types alone, which never runs."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            yield node
+            yield from running(node)
+
+
 def imported_files(module_file, seen=None):
     """All files of this repository that `module_file` imports, itself included."""
     seen = set() if seen is None else seen
     seen.add(module_file)
-    for node in ast.walk(ast.parse(module_file.read_text())):
+    for node in running(ast.parse(module_file.read_text())):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -85,3 +93,39 @@ def test_only_split_and_evaluate_name_the_test_part(stage):
 def test_a_stage_that_fills_a_database_runs_again_where_that_is_missing(stage):
     (stamp,) = [out for out in body(stage)["outs"] if "mlruns/stages" in str(out)]
     assert next(iter(stamp.values())) == {"cache": False, "persist": True}
+
+
+@pytest.mark.parametrize(
+    ("stage", "restored_from"),
+    [
+        ("search", ["results/${key}/study.json"]),
+        ("confirm", ["results/${key}/confirm.json", "models/${key}.keras"]),
+        ("register", ["results/registration.json"]),
+    ],
+)
+def test_dvc_leaves_a_stage_what_it_restores_from(stage, restored_from):
+    options = {
+        name: o for out in body(stage)["outs"] if isinstance(out, dict) for name, o in out.items()
+    }
+    assert all(options[name] == {"persist": True} for name in restored_from)
+
+
+def test_every_result_is_kept_by_dvc():
+    """What is not, `dvc pull` does not bring; only the stamps, which say what a machine has."""
+    uncached = [
+        name
+        for stage in STAGES
+        for out in [*body(stage)["outs"], *body(stage).get("metrics", [])]
+        if isinstance(out, dict)
+        for name, options in out.items()
+        if options.get("cache") is False
+    ]
+    assert uncached == [
+        "mlruns/stages/search-${key}.json",
+        "mlruns/stages/confirm-${key}.json",
+        "mlruns/stages/register.json",
+    ]
+
+
+def test_register_comes_after_evaluate_whose_figures_it_records():
+    assert "results/metrics.json" in body("register")["deps"]

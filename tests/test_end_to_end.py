@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import numpy as np
+import optuna
 import pytest
 
+from pipeline.tuning.study import trial_dicts
 from tests.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
@@ -71,6 +73,77 @@ def test_every_trial_has_an_mlflow_run_whose_status_is_its_state(checkout):
 
 def test_a_second_repro_runs_nothing(checkout):
     assert "Data and pipelines are up to date." in checkout.repro()
+
+
+def test_a_trial_of_two_workers_trains_the_same_again_alone(checkout):
+    assert "equal: to the last bit, over 3 epochs" in checkout.pipeline("replay", "transfer", "1")
+
+
+@pytest.fixture(scope="module")
+def clone(checkout, tmp_path_factory):
+    """Another machine, which has only what git and DVC hold."""
+    return checkout.clone_and_pull(tmp_path_factory.mktemp("machine") / "clone")
+
+
+STAMPS = ("search-scratch", "search-transfer", "confirm-scratch", "confirm-transfer", "register")
+OF_TRAININGS = "join tags t on t.run_uuid = x.run_uuid and t.key = 'trial_uid'"
+SHOWN_BY_MLFLOW = (
+    f"select t.value, x.name, x.status, x.lifecycle_stage from runs x {OF_TRAININGS} order by 1",
+    f"select t.value, x.key, x.value from params x {OF_TRAININGS} order by 1, 2",
+    f"select t.value, x.key, x.step, x.value from metrics x {OF_TRAININGS} order by 1, 2, 3",
+    "select name, version, status from model_versions",
+    "select version, key, value from model_version_tags where key != 'restored' order by 1, 2",
+    "select alias, version from registered_model_aliases",
+)
+
+
+def trials_of(checkout, study):
+    storage = f"sqlite:///{checkout.folder}/mlruns/optuna.db"
+    return trial_dicts(optuna.load_study(study_name=study, storage=storage))
+
+
+def test_a_clone_restores_studies_runs_and_the_registered_version(checkout, clone):
+    assert not (clone.folder / "mlflow.db").exists()
+    clone.pipeline("restore")
+    for study in ("digits-scratch", "digits-transfer"):
+        assert trials_of(clone, study) == trials_of(checkout, study)
+    for sql in SHOWN_BY_MLFLOW:
+        assert query(clone, "mlflow.db", sql) == query(checkout, "mlflow.db", sql)
+    assert len(query(clone, "mlflow.db", SHOWN_BY_MLFLOW[0])) == 12
+    for name in STAMPS:
+        stamp = f"mlruns/stages/{name}.json"
+        assert (clone.folder / stamp).read_bytes() == (checkout.folder / stamp).read_bytes()
+    assert "Data and pipelines are up to date." in clone.run("dvc", "status")
+    assert "Data and pipelines are up to date." in clone.repro()
+    assert "trials, 0 differences found" in clone.pipeline("audit")
+
+
+def test_restoring_again_changes_nothing(clone):
+    everything = (
+        "select * from runs order by 1",
+        "select * from metrics order by 1, 2, 3, 4",
+        "select * from model_versions",
+    )
+    before = [query(clone, "mlflow.db", sql) for sql in everything]
+    assert "was there already" in clone.pipeline("restore")
+    assert [query(clone, "mlflow.db", sql) for sql in everything] == before
+
+
+def test_lost_databases_cost_no_training_of_the_confirmation_either(clone):
+    outs = [
+        clone.folder / name for name in ("results/transfer/confirm.json", "models/transfer.keras")
+    ]
+    before = [out.read_bytes() for out in outs]
+    runs = query(clone, "mlflow.db", SHOWN_BY_MLFLOW[0])
+    for file in [*clone.folder.glob("mlflow.db*"), *clone.folder.glob("mlruns/optuna.db*")]:
+        file.unlink()
+    for name in STAMPS:
+        (clone.folder / f"mlruns/stages/{name}.json").unlink()
+    output = clone.repro("confirm@transfer")
+    assert "2 runs written again, nothing trained" in output
+    assert [out.read_bytes() for out in outs] == before
+    found = query(clone, "mlflow.db", SHOWN_BY_MLFLOW[0])
+    assert found == [run for run in runs if run[1].startswith("transfer")]
 
 
 def test_the_registered_model_classifies_raw_images_as_evaluate_said(checkout, tmp_path):

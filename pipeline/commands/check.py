@@ -5,6 +5,7 @@ Run: python -m pipeline check
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
 from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
+from pipeline.stages.register import AUTO
 from pipeline.tuning.params import (
+    NAME_PATTERN,
     NO_BASE,
     ConfirmParams,
     SearchParams,
@@ -30,6 +33,13 @@ SECTIONS_OF_STAGES = {
     "register": "RegisterParams",
 }
 OTHER_SECTIONS = ("search", "defaults", "studies", "confirm")
+# A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
+# folder beside these of results/, and a word of register.study beside `auto`.
+TAKEN_NAMES = ("labels", "file", "allow_pickle", "report", "confusion", AUTO)
+TAKEN_ENDINGS = {
+    r"_wrong_(images|indices)": "results/predictions.npz has other entries of such names",
+    r"-[0-9a-f]{8}": "old studies are called NAME-HASH",
+}
 
 
 def problems_of(document: Mapping[str, Any]) -> list[str]:
@@ -46,6 +56,7 @@ def problems_of(document: Mapping[str, Any]) -> list[str]:
         problems += default_problems(document["defaults"])
     if "studies" in document:
         problems += _studies_problems(document)
+        problems += _register_problems(document)
     return problems
 
 
@@ -71,6 +82,7 @@ def _studies_problems(document: Mapping[str, Any]) -> list[str]:
         return [f"studies: must map names to studies, at least one. Received: {studies!r}."]
     problems = []
     for name, value in studies.items():
+        problems += _name_problems(name)
         found = _section_problems(StudyParams, f"studies.{name}", value)
         if not found:
             study = StudyParams.model_validate(value)
@@ -87,6 +99,43 @@ def _base_problems(name: str, study: StudyParams, embed: object) -> list[str]:
         return []
     hint = "Bases are listed under embed.bases."
     return [f"studies.{name}.base: {unknown_name('base', study.base, known)} {hint}"]
+
+
+def _name_problems(name: object) -> list[str]:
+    where = f"studies.{name}: a study"
+    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
+        rule = "must have a name of up to 64 letters, digits, _ and -, which does not begin with -"
+        return [f"{where} {rule}. Received: {name!r}."]
+    if name in TAKEN_NAMES:
+        return [f"{where} cannot be called {name!r}, which is taken. Rename it."]
+    return [
+        f"{where} cannot have a name that ends like this: {reason}. Received: {name!r}. Rename it."
+        for ending, reason in TAKEN_ENDINGS.items()
+        if re.search(f"{ending}$", name)
+    ]
+
+
+def _register_problems(document: Mapping[str, Any]) -> list[str]:
+    studies, register = document["studies"], document.get("register")
+    wanted = register.get("study") if isinstance(register, dict) else None
+    if not isinstance(studies, dict) or not isinstance(wanted, str):
+        return []
+    with_base = [
+        str(name)
+        for name, study in studies.items()
+        if isinstance(study, dict) and study.get("base") != NO_BASE
+    ]
+    if wanted in with_base or (wanted == AUTO and with_base):
+        return []
+    if wanted == AUTO:
+        need = "needs a study with a base, since only transfer-learned models are registered"
+        return [f"register.study: {need}. Received: studies={', '.join(map(str, studies))}."]
+    if wanted in studies:
+        hint = f"Choose one of: {', '.join([AUTO, *with_base])}."
+        return [
+            f"register.study: must have a base. Received: {wanted!r}, whose base is none. {hint}"
+        ]
+    return [f"register.study: {unknown_name('study', wanted, [AUTO, *with_base])}"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

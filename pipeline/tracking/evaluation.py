@@ -34,7 +34,9 @@ def log_test(
     figures = _test_figures(test)
     changed = {name: v for name, v in figures.items() if run.data.metrics.get(name) != v}
     if run.info.lifecycle_stage == "active":  # Not in the trash, where nothing can be logged.
-        points = [Metric(n, v, now_ms(), 0, model_id=version.model_id) for n, v in changed.items()]
+        outputs = run.outputs.model_outputs if run.outputs else []
+        model_id = outputs[0].model_id if outputs else None
+        points = [Metric(name, v, now_ms(), 0, model_id=model_id) for name, v in changed.items()]
         writer.log(store.client, version.run_id, metrics=points)
     tags = {f"test.{name}": str(one["value"]) for name, one in test.items()}
     tags |= {"test.n": f"{figures['test_n']:.0f}"} if test else {}

@@ -21,7 +21,15 @@ STATUS_OF_STATE = {
     "RUNNING": "RUNNING",
 }
 # Attributes that the driver logs as tags.
-TAGS = ("seed", "attempt", "retry_of", "outcome", "reason")
+TAGS = (
+    "seed",
+    "attempt",
+    "retry_of",
+    "duplicate_of",
+    "taken_over_from",
+    "outcome",
+    "reason",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

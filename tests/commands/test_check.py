@@ -42,6 +42,27 @@ WRONG = {
         "confrim:\n  top: 3 ",
         "confirm: this section is missing",
     ),
+    "register a study that is not there": (
+        "study: auto ",
+        "study: transfr ",
+        "register.study: Unknown study: 'transfr'. Did you mean 'transfer'?",
+    ),
+    "register a baseline": (
+        "study: auto ",
+        "study: scratch ",
+        "register.study: must have a base. Received: 'scratch', whose base is none. "
+        "Choose one of: auto, transfer.",
+    ),
+    "nothing to register": (
+        "base: efficientnet_lite0\n    space",
+        "base: none\n    space",
+        "register.study: needs a study with a base",
+    ),
+    "a queued value that nothing asks for": (
+        "schedule: performance, clipping: none,\n         batch_size: 64}",
+        "schedule: performance, clipping: none,\n         clipping_threshold: 1.0, batch_size: 64}",
+        "clipping_threshold: exists only where clipping is",
+    ),
     "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
 }
 
@@ -68,6 +89,27 @@ def test_a_wrong_value_is_refused_with_its_key(case, tmp_path):
     problems = problems_of(read_document(tmp_path / "params.yaml"))
     assert any(expected in problem for problem in problems), problems
     assert all("\n" not in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("labels", "file", "allow_pickle", "report", "confusion", "auto"),
+        *("transfer_wrong_images", "a_wrong_indices", "transfer-0a1b2c3d"),
+        *("../escape", "with space", "-dash", "x" * 65, 7),
+    ],
+)
+def test_a_study_name_that_something_else_has_is_refused(name, params_document):
+    studies = {**params_document["studies"], name: params_document["studies"]["transfer"]}
+    (problem,) = problems_of({**params_document, "studies": studies})
+    assert problem.startswith(f"studies.{name}: a study ")
+    assert repr(name) in problem
+
+
+def test_names_that_only_look_alike_are_fine(params_document):
+    study = params_document["studies"]["transfer"]
+    names = ("labels2", "wrong_images", "transfer-0a1b2c3", "my_report", "a" * 64)
+    assert problems_of({**params_document, "studies": dict.fromkeys(names, study)}) == []
 
 
 def test_the_command_prints_every_problem_and_exits_with_2(tmp_path):

@@ -84,7 +84,8 @@ def repository(tmp_path_factory):
         **{"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"},
         **{"winner": winner, "exported": {"rule": "the only one"}},
     }
-    for name, value in (("data/split", split), ("results/transfer/confirm", confirm)):
+    contents = {"data/split": split, "results/transfer/confirm": confirm, "results/metrics": {}}
+    for name, value in contents.items():
         file = root / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value))

@@ -110,10 +110,31 @@ def root(tmp_path, monkeypatch):
     np.savez(tmp_path / "data/train.npz", images=images, train=np.array([1, 4, 7]))
     for study, base in (("scratch", "none"), ("transfer", "efficientnet_lite0")):
         write_json(tmp_path / f"results/{study}/confirm.json", confirmation(study, base))
+    measured = {"accuracy": {"value": 0.875, "low": 0.8, "high": 0.95, "n": 40}}
+    write_json(tmp_path / "results/metrics.json", {"scratch": {}, "transfer": measured})
     return tmp_path
 
 
+def versions(root):
+    from pipeline.tracking.store import open_store
+
+    client = open_store(root).client
+    return {int(v.version): v for v in client.search_model_versions()}
+
+
+def read_report(root):
+    return json.loads((root / "results/registration.json").read_text())
+
+
 STUDIES = ["scratch", "transfer"]
+
+
+def lose_registry(root):
+    """Forgets the registered model, and the stamp with it."""
+    from pipeline.tracking.store import open_store
+
+    open_store(root).client.delete_registered_model("digits-classifier")
+    (root / "mlruns/stages/register.json").unlink()
 
 
 @pytest.mark.keras
@@ -125,9 +146,12 @@ class TestRun:
     def test_the_report_says_what_was_registered(self, root):
         model = save_model(root, "transfer")
         run(AUTO, studies=STUDIES, root=root)
-        report = json.loads((root / "results/registration.json").read_text())
         from pipeline.models.weights import weights_sha256
 
+        report = read_report(root)
+        lineage = report.pop("lineage")
+        assert {"git.commit", "version.keras", "dvc.train", "machine.cores"} <= lineage.keys()
+        assert lineage.items() <= versions(root)[1].tags.items()
         assert report == {
             "registered_model": "digits-classifier",
             "version": "1",
@@ -148,8 +172,61 @@ class TestRun:
         save_model(root, "transfer")
         run(AUTO, studies=STUDIES, root=root)
         run(AUTO, studies=STUDIES, root=root)
-        report = json.loads((root / "results/registration.json").read_text())
+        report = read_report(root)
         assert (report["version"], report["registered"], report["champion"]) == ("1", False, True)
+
+    def test_what_evaluate_measured_is_beside_the_version(self, root):
+        save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        tags = versions(root)[1].tags
+        assert (tags["test.accuracy"], tags["test.n"]) == ("0.875", "40")
+
+    def test_a_lost_registry_is_restored_and_the_report_stays(self, root):
+        save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        was = {**read_report(root), "version": "4"}
+        write_json(root / "results/registration.json", was)
+        lose_registry(root)
+        run(AUTO, studies=STUDIES, root=root)
+        assert read_report(root) == was
+        restored = versions(root)[4]
+        assert was["lineage"].items() <= restored.tags.items()
+        assert restored.tags["test.accuracy"] == "0.875"
+        assert (root / "mlruns/stages/register.json").exists()
+
+    def test_with_its_stamp_the_stage_registers_anew(self, root):
+        save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        write_json(root / "results/registration.json", {**read_report(root), "version": "4"})
+        run(AUTO, studies=STUDIES, root=root)
+        assert read_report(root)["version"] == "1"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"study": "other"},
+            {"weights_sha256": "ab" * 32},
+            {"confirmation": {"mean": 0.5}},
+        ],
+    )
+    def test_a_report_of_something_else_is_made_anew(self, root, change):
+        save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        was = read_report(root)
+        write_json(root / "results/registration.json", {**was, **change, "version": "4"})
+        lose_registry(root)
+        run(AUTO, studies=STUDIES, root=root)
+        assert {**read_report(root), "lineage": was["lineage"]} == was
+
+    def test_a_report_of_an_earlier_release_is_made_anew(self, root):
+        save_model(root, "transfer")
+        run(AUTO, studies=STUDIES, root=root)
+        report = {**read_report(root), "version": "4"}
+        del report["lineage"]
+        write_json(root / "results/registration.json", report)
+        lose_registry(root)
+        run(AUTO, studies=STUDIES, root=root)
+        assert read_report(root)["version"] == "1"
 
     def test_examples_are_training_images(self, root):
         save_model(root, "transfer")
@@ -158,7 +235,9 @@ class TestRun:
         with np.load(root / "data/train.npz") as archive:
             np.testing.assert_array_equal(np.load(file), archive["images"][[1, 4, 7]])
 
-    @pytest.mark.parametrize("missing", ["results/scratch/confirm.json", "data/split.json"])
+    @pytest.mark.parametrize(
+        "missing", ["results/scratch/confirm.json", "data/split.json", "results/metrics.json"]
+    )
     def test_a_missing_file_is_named(self, root, missing):
         (root / missing).unlink()
         with pytest.raises(DataIntegrityError, match=f"{missing} must exist.*Run `dvc repro`"):

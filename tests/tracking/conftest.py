@@ -91,7 +91,7 @@ def split():
 def candidate(root, split):
     """Makes a model of three classes on 8x8 images, with what confirm found out about it."""
 
-    def candidate(seed=0, mean=0.94, data="ab" * 32, study="transfer"):
+    def candidate(seed=0, mean=0.94, data="ab" * 32, study="transfer", test_accuracy=0.9):
         import keras
         import numpy as np
 
@@ -133,6 +133,11 @@ def candidate(root, split):
                 n=30,
                 num_seeds=3,
             ),
+            test={
+                "accuracy": {"value": test_accuracy, "low": 0.85, "high": 0.95, "n": 1000},
+                "log_loss": {"value": 0.3, "low": 0.25, "high": 0.35, "n": 1000},
+            },
+            lineage={"git.commit": "c0ffee", "version.keras": "3.15.1"},
             confirm=confirm,
             split={**split, "sha256": {"train": data}},
             examples=np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8),

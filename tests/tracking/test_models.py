@@ -40,8 +40,7 @@ def logged(store, candidate):
     """A candidate, and its version."""
     one = candidate()
     store.client.create_registered_model(one.registered_model)
-    number = log_version(store, one)
-    return one, store.client.get_model_version(one.registered_model, number)
+    return one, log_version(store, one)
 
 
 def test_the_name_follows_the_dataset():
@@ -66,9 +65,10 @@ def test_a_version_says_where_it_comes_from(logged):
         "weights_sha256": candidate.evidence.weights_sha256,
         "confirmation.mean": "0.94",
         "confirmation.n": "30",
+        "git.commit": "c0ffee",
     }
     assert expected.items() <= version.tags.items()
-    assert {"git.commit", "version.keras", "dvc.train", "machine.cores"} <= version.tags.keys()
+    assert candidate.lineage.items() <= version.tags.items()
     assert "Trial 5 of study `transfer`" in version.description
     assert "on 30 confirmation images, over 3 seeds: 0.9400" in version.description
     assert version.status == "READY"
@@ -134,3 +134,18 @@ def test_a_run_that_a_killed_process_left_is_closed(store, candidate):
     left = store.client.create_run(experiment, tags={"role": "register"}).info.run_id
     log_version(store, one)
     assert store.client.get_run(left).info.status == "KILLED"
+
+
+def test_one_training_shows_no_interval(store, candidate):
+    one = candidate()
+    store.client.create_registered_model(one.registered_model)
+    winner = {**one.confirm["winner"], "std": None, "low": None, "high": None, "num_seeds": 1}
+    evidence = replace(one.evidence, low=None, high=None, num_seeds=1)
+    version = log_version(
+        store, replace(one, evidence=evidence, confirm={**one.confirm, "winner": winner})
+    )
+    metrics = store.client.get_run(version.run_id).data.metrics
+    assert metrics["confirmation_mean"] == 0.94
+    assert "confirmation_std" not in metrics
+    assert "over 1 seeds: 0.9400. The test" in version.description
+    assert "confirmation.low" not in version.tags

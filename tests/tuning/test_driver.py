@@ -4,8 +4,10 @@ Trainings are doubles; processes, pipes and the study's store are real.
 """
 
 import time
+from dataclasses import replace
 
 import optuna
+import psutil
 import pytest
 
 from pipeline.errors import StudyError
@@ -300,3 +302,34 @@ def test_an_interrupted_search_gives_the_same_trials_as_a_straight_one(search, t
     study, _ = search(target=8, workers=1, sampler="tpe")
     assert states(study).count("FAIL") == 2
     assert configurations(study) == straight
+
+
+def test_a_long_search_leaves_no_file_open_and_no_process_behind(search):
+    this = psutil.Process()
+    search(target=4)
+    files = this.num_fds()
+    search(target=40)
+    # The second search has a connection of its own to the store.
+    assert this.num_fds() - files <= 4
+    # Python keeps one process to tidy up after those it has spawned.
+    left = [" ".join(child.cmdline()) for child in this.children(recursive=True)]
+    assert [line for line in left if "resource_tracker" not in line] == []
+
+
+def test_two_workers_train_at_the_same_time(search, tmp_path):
+    search(target=4, workers=2, epoch_seconds=0.3)
+    log = (tmp_path / "log").read_text().split()[::3]
+    assert ["start", "start"] in [log[at : at + 2] for at in range(len(log))]
+
+
+def test_a_lost_machine_costs_its_trials_no_attempt(search, monkeypatch):
+    original = LocalExecutor._bury
+
+    def with_machine(self, worker, reason):
+        return [replace(event, with_machine=True) for event in original(self, worker, reason)]
+
+    monkeypatch.setattr(LocalExecutor, "_bury", with_machine)
+    study, _ = search(target=2, behaviour="die_once", workers=1, max_retries=0)
+    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert study.trials[1].params == study.trials[0].params
+    assert study.trials[1].user_attrs["attempt"] == 0

@@ -81,6 +81,9 @@ class Cluster:
 
     def _connect(self, **options: Any) -> Any:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # After that long without its driver, a server of ray:// ends the driver's tasks.
+        os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", f"{PATIENCE_SECONDS:.0f}")
+        logging.getLogger("ray").setLevel(logging.ERROR)
         # That an attempt failed which nobody waits for any more is no news.
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
         # Ray prints what happens to its processes in the midst of the search's own line, whatever

@@ -1,0 +1,66 @@
+"""`search.executor` chooses where trials run, and says what is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.tuning.executors.build import build_executor
+from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.params import SearchParams
+from tests.conftest import ROOT
+from tests.tuning.training_double import train
+
+
+@pytest.fixture
+def params(params_document):
+    def change(**changes):
+        return SearchParams.model_validate({**params_document["search"], **changes})
+
+    return change
+
+
+def test_local_gives_as_many_processes_as_asked_for(params):
+    with build_executor(params(executor="local", workers=3), train=train) as executor:
+        assert isinstance(executor, LocalExecutor)
+        assert executor.num_free == 3
+
+
+def test_ray_gives_a_cluster_with_room_for_as_many_trials(params):
+    from pipeline.tuning.executors.ray import RayExecutor
+
+    with build_executor(params(executor="ray", workers=3), train=train) as executor:
+        assert isinstance(executor, RayExecutor)
+        assert executor.num_free == 3
+
+
+def test_a_ray_address_without_a_cluster_is_refused(params):
+    ray = {"address": "127.0.0.1:1", "num_cpus": 1, "num_gpus": 0}
+    with pytest.raises(ConfigError, match=r"search\.ray\.address must name a Ray cluster"):
+        build_executor(params(executor="ray", ray=ray), train=train)
+
+
+def test_a_missing_ray_is_named_with_the_command_that_installs_it(params):
+    # None in sys.modules is how Python itself marks a module that must not be found.
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "from pipeline.tuning.executors.build import build_executor\n"
+        "from pipeline.config import load_section\n"
+        "from pipeline.errors import ConfigError\n"
+        "from pipeline.tuning.params import SearchParams\n"
+        "params = load_section(SearchParams, 'search').model_copy(update={'executor': 'ray'})\n"
+        "try:\n    build_executor(params)\nexcept ConfigError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert 'pip install "transfer-search[ray]"' in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+def test_building_a_local_executor_does_not_import_ray():
+    code = (
+        "import sys; from pipeline.tuning.executors.build import build_executor\n"
+        "print('ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n", done.stderr
