@@ -35,7 +35,7 @@ CHECK_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
 OWN_PATIENCE_SECONDS = 3.0
 ANSWER_SECONDS = 3.0
-REHEARSAL_SECONDS = 12.0
+REHEARSAL_SECONDS = 25.0
 REHEARSAL = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 
 
@@ -83,7 +83,6 @@ class Cluster:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         # After that long without its driver, a server of ray:// ends the driver's tasks.
         os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", f"{PATIENCE_SECONDS:.0f}")
-        logging.getLogger("ray").setLevel(logging.ERROR)
         # That an attempt failed which nobody waits for any more is no news.
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
         # Ray prints what happens to its processes in the midst of the search's own line, whatever
@@ -91,11 +90,15 @@ class Cluster:
         setattr(ray._private.worker, "_worker_logs_enabled", False)  # noqa: B010
         try:
             with _own_sigterm(), warnings.catch_warnings(action="ignore"):
-                return ray.init(
+                context = ray.init(
                     self.address, log_to_driver=False, logging_level=logging.ERROR, **options
                 )
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise ConfigError(_no_cluster(self.address, str(error).partition("\n")[0])) from error
+        # What is said by ray:// does not follow the level above.
+        for name in ("ray", "ray.util.client.logsclient"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        return context
 
     def _head_address(self) -> tuple[str, int]:
         if self.address.startswith(CLIENT):
@@ -205,15 +208,17 @@ def _answers(host: str, port: int, *, timeout_seconds: float) -> bool:
 def _rehearse(address: str) -> None:
     """Connects once in a process of its own, which can be ended when it takes too long.
 
-    Ray itself tries for up to five minutes, and says so in a line for each try.
+    Where something else answers, Ray tries for up to five minutes, with a line for each try; by
+    ray:// it gives up after 30 s by itself.
     """
     command = [sys.executable, "-W", "ignore", "-c", REHEARSAL, address]
     try:
         if address != AUTO:
             socket.create_connection(_host_and_port(address), timeout=ANSWER_SECONDS).close()
-        subprocess.run(
-            command, capture_output=True, check=True, text=True, timeout=REHEARSAL_SECONDS
-        )
+        if not address.startswith(CLIENT):
+            subprocess.run(
+                command, capture_output=True, check=True, text=True, timeout=REHEARSAL_SECONDS
+            )
     except OSError as error:
         raise ConfigError(_no_cluster(address, str(error))) from None
     except subprocess.SubprocessError as error:
