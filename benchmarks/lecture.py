@@ -36,6 +36,7 @@ PARTS = ("train", "val", "test")
 HYPERPARAMETERS: dict[str, Value] = {
     "cut": "pixels",
     "pooling": "none",
+    "views": "all",
     "feature_scaling": "unit",
     "num_layers": 2,
     "units_shape": "per_layer",
@@ -59,6 +60,7 @@ HYPERPARAMETERS: dict[str, Value] = {
     "batch_size": 32,
     "early_stopping": "none",
     "class_weight": "none",
+    "unfreeze": 0,
 }
 # What the lecture has, and how far the mean of our runs may be from it.
 EXPECTED = {

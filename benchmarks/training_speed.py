@@ -87,13 +87,14 @@ def _model(case: Case):
 def _pipeline_loop(case: Case, features, labels) -> Callable[[int], object]:
     from pipeline.training.batches import TrainingData
     from pipeline.training.fit import Training
+    from pipeline.training.phases import whole
 
     rows = np.arange(NUM_ROWS)
     data = TrainingData(
         features=features, labels=labels, train=rows, val=rows[:1], num_classes=NUM_CLASSES
     )
     values = {**HYPERPARAMETERS, "batch_size": case.batch_size}
-    return Training(_model(case), data, values, num_epochs=100, seed=0).run_epoch
+    return Training(_model(case), data, values, phase=whole(100), seed=0).run_epoch
 
 
 def _keras_fit(case: Case, features, labels, **compile_options) -> Callable[[int], object]:

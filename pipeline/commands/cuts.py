@@ -4,74 +4,170 @@ Run: python -m pipeline cuts [BASE] [--image-size PIXELS]
 """
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from pipeline.config import load_section
 from pipeline.data.rows import row_shape
-from pipeline.models.bases import BASES, load_base
-from pipeline.models.cuts import Cut, default_cuts, find_cuts, named_cuts
-from pipeline.models.params import EmbedParams
+from pipeline.models.base_choice import NAME_PATTERN, BaseChoice, describe, open_base
+from pipeline.models.bases import BASES, RANDOM
+from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
+from pipeline.models.own_bases import RAW, input_dtype, own_image_size
+from pipeline.models.params import BaseParams, EmbedParams
+from pipeline.models.pooling import pooled_cuts
+from pipeline.tracking.registered_file import RegisteredFile, registered_file
 
 TRAIN_FILE = Path("data/train.npz")
 # Fashion-MNIST without its test part: what sizes are reckoned for before `split` has run.
 TYPICAL_NUM_IMAGES = 60_000
+TYPICAL_NUM_TRAIN = 50_000
 TYPICAL_IMAGE_SIZE = 96
-HEADERS = ("cut", "shape", "parameters below", "above", "bytes/image", "embed")
+HEADERS = ("cut", "resolution", "shape", "below", "above", "bytes/image", "all rows", "embed")
+KEPT = "kept"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """What `embed` would do with the cut points of a base."""
+
+    cuts: list[Cut]
+    kept: list[Cut]
+    left_out: list[Cut]
+    num_rows: int
+
+
+def size_text(num_bytes: int) -> str:
+    """Returns a size as people read it.
+
+    >>> size_text(307_200_000), size_text(60_000)
+    ('307.2 MB', '0.1 MB')
+    """
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the base and the size of its images."""
     parser.add_argument(
-        "base", nargs="?", metavar="BASE", help=f"one of {', '.join(BASES)}; else those of embed"
+        "base",
+        nargs="?",
+        metavar="BASE",
+        help="an entry of embed.bases, a .keras file, models:/NAME@ALIAS, or one of "
+        f"{', '.join(BASES)} (default: all of embed.bases)",
     )
     parser.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="else that of embed, or 96"
+        "--image-size", type=int, metavar="PIXELS", help="else that of embed, a model's own, or 96"
     )
 
 
 def main(args: argparse.Namespace) -> int:
     """Prints a table for the base, or for each base of params.yaml.
 
+    Weights of a base of the table are not needed, so that nothing is downloaded.
+
     Raises:
         ConfigError: If the base is unknown, or params.yaml cannot be used.
-        SourceError: If the base's weights are missing.
+        SourceError: If a model file cannot be loaded.
     """
     params = load_section(EmbedParams, "embed")
-    num_images = row_shape(TRAIN_FILE, "images")[0] if TRAIN_FILE.exists() else TYPICAL_NUM_IMAGES
     for name in [args.base] if args.base else params.bases:
-        _print_base(name, params, args.image_size, num_images=num_images)
+        choice = _choice(name, params.bases.get(name), args.image_size)
+        _print_base(choice, params.bases.get(name), max_bytes=params.max_bytes)
     return 0
 
 
-def _print_base(name: str, params: EmbedParams, image_size: int | None, *, num_images: int) -> None:
-    own = params.bases.get(name)
-    size = image_size or (own.image_size if own else TYPICAL_IMAGE_SIZE)
-    cuts = find_cuts(load_base(name, image_size=size))
-    limits = {"num_images": num_images, "max_bytes": params.max_bytes}
-    kept, left_out = default_cuts(cuts, **limits)
-    if own and own.cuts != "auto":
-        kept, left_out = named_cuts(cuts, own.cuts, where=f"embed.bases.{name}.cuts", **limits), []
-    print(f"{name} at {size} pixels, {num_images:,} images, embed.max_bytes={params.max_bytes:,}")
-    marks = {cut.name: "kept" for cut in kept} | {cut.name: "too large" for cut in left_out}
-    _print_table([HEADERS, *(_row(cut, marks.get(cut.name, "")) for cut in cuts)])
+def _choice(name: str, own: BaseParams | None, image_size: int | None) -> BaseChoice:
+    if own is not None:
+        choice = own.choice(name)
+        choice = replace(choice, image_size=image_size or choice.image_size)
+    else:
+        choice = _unlisted(name, image_size)
+    if choice.is_registered or choice.is_file:
+        return choice
+    return replace(choice, weights=RANDOM)
 
 
-def _row(cut: Cut, mark: str) -> tuple[str, ...]:
+def _unlisted(model: str, image_size: int | None) -> BaseChoice:
+    choice = BaseChoice(name="base", model=model, image_size=image_size or TYPICAL_IMAGE_SIZE)
+    if not (choice.is_registered or choice.is_file):
+        return replace(choice, name=model) if re.fullmatch(NAME_PATTERN, model) else choice
+    file = _fetch(model).path if choice.is_registered else Path(model)
+    # Which range it is changes no shape.
+    input_range = None if input_dtype(file) == RAW else (0.0, 1.0)
+    size = image_size or own_image_size(file) or TYPICAL_IMAGE_SIZE
+    return replace(choice, image_size=size, input_range=input_range)
+
+
+def _fetch(uri: str) -> RegisteredFile:
+    return registered_file(Path.cwd(), uri, asked_by="model")
+
+
+def _print_base(choice: BaseChoice, own: BaseParams | None, *, max_bytes: int) -> None:
+    opened = open_base(choice, fetch=_fetch)
+    chosen = _chosen(choice.name, own, find_cuts(opened.model), max_bytes)
+    shown = {key: value for key, value in opened.source.items() if key != "weights"}
+    source = describe(shown)
+    title = choice.name if source == choice.name else f"{choice.name} ({source})"
+    print(f"{title} at {choice.image_size} pixels")
+    marks = {cut.name: KEPT for cut in chosen.kept}
+    marks |= {cut.name: "too large" for cut in chosen.left_out}
+    _print_table([HEADERS, *(_row(cut, marks, chosen.num_rows) for cut in chosen.cuts)])
+    total = array_bytes(chosen.kept, chosen.num_rows)
+    print(f"kept: {', '.join(cut.name for cut in chosen.kept) or 'none'}")
+    print(
+        f"{chosen.num_rows:,} rows of them take {size_text(total)} of embed.max_bytes="
+        f"{size_text(max_bytes)}\n"
+    )
+
+
+def _chosen(name: str, own: BaseParams | None, cuts: list[Cut], max_bytes: int) -> _Chosen:
+    num_rows = _num_rows(own)
+    limits = {"num_images": num_rows, "max_bytes": max_bytes}
+    if own is None or own.cuts == "auto":
+        kept, left_out = default_cuts(cuts, **limits)
+    else:
+        where = f"embed.bases.{name}"
+        cuts = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
+        kept, left_out = named_cuts(cuts, own.cuts, where=f"{where}.cuts", **limits), []
+    return _Chosen(cuts=cuts, kept=kept, left_out=left_out, num_rows=num_rows)
+
+
+def _num_rows(own: BaseParams | None) -> int:
+    num_images, num_train = TYPICAL_NUM_IMAGES, TYPICAL_NUM_TRAIN
+    if TRAIN_FILE.exists():
+        num_images = row_shape(TRAIN_FILE, "images")[0]
+        num_train = row_shape(TRAIN_FILE, "train")[0]
+    return num_images + num_train * (own.views.num_views if own else 0)
+
+
+def _row(cut: Cut, marks: dict[str, str], num_rows: int) -> tuple[str, ...]:
     return (
         cut.name,
+        "x".join(map(str, cut.shape[:-1])) or "-",
         "x".join(map(str, cut.shape)),
         f"{cut.num_parameters_below:,}",
         f"{cut.num_parameters_above:,}",
         f"{cut.bytes_per_image:,}",
-        mark or ("end of a block" if cut.ends_block else ""),
+        size_text(array_bytes([cut], num_rows)),
+        marks.get(cut.name, "end of a block" if cut.ends_block else ""),
     )
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
+    print(*_lines(rows[:1], widths))
+    for _, group in groupby(rows[1:], key=lambda row: row[1]):
+        print(*_lines(group, widths), sep="\n", end="\n\n")
+
+
+def _lines(rows: Iterable[tuple[str, ...]], widths: Sequence[int]) -> Iterator[str]:
     for row in rows:
-        name, shape, *numbers, mark = row
-        cells = [name.ljust(widths[0]), shape.ljust(widths[1])]
-        cells += [cell.rjust(width) for cell, width in zip(numbers, widths[2:-1], strict=True)]
-        print("  ".join([*cells, mark]).rstrip())
+        *cells, mark = row
+        name, *rest = (
+            cell.rjust(width) if index > 2 else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(cells, widths[:-1], strict=True))
+        )
+        sign = "*" if mark == KEPT else " "
+        yield "  ".join([f"{sign} {name}", *rest, mark]).rstrip()

@@ -1,69 +1,89 @@
 """The families of `keras.applications` as bases: weights, scaling, and names that last."""
 
+import math
 import os
 import re
+import socket
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 import keras
+import numpy as np
 from keras import layers
 
 from pipeline.errors import SourceError
-from pipeline.models.bases import BASES, IMAGENET, RANDOM, Scaling
+from pipeline.models.bases import BASES, IMAGENET, RANDOM, BaseSpec, Scaling
 from pipeline.models.graph import number_default_names
 
 # Of ImageNet's training images, RGB in [0, 255]: what `keras.applications.imagenet_utils` has for
 # its modes `caffe` and `torch`.
 _CAFFE_MEAN: Final = (123.68, 116.779, 103.939)
+_TORCH_DEVIATION: Final = (0.229, 0.224, 0.225)
 _TORCH_MEAN: Final = tuple(255 * value for value in (0.485, 0.456, 0.406))
-_TORCH_VARIANCE: Final = tuple((255 * value) ** 2 for value in (0.229, 0.224, 0.225))
+_TORCH_VARIANCE: Final = tuple((255 * value) ** 2 for value in _TORCH_DEVIATION)
+# A server that has nothing to say for so long will not; Keras itself waits for ever.
+_SILENCE_SECONDS: Final = 30.0
 
 
-def load_application(name: str, image_size: int, *, weights: str) -> keras.Model:
+def load_application(
+    name: str, image_size: int, *, weights: str, alpha: float | None = None
+) -> keras.Model:
     """Returns a network of `keras.applications` with its scaling and averages on top.
 
     Args:
         name: A key of `BASES` that has a constructor.
         image_size: Height and width, pixels.
-        weights: `imagenet`, from Keras' own cache or the network; `random`; or a file's path.
+        weights: `imagenet`, from Keras' own cache (`$KERAS_HOME/models`) or, if they are not in it,
+            the network; `random`; or a file's path.
+        alpha: Width of the network; None: that of the published one.
 
     Raises:
         SourceError: If the weights are neither here nor to be had, or the file holds others.
     """
     spec = BASES[name]
     inputs = keras.Input((image_size, image_size, 3), name="images")
-    with _DownloadFailures(spec.constructor), warnings.catch_warnings():
+    options: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
+    if spec.is_average_normalized:
+        options["pooling"] = "avg"
+    is_fetched = weights == IMAGENET
+    fetching = _FetchFailures(spec.constructor) if is_fetched else nullcontext()
+    with fetching, warnings.catch_warnings():
         # MobileNet warns that the file is the one of 224 pixels: convolutions fit any size.
         warnings.filterwarnings("ignore", message="`input_shape` is undefined")
         network = getattr(keras.applications, spec.constructor)(
             include_top=False,
-            weights=IMAGENET if weights == IMAGENET else None,
+            weights=IMAGENET if is_fetched else None,
             input_tensor=_scale(inputs, spec.scaling),
             input_shape=(image_size, image_size, 3),
+            **options,
         )
-    if weights not in (IMAGENET, RANDOM):
+    is_file = weights not in (IMAGENET, RANDOM)
+    if is_file:
         _load_file(network, name, Path(weights))
     if spec.first_layer:
-        _reverse_channels(network.get_layer(spec.first_layer))
-    top = layers.GlobalAveragePooling2D(name="avg_pool")(network.output)
-    model = keras.Model(inputs, top, name=name)
+        _adapt_kernel(network.get_layer(spec.first_layer), spec.scaling, is_file=is_file)
+    model = keras.Model(inputs, _top(network, spec), name=name)
     number_default_names(model)
     return model
 
 
-class _DownloadFailures:
-    """Turns Keras' report of a failed download into a `SourceError`; all else passes.
+class _FetchFailures:
+    """Turns what Keras says when it cannot fetch weights into a `SourceError`; bugs pass.
 
-    Keras raises a bare `Exception` here: an `except` for it would catch every bug as well.
+    Keras raises a bare `Exception` where a download fails: an `except` for it would catch every
+    bug as well.
     """
 
     def __init__(self, constructor: str) -> None:
         self._constructor = constructor
+        self._timeout: float | None = None
 
     def __enter__(self) -> None:
-        pass
+        self._timeout = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(_SILENCE_SECONDS)
 
     def __exit__(
         self,
@@ -71,17 +91,36 @@ class _DownloadFailures:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        found = re.match(r"URL fetch failure on (\S+): (.*)", str(error), flags=re.DOTALL)
-        if error is None or not found:
-            return
-        address, reason = found[1], " ".join(found[2].split())
+        socket.setdefaulttimeout(self._timeout)
         # As Keras finds its cache; its own function for it is not public.
         folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "models")
-        raise SourceError(
-            f"The ImageNet weights of {self._constructor} could not be downloaded: {address}: "
-            f"{reason}. Bring that file from elsewhere and put it into {folder}, or set KERAS_HOME "
-            "to the folder above; efficientnet_lite0 needs no download."
-        ) from None
+        found = re.match(r"URL fetch failure on (\S+): (.*)", str(error), flags=re.DOTALL)
+        if found:
+            file = folder / found[1].rpartition("/")[2]
+            raise SourceError(
+                f"The ImageNet weights of {self._constructor} could not be downloaded: {found[1]}: "
+                f"{_one_line(found[2])}. Bring that file from elsewhere and put it here: {file}; "
+                "or set KERAS_HOME to the folder above models; a file there with another hash does "
+                "not count. efficientnet_lite0 needs no download."
+            ) from None
+        # Of HDF5, of a hash, of shapes or of silence: options were checked before.
+        if isinstance(error, OSError | ValueError):
+            raise SourceError(
+                f"The ImageNet weights of {self._constructor} in {folder} cannot be used: "
+                f"{_one_line(str(error))}. Delete that file, so that it is fetched again."
+            ) from None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300].rstrip(".")
+
+
+def _top(network: keras.Model, spec: BaseSpec) -> Any:
+    if not spec.is_average_normalized:
+        return layers.GlobalAveragePooling2D(name="avg_pool")(network.output)
+    *_, average, normalization = network.layers
+    average.name, normalization.name = "avg_pool", "avg_norm"
+    return network.output
 
 
 def _scale(inputs: Any, scaling: Scaling) -> Any:
@@ -98,8 +137,6 @@ def _scale(inputs: Any, scaling: Scaling) -> Any:
 
 
 def _load_file(network: keras.Model, name: str, path: Path) -> None:
-    if not path.is_file():
-        raise SourceError(f"The weights of {name} must be a file. Received: {path}.")
     try:
         with warnings.catch_warnings():
             # Where Keras warns that it skips layers, they would stay random.
@@ -107,10 +144,18 @@ def _load_file(network: keras.Model, name: str, path: Path) -> None:
             network.load_weights(path)
     except (OSError, ValueError, UserWarning) as error:
         raise SourceError(
-            f"{path} does not hold the weights of {name}: {' '.join(str(error).split())[:300]}"
+            f"{path} does not hold the weights of {name}: {_one_line(str(error))}. A file without "
+            "the classifier is needed, of the same alpha if the family has one."
         ) from None
 
 
-def _reverse_channels(layer: keras.layers.Layer) -> None:
+def _adapt_kernel(layer: keras.layers.Layer, scaling: Scaling, *, is_file: bool) -> None:
     kernel, *rest = layer.get_weights()
-    layer.set_weights([kernel[:, :, ::-1, :], *rest])
+    if scaling == "centred_bgr":
+        kernel = kernel[:, :, ::-1, :]
+    elif is_file:
+        # EfficientNet: the published weights want a further division by the square root of each
+        # channel's deviation, for which Keras puts in a layer only when it fetches them itself.
+        roots = [math.sqrt(deviation) for deviation in _TORCH_DEVIATION]
+        kernel = kernel / np.array(roots, np.float32).reshape(1, 1, 3, 1)
+    layer.set_weights([kernel, *rest])

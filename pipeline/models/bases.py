@@ -4,8 +4,10 @@ The table can be read without Keras. To add a family of `keras.applications`, ad
 `tests/models/test_bases.py` builds it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 NO_BASE: Final = "none"
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
+KERAS_ENDING: Final = ".keras"
+# What `preprocessing` calls its layers. A model that begins with them takes raw images.
+RESIZE: Final = "resize"
+PREPROCESSING_LAYERS: Final = ("to_float", "add_channel", RESIZE, "gray_to_rgb")
+# Of a user's own model for gray images: the first layer of its base.
+TO_GRAY: Final = "to_gray"
 
 Scaling = Literal["own", "symmetric", "centred_bgr", "standardized"]
 
@@ -27,91 +35,186 @@ class BaseSpec:
     Attributes:
         constructor: Its name in `keras.applications`; empty for `efficientnet_lite0`.
         min_image_size: Smallest height and width it accepts, pixels.
-        num_features: Channels of its last feature map.
         scaling: What its weights expect of RGB in [0, 255]: `own`: the network scales by itself;
             `symmetric`: [-1, 1]; `centred_bgr`: the mean taken away and the channels reversed;
             `standardized`: zero mean and unit variance.
-        first_layer: The convolution that takes the reversed channels, if scaling reverses them.
+        first_layer: The convolution whose kernel takes what no layer does: reversed channels, and
+            EfficientNet's further scaling, which Keras adds only to weights that it fetches itself.
+        alphas: Widths that ImageNet weights exist for; empty if the family has one width.
+        is_average_normalized: Whether the averages at its top are normalized, as in ConvNeXt.
     """
 
     constructor: str = ""
     min_image_size: int = 32
-    num_features: int
     scaling: Scaling
     first_layer: str = ""
+    alphas: Sequence[float] = ()
+    is_average_normalized: bool = False
 
 
+def _family(names: dict[str, str], *, scaling: Scaling, **settings: Any) -> dict[str, BaseSpec]:
+    return {
+        name: BaseSpec(constructor=constructor, scaling=scaling, **settings)
+        for name, constructor in names.items()
+    }
+
+
+# Every network of keras.applications (3.15): each is one graph from one input to one output. In
+# NASNet's, a cell takes the output of the last two, so that it has hardly a cut point.
 BASES: Final[dict[str, BaseSpec]] = {
-    "efficientnet_lite0": BaseSpec(num_features=1280, scaling="own"),
-    "mobilenet": BaseSpec(constructor="MobileNet", num_features=1024, scaling="symmetric"),
-    "mobilenet_v2": BaseSpec(constructor="MobileNetV2", num_features=1280, scaling="symmetric"),
-    "mobilenet_v3_small": BaseSpec(constructor="MobileNetV3Small", num_features=576, scaling="own"),
-    "efficientnet_b0": BaseSpec(constructor="EfficientNetB0", num_features=1280, scaling="own"),
-    "efficientnet_v2_b0": BaseSpec(
-        constructor="EfficientNetV2B0", num_features=1280, scaling="own"
+    "efficientnet_lite0": BaseSpec(scaling="own"),
+    **_family({"mobilenet": "MobileNet"}, scaling="symmetric", alphas=(0.25, 0.5, 0.75, 1.0)),
+    **_family(
+        {"mobilenet_v2": "MobileNetV2"},
+        scaling="symmetric",
+        alphas=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
     ),
-    "resnet50": BaseSpec(
-        constructor="ResNet50", num_features=2048, scaling="centred_bgr", first_layer="conv1_conv"
+    **_family(
+        {"mobilenet_v3_small": "MobileNetV3Small", "mobilenet_v3_large": "MobileNetV3Large"},
+        scaling="own",
+        alphas=(0.75, 1.0),
     ),
-    "densenet121": BaseSpec(constructor="DenseNet121", num_features=1024, scaling="standardized"),
-    "vgg16": BaseSpec(
-        constructor="VGG16", num_features=512, scaling="centred_bgr", first_layer="block1_conv1"
+    **_family(
+        {f"efficientnet_b{size}": f"EfficientNetB{size}" for size in range(8)},
+        scaling="own",
+        first_layer="stem_conv",
     ),
-    "inception_v3": BaseSpec(
-        constructor="InceptionV3", num_features=2048, scaling="symmetric", min_image_size=75
+    **_family(
+        {
+            f"efficientnet_v2_{size.lower()}": f"EfficientNetV2{size}"
+            for size in ("B0", "B1", "B2", "B3", "S", "M", "L")
+        },
+        scaling="own",
     ),
-    "xception": BaseSpec(
-        constructor="Xception", num_features=2048, scaling="symmetric", min_image_size=71
+    **_family(
+        {
+            f"convnext_{size.lower()}": f"ConvNeXt{size}"
+            for size in ("Tiny", "Small", "Base", "Large", "XLarge")
+        },
+        scaling="own",
+        is_average_normalized=True,
+    ),
+    **_family(
+        {f"resnet{depth}": f"ResNet{depth}" for depth in (50, 101, 152)},
+        scaling="centred_bgr",
+        first_layer="conv1_conv",
+    ),
+    **_family(
+        {f"resnet{depth}_v2": f"ResNet{depth}V2" for depth in (50, 101, 152)}, scaling="symmetric"
+    ),
+    **_family(
+        {f"densenet{depth}": f"DenseNet{depth}" for depth in (121, 169, 201)},
+        scaling="standardized",
+    ),
+    **_family(
+        {f"vgg{depth}": f"VGG{depth}" for depth in (16, 19)},
+        scaling="centred_bgr",
+        first_layer="block1_conv1",
+    ),
+    **_family(
+        {"inception_v3": "InceptionV3", "inception_resnet_v2": "InceptionResNetV2"},
+        scaling="symmetric",
+        min_image_size=75,
+    ),
+    **_family({"xception": "Xception"}, scaling="symmetric", min_image_size=71),
+    **_family(
+        {"nasnet_mobile": "NASNetMobile", "nasnet_large": "NASNetLarge"}, scaling="symmetric"
     ),
 }
 
 
-def check_base(name: str, *, image_size: int) -> None:
-    """Refuses a base that does not exist or images too small for it; needs no Keras.
+def check_base(
+    name: str, *, image_size: int, weights: str = IMAGENET, alpha: float | None = None
+) -> None:
+    """Refuses a base that the table does not have, or not like this; needs no Keras.
 
     Raises:
         ConfigError: Naming what must hold.
     """
     if name not in BASES:
-        raise ConfigError(unknown_name("base", name, list(BASES)))
-    smallest = BASES[name].min_image_size
-    if image_size < smallest:
+        # Without the list: it has 41 names.
+        known = unknown_name("base", name, list(BASES)).partition(" Choose")[0]
         raise ConfigError(
-            f"{name} takes images of {smallest} pixels or more. Received: image_size={image_size}."
+            f"{known} `python -m pipeline cuts --help` lists those that come by name; a .keras "
+            "file or models:/NAME@ALIAS is given under `model`."
+        )
+    spec = BASES[name]
+    if image_size < spec.min_image_size:
+        raise ConfigError(
+            f"{name} takes images of {spec.min_image_size} pixels or more. Received: "
+            f"image_size={image_size}."
+        )
+    is_file = weights not in (IMAGENET, RANDOM)
+    if is_file and not spec.constructor:
+        raise ConfigError(
+            f"{name} has the weights that come with the installation, or random ones. Received: "
+            f"weights={weights}."
+        )
+    if is_file and not Path(weights).is_file():
+        raise ConfigError(
+            f"weights must be imagenet, random, or a file that is there. Received: "
+            f"weights={weights}."
+        )
+    _check_alpha(name, alpha, is_imagenet=weights == IMAGENET)
+
+
+def _check_alpha(name: str, alpha: float | None, *, is_imagenet: bool) -> None:
+    if alpha is None:
+        return
+    alphas = BASES[name].alphas
+    if not alphas:
+        with_alphas = ", ".join(other for other, spec in BASES.items() if spec.alphas)
+        raise ConfigError(
+            f"{name} comes in one width: alpha is for {with_alphas}. Received: alpha={alpha}."
+        )
+    if is_imagenet and alpha not in alphas:
+        raise ConfigError(
+            f"alpha of {name} must be one that ImageNet weights exist for: "
+            f"{', '.join(map(str, alphas))}. Received: alpha={alpha}."
         )
 
 
-def load_base(name: str, *, image_size: int, weights: str = IMAGENET) -> "keras.Model":
-    """Returns a frozen base, from raw colours to the averages of its last feature map.
+def load_base(
+    name: str, *, image_size: int, weights: str = IMAGENET, alpha: float | None = None
+) -> "keras.Model":
+    """Returns a frozen base of the table, from raw colours to the averages of its last feature map.
 
     Args:
         name: A key of `BASES`.
         image_size: Height and width, pixels, at least the entry's smallest.
-        weights: `imagenet`, or `random` for a network that knows nothing; for those of
-            `keras.applications` also the path of a weight file in Keras' format.
+        weights: `imagenet`; `random` for a network that knows nothing; for those of
+            `keras.applications` also the path of a weight file that Keras publishes, without the
+            classifier.
+        alpha: Width of the network relative to the published one, > 0; where the family has it.
 
     Returns:
-        (n, image_size, image_size, 3) float32 RGB in [0, 255] to (n, num_features). Scaling is part
-        of it, nothing of it is trainable, and layers have the same names in every process.
+        (n, image_size, image_size, 3) float32 RGB in [0, 255] to (n, channels). Scaling is part of
+        it, nothing of it is trainable, it is one flat graph, and layers have the same names in
+        every process.
 
     Raises:
-        ConfigError: If the name is unknown or the images are too small.
+        ConfigError: If the name is unknown, the images are too small, or the family has no alpha.
         SourceError: If the weights are neither here nor to be had.
     """
-    check_base(name, image_size=image_size)
+    check_base(name, image_size=image_size, weights=weights, alpha=alpha)
+
+    import keras
 
     from pipeline.models.applications import load_application
     from pipeline.models.efficientnet_lite0 import (
         build_efficientnet_lite0,
         load_efficientnet_lite0,
     )
+    from pipeline.models.flat import flat_copy
 
     if BASES[name].constructor:
-        model = load_application(name, image_size, weights=weights)
+        network = load_application(name, image_size, weights=weights, alpha=alpha)
     elif weights == RANDOM:
-        model = build_efficientnet_lite0(image_size)
+        network = build_efficientnet_lite0(image_size)
     else:
-        model = load_efficientnet_lite0(image_size)
+        network = load_efficientnet_lite0(image_size)
+    inputs = keras.Input(network.input.shape[1:], name="images")
+    model = keras.Model(inputs, flat_copy(network, inputs), name=name)
     model.trainable = False
     return model
 
@@ -142,7 +245,7 @@ def preprocessing(image_shape: tuple[int, ...], image_size: int | None) -> "kera
         return keras.Model(inputs, x, name="preprocessing")
     if (height, width) != (image_size, image_size):
         x = layers.Resizing(
-            image_size, image_size, antialias=max(height, width) > image_size, name="resize"
+            image_size, image_size, antialias=max(height, width) > image_size, name=RESIZE
         )(x)
     if len(image_shape) == 2:
         x = layers.Concatenate(name="gray_to_rgb")([x, x, x])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ConfigError
+from pipeline.models.bases import TO_GRAY
 from pipeline.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Cut:
         num_parameters_below: Of the layers up to this one.
         num_parameters_above: Of the layers after it.
         ends_block: Whether a block of the network ends here: what follows starts from this output
-            by adding to it, widening it or shrinking it, and no later cut has fewer channels. The
-            wide layers inside a block are none.
+            by adding to it, widening it or shrinking it, and no later map has fewer channels. The
+            wide layers inside a block are none. A classifier's layers above the last map narrow as
+            they like: each is a block.
         is_averaged: Whether the next cut point, the top, is the average of this one's channels.
     """
 
@@ -101,7 +103,7 @@ def _narrow_places(model: "keras.Model") -> Iterator[_Found]:
             counted.add(id(node.operation))
             own = _num_parameters(node.operation)
             below += own
-            learned = learned or (own > 0 and type(node.operation).__name__ != "Normalization")
+            learned = learned or (own > 0 and not _is_colours(node.operation))
         output = node.output_tensors[0]
         shape = tuple(output.shape[1:])
         if needed == {id(output)} and calls[id(node.operation)] == 1 and None not in shape:
@@ -114,6 +116,11 @@ def _narrow_places(model: "keras.Model") -> Iterator[_Found]:
             merges = len(node.input_tensors) > 1
             padding = type(node.operation).__name__.startswith("ZeroPadding")
             yield _Found(cut, merges, padding, learned)
+
+
+def _is_colours(operation: Any) -> bool:
+    """Whether a layer with weights only scales or mixes the colours."""
+    return type(operation).__name__ == "Normalization" or operation.name == TO_GRAY
 
 
 def _num_parameters(operation: Any) -> int:
@@ -131,9 +138,11 @@ def _mark_blocks(found: list[_Found]) -> list[Cut]:
         cut, after = place.cut, following.get(place.cut.name)
         channels = cut.shape[-1]
         continues = after is not None and after.cut.shape == cut.shape and not after.is_merge
-        ends = place.is_learned and not place.is_padding and not continues and channels <= fewest
-        fewest = min(fewest, channels)
-        averaged = after is not None and after.cut.shape == (channels,) and len(cut.shape) > 1
+        is_map = len(cut.shape) > 1
+        is_narrow = not is_map or channels <= fewest
+        ends = place.is_learned and not place.is_padding and not continues and is_narrow
+        fewest = min(fewest, channels) if is_map else fewest
+        averaged = is_map and after is not None and after.cut.shape == (channels,)
         marked.append(replace(cut, ends_block=ends, is_averaged=averaged))
     return marked[::-1]
 

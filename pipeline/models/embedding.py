@@ -11,11 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.errors import DataIntegrityError
-from pipeline.models.bases import preprocessing
 from pipeline.models.cuts import Cut
-from pipeline.models.feature_files import npy_file
+from pipeline.models.feature_files import Rows, WrittenArray, npy_file, written_array
 from pipeline.models.graph import truncate
 from pipeline.models.moments import Moments
+from pipeline.models.pooling import NO_POOLING, pooling_layer
 
 LARGEST_FLOAT16: Final = float(np.finfo(np.float16).max)
 SMALLEST_FLOAT16: Final = float(np.finfo(np.float16).smallest_normal)
@@ -28,27 +28,28 @@ def embed_images(
     cuts: Sequence[Cut],
     batches: Iterable[NDArray[np.uint8]],
     *,
-    image_size: int,
-    is_train: NDArray[np.bool_],
+    front: keras.Model,
+    pooling: Mapping[str, str],
+    rows: Rows,
     folder: Path,
     progress: Callable[[int], object],
-) -> dict[str, Moments]:
-    """Writes `CUT.npy`, float16, for each cut point, in one pass over the images.
+) -> dict[str, WrittenArray]:
+    """Writes `CUT.npy`, float16, for each cut point, in one pass over the rows.
 
     Memory is bounded by a batch; a file has its name only when it is whole.
 
     Args:
         base: As from `load_base`; no layer above the last of the cuts runs.
-        cuts: At least one, of this base.
-        batches: The images in order, each (n, height, width) or (n, height, width, 3).
-        image_size: What the base takes, pixels.
-        is_train: Which images are of the train part, shape (num_images,): the statistics are over
-            them alone.
+        cuts: At least one, of this base, with the shapes of what is kept.
+        batches: The rows in order as images, each (n, height, width) or (n, height, width, 3).
+        front: The layers that bring images to the base.
+        pooling: By the cut's name; the others are kept whole.
+        rows: What the rows are.
         folder: Where the files go.
-        progress: Called after each batch with the images in it.
+        progress: Called after each batch with the rows in it.
 
     Returns:
-        Mean and variance per channel over the train part, by the cut's name.
+        What was written, by the cut's name.
 
     Raises:
         DataIntegrityError: If an activation is too large for float16, or those of a cut too small.
@@ -59,52 +60,58 @@ def embed_images(
     with ExitStack() as stack:
         files = [
             stack.enter_context(
-                npy_file(folder / f"{cut.name}.npy", (len(is_train), *cut.shape), np.float16)
+                npy_file(folder / f"{cut.name}.npy", (len(rows), *cut.shape), np.float16)
             )
             for cut in cuts
         ]
         for images in batches:
-            embedder = embedder or _embedder(base, cuts, images.shape[1:], image_size)
-            results = embedder(images, is_train[start : start + len(images)])
+            embedder = embedder or _embedder(base, cuts, front, pooling)
+            results = embedder(images, rows.is_counted[start : start + len(images)])
             for cut, file, result in zip(cuts, files, results, strict=True):
-                _check_range(cut.name, result, start)
+                _check_range(cut.name, result, rows.images[start:])
                 file.write(np.ascontiguousarray(result["features"].numpy()).data)
                 _merge(moments[cut.name], result)
             start += len(images)
             progress(len(images))
-        if start != len(is_train):
-            raise ValueError(f"{len(is_train)} images were announced. Received: {start}.")
+        if start != len(rows):
+            raise ValueError(f"{len(rows)} rows were announced. Received: {start}.")
         for cut in cuts:
             _check_spread(cut.name, moments[cut.name])
-    return moments
+    return {
+        cut.name: written_array(moments[cut.name], file.sha256)
+        for cut, file in zip(cuts, files, strict=True)
+    }
 
 
 def _embedder(
-    base: keras.Model, cuts: Sequence[Cut], image_shape: tuple[int, ...], image_size: int
+    base: keras.Model, cuts: Sequence[Cut], front: keras.Model, pooling: Mapping[str, str]
 ) -> Embedder:
-    """Returns a compiled function: images and which are of the train part -> what to keep."""
-    front = preprocessing(image_shape, image_size)
-    features = truncate(base, [cut.name for cut in cuts])(front.output)
-    model = keras.Model(front.input, features)
+    """Returns a compiled function: images and which of them count -> what to keep."""
+    features = keras.tree.flatten(truncate(base, [cut.name for cut in cuts])(front.output))
+    layers = [
+        pooling_layer(pooling.get(cut.name, NO_POOLING), name=f"{cut.name}_pooling") for cut in cuts
+    ]
+    kept = [layer(x) if layer else x for layer, x in zip(layers, features, strict=True)]
+    model = keras.Model(front.input, kept)
     # As constants TensorFlow merges convolution, normalization and activation into one operation:
     # 1,800 to 1,900 images a second instead of 1,450 on efficientnet_lite0 at 64 pixels, 2 cores.
     weights = [[variable.numpy() for variable in model.trainable_variables]]
     weights.append([variable.numpy() for variable in model.non_trainable_variables])
 
-    def embed(images: tf.Tensor, is_train: tf.Tensor) -> list[dict[str, tf.Tensor]]:
+    def embed(images: tf.Tensor, is_counted: tf.Tensor) -> list[dict[str, tf.Tensor]]:
         outputs, _ = model.stateless_call(*weights, images, training=False)
-        return [_kept(output, is_train) for output in keras.tree.flatten(outputs)]
+        return [_kept(output, is_counted) for output in keras.tree.flatten(outputs)]
 
-    images_spec = tf.TensorSpec((None, *image_shape), tf.uint8)
+    images_spec = tf.TensorSpec(front.input.shape, tf.uint8)
     signature = [images_spec, tf.TensorSpec((None,), tf.bool)]
     compiled: Embedder = tf.function(embed, input_signature=signature)
     return compiled
 
 
-def _kept(output: tf.Tensor, is_train: tf.Tensor) -> dict[str, tf.Tensor]:
-    train = tf.boolean_mask(output, is_train)
+def _kept(output: tf.Tensor, is_counted: tf.Tensor) -> dict[str, tf.Tensor]:
+    counted = tf.boolean_mask(output, is_counted)
     # Per batch in float32, centred on the batch's own mean; merged in float64.
-    mean, variance = tf.nn.moments(train, axes=list(range(len(output.shape) - 1)))
+    mean, variance = tf.nn.moments(counted, axes=list(range(len(output.shape) - 1)))
     # Not `not (size <= largest)`: TensorFlow makes it `size > largest`, which NaN passes.
     too_large = tf.abs(output) > LARGEST_FLOAT16
     outside = tf.logical_or(too_large, tf.math.is_nan(output))
@@ -112,16 +119,16 @@ def _kept(output: tf.Tensor, is_train: tf.Tensor) -> dict[str, tf.Tensor]:
         "features": tf.cast(output, tf.float16),
         "mean": mean,
         "variance": variance,
-        "count": tf.size(train) // output.shape[-1],
+        "count": tf.size(counted) // output.shape[-1],
         "outside": tf.where(outside)[:1],
         "value": tf.boolean_mask(output, outside)[:1],
     }
 
 
-def _check_range(name: str, result: Mapping[str, Any], start: int) -> None:
+def _check_range(name: str, result: Mapping[str, Any], images: NDArray[np.int64]) -> None:
     value = result["value"].numpy()
     if len(value):
-        image = start + int(result["outside"].numpy()[0][0])
+        image = images[int(result["outside"].numpy()[0][0])]
         raise DataIntegrityError(
             f"Activations of {name} must fit float16, at most {LARGEST_FLOAT16:g} in size. "
             f"Received: {value[0]:g} for image {image}. Leave this cut out of embed.bases."

@@ -1,5 +1,6 @@
 """One model file from raw images to probabilities, of built-in layers alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
-from pipeline.models.bases import NO_BASE, load_base, preprocessing
+from pipeline.models.bases import preprocessing
+from pipeline.models.pooling import NO_POOLING, pooling_layer
 
 if TYPE_CHECKING:
     import keras
@@ -18,25 +20,34 @@ def export(
     path: Path,
     *,
     image_shape: tuple[int, ...],
-    base: str,
     image_size: int | None,
+    base: "keras.Model | None",
     cut: str,
     trained: "keras.Model",
+    pooling: str = NO_POOLING,
 ) -> None:
-    """Writes images -> preprocessing -> base up to the cut -> trained head as one `.keras` file.
+    """Writes images -> preprocessing -> base up to the cut -> what was trained as a `.keras` file.
 
     It loads with `keras.models.load_model(path, safe_mode=True)` where this project is not.
 
     Args:
         path: Ends in `.keras`.
         image_shape: Of the images as stored: (height, width) or (height, width, 3).
-        base: A key of `models.bases.BASES`, or `none`.
         image_size: What the base was fed with, pixels; None without a base.
-        cut: The layer whose output the head was trained on; `pixels` without a base.
-        trained: That layer's output, float32, to probabilities.
+        base: What the features were computed with; None for a head on the pixels.
+        cut: The layer that `trained` starts from; `pixels` without a base.
+        trained: That layer's features, float32, to probabilities: a head, or a head and the part
+            of the base that was trained with it.
+        pooling: How the cut's output was pooled when it was embedded.
     """
-    below = None if base == NO_BASE else load_base(base, image_size=image_size or 0)
-    model = join(trained, image_shape=image_shape, image_size=image_size, base=below, cut=cut)
+    model = join(
+        trained,
+        image_shape=image_shape,
+        image_size=image_size,
+        base=base,
+        cut=cut,
+        pooling=pooling,
+    )
     with write_whole(path) as part:
         model.save(part)
 
@@ -48,15 +59,17 @@ def join(
     image_size: int | None = None,
     base: "keras.Model | None" = None,
     cut: str = "",
+    pooling: str = NO_POOLING,
 ) -> "keras.Model":
     """Returns copies of all layers from uint8 images to probabilities as one flat model.
 
     Args:
-        trained: Head: the cut's output, float32, to probabilities.
+        trained: The cut's features, float32, to probabilities.
         image_shape: Of the images as stored: (height, width) or (height, width, 3).
         image_size: What the base takes, pixels; None without a base.
         base: As from `load_base`; None for a head on the pixels.
         cut: A cut point of the base.
+        pooling: Of the cut's output, before it was cached.
 
     Returns:
         (n, *image_shape) uint8 to (n, num_classes) float32; uncompiled.
@@ -66,10 +79,30 @@ def join(
     from pipeline.models.graph import rebuild, truncate
 
     front = preprocessing(image_shape, image_size)
-    x, taken = front.output, {layer.name for layer in front.layers}
-    for part in [*([truncate(base, [cut])] if base is not None else []), trained]:
-        x = rebuild(part, x, clone=_cloner(taken))
+    x, clone = front.output, _cloner({layer.name for layer in front.layers})
+    if base is not None:
+        x = rebuild(truncate(base, [cut]), x, clone=clone)
+    pool = pooling_layer(pooling)
+    x = rebuild(trained, x if pool is None else pool(x), clone=clone)
     return keras.Model(front.input, x, name="images_to_probabilities")
+
+
+def chain(parts: "Sequence[keras.Model]") -> "keras.Model":
+    """Returns copies of functional models, each applied to the one before, as one flat model.
+
+    Like each part's copy by `for_inference`, it is made of Keras' own layers and not compiled. A
+    layer whose name an earlier part has already gets another.
+    """
+    import keras
+
+    from pipeline.models.graph import rebuild
+
+    first = parts[0]
+    inputs = keras.Input(first.input.shape[1:], dtype=first.input.dtype, name=first.inputs[0].name)
+    x, clone = inputs, _cloner({inputs.name})
+    for part in parts:
+        x = rebuild(part, x, clone=clone)
+    return keras.Model(inputs, x, name=parts[-1].name)
 
 
 def for_inference(model: "keras.Model") -> "keras.Model":
@@ -78,13 +111,7 @@ def for_inference(model: "keras.Model") -> "keras.Model":
     A randomized leaky relu becomes the leaky relu of its mean slope, which is what it computes
     outside training. Everything else, dropout too, is copied as it is; the copy is not compiled.
     """
-    import keras
-
-    from pipeline.models.graph import rebuild
-
-    inputs = keras.Input(model.input.shape[1:], dtype=model.input.dtype, name=model.inputs[0].name)
-    outputs = rebuild(model, inputs, clone=_cloner({inputs.name}))
-    return keras.Model(inputs, outputs, name=model.name)
+    return chain([model])
 
 
 def load_exported(path: Path) -> "keras.Model":

@@ -1,5 +1,10 @@
-"""Owns `data/features/BASE/`: an array per cut point and a manifest, which is written last."""
+"""Owns `data/features/BASE/`: an array per cut point and a manifest, which is written last.
 
+Rows are the images in order; where there are views, one block of rows for each view follows, which
+holds the images of the train part in order. `row_images.npy` then says which image each row is of.
+"""
+
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +18,28 @@ from pipeline.data.files import write_json, write_whole
 from pipeline.models.bases import NO_BASE
 from pipeline.models.cuts import Cut, array_bytes
 from pipeline.models.moments import Moments
+from pipeline.models.pooling import NO_POOLING
 
 MANIFEST: Final = "manifest.json"
 PIXELS: Final = "pixels"
+ROW_IMAGES: Final = "row_images.npy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What the rows of an array are.
+
+    Attributes:
+        images: The image that each is of, shape (num_rows,); without views, its own number.
+        is_counted: Whether it is an image of the train part as it is, which the statistics are
+            over, shape (num_rows,).
+    """
+
+    images: NDArray[np.int64]
+    is_counted: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,55 +61,125 @@ class ImageSet:
         """All images, of the train part or not."""
         return len(self.is_train)
 
+    @property
+    def num_train(self) -> int:
+        """Images of the train part."""
+        return int(np.count_nonzero(self.is_train))
+
+    def rows(self, num_views: int) -> Rows:
+        """Returns the rows of an array: all images, then the train part once for each view."""
+        views = np.tile(np.flatnonzero(self.is_train), num_views)
+        return Rows(
+            images=np.concatenate([np.arange(self.num_images), views]),
+            is_counted=np.concatenate([self.is_train, np.zeros(len(views), dtype=bool)]),
+        )
+
+
+class NpyStream:
+    """Takes the values of an array in order, and hashes the file that they make.
+
+    Args:
+        stream: Of the file, at its beginning.
+        shape: Of the whole array.
+        dtype: Of its values.
+    """
+
+    def __init__(self, stream: IO[bytes], shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(self, header)
+
+    def write(self, values: Any) -> None:
+        """Appends the bytes of a contiguous buffer."""
+        self._stream.write(values)
+        self._digest.update(values)
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, 64 hex digits."""
+        return self._digest.hexdigest()
+
 
 @contextmanager
-def npy_file(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[IO[bytes]]:
+def npy_file(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[NpyStream]:
     """Gives a stream for the values of an .npy file that `np.load` can map into memory.
 
     Values are written in order, not through a memory map: a full disk is then an error that can be
     caught. The file has its name only when the block has ended well.
     """
-    header = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-        "fortran_order": False,
-        "shape": shape,
-    }
     with write_whole(path) as part, part.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
-        yield stream
+        yield NpyStream(stream, shape, dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenArray:
+    """An array that is whole.
+
+    Attributes:
+        mean: Of each channel over the train part's own images, views aside.
+        variance: Likewise.
+        sha256: Of its file.
+    """
+
+    mean: Sequence[float]
+    variance: Sequence[float]
+    sha256: str
+
+
+def written_array(moments: Moments, sha256: str) -> WrittenArray:
+    """Returns what the manifest says of an array that was just written."""
+    return WrittenArray(
+        mean=moments.mean.tolist(), variance=moments.variance.tolist(), sha256=sha256
+    )
+
+
+def array_entry(
+    cut: Cut, array: WrittenArray, *, key: str, pooling: str = NO_POOLING
+) -> dict[str, Any]:
+    """Returns what the manifest says of an array of a base.
+
+    Args:
+        cut: With the shape of what is kept.
+        array: What was written.
+        key: From `models.array_keys`.
+        pooling: What was done before it was written.
+    """
+    return _entry(cut, "float16", array) | {"key": key, "pooling": pooling}
 
 
 def write_manifest(
     folder: Path,
     images: ImageSet,
-    moments: Mapping[str, Moments],
+    entries: Mapping[str, Mapping[str, Any]],
     *,
-    base: str,
-    image_size: int,
-    weights_sha256: str,
-    kept: Sequence[Cut],
+    base: Mapping[str, Any],
+    views: Sequence[Mapping[str, Any]],
     left_out: Sequence[Cut],
 ) -> None:
     """Says what the folder of a base holds; its existence means that everything is there.
 
     Args:
-        folder: Holds `CUT.npy` of each kept cut.
+        folder: Of the base.
         images: What was embedded.
-        moments: Of each kept cut over the train part, by name.
-        base: Name of the base.
-        image_size: What images were resized to, pixels.
-        weights_sha256: Of the whole base.
-        kept: In the network's order.
-        left_out: Cuts that were wanted and did not fit.
+        entries: From `array_entry`, by the cut's name, in the network's order.
+        base: `base`, its name; `source`, where it came from, from `models.base_choice`;
+            `image_size`, what it was fed with, pixels; `weights_sha256`, of all its weights.
+        views: Settings of each view, in the order of their rows.
+        left_out: Cuts that were too large.
     """
-    left = [{"cut": cut.name, "bytes": array_bytes([cut], images.num_images)} for cut in left_out]
-    content = {
-        "base": base,
-        "image_size": image_size,
-        "weights_sha256": weights_sha256,
-        "cuts": {cut.name: _entry(cut, "float16", moments[cut.name]) for cut in kept},
-        "left_out": left,
-    }
+    rows = images.rows(len(views))
+    if views:
+        with write_whole(folder / ROW_IMAGES) as part:
+            np.save(part, rows.images.astype(np.int32))
+    left = [{"cut": cut.name, "bytes": array_bytes([cut], len(rows))} for cut in left_out]
+    content = {**base, "cuts": entries, "left_out": left}
+    if views:
+        content |= {"views": list(views), "num_rows": len(rows), "row_images": ROW_IMAGES}
     write_json(folder / MANIFEST, content | _described(images))
 
 
@@ -107,11 +201,12 @@ def write_pixels(folder: Path, images: ImageSet, batches: Iterable[NDArray[np.ui
             moments.add(rows[images.is_train[start : start + len(rows)]])
             start += len(rows)
     pixels = Cut(name=PIXELS, shape=shape, num_parameters_below=0, num_parameters_above=0)
+    array = written_array(moments, stream.sha256)
     content: dict[str, Any] = {
         "base": NO_BASE,
         "image_size": None,
         "weights_sha256": None,
-        "cuts": {PIXELS: _entry(pixels, "uint8", moments)},
+        "cuts": {PIXELS: _entry(pixels, "uint8", array)},
         "left_out": [],
     }
     write_json(folder / MANIFEST, content | _described(images))
@@ -125,12 +220,13 @@ def _described(images: ImageSet) -> dict[str, Any]:
     }
 
 
-def _entry(cut: Cut, dtype: str, moments: Moments) -> dict[str, Any]:
+def _entry(cut: Cut, dtype: str, array: WrittenArray) -> dict[str, Any]:
     return {
         "file": f"{cut.name}.npy",
         "shape": list(cut.shape),
         "dtype": dtype,
-        "mean": moments.mean.tolist(),
-        "variance": moments.variance.tolist(),
+        "mean": list(array.mean),
+        "variance": list(array.variance),
+        "sha256": array.sha256,
         "num_parameters_below": cut.num_parameters_below,
     }

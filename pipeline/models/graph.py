@@ -85,13 +85,13 @@ def rebuild(
 
 
 def number_default_names(model: keras.Model) -> None:
-    """Numbers the layers that Keras named by itself from the model's input on.
+    """Numbers the layers and operations that Keras named by itself from the model's input on.
 
-    Keras counts all layers that the process has made so far, so the same network gets other names
+    Keras counts all that the process has made so far, so the same network gets other names
     in another process; a cut point must be found by its name in both.
     """
     counts: dict[str, int] = {}
-    for layer in model.layers:
+    for layer in model.operations:
         default = _WORD_STARTS.sub("_", type(layer).__name__).lower()
         if re.fullmatch(rf"{default}(_\d+)?", layer.name):
             number = counts.get(default, 0)

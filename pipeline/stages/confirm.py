@@ -17,6 +17,8 @@ from tqdm import tqdm
 from pipeline.config import load_section
 from pipeline.data.files import sha256_file, write_json
 from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.models.bases import NO_BASE
+from pipeline.models.pooling import NO_POOLING
 from pipeline.stamps import code_sha256, stamp_file, write_stamp
 from pipeline.tracking.spool import Spool
 from pipeline.tuning.candidates import PART, candidates, is_of
@@ -24,7 +26,7 @@ from pipeline.tuning.confirmation import EXPORT_RULE, Confirmation, choose, judg
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
-from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
+from pipeline.tuning.records import DataReference, TrialResult
 from pipeline.tuning.storage import open_storage
 
 if TYPE_CHECKING:
@@ -144,7 +146,7 @@ def _train(
         )
         judged = judge(planned, results, objective)
         winner, spec = choose(judged, planned, results, objective)
-        exported = _export(root, name, spec, results[spec.uid], features=features, split=split)
+        exported = _export(root, name, results[spec.uid], features=features, split=split)
     num_images = split["counts"][PART]["images"]
     return {
         **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
@@ -224,13 +226,13 @@ def _open_runs(
 def _export(
     root: Path,
     name: str,
-    spec: TrialSpec,
     result: TrialResult,
     *,
     features: Path,
     split: Mapping[str, Any],
 ) -> dict[str, Any]:
     from pipeline.models.export import export, load_exported
+    from pipeline.models.saved_bases import load_saved_base
     from pipeline.models.weights import weights_sha256
     from pipeline.training.devices import configure_tensorflow
 
@@ -240,16 +242,19 @@ def _export(
     export(
         root / file,
         image_shape=tuple(split["image_shape"]),
-        base=manifest["base"],
         image_size=manifest["image_size"],
-        cut=str(spec.hyperparameters["cut"]),
+        base=None if manifest["base"] == NO_BASE else load_saved_base(features),
+        cut=result.starts_from,
+        pooling=manifest["cuts"][result.starts_from].get("pooling", NO_POOLING),
         trained=load_exported(Path(str(result.model_file))),
     )
     return {
         "file": file.as_posix(),
         "file_sha256": sha256_file(root / file),
-        # Of the whole model, as in registration.json; the head alone is what was trained.
+        # Of the whole model, as in registration.json; what was trained starts from a cut: the
+        # head alone, or with the part of the base that phase 2 trained.
         "weights_sha256": weights_sha256(load_exported(root / file)),
+        "starts_from": result.starts_from,
         "head_weights_sha256": result.weights_sha256,
         "rule": EXPORT_RULE,
     }

@@ -1,7 +1,8 @@
 """Stage `embed`: data/train.npz -> data/features/BASE/ (CUT.npy and manifest.json).
 
-Runs each frozen base once over the images of train, val and confirmation, to several cut points in
-one pass. `none`, the pixels themselves, is always among the bases.
+Runs each frozen base once over the images of train, val and confirmation, and over the views of
+those of train, to several cut points in one pass. Arrays of earlier runs that still hold are taken
+over. `none`, the pixels themselves, is always among the bases.
 
 Run: python -m pipeline embed
 """
@@ -12,64 +13,89 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import load_section
 from pipeline.data.rows import row_batches, row_shape
+from pipeline.dvc_cache import earlier_folders
 from pipeline.errors import ConfigError
-from pipeline.models.bases import NO_BASE, load_base
-from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
-from pipeline.models.feature_files import ImageSet, write_manifest, write_pixels
+from pipeline.models.array_keys import images_sha256
+from pipeline.models.bases import NO_BASE
+from pipeline.models.cuts import Cut, array_bytes
+from pipeline.models.earlier_arrays import (
+    EarlierArrays,
+    copy_array,
+    files_in,
+    is_whole,
+    remove_all_but,
+)
+from pipeline.models.embed_plan import BasePlan, plan_base, row_images
+from pipeline.models.feature_files import (
+    ImageSet,
+    WrittenArray,
+    array_entry,
+    write_manifest,
+    write_pixels,
+)
 from pipeline.models.params import EmbedParams
+from pipeline.models.pooling import NO_POOLING
 from pipeline.processes import num_cores
-
-if TYPE_CHECKING:
-    import keras
+from pipeline.tracking.registered_file import RegisteredFile, registered_file
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What is kept of one base."""
-
-    name: str
-    image_size: int
-    base: keras.Model
-    kept: list[Cut]
-    left_out: list[Cut]
+FEATURES = Path("data/features")
+FLOAT32_BYTES = 4
 
 
-def run(params: EmbedParams, *, train_file: Path, features: Path) -> None:
+def run(
+    params: EmbedParams,
+    *,
+    train_file: Path,
+    features: Path,
+    earlier: Iterable[Mapping[str, Path]] = (),
+) -> None:
     """Writes the features of all bases; a base's manifest comes last.
+
+    An array that is there already, or in an earlier folder, is kept if all that it depends on is
+    the same and its file is whole; only the others are computed.
 
     Args:
         params: The section.
         train_file: From the stage `split`. The test part is in a file that this stage never opens.
-        features: A folder of this stage's own: what it held before is removed.
+        features: A folder of this stage's own: what it held before and is not kept is removed.
+        earlier: What that folder held after earlier runs, each: path in it -> where that lies now.
 
     Raises:
         ConfigError: If the disk is too small, or a cut is unknown or too large.
         DataIntegrityError: If the file is not whole, or an activation does not fit float16.
         SourceError: If the weights of a base are missing.
     """
-    images = _open_images(train_file)
-    plans = [_plan(name, params, images.num_images) for name in params.bases]
-    shutil.rmtree(features, ignore_errors=True)
-    _check_disk(plans, images, features)
 
-    def batches() -> Iterator[NDArray[Any]]:
+    def pixels() -> Iterator[NDArray[Any]]:
         return row_batches(train_file, "images", batch_size=params.batch_size)
 
-    write_pixels(features / NO_BASE, images, batches())
+    images = _open_images(train_file)
+    digest = images_sha256(pixels(), images.is_train)
+    plans = [
+        plan_base(name, params, images, images_sha256=digest, fetch=_fetch) for name in params.bases
+    ]
+    features.mkdir(parents=True, exist_ok=True)
+    there = {plan.name: _arrays_there(plan, features) for plan in plans}
+    remove_all_but(features, {_file(features, n, cut) for n in there for cut in there[n]})
+    _check_disk(plans, there, images, features)
+    write_pixels(features / NO_BASE, images, pixels())
+    sources = EarlierArrays(earlier)
     for plan in plans:
-        _embed_base(plan, images, batches(), folder=features / plan.name)
+        folder = features / plan.name
+        arrays = there[plan.name] | _copy_arrays(plan, sources, folder, there[plan.name])
+        batches = row_images(train_file, plan, images, batch_size=params.batch_size)
+        _embed_base(plan, images, batches, folder=folder, arrays=arrays)
 
 
 def main() -> None:
@@ -81,7 +107,8 @@ def main() -> None:
     run(
         params,
         train_file=Path("data/train.npz"),
-        features=Path("data/features"),
+        features=FEATURES,
+        earlier=earlier_folders(Path.cwd(), stage="embed", out=FEATURES.as_posix()),
     )
 
 
@@ -97,29 +124,47 @@ def _open_images(file: Path) -> ImageSet:
     return ImageSet(image_shape=tuple(image_shape), num_classes=num_classes, is_train=is_train)
 
 
-def _plan(name: str, params: EmbedParams, num_images: int) -> _Plan:
-    own = params.bases[name]
-    base = load_base(name, image_size=own.image_size)
-    limits = {"num_images": num_images, "max_bytes": params.max_bytes}
-    left_out: list[Cut] = []
-    if own.cuts == "auto":
-        kept, left_out = default_cuts(find_cuts(base), **limits)
-    else:
-        where = f"embed.bases.{name}.cuts"
-        kept = named_cuts(find_cuts(base), own.cuts, **limits, where=where)
-    if not kept:
-        top = array_bytes(left_out[-1:], num_images)
-        raise ConfigError(
-            f"embed.max_bytes must leave room for one cut of {name}; its top takes {top:,} bytes. "
-            f"Received: max_bytes={params.max_bytes}."
-        )
-    return _Plan(name=name, image_size=own.image_size, base=base, kept=kept, left_out=left_out)
+def _fetch(uri: str) -> RegisteredFile:
+    return registered_file(Path.cwd(), uri, asked_by="model")
 
 
-def _check_disk(plans: list[_Plan], images: ImageSet, features: Path) -> None:
-    features.mkdir(parents=True, exist_ok=True)
-    pixels = images.num_images * int(np.prod(images.image_shape))
-    needed = pixels + sum(array_bytes(plan.kept, images.num_images) for plan in plans)
+def _file(features: Path, base: str, cut: str) -> Path:
+    return features / base / f"{cut}.npy"
+
+
+def _arrays_there(plan: BasePlan, features: Path) -> dict[str, WrittenArray]:
+    """Returns the arrays that lie where they belong, by the cut's name."""
+    earlier = EarlierArrays([files_in(features)])
+    found = {cut.name: earlier.find(plan.keys[cut.name]) for cut in plan.kept}
+    return {
+        name: array.array
+        for name, array in found.items()
+        if array and array.file == _file(features, plan.name, name) and is_whole(array)
+    }
+
+
+def _copy_arrays(
+    plan: BasePlan, sources: EarlierArrays, folder: Path, there: Mapping[str, WrittenArray]
+) -> dict[str, WrittenArray]:
+    missing = [cut.name for cut in plan.kept if cut.name not in there]
+    found = {name: sources.find(plan.keys[name]) for name in missing}
+    return {
+        name: array.array
+        for name, array in found.items()
+        if array and copy_array(array, folder / f"{name}.npy")
+    }
+
+
+def _check_disk(
+    plans: Sequence[BasePlan],
+    there: Mapping[str, Mapping[str, WrittenArray]],
+    images: ImageSet,
+    features: Path,
+) -> None:
+    needed = images.num_images * int(np.prod(images.image_shape))
+    for plan in plans:
+        new = [cut for cut in plan.kept if cut.name not in there[plan.name]]
+        needed += array_bytes(new, plan.num_rows) + FLOAT32_BYTES * plan.base.count_params()
     free = shutil.disk_usage(features).free
     logger.info("%s will take %s of %s free", features, _size(needed), _size(free))
     if needed > free:
@@ -128,50 +173,82 @@ def _check_disk(plans: list[_Plan], images: ImageSet, features: Path) -> None:
             "lower embed.max_bytes."
         )
     for plan in plans:
-        logger.info("%s: %s", plan.name, _listed(plan.kept, images))
+        logger.info("%s: %s", plan.name, _listed(plan.kept, plan))
         if plan.left_out:
-            logger.info(
-                "%s: left out, beyond embed.max_bytes: %s",
-                plan.name,
-                _listed(plan.left_out, images),
-            )
+            left_out = _listed(plan.left_out, plan)
+            logger.info("%s: left out, beyond embed.max_bytes: %s", plan.name, left_out)
 
 
 def _embed_base(
-    plan: _Plan, images: ImageSet, batches: Iterable[NDArray[Any]], *, folder: Path
+    plan: BasePlan,
+    images: ImageSet,
+    batches: Iterable[NDArray[Any]],
+    *,
+    folder: Path,
+    arrays: Mapping[str, WrittenArray],
 ) -> None:
-    from tqdm import tqdm
-
-    from pipeline.models.embedding import embed_images
+    """Computes the arrays that are not there yet, and describes all."""
+    from pipeline.models.saved_bases import save_base
     from pipeline.models.weights import weights_sha256
 
-    start, total = time.perf_counter(), images.num_images
-    with tqdm(total=total, desc=plan.name, unit="image", file=sys.stderr, disable=None) as bar:
-        moments = embed_images(
-            plan.base,
-            plan.kept,
-            batches,
-            image_size=plan.image_size,
-            is_train=images.is_train,
-            folder=folder,
-            progress=bar.update,
-        )
+    missing = [cut for cut in plan.kept if cut.name not in arrays]
+    if len(missing) < len(plan.kept):
+        kept = [cut for cut in plan.kept if cut.name in arrays]
+        logger.info("%s: kept from earlier runs: %s", plan.name, _listed(kept, plan))
+    if missing:
+        arrays = {**arrays, **_compute(plan, missing, images, batches, folder=folder)}
+    save_base(plan.base, folder)
     write_manifest(
         folder,
         images,
-        moments,
-        base=plan.name,
-        image_size=plan.image_size,
-        weights_sha256=weights_sha256(plan.base),
-        kept=plan.kept,
+        {cut.name: _entry(plan, cut, arrays[cut.name]) for cut in plan.kept},
+        base={
+            "base": plan.name,
+            "source": dict(plan.source),
+            "image_size": plan.image_size,
+            "weights_sha256": weights_sha256(plan.base),
+        },
+        views=[view.settings for view in plan.views],
         left_out=plan.left_out,
     )
+
+
+def _compute(
+    plan: BasePlan,
+    cuts: Sequence[Cut],
+    images: ImageSet,
+    batches: Iterable[NDArray[Any]],
+    *,
+    folder: Path,
+) -> dict[str, WrittenArray]:
+    from tqdm import tqdm
+
+    from pipeline.models.embedding import embed_images
+
+    start, total = time.perf_counter(), plan.num_rows
+    with tqdm(total=total, desc=plan.name, unit="image", file=sys.stderr, disable=None) as bar:
+        arrays = embed_images(
+            plan.base,
+            cuts,
+            batches,
+            front=plan.front,
+            pooling=plan.pooling,
+            rows=images.rows(len(plan.views)),
+            folder=folder,
+            progress=bar.update,
+        )
     seconds = time.perf_counter() - start
     logger.info("%s: %.0f s, %.0f images/s", plan.name, seconds, total / seconds)
+    return arrays
 
 
-def _listed(cuts: list[Cut], images: ImageSet) -> str:
-    sizes = [array_bytes([cut], images.num_images) for cut in cuts]
+def _entry(plan: BasePlan, cut: Cut, array: WrittenArray) -> dict[str, Any]:
+    pooling = plan.pooling.get(cut.name, NO_POOLING)
+    return array_entry(cut, array, key=plan.keys[cut.name], pooling=pooling)
+
+
+def _listed(cuts: Sequence[Cut], plan: BasePlan) -> str:
+    sizes = [array_bytes([cut], plan.num_rows) for cut in cuts]
     return ", ".join(
         f"{cut.name} {'x'.join(map(str, cut.shape))} ({_size(size)})"
         for cut, size in zip(cuts, sizes, strict=True)

@@ -24,7 +24,7 @@ from pipeline.tuning.driver import Driver, SearchPlan
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.identity import Identity, first_trials, study_identity
 from pipeline.tuning.lock import study_lock
-from pipeline.tuning.params import SearchParams, StudyPlan, load_study, with_cuts
+from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference
 from pipeline.tuning.retries import close_orphans
@@ -60,7 +60,7 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
     split = json.loads((root / "data/split.json").read_text(encoding="utf-8"))
     features = root / "data/features" / plan.base
     manifest = json.loads((features / "manifest.json").read_text(encoding="utf-8"))
-    settings = with_cuts(plan.settings, plan.defaults, list(manifest["cuts"]))
+    settings = study_settings(plan, params, manifest["cuts"])
     identity = study_identity(plan, params, settings=settings, split=split, manifest=manifest)
     study_name = f"{split['dataset']}-{name}"
     storage = open_storage(root, params.storage)

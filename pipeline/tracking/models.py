@@ -16,6 +16,7 @@ from pipeline.tracking import writer
 from pipeline.tracking.champion import Evidence, interval_text
 from pipeline.tracking.inputs import dataset_inputs
 from pipeline.tracking.lineage import NONE, installed_version
+from pipeline.tracking.registered_file import MODEL_FILE
 from pipeline.tracking.store import Store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, now_ms
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from numpy.typing import NDArray
 
-# Where mlflow.keras keeps the file inside a model's folder.
-MODEL_FILE = "data/model.keras"
 REQUIREMENTS = ("tensorflow", "keras", "numpy")
 # Tags and parameters of MLflow hold texts of a few thousand characters.
 MOST_CHARACTERS = 5000

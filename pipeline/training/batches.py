@@ -5,7 +5,7 @@ features, uint8 pixels); they become float32 inside the training step.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,10 @@ class TrainingData:
     Attributes:
         features: Any number type, shape (n, ...), usually memory-mapped.
         labels: Class ids, shape (n,), integers in [0, num_classes).
-        train: Rows to train on, >= 1 of them.
+        train: Rows to train on, >= 1 of them; those of views are among them.
         val: Rows that choose the epoch, >= 1 of them.
         num_classes: Classes of the data set, those without an example here too.
+        num_images: Rows of images as they are; what follows them are views. None: all are.
     """
 
     features: Features
@@ -39,6 +40,13 @@ class TrainingData:
     train: Indices
     val: Indices
     num_classes: int
+    num_images: int | None = None
+
+    def without_views(self) -> "TrainingData":
+        """Returns the same data to be trained on as they are."""
+        if self.num_images is None:
+            return self
+        return replace(self, train=self.train[self.train < self.num_images])
 
 
 @dataclass(frozen=True, kw_only=True)

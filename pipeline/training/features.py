@@ -25,6 +25,7 @@ class CutData:
         mean: Per channel over the train rows, as in the manifest.
         variance: Likewise.
         judge: Rows of the further part that was asked for, or None.
+        pooling: How the layer's output was pooled before it was kept.
     """
 
     training: TrainingData
@@ -32,6 +33,7 @@ class CutData:
     mean: list[float]
     variance: list[float]
     judge: Indices | None
+    pooling: str = "none"
 
 
 def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutData:
@@ -48,7 +50,7 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
             labels out of range or of type float without a word.
     """
     folder, train_file = Path(reference.features), Path(reference.train_file)
-    manifest = _read_manifest(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if cut not in manifest["cuts"]:
         raise ConfigError(unknown_name("cut", cut, list(manifest["cuts"])))
     entry = manifest["cuts"][cut]
@@ -60,7 +62,14 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
         labels = _member(archive, "labels", train_file)
         parts = ["train", "val"] if judge is None else ["train", "val", judge]
         rows = {part: _member(archive, part, train_file) for part in parts}
-    _check(features, labels, rows, num_classes=manifest["num_classes"], source=train_file)
+    _check(labels, rows, num_classes=manifest["num_classes"], source=train_file)
+    num_images = len(labels)
+    labels, rows["train"] = _with_views(labels, rows["train"], manifest, folder)
+    if len(features) != len(labels):
+        raise DataIntegrityError(
+            f"{folder / entry['file']} must hold {len(labels)} rows. Received: {len(features)}. "
+            "Run the stages `split` and `embed` again."
+        )
     return CutData(
         training=TrainingData(
             features=features,
@@ -68,15 +77,23 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
             train=rows["train"],
             val=rows["val"],
             num_classes=manifest["num_classes"],
+            num_images=num_images,
         ),
         shape=tuple(features.shape[1:]),
         mean=entry["mean"],
         variance=entry["variance"],
         judge=None if judge is None else rows[judge],
+        pooling=entry.get("pooling", "none"),
     )
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(features: Path) -> dict[str, Any]:
+    """Returns what `embed` says about a base's folder of features.
+
+    Raises:
+        DataIntegrityError: If it is not there.
+    """
+    path = features / "manifest.json"
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -108,8 +125,28 @@ def _member(archive: Any, name: str, source: Path) -> NDArray[Any]:
     return array
 
 
+def _with_views(
+    labels: NDArray[Any], train: Indices, manifest: dict[str, Any], folder: Path
+) -> tuple[NDArray[Any], Indices]:
+    """Returns the label of every row of features, and the rows to train on, views among them.
+
+    Rows are the images in order, then views of images of the train part.
+    """
+    if "row_images" not in manifest:
+        return labels, train
+    images = np.asarray(_open(folder / manifest["row_images"]), dtype=np.int64)
+    num_images = len(labels)
+    as_they_are = np.array_equal(images[:num_images], np.arange(num_images))
+    # A view of any other image would be trained on and judged by.
+    if not as_they_are or not np.isin(images[num_images:], train).all():
+        raise DataIntegrityError(
+            f"{folder / manifest['row_images']} must name each image in order, then images of the "
+            "part train alone. Run the stages `split` and `embed` again."
+        )
+    return labels[images], np.concatenate([train, np.arange(num_images, len(images))])
+
+
 def _check(
-    features: NDArray[Any],
     labels: NDArray[Any],
     rows: dict[str, Indices],
     *,
@@ -123,8 +160,6 @@ def _check(
         problems.append(
             f"labels must lie in [0, {num_classes}), not in [{labels.min()}, {labels.max()}]"
         )
-    if len(features) != len(labels):
-        problems.append(f"{len(labels)} labels must have as many features, not {len(features)}")
     for part, indices in rows.items():
         if not len(indices):
             problems.append(f"the part {part} must not be empty")

@@ -18,9 +18,9 @@ from pipeline.training.batches import (
     resolve_batch_size,
 )
 from pipeline.training.optimizers import build_optimizer
+from pipeline.training.phases import Phase
 from pipeline.training.predictions import Predictor
 from pipeline.training.rules import BestEpoch, Plateau, StoppingRule
-from pipeline.training.schedules import learning_rate_table
 from pipeline.training.steps import Steps
 from pipeline.training.tabulated import TabulatedSchedule
 from pipeline.tuning.records import EpochRecord, Report, Value
@@ -37,6 +37,8 @@ class FitResult:
         best: The record of the epoch whose weights were kept; None if there was none.
         num_epochs: Epochs that ended with a record.
         seconds: Of the whole call.
+        learning_rate: What the next step would have been taken with where no schedule rules the
+            rate; else that of the last step.
         notes: `steps_per_epoch`; `stopped_early` (the rule's name) or `diverged_epoch`, where it
             applies.
     """
@@ -45,6 +47,7 @@ class FitResult:
     best: EpochRecord | None
     num_epochs: int
     seconds: float
+    learning_rate: float
     notes: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -55,7 +58,7 @@ class Training:
         model: Float32 features to probabilities. It is trained in place.
         data: What to train and validate on.
         hyperparameters: The trial's active ones.
-        num_epochs: How long the schedule lasts, >= 1.
+        phase: Which epochs, and their learning rates.
         seed: Of the batch order.
     """
 
@@ -65,22 +68,19 @@ class Training:
         data: TrainingData,
         hyperparameters: Mapping[str, Value],
         *,
-        num_epochs: int,
+        phase: Phase,
         seed: int,
     ) -> None:
         self.model = model
         self._data = data
+        self._phase = phase
         self._seed = seed
         num_examples = len(data.train)
         self._batch_size = resolve_batch_size(
             hyperparameters["batch_size"], num_examples=num_examples
         )
         self.steps_per_epoch = -(-num_examples // self._batch_size)
-        self._rates = learning_rate_table(
-            hyperparameters,
-            num_steps=num_epochs * self.steps_per_epoch,
-            steps_per_epoch=self.steps_per_epoch,
-        )
+        self._rates = phase.learning_rates(hyperparameters, steps_per_epoch=self.steps_per_epoch)
         self._is_scheduled = hyperparameters["schedule"] != "performance"
         rate = TabulatedSchedule(self._rates) if self._is_scheduled else float(self._rates[0])
         self._predict = Predictor(model)
@@ -108,6 +108,7 @@ class Training:
             **{f"val_{name}": value for name, value in val.items()},
             "learning_rate": self.learning_rate,
             "gradient_norm": float(sums[2] / sums[3]),
+            "phase": float(self._phase.number),
             "seconds": time.perf_counter() - start,
         }
         return EpochRecord(epoch=epoch, metrics=metrics)
@@ -117,7 +118,7 @@ class Training:
         """The rate of the last step taken."""
         optimizer = self._steps.optimizer
         if self._is_scheduled:
-            return float(self._rates[int(optimizer.iterations.numpy()) - 1])
+            return float(self._rates[max(int(optimizer.iterations.numpy()), 1) - 1])
         return float(optimizer.learning_rate.numpy())
 
     def multiply_learning_rate(self, factor: float) -> None:
@@ -142,7 +143,7 @@ def train(
     data: TrainingData,
     hyperparameters: Mapping[str, Value],
     *,
-    epochs: range,
+    phase: Phase,
     seed: int,
     objective: str,
     report: Report,
@@ -156,20 +157,20 @@ def train(
         model: Float32 features to probabilities. Its last layer is a softmax.
         data: What to train on, and what to choose the epoch by.
         hyperparameters: The trial's active ones.
-        epochs: Which epochs to run; a second phase goes on where the first ended. The schedule
-            starts with them and lasts as long as they do.
+        phase: Which epochs to run, and their learning rates; the rules that stop a training and
+            lower its rate start with it.
         seed: Of the batch order, in [0, 2**31).
         objective: A key of `OBJECTIVES`.
         report: Hears of each epoch, and may end the training.
     """
     start = time.perf_counter()
-    training = Training(model, data, hyperparameters, num_epochs=len(epochs), seed=seed)
+    training = Training(model, data, hyperparameters, phase=phase, seed=seed)
     spec = OBJECTIVES[objective]
     best = BestEpoch(spec)
     stopping, plateau = StoppingRule(hyperparameters, spec), Plateau(hyperparameters, spec)
     outcome, num_epochs = "complete", 0
     notes: dict[str, Value] = {"steps_per_epoch": training.steps_per_epoch}
-    for epoch in epochs:
+    for epoch in phase.epochs:
         record = training.run_epoch(epoch)
         if record is None:
             outcome, notes["diverged_epoch"] = "diverged", epoch
@@ -189,6 +190,7 @@ def train(
         best=best.record,
         num_epochs=num_epochs,
         seconds=time.perf_counter() - start,
+        learning_rate=training.learning_rate,
         notes=notes,
     )
 

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting, searched, suggest
+from pipeline.tuning.unfreezing import SegmentRange
 
 
 def read_assignments(words: Sequence[str]) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def configuration_problems(
         problem = _value_problem(name, value, settings) or _inactive_problem(
             name, {**defaults, **settings, **configuration}
         )
+        if problem is None and name == "unfreeze":
+            problem = _depth_problem(configuration, settings)
         if problem:
             problems.append(f"{f'{where}.{name}' if where else name}: {problem}")
     return problems
@@ -127,6 +130,22 @@ def _value_problem(name: str, value: object, settings: Mapping[str, Setting]) ->
     if setting.holds(value):
         return None
     return f"lies outside what is searched, {_legal(setting)}. Received: {value!r}."
+
+
+def _depth_problem(configuration: Mapping[str, Any], settings: Mapping[str, Setting]) -> str | None:
+    """Says for which cut `unfreeze` asks for more segments than were embedded below it."""
+    setting, wanted = settings["unfreeze"], configuration["unfreeze"]
+    if not isinstance(setting, SegmentRange):
+        return None
+    counts = setting.num_below
+    cuts = [configuration["cut"]] if "cut" in configuration else list(counts)
+    shallow = [f"{counts[cut]} below {cut}" for cut in cuts if counts[cut] < wanted]
+    if not shallow:
+        return None
+    return (
+        f"reaches below the embedded cuts: {', '.join(shallow)}. Received: {wanted}. Name another "
+        "`cut` beside it, or embed lower ones."
+    )
 
 
 def _legal(setting: FloatRange | IntRange | Choice) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import load_section
 from pipeline.errors import StudyError
 from pipeline.tuning.identity import study_identity
-from pipeline.tuning.params import SearchParams, StudyPlan, load_study, with_cuts
+from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
 from pipeline.tuning.space import Setting
 from pipeline.tuning.storage import has_storage, open_storage
 
@@ -81,7 +81,7 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
     plan, search = load_study(name), load_section(SearchParams, "search")
     split = _read(root / "data/split.json")
     manifest = _read(root / "data/features" / plan.base / "manifest.json")
-    settings = with_cuts(plan.settings, plan.defaults, list(manifest["cuts"]))
+    settings = study_settings(plan, search, manifest["cuts"])
     identity = study_identity(plan, search, settings=settings, split=split, manifest=manifest)
     return DescribedStudy(
         study_name=f"{split['dataset']}-{name}",

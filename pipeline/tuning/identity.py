@@ -12,6 +12,7 @@ from pipeline.tuning.params import SearchParams, StudyPlan
 from pipeline.tuning.space import Setting, describe_space
 from pipeline.tuning.study import TrialDict, identity_hash, trial_dicts
 from pipeline.tuning.takeover import fitting
+from pipeline.tuning.unfreezing import can_unfreeze, lower_cuts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,8 +62,25 @@ def study_identity(
         "epochs": params.epochs,
         "seed": params.seed,
     }
+    judged |= _kept_features(manifest)
+    if can_unfreeze(settings, plan.defaults):
+        # A segment ends at the next embedded cut: with others, the same number means other layers.
+        judged["segments"] = {cut: lower_cuts(manifest["cuts"], cut) for cut in manifest["cuts"]}
     space = {"space": describe_space(settings), "fixed": {**plan.defaults, **fixed}}
     return Identity(whole=identity_hash({**judged, **space}), comparable=identity_hash(judged))
+
+
+def _kept_features(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what was done to features beside running the base, where anything was."""
+    pooled = {
+        cut: entry["pooling"]
+        for cut, entry in manifest["cuts"].items()
+        if entry.get("pooling", "none") != "none"
+    }
+    # The same weights in a user's own model give other features from another range.
+    input_range = manifest.get("source", {}).get("input_range")
+    kept = {"pooling": pooled, "views": manifest.get("views", []), "input_range": input_range}
+    return {name: value for name, value in kept.items() if value}
 
 
 def first_trials(

@@ -25,6 +25,7 @@ from pipeline.tuning.space import (
     parse_setting,
 )
 from pipeline.tuning.storage import storage_problem
+from pipeline.tuning.unfreezing import Cuts, can_unfreeze, with_segments
 
 NO_BASE = "none"
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -161,6 +162,7 @@ def study_problems(name: str, params: StudyParams, defaults: object) -> list[str
             defaults if isinstance(defaults, dict) else {},
         )
     problems += _cut_problems(where, params, settings, defaults)
+    problems += _phase_problems(where, params, settings, defaults)
     return problems + _batch_problems(where, settings, defaults)
 
 
@@ -213,6 +215,18 @@ def _cut_problems(
     return []
 
 
+def _phase_problems(
+    where: str, params: StudyParams, settings: Mapping[str, Setting], defaults: object
+) -> list[str]:
+    known = defaults if isinstance(defaults, dict) else {}
+    setting = settings.get("unfreeze", known.get("unfreeze", 0))
+    if params.base != NO_BASE or setting == 0:
+        return []
+    received = params.space.get("unfreeze", setting)
+    problem = f"without a base there is nothing to unfreeze. Received: {received!r}."
+    return [f"{where}.space.unfreeze: {problem}"]
+
+
 def _batch_problems(where: str, settings: Mapping[str, Setting], defaults: object) -> list[str]:
     known = defaults if isinstance(defaults, dict) else {}
 
@@ -255,3 +269,30 @@ def with_cuts(
                 "embed.bases in params.yaml and `python -m pipeline cuts`."
             )
     return {**settings, "cut": setting}
+
+
+def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[str, Setting]:
+    """Returns a study's settings with the cuts, and the segments between them, that were embedded.
+
+    Args:
+        plan: The study.
+        search: Section `search`.
+        cuts: Of the base's manifest.
+
+    Raises:
+        ConfigError: If the study asks for a cut that was not embedded, unfreezes lower than
+            embedded cuts reach, or has too few epochs for two phases.
+    """
+    settings = with_cuts(plan.settings, plan.defaults, list(cuts))
+    settings = with_segments(settings, plan.defaults, cuts)
+    if search.epochs < 2 and can_unfreeze(settings, plan.defaults):
+        raise ConfigError(
+            "search.epochs must be 2 or more where a study unfreezes layers: each phase takes one. "
+            f"Received: search.epochs={search.epochs}."
+        )
+    problems: list[str] = []
+    for place, queued in enumerate(plan.enqueue):
+        problems += configuration_problems(f"enqueue.{place}", queued, settings, plan.defaults)
+    if problems:
+        raise ConfigError(" ".join(problems))
+    return settings

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import keras
+
     from pipeline.training.features import CutData
 
 Value = str | int | float | bool
@@ -22,6 +25,19 @@ class TrialData(Hashable, Protocol):
 
     def load_cut(self, cut: str, *, judge: str | None) -> CutData:
         """Opens one cut; arguments and errors as in `training.features.load_cut`."""
+
+    def lower_cut(self, cut: str, *, num_segments: int) -> str:
+        """Names the cut that phase 2 starts from; as in `tuning.unfreezing.lower_cut`."""
+
+    def load_base(self) -> keras.Model:
+        """Returns the base that the features were computed with, frozen.
+
+        Raises:
+            DataIntegrityError: If it is missing or not the one.
+        """
+
+    def base_files(self) -> Mapping[str, bytes]:
+        """Returns by name the files that `models.saved_bases` loads the base from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +57,24 @@ class DataReference:
 
         return load_cut(self, cut, judge=judge)
 
+    def lower_cut(self, cut: str, *, num_segments: int) -> str:
+        from pipeline.training.features import read_manifest
+        from pipeline.tuning.unfreezing import lower_cut
+
+        cuts = read_manifest(Path(self.features))["cuts"]
+        return lower_cut(cuts, cut, num_segments=num_segments)
+
+    def load_base(self) -> keras.Model:
+        from pipeline.models.saved_bases import load_saved_base
+
+        return load_saved_base(Path(self.features))
+
+    def base_files(self) -> Mapping[str, bytes]:
+        from pipeline.models.feature_files import MANIFEST
+        from pipeline.models.saved_bases import BASE_FILE
+
+        return {name: (Path(self.features) / name).read_bytes() for name in (MANIFEST, BASE_FILE)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
@@ -54,7 +88,8 @@ class TrialSpec:
         objective: A key of `evaluation.metrics.OBJECTIVES`, such as `val_accuracy`.
         judge: A further part ("confirmation") to measure once, after training; never trained or
             selected on.
-        model_file: Where to save the trained model (features -> probabilities), or None.
+        model_file: Where to save the trained model, features of the result's `starts_from` to
+            probabilities; or None.
     """
 
     uid: str
@@ -65,6 +100,11 @@ class TrialSpec:
     judge: str | None = None
     model_file: str | None = None
 
+    @property
+    def num_segments(self) -> int:
+        """Segments of the base that phase 2 trains; 0: there is no phase 2."""
+        return int(self.hyperparameters.get("unfreeze", 0))
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
@@ -74,7 +114,7 @@ class EpochRecord:
         epoch: Counted from 0; rises by one, through both phases.
         metrics: `loss`, `accuracy` (of training, averaged over the epoch), `val_loss`,
             `val_accuracy`, `val_macro_f1`, `learning_rate` (of the last step), `gradient_norm`
-            (of the whole gradient before clipping, averaged), `seconds`.
+            (of the whole gradient before clipping, averaged), `phase` (1 or 2), `seconds`.
     """
 
     epoch: int
@@ -90,7 +130,10 @@ class TrialResult:
             stop; `diverged`: loss or weights became non-finite.
         best_epoch: The epoch whose weights were kept; None if it diverged in the first.
         metrics: That epoch's metrics, with `val_` names; and `confirmation_*` if judged.
-        num_parameters: Weights of the head, trainable or not.
+        num_parameters: Weights of the kept model, trainable or not: of the head, and of the part
+            of the base that was trained with it.
+        starts_from: The cut whose features the kept model takes: the trial's own or, if phase 2
+            did better than phase 1, the lower one that phase 2 starts from.
         model_file: As in the spec, now written.
         weights_sha256: Of the kept weights, in order; empty if nothing was kept.
     """
@@ -101,6 +144,7 @@ class TrialResult:
     num_parameters: int
     num_epochs: int
     seconds: float
+    starts_from: str = ""
     model_file: str | None = None
     weights_sha256: str = ""
     notes: Mapping[str, Value] = field(default_factory=dict)

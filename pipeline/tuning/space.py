@@ -102,6 +102,10 @@ class IntRange(Section):
     def suggest(self, trial: Trial, name: str) -> int:
         return trial.suggest_int(name, self.low, self.high, log=self.log, step=self.step)
 
+    def narrowed(self, _: Mapping[str, Value]) -> "IntRange | int":
+        """Returns what is left of the range beside the values that are known already."""
+        return self
+
     def grid(self) -> list[int]:
         """Every value."""
         return list(range(self.low, self.high + 1, self.step))
@@ -237,6 +241,8 @@ def suggest(
         setting = settings.get(name, defaults.get(name))
         if setting is None:
             raise KeyError(name)
+        if isinstance(setting, IntRange):
+            setting = setting.narrowed(values)
         is_fixed = isinstance(setting, str | int | float | bool)
         values[name] = setting if is_fixed else setting.suggest(trial, name)  # type: ignore
     return values

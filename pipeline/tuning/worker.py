@@ -5,25 +5,43 @@ that the same function runs in a local process or on another machine; TensorFlow
 when it is called, so that a spawned worker can first say how many threads it gets.
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.tuning.records import Report, TrialData, TrialResult, TrialSpec
+from pipeline.tuning.records import Report, TrialData, TrialResult, TrialSpec, Value
 
 if TYPE_CHECKING:
     import keras
 
     from pipeline.training.features import CutData
     from pipeline.training.fit import FitResult
+    from pipeline.training.phases import Phase
+
+MIN_EPOCHS_OF_TWO_PHASES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """What a phase gave: a model with its best epoch's weights, and the features it takes."""
+
+    model: keras.Model
+    cut: str
+    cut_data: CutData
+    fit: FitResult
 
 
 def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
-    """Trains a head on cached features and returns what came of it.
+    """Trains a head on cached features, then layers of the base below it, if the spec says so.
 
-    Trains on the part `train` and chooses the epoch on `val`. Whatever ended the training, the
-    best epoch so far is what the result, the judged part and the model file are about.
+    Trains on the part `train` and chooses the epoch, of whichever phase, on `val`. Whatever ended
+    the training, the best epoch so far is what the result, the judged part and the model file are
+    about.
 
     Args:
         spec: What to train.
@@ -31,34 +49,115 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
         report: Hears of each epoch; True stops the training.
 
     Raises:
-        ConfigError: If the spec names an unknown cut, schedule, optimizer or layer.
+        ConfigError: If the spec names an unknown cut, schedule, optimizer or layer, or fewer cuts
+            are cached below its own than it unfreezes segments.
         DataIntegrityError: If the data are missing or do not fit each other.
         InfeasibleTrialError: If these hyperparameters contradict each other or do not fit into
             the accelerator's memory.
     """
     start = time.perf_counter()
-    cut_data = data.load_cut(str(spec.hyperparameters["cut"]), judge=spec.judge)
-    model = _build_model(spec, cut_data)
-    fit = _train(model, cut_data, spec, report)
-    metrics = dict(fit.best.metrics) if fit.best else {}
+    phases = _run_phases(spec, data, report)
+    kept, last = _better(phases, spec.objective), phases[-1].fit
+    metrics = dict(kept.fit.best.metrics) if kept.fit.best else {}
     model_file, weights_sha256 = None, ""
-    if fit.best:
-        metrics |= _judged(model, cut_data, spec)
-        model_file, weights_sha256 = _kept(model, spec)
+    if kept.fit.best:
+        metrics |= _judged(kept.model, kept.cut_data, spec)
+        model_file, weights_sha256 = _kept(kept.model, spec)
     return TrialResult(
-        outcome=fit.outcome,
-        best_epoch=fit.best.epoch if fit.best else None,
+        outcome=last.outcome,
+        best_epoch=kept.fit.best.epoch if kept.fit.best else None,
         metrics=metrics,
-        num_parameters=model.count_params(),
-        num_epochs=fit.num_epochs,
+        num_parameters=kept.model.count_params(),
+        num_epochs=sum(phase.fit.num_epochs for phase in phases),
         seconds=time.perf_counter() - start,
+        starts_from=kept.cut,
         model_file=model_file,
         weights_sha256=weights_sha256,
-        notes=fit.notes,
+        notes=_notes(phases),
     )
 
 
-def _build_model(spec: TrialSpec, cut_data: "CutData") -> "keras.Model":
+def _run_phases(spec: TrialSpec, data: TrialData, report: Report) -> list[_Trained]:
+    from pipeline.training import phases
+
+    cut, num_segments = str(spec.hyperparameters["cut"]), spec.num_segments
+    # Before anything is trained: a trial that cannot have its second phase has no first one.
+    lower = data.lower_cut(cut, num_segments=num_segments) if num_segments else None
+    if lower is not None and spec.epochs < MIN_EPOCHS_OF_TWO_PHASES:
+        raise InfeasibleTrialError(
+            f"Two phases need two epochs or more. Received: epochs={spec.epochs}, "
+            f"unfreeze={num_segments}."
+        )
+    cut_data = data.load_cut(cut, judge=spec.judge)
+    head = _build_head(spec, cut_data)
+    fit = _train(head, cut_data, spec, phases.phase_1(spec.hyperparameters, spec.epochs), report)
+    first = _Trained(model=head, cut=cut, cut_data=cut_data, fit=fit)
+    if lower is None or fit.outcome != "complete":
+        return [first]
+    phase = phases.phase_2(
+        spec.hyperparameters,
+        spec.epochs,
+        first_epoch=fit.num_epochs,
+        last_learning_rate=fit.learning_rate,
+    )
+    return [first, _fine_tune(first, spec, data, phase, report, lower=lower)]
+
+
+def _fine_tune(
+    first: _Trained,
+    spec: TrialSpec,
+    data: TrialData,
+    phase: Phase,
+    report: Report,
+    *,
+    lower: str,
+) -> _Trained:
+    from pipeline.models.fine_tuned import FineTuned
+    from pipeline.models.segments import cut_segment
+
+    cut_data = data.load_cut(lower, judge=spec.judge)
+    segment = cut_segment(
+        data.load_base(),
+        lower,
+        first.cut,
+        num_layers=_num_layers(spec),
+        pooling=first.cut_data.pooling,
+    )
+    model = FineTuned(segment, first.model)
+    fit = _train(model, cut_data, spec, phase, report)
+    return _Trained(model=model, cut=lower, cut_data=cut_data, fit=fit)
+
+
+def _num_layers(spec: TrialSpec) -> int | None:
+    # Asked for one segment only; of more, all layers are trained.
+    wanted = spec.hyperparameters.get("unfreeze_layers", "all")
+    return None if wanted == "all" else int(wanted)
+
+
+def _better(phases: Sequence[_Trained], objective: str) -> _Trained:
+    """Returns the phase with the best epoch; the first wins a tie, its model is the smaller."""
+    from pipeline.evaluation.metrics import OBJECTIVES
+
+    better = phases[0]
+    for phase in phases[1:]:
+        ours, theirs = phase.fit.best, better.fit.best
+        if ours is None or theirs is None:
+            continue
+        values = [best.metrics[OBJECTIVES[objective].metric] for best in (ours, theirs)]
+        better = phase if OBJECTIVES[objective].is_better(*values) else better
+    return better
+
+
+def _notes(phases: Sequence[_Trained]) -> dict[str, Value]:
+    first, *rest = phases
+    notes = dict(first.fit.notes)
+    for second in rest:
+        notes |= {f"phase_2_{name}": value for name, value in second.fit.notes.items()}
+        notes |= {"phase_2_first_epoch": first.fit.num_epochs, "phase_2_starts_from": second.cut}
+    return notes
+
+
+def _build_head(spec: TrialSpec, cut_data: CutData) -> keras.Model:
     import keras
 
     from pipeline.models.heads import build_head
@@ -76,18 +175,19 @@ def _build_model(spec: TrialSpec, cut_data: "CutData") -> "keras.Model":
 
 
 def _train(
-    model: "keras.Model", cut_data: "CutData", spec: TrialSpec, report: Report
-) -> "FitResult":
+    model: keras.Model, cut_data: CutData, spec: TrialSpec, phase: Phase, report: Report
+) -> FitResult:
     import tensorflow as tf
 
     from pipeline.training.fit import train
 
+    data = cut_data.training
     try:
         return train(
             model,
-            cut_data.training,
+            data if spec.hyperparameters["views"] == "all" else data.without_views(),
             spec.hyperparameters,
-            epochs=range(spec.epochs),
+            phase=phase,
             seed=spec.seed,
             objective=spec.objective,
             report=report,
@@ -100,7 +200,7 @@ def _train(
         ) from error
 
 
-def _judged(model: "keras.Model", cut_data: "CutData", spec: TrialSpec) -> dict[str, float]:
+def _judged(model: keras.Model, cut_data: CutData, spec: TrialSpec) -> dict[str, float]:
     from pipeline.evaluation.metrics import classification_metrics
     from pipeline.training.predictions import Predictor
 
@@ -113,7 +213,7 @@ def _judged(model: "keras.Model", cut_data: "CutData", spec: TrialSpec) -> dict[
     return {f"{spec.judge}_{name}": value for name, value in metrics.items()}
 
 
-def _kept(model: "keras.Model", spec: TrialSpec) -> tuple[str | None, str]:
+def _kept(model: keras.Model, spec: TrialSpec) -> tuple[str | None, str]:
     from pipeline.models.weights import weights_sha256
 
     if spec.model_file is not None:
@@ -121,9 +221,11 @@ def _kept(model: "keras.Model", spec: TrialSpec) -> tuple[str | None, str]:
     return spec.model_file, weights_sha256(model)
 
 
-def _save(model: "keras.Model", path: Path) -> None:
+def _save(model: keras.Model, path: Path) -> None:
     from pipeline.data.files import write_whole
     from pipeline.models.export import for_inference
+    from pipeline.models.fine_tuned import FineTuned
 
+    flat = model.flat() if isinstance(model, FineTuned) else for_inference(model)
     with write_whole(path) as part:
-        for_inference(model).save(part)
+        flat.save(part)

@@ -1,7 +1,9 @@
 """`python -m pipeline check`: a wrong params.yaml is refused at once, a line a problem."""
 
+import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from pipeline.config import read_document
 
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "params.yaml").read_text(encoding="utf-8")
+BASE_SIZE = "image_size: 64     # pixels, what"
 
 WRONG = {
     "typo in a key": ("trials: 24 ", "trails: 24 ", "search.trails: there is no such key."),
@@ -63,6 +66,44 @@ WRONG = {
         "schedule: performance, clipping: none,\n         clipping_threshold: 1.0, batch_size: 64}",
         "clipping_threshold: exists only where clipping is",
     ),
+    "a base that is not in the table": (
+        "    efficientnet_lite0:  #",
+        "    efficientnet_lite:  #",
+        "embed.bases: efficientnet_lite: Unknown base: 'efficientnet_lite'. "
+        "Did you mean 'efficientnet_lite0'?",
+    ),
+    "a base whose file is missing": (
+        BASE_SIZE,
+        "model: gone.keras\n      " + BASE_SIZE,
+        "embed.bases: efficientnet_lite0: model must be a file that is there. "
+        "Received: model=gone.keras.",
+    ),
+    "weights that are missing": (
+        BASE_SIZE,
+        "model: mobilenet\n      weights: gone.h5\n      " + BASE_SIZE,
+        "weights must be imagenet, random, or a file that is there. Received: weights=gone.h5.",
+    ),
+    "a width that a base does not have": (
+        BASE_SIZE,
+        "model: resnet50\n      alpha: 0.5\n      " + BASE_SIZE,
+        "resnet50 comes in one width",
+    ),
+    "an address that is none": (
+        BASE_SIZE,
+        "model: models:/cifar10-classifier\n      " + BASE_SIZE,
+        "model must be models:/NAME@ALIAS or models:/NAME/VERSION.",
+    ),
+    "a range that falls": (
+        BASE_SIZE,
+        "input_range: [1, -1]\n      " + BASE_SIZE,
+        "embed.bases.efficientnet_lite0.input_range: must be two numbers, black's below white's, "
+        "such as [0, 1]. Received: [1, -1].",
+    ),
+    "images smaller than a base takes": (
+        BASE_SIZE,
+        "model: xception\n      " + BASE_SIZE,
+        "xception takes images of 71 pixels or more. Received: image_size=64.",
+    ),
     "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
 }
 
@@ -104,6 +145,20 @@ def test_a_study_name_that_something_else_has_is_refused(name, params_document):
     (problem,) = problems_of({**params_document, "studies": studies})
     assert problem.startswith(f"studies.{name}: a study ")
     assert repr(name) in problem
+
+
+def test_a_model_of_ones_own_must_say_its_range(tmp_path):
+    config = {"layers": [{"config": {"batch_shape": [None, 32, 32, 3], "dtype": "float32"}}]}
+    with zipfile.ZipFile(tmp_path / "own.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": config}))
+    text = GOOD.replace(BASE_SIZE, "model: own.keras\n      " + BASE_SIZE)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    done = check(tmp_path)
+    assert done.returncode == 2
+    assert "input_range must say what pixels were scaled to for own.keras" in done.stderr
+    text = text.replace(BASE_SIZE, "input_range: [0, 1]\n      " + BASE_SIZE)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert check(tmp_path).returncode == 0
 
 
 def test_names_that_only_look_alike_are_fine(params_document):

@@ -110,6 +110,20 @@ def test_scaled_colours_end_no_block():
     assert next(cut.name for cut in find_cuts(base) if cut.ends_block) == "block1a_project_bn"
 
 
+def test_the_blocks_below_a_classifier_end_though_its_classes_are_few():
+    import keras
+
+    base = load_base("efficientnet_lite0", image_size=64, weights="random")
+    x = keras.layers.Flatten(name="flat")(base.get_layer("block4_add").output)
+    x = keras.layers.Dense(32, name="hidden")(x)
+    x = keras.layers.Dense(3, name="classes")(keras.layers.Dropout(0.1, name="dropped")(x))
+    cuts = find_cuts(keras.Model(base.input, x))
+    ends = [cut.name for cut in cuts if cut.ends_block]
+    assert ends[-4:] == ["block4_add", "flat", "dropped", "classes"]
+    kept, _ = default_cuts(cuts, num_images=100, max_bytes=GIGABYTE)
+    assert {"block2_add", "block4_add", "dropped", "classes"} < {cut.name for cut in kept}
+
+
 def test_default_of_lite0_holds_the_four_that_matter(lite0_cuts):
     kept, left_out = default_cuts(lite0_cuts, num_images=60_000, max_bytes=GIGABYTE)
     names = [cut.name for cut in kept]

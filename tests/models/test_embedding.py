@@ -6,6 +6,8 @@ import pytest
 from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import load_base, preprocessing
 from pipeline.models.cuts import find_cuts, named_cuts
+from pipeline.models.feature_files import ImageSet
+from pipeline.models.pooling import pooled_cuts
 
 pytestmark = pytest.mark.keras
 
@@ -29,15 +31,19 @@ def random_images(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def embed(base, cuts, batches, folder, *, image_size=32, is_train=IS_TRAIN, progress=id):
+def embed(base, cuts, batches, folder, *, pooling=None, is_train=IS_TRAIN, progress=id):
     from pipeline.models.embedding import embed_images
 
+    batches = list(batches)
+    images = ImageSet(image_shape=batches[0].shape[1:], num_classes=2, is_train=is_train)
+    num_views = (sum(map(len, batches)) - len(is_train)) // images.num_train
     return embed_images(
         base,
         cuts,
         batches,
-        image_size=image_size,
-        is_train=is_train,
+        front=preprocessing(images.image_shape, base.input.shape[1]),
+        pooling=pooling or {},
+        rows=images.rows(max(num_views, 0)),
         folder=folder,
         progress=progress,
     )
@@ -60,22 +66,24 @@ def test_features_are_the_layers_outputs(base, cuts, tmp_path, shape):
 
 def test_statistics_are_over_the_train_part(base, cuts, tmp_path):
     images = random_images(20, 28, 28)
-    moments = embed(base, cuts, [images[:7], images[7:]], tmp_path)
+    arrays = embed(base, cuts, [images[:7], images[7:]], tmp_path)
     for name in NAMES:
         features = np.load(tmp_path / f"{name}.npy")[IS_TRAIN].astype(np.float64)
         axes = tuple(range(features.ndim - 1))
         mean, variance = features.mean(axis=axes), features.var(axis=axes)
         # What is stored is rounded to 11 bits, what the statistics are of is not.
-        np.testing.assert_allclose(moments[name].mean, mean, atol=1e-3 * np.sqrt(variance.max()))
-        np.testing.assert_allclose(moments[name].variance, variance, rtol=1e-2, atol=1e-6)
+        np.testing.assert_allclose(arrays[name].mean, mean, atol=1e-3 * np.sqrt(variance.max()))
+        np.testing.assert_allclose(arrays[name].variance, variance, rtol=1e-2, atol=1e-6)
 
 
 def test_a_batch_without_train_images_changes_no_statistics(base, cuts, tmp_path):
     images = random_images(20, 28, 28)
     is_train = np.arange(20) >= 5
-    moments = embed(base, cuts, [images[:5], images[5:]], tmp_path, is_train=is_train)
-    assert moments["block2_add"].count == 15 * 8 * 8
-    assert np.isfinite(moments["block2_add"].variance).all()
+    arrays = embed(base, cuts, [images[:5], images[5:]], tmp_path, is_train=is_train)
+    again = embed(base, cuts, [images[:9], images[9:]], tmp_path, is_train=is_train)
+    for name in NAMES:
+        np.testing.assert_allclose(arrays[name].mean, again[name].mean, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(arrays[name].variance, again[name].variance, rtol=1e-5)
 
 
 def test_batches_of_any_size_give_the_same(base, cuts, tmp_path):
@@ -87,7 +95,7 @@ def test_batches_of_any_size_give_the_same(base, cuts, tmp_path):
         np.testing.assert_allclose(one, many, rtol=2e-3, atol=2e-3)
 
 
-def test_progress_counts_images(base, cuts, tmp_path):
+def test_progress_counts_rows(base, cuts, tmp_path):
     images, seen = random_images(20, 28, 28), []
     embed(base, cuts[-1:], np.split(images, [7, 14]), tmp_path, progress=seen.append)
     assert seen == [7, 7, 6]
@@ -120,7 +128,7 @@ def test_a_value_beyond_float16_is_refused_by_name(tmp_path, factor, value):
         DataIntegrityError,
         match=rf"scaled must fit float16, at most 65504 in size. Received: {value} for image",
     ) as caught:
-        embed(base, find_cuts(base), [images[:10], images[10:]], tmp_path, image_size=4)
+        embed(base, find_cuts(base), [images[:10], images[10:]], tmp_path)
     if factor == 1000.0:
         assert "for image 13." in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -129,7 +137,7 @@ def test_a_value_beyond_float16_is_refused_by_name(tmp_path, factor, value):
 def test_a_value_that_is_no_number_is_refused(tmp_path):
     base = scaling_base(float("nan"))
     with pytest.raises(DataIntegrityError, match="Received: nan for image 0"):
-        embed(base, find_cuts(base), [np.ones((20, 4, 4, 3), np.uint8)], tmp_path, image_size=4)
+        embed(base, find_cuts(base), [np.ones((20, 4, 4, 3), np.uint8)], tmp_path)
 
 
 @pytest.mark.parametrize("factor", [1e-7, 1e-12])
@@ -137,26 +145,77 @@ def test_values_that_float16_cannot_tell_apart_are_refused(tmp_path, factor):
     base = scaling_base(factor)
     images = random_images(20, 4, 4, 3)
     with pytest.raises(DataIntegrityError, match=r"scaled must vary by 6e-05 or more"):
-        embed(base, find_cuts(base), [images], tmp_path, image_size=4)
+        embed(base, find_cuts(base), [images], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_values_that_never_vary_pass(tmp_path):
     base = scaling_base(1.0)
-    moments = embed(
-        base, find_cuts(base), [np.ones((20, 4, 4, 3), np.uint8)], tmp_path, image_size=4
-    )
-    assert moments["scaled"].variance.tolist() == [0.0] * 3
+    arrays = embed(base, find_cuts(base), [np.ones((20, 4, 4, 3), np.uint8)], tmp_path)
+    assert arrays["scaled"].variance == [0.0] * 3
 
 
 def test_the_largest_float16_passes(tmp_path):
     base = scaling_base(65504 / 255)
     images = np.full((20, 4, 4, 3), 255, np.uint8)
-    embed(base, find_cuts(base), [images], tmp_path, image_size=4)
+    embed(base, find_cuts(base), [images], tmp_path)
     assert np.load(tmp_path / "scaled.npy").max() == 65504
 
 
 def test_fewer_images_than_announced_leave_no_file(base, cuts, tmp_path):
-    with pytest.raises(ValueError, match=r"20 images were announced. Received: 8\."):
+    with pytest.raises(ValueError, match=r"20 rows were announced. Received: 8\."):
         embed(base, cuts[-1:], [random_images(8, 28, 28)], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mirrored_row_is_the_mirrored_image_through_the_same_layers(base, cuts, tmp_path):
+    images = random_images(20, 28, 28)
+    mirrored = images[IS_TRAIN][:, :, ::-1]
+    arrays = embed(base, cuts, [images, mirrored], tmp_path / "views")
+    alone = embed(base, cuts, [np.ascontiguousarray(images[:, :, ::-1])], tmp_path / "alone")
+    for name in NAMES:
+        rows, flipped = (np.load(tmp_path / f / f"{name}.npy") for f in ("views", "alone"))
+        np.testing.assert_array_equal(rows[20:], flipped[IS_TRAIN])
+        # The statistics are of the images as they are.
+        assert arrays[name].mean != alone[name].mean
+    plain = embed(base, cuts, [images], tmp_path / "plain")
+    assert [arrays[name].mean for name in NAMES] == [plain[name].mean for name in NAMES]
+
+
+@pytest.mark.parametrize(("pooling", "shape"), [("average", (4, 4, 24)), ("global", (24,))])
+def test_what_is_kept_of_a_pooled_cut_is_the_average(base, cuts, tmp_path, pooling, shape):
+    images = random_images(20, 28, 28)
+    embed(base, cuts, [images], tmp_path / "whole")
+    pooled = pooled_cuts(cuts, {"block2_add": pooling}, where="pooling")
+    arrays = embed(base, pooled, [images], tmp_path, pooling={"block2_add": pooling})
+    found = np.load(tmp_path / "block2_add.npy")
+    whole = np.load(tmp_path / "whole/block2_add.npy").astype(np.float64)
+    parts = whole.reshape(20, 4, 2, 4, 2, 24) if pooling == "average" else whole
+    expected = parts.mean(axis=(2, 4) if pooling == "average" else (1, 2))
+    assert found.shape == (20, *shape)
+    # Half a unit in the last of float16's 11 bits, of the values before averaging and after.
+    rounding = 1e-3 * np.abs(whole).max()
+    np.testing.assert_allclose(found, expected, atol=rounding)
+    mean = expected[IS_TRAIN].mean(axis=tuple(range(found.ndim - 1)))
+    np.testing.assert_allclose(arrays["block2_add"].mean, mean, atol=rounding)
+    both = [np.load(tmp_path / folder / "block0_bn2.npy") for folder in (".", "whole")]
+    np.testing.assert_array_equal(*both)
+
+
+def test_a_view_beyond_float16_is_named_by_its_image(tmp_path):
+    base = scaling_base(1000.0)
+    images = np.ones((20, 4, 4, 3), np.uint8)
+    view = images[IS_TRAIN]
+    view[2, 0, 0, 0] = 200
+    number = np.flatnonzero(IS_TRAIN)[2]
+    with pytest.raises(DataIntegrityError, match=rf"Received: 200000 for image {number}\."):
+        embed(base, find_cuts(base), [images, view], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cut_computed_alone_is_bit_equal_to_the_same_beside_others(base, cuts, tmp_path):
+    images = random_images(20, 28, 28)
+    together = embed(base, cuts, [images], tmp_path / "together")
+    for cut in cuts:
+        alone = embed(base, [cut], [images], tmp_path / cut.name)
+        assert alone[cut.name] == together[cut.name]

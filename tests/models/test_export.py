@@ -19,8 +19,18 @@ from pipeline.models.export import (
     predict_probabilities,
 )
 from pipeline.models.heads import build_head
+from tests.models.small_base import IMAGE_SIZE, digits, small_base
 
 pytestmark = pytest.mark.keras
+
+FAMILIES = [
+    "mobilenet",
+    "vgg16",
+    pytest.param("densenet121", marks=pytest.mark.slow),
+    pytest.param("inception_v3", marks=pytest.mark.slow),
+    pytest.param("efficientnet_b0", marks=pytest.mark.slow),
+    pytest.param("resnet50", marks=pytest.mark.slow),
+]
 
 # Loads and predicts where any import of this project fails.
 STRANGER = """
@@ -94,7 +104,7 @@ def test_exported_answers_are_those_of_the_cached_path(tmp_path, head, image_sha
     export(
         tmp_path / "study.keras",
         image_shape=image_shape,
-        base="efficientnet_lite0",
+        base=base,
         image_size=32,
         cut=cut,
         trained=trained,
@@ -104,17 +114,7 @@ def test_exported_answers_are_those_of_the_cached_path(tmp_path, head, image_sha
     check_equal(predict_probabilities(model, images), expected)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "mobilenet",
-        "vgg16",
-        pytest.param("densenet121", marks=pytest.mark.slow),
-        pytest.param("inception_v3", marks=pytest.mark.slow),
-        pytest.param("efficientnet_b0", marks=pytest.mark.slow),
-        pytest.param("resnet50", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_kind_of_base_joins(tmp_path, head, name):
     size = BASES[name].min_image_size
     images = random_images(32, 28, 28)
@@ -131,6 +131,87 @@ def test_every_kind_of_base_joins(tmp_path, head, name):
     np.testing.assert_allclose(found, trained(features), atol=1e-5)
 
 
+def fine_tuned(base, lower, upper, trained):
+    """A segment and a head in one, as a worker keeps them, with other weights than the base's."""
+    from pipeline.models.fine_tuned import FineTuned
+    from pipeline.models.segments import cut_segment
+
+    model = FineTuned(cut_segment(base, lower, upper), trained)
+    for weight in model.segment.trainable_weights:
+        weight.assign(1.01 * weight)
+    return model
+
+
+def test_what_phase_2_trained_answers_on_images_as_on_the_cache(tmp_path, head):
+    from pipeline.models.graph import truncate
+
+    images = random_images(256, 28, 28)
+    base = load_base("efficientnet_lite0", image_size=32)
+    features = cached(base, "block2_add", images, 32).astype(np.float32)
+    model = fine_tuned(
+        base, "block2_add", "block4_add", head(cached(base, "block4_add", images, 32))
+    )
+    export(
+        tmp_path / "study.keras",
+        image_shape=(28, 28),
+        base=base,
+        image_size=32,
+        cut="block2_add",
+        trained=model.flat(),
+    )
+    loaded = load_exported(tmp_path / "study.keras")
+    expected = np.asarray(model(features, training=False))
+    found = predict_probabilities(loaded, images)
+    check_equal(found, expected)
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.99
+    # Below the lower cut the base is as it was, above it as it was trained.
+    below, between = truncate(base, ["block2_add"]), model.segment.layers
+    for layer in below.layers:
+        if layer.get_weights():
+            for weight, kept in zip(
+                layer.get_weights(), loaded.get_layer(layer.name).get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(weight, kept)
+    assert {layer.name for layer in between if layer.weights} <= {one.name for one in loaded.layers}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_trained_segment_of_every_kind_of_base_joins(tmp_path, head, name):
+    size = BASES[name].min_image_size
+    images = random_images(16, 28, 28)
+    base = load_base(name, image_size=size, weights="random")
+    ends = [cut for cut in find_cuts(base) if cut.ends_block]
+    middle = ends[len(ends) // 2]
+    below = [cut for cut in ends if cut.num_parameters_below < middle.num_parameters_below]
+    lower, upper = below[-1].name, middle.name
+    model = fine_tuned(base, lower, upper, head(features_of(base, upper, images, size)))
+    joined = join(model.flat(), image_shape=(28, 28), image_size=size, base=base, cut=lower)
+    joined.save(tmp_path / "joined.keras")
+    found = predict_probabilities(load_exported(tmp_path / "joined.keras"), images)
+    expected = model(features_of(base, lower, images, size), training=False)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["average", "global"])
+def test_a_cut_that_was_pooled_is_pooled_below_the_head(head, pooling):
+    from pipeline.models.pooling import pooling_layer
+
+    images = digits(40)[0]
+    base = small_base()
+    features = np.asarray(pooling_layer(pooling)(features_of(base, "block2", images, IMAGE_SIZE)))
+    trained = head(features)
+    model = join(
+        trained,
+        image_shape=(8, 8),
+        image_size=IMAGE_SIZE,
+        base=base,
+        cut="block2",
+        pooling=pooling,
+    )
+    found = predict_probabilities(model, images)
+    np.testing.assert_allclose(found, trained(features), atol=1e-5)
+
+
 @pytest.mark.parametrize("image_shape", [(8, 6), (8, 6, 3)])
 def test_without_a_base_the_head_stands_on_the_pixels(tmp_path, head, image_shape):
     images = random_images(20, *image_shape)
@@ -139,7 +220,7 @@ def test_without_a_base_the_head_stands_on_the_pixels(tmp_path, head, image_shap
     export(
         tmp_path / "scratch.keras",
         image_shape=image_shape,
-        base="none",
+        base=None,
         image_size=None,
         cut="pixels",
         trained=trained,
@@ -169,7 +250,7 @@ def test_a_stranger_loads_it_in_safe_mode(tmp_path, head):
         export(
             tmp_path / f"{activation}.keras",
             image_shape=(28, 28),
-            base="efficientnet_lite0",
+            base=base,
             image_size=32,
             cut="block2_add",
             trained=trained,
@@ -192,7 +273,7 @@ def test_the_file_names_built_in_layers_only(tmp_path, head):
     export(
         tmp_path / "study.keras",
         image_shape=(8, 8),
-        base="none",
+        base=None,
         image_size=None,
         cut="pixels",
         trained=trained,

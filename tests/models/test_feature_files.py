@@ -1,12 +1,20 @@
 """Feature files open memory-mapped; the manifest comes last and says what there is."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
 from pipeline.models.cuts import Cut
-from pipeline.models.feature_files import ImageSet, npy_file, write_manifest, write_pixels
+from pipeline.models.feature_files import (
+    ImageSet,
+    array_entry,
+    npy_file,
+    write_manifest,
+    write_pixels,
+    written_array,
+)
 from pipeline.models.moments import Moments
 
 IS_TRAIN = np.array([True, False, True, True, False])
@@ -29,6 +37,7 @@ def test_values_written_in_pieces_map_into_memory(tmp_path):
     with npy_file(tmp_path / "cut.npy", (5, 2, 3), np.float16) as stream:
         for row in values:
             stream.write(row.data)
+    assert stream.sha256 == hashlib.sha256((tmp_path / "cut.npy").read_bytes()).hexdigest()
     mapped = np.load(tmp_path / "cut.npy", mmap_mode="r")
     assert isinstance(mapped, np.memmap)
     assert mapped.dtype == np.float16
@@ -75,27 +84,38 @@ def test_manifest_of_pixels_is_the_one_that_readers_expect(tmp_path):
     }
     assert (entry["file"], entry["shape"], entry["dtype"]) == ("pixels.npy", [4, 6, 1], "uint8")
     assert entry["num_parameters_below"] == 0
+    file = (tmp_path / "pixels.npy").read_bytes()
+    assert entry["sha256"] == hashlib.sha256(file).hexdigest()
 
 
-def test_manifest_of_a_base_names_its_cuts_and_what_was_left_out(tmp_path):
+def write_base(folder, *, views=()):
     cuts = [
         Cut(name=name, shape=shape, num_parameters_below=9, num_parameters_above=1)
         for name, shape in [("block", (2, 2, 4)), ("wide", (8, 8, 4))]
     ]
     moments = Moments(4)
     moments.add(np.arange(8.0).reshape(2, 4))
+    array = written_array(moments, "cd" * 32)
     write_manifest(
-        tmp_path,
+        folder,
         image_set(4, 6),
-        {"block": moments},
-        base="lite",
-        image_size=32,
-        weights_sha256="ab" * 32,
-        kept=cuts[:1],
+        {"block": array_entry(cuts[0], array, key="ef" * 32, pooling="average")},
+        base={
+            "base": "lite",
+            "source": {"model": "mobilenet"},
+            "image_size": 32,
+            "weights_sha256": "ab" * 32,
+        },
+        views=views,
         left_out=cuts[1:],
     )
+
+
+def test_manifest_of_a_base_names_its_cuts_and_what_was_left_out(tmp_path):
+    write_base(tmp_path)
     assert read_manifest(tmp_path) == {
         "base": "lite",
+        "source": {"model": "mobilenet"},
         "image_size": 32,
         "image_shape": [4, 6],
         "num_images": 5,
@@ -109,7 +129,29 @@ def test_manifest_of_a_base_names_its_cuts_and_what_was_left_out(tmp_path):
                 "mean": [2.0, 3.0, 4.0, 5.0],
                 "variance": [4.0] * 4,
                 "num_parameters_below": 9,
+                "sha256": "cd" * 32,
+                "key": "ef" * 32,
+                "pooling": "average",
             }
         },
         "left_out": [{"cut": "wide", "bytes": 5 * 8 * 8 * 4 * 2}],
     }
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_manifest_says_which_image_each_row_is_of(tmp_path):
+    views = [{"kind": "hflip"}, {"kind": "shift", "number": 0}]
+    write_base(tmp_path, views=views)
+    manifest = read_manifest(tmp_path)
+    assert manifest["views"] == views
+    # Images 0, 2 and 3 are of the train part.
+    rows = np.load(tmp_path / manifest["row_images"])
+    assert rows.tolist() == [0, 1, 2, 3, 4, 0, 2, 3, 0, 2, 3]
+    assert manifest["num_rows"] == len(rows)
+    assert manifest["left_out"][0]["bytes"] == len(rows) * 8 * 8 * 4 * 2
+
+
+def test_statistics_count_images_of_the_train_part_and_no_views():
+    rows = image_set(4, 6).rows(2)
+    assert rows.is_counted.tolist() == [*IS_TRAIN, *[False] * 6]
+    assert len(image_set(4, 6).rows(0)) == 5

@@ -23,20 +23,59 @@ def test_no_base_is_allowed():
     assert parse(bases={}).bases == {}
 
 
+def test_without_views_and_pooling_there_are_none():
+    base = parse().bases["efficientnet_lite0"]
+    assert (base.views.num_views, base.pooling) == (0, {})
+
+
 def test_cuts_may_be_named():
     bases = {"efficientnet_lite0": {**LITE0, "cuts": ["block4_add"]}}
     assert parse(bases=bases).bases["efficientnet_lite0"].cuts == ["block4_add"]
+
+
+def test_a_base_may_have_any_name():
+    entry = {**LITE0, "model": "mobilenet", "weights": "random", "alpha": 0.25}
+    choice = parse(bases={"narrow": entry}).bases["narrow"].choice("narrow")
+    assert (choice.name, choice.model, choice.alpha) == ("narrow", "mobilenet", 0.25)
+
+
+def test_a_base_is_by_default_the_one_of_its_name():
+    choice = parse().bases["efficientnet_lite0"].choice("efficientnet_lite0")
+    assert (choice.model, choice.weights, choice.input_range) == ("efficientnet_lite0", None, None)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"bases": {"efficientnet_lite": LITE0}}, "Did you mean 'efficientnet_lite0'"),
-        ({"bases": {"none": LITE0}}, "Unknown base: 'none'"),
+        ({"bases": {"none": LITE0}}, "which does not begin with - and is not none"),
+        ({"bases": {"mine": {**LITE0, "model": "vgg166"}}}, "mine: .* Did you mean 'vgg16'"),
+        ({"bases": {"mine": {**LITE0, "model": "no.keras"}}}, "mine: model must be a file"),
+        ({"bases": {"mobilenet": {**LITE0, "weights": "no.h5"}}}, "mobilenet: weights must be"),
+        ({"bases": {"mobilenet": {**LITE0, "alpha": 0}}}, "mobilenet.alpha: .*greater than 0"),
+        ({"bases": {"mine": {**LITE0, "input_range": [1, 0]}}}, r"black's below.*Received: \[1,"),
+        ({"bases": {"mine": {**LITE0, "input_range": [0]}}}, r"such as \[0, 1\]. Received: \[0"),
+        ({"bases": {"mine": {**LITE0, "input_range": "0-1"}}}, "mine.input_range: .*valid list"),
         ({"bases": {"xception": LITE0}}, "71 pixels or more. Received: image_size=64"),
         ({"bases": {"efficientnet_lite0": {**LITE0, "cuts": []}}}, "at least one"),
         ({"bases": {"efficientnet_lite0": {**LITE0, "cuts": ["a", "a"]}}}, "different layers"),
         ({"bases": {"efficientnet_lite0": {**LITE0, "size": 3}}}, "no such key"),
+        (
+            {"bases": {"efficientnet_lite0": {**LITE0, "cuts": ["a"], "pooling": {"b": "global"}}}},
+            r"pooling must name layers that cuts lists. Received: b beside cuts=\['a'\]",
+        ),
+        (
+            {"bases": {"efficientnet_lite0": {**LITE0, "pooling": {"b": "global"}}}},
+            "Received: b beside cuts='auto'",
+        ),
+        (
+            {"bases": {"efficientnet_lite0": {**LITE0, "cuts": ["a"], "pooling": {"a": "max"}}}},
+            "pooling.a: .*'none', 'average' or 'global'. Received: 'max'",
+        ),
+        (
+            {"bases": {"efficientnet_lite0": {**LITE0, "views": {"shift": {}}}}},
+            "efficientnet_lite0.views.shift.max_shift: this key is missing",
+        ),
         ({"batch_size": 0}, "embed.batch_size: .* greater than or equal to 1. Received: 0"),
         ({"max_bytes": "1 GB"}, "embed.max_bytes: .* valid integer. Received: '1 GB'"),
     ],

@@ -171,3 +171,44 @@ def test_the_first_time_the_stage_trains(repository):
     (repository.folder / "results/tiny/confirm.json").unlink()
     with pytest.raises(Trained):
         stage(repository)
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+@pytest.mark.parametrize(("unfreeze", "starts_from"), [(0, "block2"), (1, "block1")])
+def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
+    tmp_path, params_document, monkeypatch, unfreeze, starts_from
+):
+    """Images to that cut by the untouched base, and from there by what was trained."""
+    import numpy as np
+
+    from pipeline.models.export import load_exported, predict_probabilities
+    from pipeline.training import devices
+    from pipeline.tuning.hyperparameters import active
+    from pipeline.tuning.records import TrialSpec
+    from pipeline.tuning.worker import run_trial
+    from tests.models.small_base import digits, rows, small_base, write_features
+
+    # Only a fresh process can set TensorFlow's threads.
+    monkeypatch.setattr(devices, "configure_tensorflow", lambda *, num_threads: None)
+    features = tmp_path / "features"
+    features.mkdir()
+    reference = write_features(features, small_base())
+    values = {**params_document["defaults"], "cut": "block2", "unfreeze": unfreeze}
+    spec = TrialSpec(
+        uid="trial",
+        hyperparameters=active({**values, "learning_rate": 0.003, "learning_rate_ratio": 0.5}),
+        seed=1,
+        epochs=12,
+        judge="confirmation",
+        model_file=str(tmp_path / "trial.keras"),
+    )
+    result = run_trial(spec, reference, lambda _: False)
+    split = {"image_shape": [8, 8]}
+    exported = confirm._export(tmp_path, "mine", result, features=features, split=split)
+    assert exported["starts_from"] == result.starts_from == starts_from
+    images, labels = digits()
+    part = rows()["confirmation"]
+    probabilities = predict_probabilities(load_exported(tmp_path / exported["file"]), images[part])
+    accuracy = float(np.mean(probabilities.argmax(axis=1) == labels[part]))
+    assert accuracy == pytest.approx(result.metrics["confirmation_accuracy"], abs=0.01)

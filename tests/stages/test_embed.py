@@ -1,16 +1,20 @@
 """The stage `embed`, on a few images and the real base."""
 
+import hashlib
 import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.config import read_document
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.models.params import EmbedParams
 
@@ -18,6 +22,10 @@ pytestmark = pytest.mark.keras
 
 ROOT = Path(__file__).parents[2]
 NUM_IMAGES = 30
+BASE = "efficientnet_lite0"
+# Low in the network, so that little has to be compiled.
+LOW, HIGH = "block0_bn2", "block2_add"
+BASE_BYTES = 4 * 3_413_024
 
 
 @pytest.fixture
@@ -38,22 +46,48 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def params(*, cuts=("block2_add", "block4_add"), max_bytes=10**9, bases=None):
-    one = {"efficientnet_lite0": {"image_size": 32, "cuts": cuts}}
-    section = {"bases": one if bases is None else bases, "batch_size": 8, "max_bytes": max_bytes}
-    if isinstance(cuts, tuple) and bases is None:
-        one["efficientnet_lite0"]["cuts"] = list(cuts)
+def params(*, cuts=("block2_add", "block4_add"), max_bytes=10**9, bases=None, **settings):
+    own = {"image_size": 32, "cuts": list(cuts) if isinstance(cuts, tuple) else cuts, **settings}
+    bases = {BASE: own} if bases is None else bases
+    section = {"bases": bases, "batch_size": 8, "max_bytes": max_bytes}
     return EmbedParams.model_validate(section)
 
 
-def run(section):
+def run(section, *, features="data/features", earlier=()):
     from pipeline.stages import embed
 
-    embed.run(section, train_file=Path("data/train.npz"), features=Path("data/features"))
+    train_file = Path("data/train.npz")
+    embed.run(section, train_file=train_file, features=Path(features), earlier=earlier)
 
 
-def manifest(base):
-    return json.loads(Path(f"data/features/{base}/manifest.json").read_text())
+def manifest(base, *, features="data/features"):
+    return json.loads(Path(features, base, "manifest.json").read_text())
+
+
+def arrays(features="data/features"):
+    return {path.stem: path.read_bytes() for path in Path(features, BASE).glob("*.npy")}
+
+
+def assert_equals_a_fresh_run(section):
+    """Bit by bit, statistics and keys too."""
+    run(section, features="fresh")
+    assert arrays() == arrays("fresh")
+    assert manifest(BASE) == manifest(BASE, features="fresh")
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The names of the cuts that the base was run for, a list for each time."""
+    from pipeline.models import embedding
+
+    calls, embed_images = [], embedding.embed_images
+
+    def recorded(base, cuts, batches, **settings):
+        calls.append([cut.name for cut in cuts])
+        return embed_images(base, cuts, batches, **settings)
+
+    monkeypatch.setattr(embedding, "embed_images", recorded)
+    return calls
 
 
 def test_every_cut_is_there_for_every_image(here):
@@ -113,8 +147,9 @@ def test_auto_takes_what_fits_and_says_what_does_not(here, caplog):
 def test_the_disk_it_takes_is_said_before_it_starts(here, caplog):
     with caplog.at_level(logging.INFO):
         run(params(cuts=("block2_add",)))
-    # 30 images of 12x12 bytes and of 8x8x24 halves.
-    assert f"will take {(30 * 144 + 30 * 8 * 8 * 24 * 2) / 1e6:.1f} MB of " in caplog.text
+    # 30 images of 12x12 bytes and of 8x8x24 halves, and the base.
+    needed = 30 * 144 + 30 * 8 * 8 * 24 * 2 + BASE_BYTES
+    assert f"will take {needed / 1e6:.1f} MB of " in caplog.text
 
 
 def test_a_disk_too_small_is_refused_before_anything_is_written(here, monkeypatch):
@@ -122,7 +157,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_written(here, monkeypatc
         free = 1000
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Small)
-    with pytest.raises(ConfigError, match=r"needs 0\.1 MB of disk, and 0\.0 MB are free"):
+    with pytest.raises(ConfigError, match=r"needs 13\.7 MB of disk, and 0\.0 MB are free"):
         run(params(cuts=("block2_add",)))
     assert list(Path("data/features").iterdir()) == []
 
@@ -175,3 +210,296 @@ def test_the_command_reads_the_section_of_params_yaml(here):
     command = [sys.executable, "-m", "pipeline", "embed"]
     subprocess.run(command, check=True, capture_output=True, env=environment)
     assert Path("data/features/none/manifest.json").exists()
+
+
+class TestViews:
+    def test_follow_the_images_one_block_each(self, here):
+        shift = {"num_views": 2, "hflip": False, "seed": 3, "max_shift": 0.2}
+        run(params(cuts=(HIGH,), views={"hflip": True, "shift": shift}))
+        found = manifest(BASE)
+        features = np.load(f"data/features/{BASE}/{HIGH}.npy")
+        with np.load("data/train.npz") as archive:
+            images, train = archive["images"], archive["train"]
+        rows = np.load(f"data/features/{BASE}/{found['row_images']}")
+        assert rows.tolist() == [*range(NUM_IMAGES), *train, *train, *train]
+        assert len(features) == found["num_rows"] == NUM_IMAGES + 3 * 20
+        assert [view["kind"] for view in found["views"]] == ["hflip", "shift", "shift"]
+        # A mirrored view is bit by bit what a data set of mirrored images gives.
+        with np.load("data/train.npz") as archive:
+            mirrored = {**archive, "images": np.ascontiguousarray(images[:, :, ::-1])}
+        np.savez("data/train.npz", **mirrored)
+        run(params(cuts=(HIGH,)), features="mirrored")
+        alone = np.load(f"mirrored/{BASE}/{HIGH}.npy")
+        np.testing.assert_array_equal(features[NUM_IMAGES:][:20], alone[train])
+
+    def test_change_neither_the_images_rows_nor_the_statistics(self, here):
+        run(params(cuts=(HIGH,), views={"hflip": True}))
+        run(params(cuts=(HIGH,)), features="plain")
+        with_views, plain = (
+            np.load(f"{folder}/{BASE}/{HIGH}.npy") for folder in ("data/features", "plain")
+        )
+        np.testing.assert_array_equal(with_views[:NUM_IMAGES], plain)
+        entry, own = (manifest(BASE, features=f) for f in ("data/features", "plain"))
+        for statistic in ("mean", "variance"):
+            assert entry["cuts"][HIGH][statistic] == own["cuts"][HIGH][statistic]
+
+    def test_are_what_a_trial_trains_on(self, here):
+        from pipeline.training.features import load_cut
+        from pipeline.tuning.records import DataReference
+
+        run(params(cuts=(HIGH,), views={"hflip": True}))
+        reference = DataReference(features=f"data/features/{BASE}", train_file="data/train.npz")
+        cut = load_cut(reference, HIGH, judge="confirmation")
+        with np.load("data/train.npz") as archive:
+            labels, train, val = archive["labels"], archive["train"], archive["val"]
+            confirmation = archive["confirmation"]
+        data = cut.training
+        assert data.train.tolist() == [*train, *range(NUM_IMAGES, NUM_IMAGES + 20)]
+        assert data.labels[data.train].tolist() == [*labels[train]] * 2
+        assert (data.val.tolist(), cut.judge.tolist()) == (val.tolist(), confirmation.tolist())
+        assert data.without_views().train.tolist() == train.tolist()
+
+    def test_count_towards_the_bytes_and_the_disk(self, here, caplog):
+        views = {"crop": {"num_views": 3, "hflip": True, "seed": 1, "min_scale": 0.7}}
+        cut_bytes = 8 * 8 * 24 * 2
+        rows = NUM_IMAGES + 3 * 20
+        with pytest.raises(
+            ConfigError, match=rf"of {rows} images must fit .*: {cut_bytes * rows:,}"
+        ):
+            run(params(cuts=(HIGH,), views=views, max_bytes=cut_bytes * rows - 1))
+        with caplog.at_level(logging.INFO):
+            run(params(cuts=(HIGH,), views=views, max_bytes=cut_bytes * rows))
+        needed = 30 * 144 + rows * cut_bytes + BASE_BYTES
+        assert f"will take {needed / 1e6:.1f} MB of " in caplog.text
+
+
+class TestPooling:
+    def test_keeps_averages_and_says_so(self, here):
+        run(params(cuts=(LOW, HIGH), pooling={LOW: "average", HIGH: "global"}))
+        entries = manifest(BASE)["cuts"]
+        assert (entries[LOW]["shape"], entries[LOW]["pooling"]) == ([8, 8, 16], "average")
+        assert (entries[HIGH]["shape"], entries[HIGH]["pooling"]) == ([24], "global")
+        assert np.load(f"data/features/{BASE}/{HIGH}.npy").shape == (NUM_IMAGES, 24)
+
+    def test_makes_room_for_a_cut_that_is_too_large_whole(self, here):
+        budget = NUM_IMAGES * 8 * 8 * 16 * 2
+        with pytest.raises(ConfigError, match=r"must fit embed\.max_bytes"):
+            run(params(cuts=(LOW,), max_bytes=budget))
+        run(params(cuts=(LOW,), pooling={LOW: "average"}, max_bytes=budget))
+
+    def test_of_a_vector_is_refused_by_its_key(self, here):
+        with pytest.raises(ConfigError, match=rf"embed\.bases\.{BASE}\.pooling: only maps"):
+            run(params(cuts=("avg_pool",), pooling={"avg_pool": "average"}))
+
+
+class TestEarlierArrays:
+    def test_stay_where_a_cut_is_added(self, here, computed, caplog):
+        run(params(cuts=(LOW,)))
+        before = Path(f"data/features/{BASE}/{LOW}.npy").stat()
+        with caplog.at_level(logging.INFO):
+            run(params(cuts=(LOW, HIGH)))
+        after = Path(f"data/features/{BASE}/{LOW}.npy").stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+        assert computed == [[LOW], [HIGH]]
+        assert f"kept from earlier runs: {LOW} 16x16x16 (0.2 MB)" in caplog.text
+        # Only the new one takes disk.
+        needed = 30 * 144 + 30 * 8 * 8 * 24 * 2 + BASE_BYTES
+        assert f"will take {needed / 1e6:.1f} MB of " in caplog.text
+        assert_equals_a_fresh_run(params(cuts=(LOW, HIGH)))
+
+    def test_go_with_their_cut_and_no_other_goes(self, here, computed):
+        run(params(cuts=(LOW, HIGH)))
+        run(params(cuts=(HIGH,)))
+        assert list(arrays()) == [HIGH]
+        assert computed == [[LOW, HIGH]]
+        assert_equals_a_fresh_run(params(cuts=(HIGH,)))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"image_size": 48},
+            {"views": {"hflip": True}},
+            {"pooling": {LOW: "average"}},
+        ],
+    )
+    def test_are_not_taken_where_anything_is_different(self, here, computed, change):
+        run(params(cuts=(LOW,)))
+        own = {"image_size": 32, "cuts": [LOW], **change}
+        run(params(bases={BASE: own}))
+        assert computed == [[LOW], [LOW]]
+        assert_equals_a_fresh_run(params(bases={BASE: own}))
+
+    def test_are_not_taken_for_other_images(self, here, computed):
+        run(params(cuts=(LOW,)))
+        with np.load("data/train.npz") as archive:
+            changed = dict(archive)
+        changed["images"][7, 3, 3] ^= 1
+        np.savez("data/train.npz", **changed)
+        run(params(cuts=(LOW,)))
+        assert computed == [[LOW], [LOW]]
+
+    def test_are_computed_anew_if_they_are_damaged(self, here, computed, caplog):
+        run(params(cuts=(LOW,)))
+        file = Path(f"data/features/{BASE}/{LOW}.npy")
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+        run(params(cuts=(LOW,)))
+        assert "is not what its manifest says, and is computed anew" in caplog.text
+        assert_equals_a_fresh_run(params(cuts=(LOW,)))
+
+    def test_are_copied_from_where_they_lie_now(self, here, computed):
+        run(params(cuts=(LOW, HIGH)), features="cache")
+        cached = {path.relative_to("cache").as_posix(): path for path in Path("cache").rglob("*.*")}
+        run(params(cuts=(LOW, "block4_add")), earlier=[{}, cached])
+        assert computed == [[LOW, HIGH], ["block4_add"]]
+        assert_equals_a_fresh_run(params(cuts=(LOW, "block4_add")))
+
+    @pytest.mark.parametrize("link", [os.link, os.symlink])
+    def test_that_are_links_into_a_cache_are_never_written_through(self, here, computed, link):
+        run(params(cuts=(LOW, HIGH)))
+        Path("cache").mkdir()
+        for number, path in enumerate(sorted(Path("data/features").rglob("*.*"))):
+            object_ = Path("cache", str(number)).absolute()
+            path.rename(object_)
+            object_.chmod(0o444)
+            link(object_, path)
+        before = {path.name: path.read_bytes() for path in Path("cache").iterdir()}
+        # Keeps one array, drops one, makes one, and writes everything else anew.
+        run(params(cuts=(LOW, "block4_add")))
+        assert computed == [[LOW, HIGH], ["block4_add"]]
+        assert {path.name: path.read_bytes() for path in Path("cache").iterdir()} == before
+        assert_equals_a_fresh_run(params(cuts=(LOW, "block4_add")))
+
+    def test_without_a_manifest_count_as_nothing(self, here, computed):
+        run(params(cuts=(LOW,)))
+        Path(f"data/features/{BASE}/manifest.json").unlink()
+        run(params(cuts=(LOW,)))
+        assert computed == [[LOW], [LOW]]
+
+
+def write_section(cuts):
+    own = f"{{image_size: 32, cuts: [{', '.join(cuts)}]}}"
+    section = f"embed: {{bases: {{{BASE}: {own}}}, batch_size: 8, max_bytes: 1000000000}}\n"
+    Path("params.yaml").write_text(section)
+
+
+def command_environment():
+    # A stage starts `dvc` and `python` by name, as a shell does.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+@pytest.mark.slow
+def test_a_kill_between_two_cuts_leaves_nothing_that_is_trusted(here):
+    """A real SIGKILL while the added cut is half written; the earlier one is whole."""
+    with np.load("data/train.npz") as archive:
+        content = {**archive, "images": np.tile(archive["images"], (400, 1, 1))}
+    content["labels"] = np.arange(len(content["images"])) % 3
+    np.savez("data/train.npz", **content)
+    write_section([LOW])
+    command = [sys.executable, "-m", "pipeline", "embed"]
+    environment = command_environment()
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    write_section([LOW, HIGH])
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
+        part = Path(f"data/features/{BASE}/{HIGH}.part.npy")
+        while not (part.exists() and part.stat().st_size > 100_000):
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    assert not Path(f"data/features/{BASE}/manifest.json").exists()
+    assert not Path(f"data/features/{BASE}/{HIGH}.npy").exists()
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    section = {"bases": {BASE: {"image_size": 32, "cuts": [LOW, HIGH]}}}
+    section |= {"batch_size": 8, "max_bytes": 10**9}
+    assert not part.exists()
+    assert_equals_a_fresh_run(EmbedParams.model_validate(section))
+
+
+class DvcRepository:
+    """The stage alone in a git and DVC repository."""
+
+    def __init__(self, folder, *, cache_type):
+        self.folder = folder
+        # The project's own stage, but for the code and the stage before, which are not here.
+        stage = read_document(ROOT / "dvc.yaml")["stages"]["embed"]
+        stage["deps"] = ["data/train.npz"]
+        (folder / "dvc.yaml").write_text(json.dumps({"stages": {"embed": stage}}))
+        self.call("git", "init", "-q", "-b", "main")
+        self.dvc("init")
+        self.dvc("config", "cache.type", cache_type)
+        (folder / ".gitignore").write_text("/data/train.npz\n/fresh\n")
+
+    def call(self, *command):
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=command_environment()
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def dvc(self, *arguments):
+        return self.call(sys.executable, "-m", "dvc", *arguments)
+
+    def commit(self, message):
+        self.call("git", "add", "-A")
+        self.call("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message)
+
+    def assert_cache_is_sound(self):
+        """Each object still has the content that it is named by."""
+        objects = [path for path in Path(".dvc/cache/files/md5").rglob("*") if path.is_file()]
+        assert len(objects) > 4
+        for path in objects:
+            digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            assert (path.parent.name + path.stem) == digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache_type", ["copy", "hardlink", "symlink"])
+def test_dvc_computes_each_cut_once_whatever_comes_and_goes(here, cache_type):
+    repository = DvcRepository(here, cache_type=cache_type)
+    write_section([LOW])
+    repository.dvc("repro")
+    repository.commit("low")
+    write_section([LOW, HIGH])
+    said = repository.dvc("repro")
+    assert f"kept from earlier runs: {LOW}" in said
+    assert f"kept from earlier runs: {LOW} 16x16x16 (0.2 MB), {HIGH}" not in said
+    assert_equals_a_fresh_run(params(cuts=(LOW, HIGH)))
+    # An earlier state comes back whole from DVC's cache, and nothing runs.
+    write_section([LOW])
+    assert "is cached - skipping run" in repository.dvc("repro")
+    # On another branch, a cut goes, one that some other state had comes back, and one is new.
+    repository.call("git", "checkout", "-q", "--force", "-b", "other")
+    repository.dvc("checkout", "--force")
+    write_section([HIGH, "block4_add"])
+    said = repository.dvc("exp", "run")
+    assert f"kept from earlier runs: {HIGH}" in said
+    assert_equals_a_fresh_run(params(cuts=(HIGH, "block4_add")))
+    repository.commit("other")
+    repository.call("git", "checkout", "-q", "--force", "main")
+    repository.dvc("checkout", "--force")
+    assert list(arrays()) == [LOW]
+    # By hand, on files that may be links into the cache.
+    write_section(["block4_add", LOW])
+    said = repository.call(sys.executable, "-m", "pipeline", "embed")
+    assert "kept from earlier runs: " in said
+    assert "images/s" not in said
+    assert_equals_a_fresh_run(params(cuts=(LOW, "block4_add")))
+    repository.assert_cache_is_sound()
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_folder_of_its_own_takes_arrays_over(here):
+    repository = DvcRepository(here, cache_type="copy")
+    # A copy of the repository has what git or DVC tracks.
+    (here / ".gitignore").write_text("/fresh\n")
+    repository.dvc("add", "data/train.npz")
+    write_section([LOW])
+    repository.dvc("repro")
+    repository.commit("low")
+    said = repository.dvc(
+        "exp", "run", "--temp", "-S", f"embed.bases.{BASE}.cuts=[{LOW},{HIGH}]", "-v"
+    )
+    assert f"kept from earlier runs: {LOW}" in said
+    repository.assert_cache_is_sound()

@@ -30,6 +30,21 @@ def test_a_batch_is_at_most_everything(batch_size, expected):
     assert resolve_batch_size(batch_size, num_examples=100) == expected
 
 
+def test_views_are_trained_on_unless_they_are_left_out():
+    rows = np.arange(10)
+    data = TrainingData(
+        features=rows[:, None],
+        labels=rows % 2,
+        train=np.array([0, 1, 4, 8, 9]),
+        val=np.array([2, 3]),
+        num_classes=2,
+        num_images=8,
+    )
+    assert data.without_views().train.tolist() == [0, 1, 4]
+    assert data.without_views().val.tolist() == [2, 3]
+    assert numbered(5).without_views().train.tolist() == [0, 1, 2, 3, 4]
+
+
 class TestEpochOrder:
     rows = np.arange(1000, 1100)
 

@@ -67,7 +67,7 @@ def test_an_unknown_cut_lists_the_choices_and_the_nearest(write):
         ({"labels": np.array([0, 1, 2, 0, 1, 3])}, r"labels must lie in \[0, 3\), not in \[0, 3\]"),
         ({"labels": np.array([0, -1, 2, 0, 1, 2])}, r"not in \[-1, 2\]"),
         ({"labels": np.array([0, 1, 2, 0, 1, 1.5])}, "labels must be integers.*float64"),
-        ({"features": np.zeros((5, 2, 1))}, "6 labels must have as many features, not 5"),
+        ({"features": np.zeros((5, 2, 1))}, r"top.npy must hold 6 rows. Received: 5"),
         ({"train": np.array([], np.int64)}, "the part train must not be empty"),
         ({"val": np.array([3, 6])}, r"the rows of val must lie in \[0, 6\)"),
     ],
@@ -97,3 +97,48 @@ def test_a_cut_off_file_is_refused(write, tmp_path, name):
 def test_a_part_that_the_split_does_not_have_is_named(write):
     with pytest.raises(DataIntegrityError, match=r"must hold 'judge'\. It has: images, labels"):
         load_cut(write(), "top", judge="judge")
+
+
+class TestViews:
+    """Three images to train on, two views of each, in blocks behind the images."""
+
+    @pytest.fixture
+    def write_views(self, write, tmp_path):
+        def write_files(row_images=(*range(6), 0, 1, 2, 0, 1, 2), num_rows=12):
+            features = np.arange(2 * num_rows, dtype=np.float16).reshape(num_rows, 2, 1)
+            reference = write(features=features)
+            np.save(tmp_path / "row_images.npy", np.array(row_images, np.int32))
+            manifest = json.loads((tmp_path / "manifest.json").read_text())
+            manifest |= {"row_images": "row_images.npy", "num_rows": num_rows}
+            (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+            return reference
+
+        return write_files
+
+    def test_they_are_trained_on_with_the_label_of_their_image(self, write_views):
+        training = load_cut(write_views(), "top", judge=None).training
+        assert training.train.tolist() == [0, 1, 2, 6, 7, 8, 9, 10, 11]
+        assert training.labels[training.train].tolist() == [0, 1, 2] * 3
+        assert training.val.tolist() == [3, 4]
+
+    def test_without_them_the_images_are_left(self, write_views):
+        training = load_cut(write_views(), "top", judge=None).training
+        assert training.without_views().train.tolist() == [0, 1, 2]
+
+    def test_one_of_an_image_that_is_not_trained_on_is_refused(self, write_views):
+        row_images = (*range(6), 0, 1, 2, 0, 1, 3)
+        with pytest.raises(DataIntegrityError, match=r"images of the part train alone"):
+            load_cut(write_views(row_images), "top", judge=None)
+
+    def test_more_or_fewer_rows_than_announced_are_refused(self, write_views):
+        with pytest.raises(DataIntegrityError, match=r"must hold 12 rows. Received: 11"):
+            load_cut(write_views(num_rows=11), "top", judge=None)
+
+
+def test_what_was_pooled_is_said(write, tmp_path):
+    reference = write()
+    assert load_cut(reference, "top", judge=None).pooling == "none"
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["cuts"]["top"]["pooling"] = "average"
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert load_cut(reference, "top", judge=None).pooling == "average"

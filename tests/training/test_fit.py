@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.metrics import classification_metrics
+from pipeline.training.phases import Phase, whole
 from pipeline.training.schedules import learning_rate_table
 
 pytestmark = pytest.mark.keras
@@ -35,7 +36,7 @@ class Recorder:
         ]
 
 
-def fit(model, data, settings, *, epochs=range(3), seed=0, report=None, **changes):
+def fit(model, data, settings, *, epochs=range(3), phase=None, seed=0, report=None, **changes):
     from pipeline.training.fit import train
 
     report = report or Recorder()
@@ -43,7 +44,7 @@ def fit(model, data, settings, *, epochs=range(3), seed=0, report=None, **change
         model,
         data,
         {**settings, **changes},
-        epochs=epochs,
+        phase=phase or Phase(epochs=epochs, num_epochs=epochs.stop),
         seed=seed,
         objective="val_accuracy",
         report=report,
@@ -72,7 +73,7 @@ def test_a_record_has_every_metric(build, blobs, settings):
     _, report = fit(build(), blobs, settings, epochs=range(1))
     assert list(report.records[0].metrics) == [
         "loss", "accuracy", "val_accuracy", "val_loss", "val_macro_f1",
-        "learning_rate", "gradient_norm", "seconds",
+        "learning_rate", "gradient_norm", "phase", "seconds",
     ]  # fmt: skip
 
 
@@ -110,7 +111,7 @@ class TestBestEpoch:
             build(),
             with_noise_to_validate_on(blobs),
             settings,
-            epochs=range(8),
+            phase=whole(8),
             seed=0,
             objective="val_log_loss",
             report=report,
@@ -238,7 +239,7 @@ def test_every_batch_size_trains_on_everything(build, blobs, settings, batch_siz
     from pipeline.training.fit import Training
 
     values = {**settings, "batch_size": batch_size, "learning_rate": 0.01}
-    training = Training(build(), blobs, values, num_epochs=1, seed=0)
+    training = Training(build(), blobs, values, phase=whole(1), seed=0)
     record = training.run_epoch(0)
     assert training.steps_per_epoch == steps
     assert np.isfinite(list(record.metrics.values())).all()
@@ -271,3 +272,37 @@ class TestSecondPhase:
         continued.set_weights(copies[-1])
         fit(continued, blobs, settings, epochs=range(2, 4), report=parts)
         assert parts.column("loss") == pytest.approx(whole.column("loss")[2:], rel=1e-5)
+
+    def test_its_rates_are_those_of_the_schedule_times_its_factor(self, build, blobs, settings):
+        phase = Phase(epochs=range(2, 4), num_epochs=4, factor=0.25, number=2)
+        _, report = fit(build(), blobs, settings, phase=phase, schedule="cosine")
+        table = learning_rate_table(
+            {**settings, "schedule": "cosine"}, num_steps=40, steps_per_epoch=10
+        )
+        expected = 0.25 * table[[29, 39]]
+        assert report.column("learning_rate") == pytest.approx(expected.tolist())
+        assert report.column("phase") == [2.0, 2.0]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"early_stopping": "metric", "early_stopping_patience": 2},
+            {"schedule": "performance", "plateau_factor": 0.5, "plateau_patience": 2},
+        ],
+        ids=["early_stopping", "performance"],
+    )
+    def test_its_rules_know_nothing_of_the_first_phase(self, build, blobs, settings, changes):
+        trained = build()
+        fit(trained, blobs, settings, epochs=range(6))
+        phase = Phase(epochs=range(6, 9), num_epochs=9, number=2)
+        result, report = fit(trained, blobs, settings, phase=phase, **changes)
+        # Perfect from its first epoch on: the next two are the first that do not improve.
+        assert result.num_epochs == 3
+        assert report.column("learning_rate") == pytest.approx([0.1] * 3)
+
+    def test_the_rate_it_ended_with_is_told(self, build, blobs, settings):
+        result, report = fit(
+            build(), blobs, settings, epochs=range(8),
+            schedule="performance", plateau_factor=0.5, plateau_patience=2,
+        )  # fmt: skip
+        assert 0 < result.learning_rate <= report.column("learning_rate")[-1] < 0.1

@@ -8,7 +8,10 @@ from pipeline.tuning.space import SearchSpace
 
 SPACE = {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}}
 SPLIT = {"sha256": {"train": "t"}}
-MANIFEST = {"base": "none", "image_size": None, "weights_sha256": "w"}
+CUTS = {"low": {"num_parameters_below": 1}, "top": {"num_parameters_below": 9}}
+MORE_CUTS = {**CUTS, "middle": {"num_parameters_below": 5}}
+MANIFEST = {"base": "none", "image_size": None, "weights_sha256": "w", "cuts": CUTS}
+UNFREEZE = {"defaults": {"unfreeze": 1}}
 
 
 @pytest.fixture
@@ -41,6 +44,8 @@ def identity(params_document):
         {"search": {"sampler": "random"}},
         {"search": {"pruner": {"name": "none"}}},
         {"enqueue": [{"learning_rate": 0.001}]},
+        {"base": {"cuts": MORE_CUTS}},
+        {"base": {"views": []}},
     ],
     ids=str,
 )
@@ -54,6 +59,9 @@ def test_what_does_not_change_a_trial_goes_on_with_the_study(identity, change):
         {"split": {"sha256": {"train": "u"}}},
         {"base": {"weights_sha256": "x"}},
         {"base": {"image_size": 96}},
+        {"base": {"source": {"input_range": [0, 1]}}},
+        {"base": {"views": [{"kind": "hflip"}]}},
+        {"base": {"cuts": {**CUTS, "low": {**CUTS["low"], "pooling": "average"}}}},
         {"search": {"objective": "val_log_loss"}},
         {"search": {"epochs": 99}},
         {"search": {"seed": 99}},
@@ -77,3 +85,8 @@ def test_what_makes_trials_incomparable_starts_a_study_that_takes_nothing_over(i
 def test_another_space_starts_a_study_that_may_take_trials_over(identity, change):
     assert identity(**change).whole != identity().whole
     assert identity(**change).comparable == identity().comparable
+
+
+def test_where_layers_are_unfrozen_the_embedded_cuts_say_which(identity):
+    more = identity(**UNFREEZE, base={"cuts": MORE_CUTS})
+    assert more.comparable != identity(**UNFREEZE).comparable

@@ -3,8 +3,15 @@
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.tuning.params import StudyParams, study_problems, with_cuts
-from pipeline.tuning.space import Choice, parse_setting
+from pipeline.tuning.params import (
+    SearchParams,
+    StudyParams,
+    StudyPlan,
+    study_problems,
+    study_settings,
+    with_cuts,
+)
+from pipeline.tuning.space import Choice, SearchSpace, parse_setting
 
 
 @pytest.fixture
@@ -69,3 +76,46 @@ def test_a_cut_that_was_not_embedded_is_refused(params_document):
     settings = {"cut": parse_setting("cut", "block4")}
     with pytest.raises(ConfigError, match=r"Did you mean 'block4_add'.*embed\.bases"):
         with_cuts(settings, params_document["defaults"], ["block4_add", "avg_pool"])
+
+
+def test_without_a_base_nothing_can_be_unfrozen(problems):
+    written = {"type": "int", "low": 0, "high": 2}
+    message = "without a base there is nothing to unfreeze"
+    assert message in problems({"unfreeze": written})[0]
+    assert message in problems({}, unfreeze=1)[0]
+    assert problems({"unfreeze": 0}) == []
+
+
+CUTS = {"block4": {"num_parameters_below": 5}, "block7": {"num_parameters_below": 9}}
+SPACE = {"unfreeze": {"type": "int", "low": 0, "high": 1}}
+
+
+class TestStudySettings:
+    @pytest.fixture
+    def settings(self, params_document):
+        def read(space, *, enqueue=(), epochs=12):
+            plan = StudyPlan(
+                base="mine",
+                settings=SearchSpace(space).settings,
+                defaults=params_document["defaults"],
+                enqueue=list(enqueue),
+            )
+            search = {**params_document["search"], "epochs": epochs}
+            return study_settings(plan, SearchParams.model_validate(search), CUTS)
+
+        return read
+
+    def test_they_hold_the_cuts_and_the_segments_between_them(self, settings):
+        found = settings(SPACE, enqueue=[{"cut": "block7", "unfreeze": 1}])
+        assert found["cut"] == Choice(type="choice", choices=["block4", "block7"])
+        assert found["unfreeze"].num_below == {"block4": 0, "block7": 1}
+
+    def test_a_queued_trial_below_the_embedded_cuts_is_refused(self, settings):
+        message = r"enqueue\.0\.unfreeze: reaches below the embedded cuts: 0 below block4"
+        with pytest.raises(ConfigError, match=message):
+            settings(SPACE, enqueue=[{"cut": "block4", "unfreeze": 1}])
+
+    def test_two_phases_need_two_epochs(self, settings):
+        with pytest.raises(ConfigError, match=r"search\.epochs must be 2 or more"):
+            settings(SPACE, epochs=1)
+        assert settings({}, epochs=1)["cut"]

@@ -108,6 +108,7 @@ class RayExecutor(Executor):
 
     def _open(self) -> None:
         self._cuts: dict[tuple[TrialData, str, str | None], Any] = {}
+        self._bases: dict[TrialData, Any] = {}
         self._cluster = Cluster(self._address, max_trials=self._max_trials, **self._needs)
         with contextlib.ExitStack() as on_error:
             on_error.callback(self._cluster.close)
@@ -158,20 +159,34 @@ class RayExecutor(Executor):
     def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
             raise ValueError(f"The cluster has no room for more trials. Received: {spec.uid!r}.")
+        cuts = self._cut_names(spec, data)
         reply = self._task.options(name=spec.uid).remote(
             spec,
-            self._shared(spec, data),
             self._mailbox,
+            cuts,
+            *(self._shared(data, cut, judge=spec.judge) for cut in cuts),
+            self._shared_base(data) if len(cuts) > 1 else {},
             train=self._train,
             num_threads=max(int(self._needs["num_cpus"]), 1),
         )
         self._attempts[spec.uid] = _Attempt(spec, reply)
 
-    def _shared(self, spec: TrialSpec, data: TrialData) -> Any:
-        key = (data, str(spec.hyperparameters["cut"]), spec.judge)
+    def _cut_names(self, spec: TrialSpec, data: TrialData) -> list[str]:
+        cut = str(spec.hyperparameters["cut"])
+        if not spec.num_segments:
+            return [cut]
+        return [cut, data.lower_cut(cut, num_segments=spec.num_segments)]
+
+    def _shared(self, data: TrialData, cut: str, *, judge: str | None) -> Any:
+        key = (data, cut, judge)
         if key not in self._cuts:
-            self._cuts[key] = ray.put(data.load_cut(key[1], judge=spec.judge))
+            self._cuts[key] = ray.put(data.load_cut(cut, judge=judge))
         return self._cuts[key]
+
+    def _shared_base(self, data: TrialData) -> Any:
+        if data not in self._bases:
+            self._bases[data] = ray.put(data.base_files())
+        return self._bases[data]
 
     def answer(self, uid: str, *, stop: bool) -> None:
         if uid in self._attempts:
@@ -282,6 +297,7 @@ class RayExecutor(Executor):
     def close(self) -> None:
         self._attempts.clear()
         self._cuts.clear()
+        self._bases.clear()
         self._cluster.close()
 
 

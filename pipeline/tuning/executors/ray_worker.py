@@ -11,6 +11,7 @@ import os
 import tempfile
 import traceback
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ from pipeline.tuning.executors.base import (
 from pipeline.tuning.records import EpochRecord, TrialSpec
 
 if TYPE_CHECKING:
+    import keras
+
     from pipeline.training.features import CutData
 
 
@@ -96,24 +99,52 @@ class Mailbox:
 
 
 @dataclass(frozen=True)
-class SharedCut:
-    """Trial data of the one cut that an attempt trains on, mapped from its node's object store."""
+class SharedData:
+    """Trial data that one attempt needs, mapped from its node's object store.
 
-    cut_data: CutData
+    Attributes:
+        cuts: By name: the trial's own and, if it has two phases, the one that phase 2 starts from.
+        files: Of the base, by name; none where there is one phase.
+    """
+
+    cuts: Mapping[str, CutData]
+    files: Mapping[str, bytes]
 
     def load_cut(self, cut: str, *, judge: str | None) -> CutData:
-        return self.cut_data
+        return self.cuts[cut]
+
+    def lower_cut(self, cut: str, *, num_segments: int) -> str:
+        (lower,) = self.cuts.keys() - {cut}
+        return lower
+
+    def load_base(self) -> keras.Model:
+        from pipeline.models.saved_bases import load_saved_base
+
+        with tempfile.TemporaryDirectory(prefix="base-") as folder:
+            for name, content in self.files.items():
+                Path(folder, name).write_bytes(content)
+            return load_saved_base(Path(folder))
+
+    def base_files(self) -> Mapping[str, bytes]:
+        return self.files
 
 
 def run_attempt(
-    spec: TrialSpec, cut_data: CutData, mailbox: Any, *, train: Train | None, num_threads: int
+    spec: TrialSpec,
+    mailbox: Any,
+    names: Sequence[str],
+    *cuts_and_base: Any,
+    train: Train | None,
+    num_threads: int,
 ) -> tuple[TrialDone | TrialRaised, bytes | None]:
     """Trains one trial; the function of the Ray task.
 
     Args:
         spec: What to train; its `model_file` is a path of the driver's machine.
-        cut_data: What to train it on; Ray hands over what the reference of it stands for.
         mailbox: The handle of a `Mailbox`.
+        names: Of the cuts to train it on.
+        cuts_and_base: The cuts' data, in that order, then the files of the base. Ray hands over
+            what a reference stands for only if it is an argument of its own.
         train: The worker function, or None for TensorFlow's.
         num_threads: Of TensorFlow, >= 1.
 
@@ -136,7 +167,9 @@ def run_attempt(
         here = replace(spec, model_file=None if file is None else str(file))
         try:
             train = train or tensorflow_worker(num_threads=num_threads)
-            result = train(here, SharedCut(cut_data), report)
+            *cuts, files = cuts_and_base
+            data = SharedData(dict(zip(names, cuts, strict=True)), files)
+            result = train(here, data, report)
         except InfeasibleTrialError as error:
             return TrialRaised(spec.uid, str(error), traceback.format_exc(), True), None
         model = None if result.model_file is None else Path(result.model_file).read_bytes()

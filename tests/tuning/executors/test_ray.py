@@ -426,3 +426,41 @@ def test_the_real_worker_trains_from_the_object_store(data, params_document, tmp
     assert [event.record.epoch for event in events[:-1]] == [0, 1]
     assert len(events[-1].result.weights_sha256) == 64
     assert keras.models.load_model(file).count_params() == events[-1].result.num_parameters
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+def test_the_real_worker_has_both_phases_where_no_file_of_the_driver_is(tmp_path, params_document):
+    import keras
+
+    from pipeline.tuning.hyperparameters import active
+    from tests.models.small_base import small_base, write_features
+
+    class Elsewhere(DataReference):
+        """Files that the driver can read and a worker cannot."""
+
+        def load_base(self):
+            raise AssertionError("The worker read a file of the driver.")
+
+    here = tmp_path / "features"
+    here.mkdir()
+    written = write_features(here, small_base())
+    data = Elsewhere(features=written.features, train_file=written.train_file)
+    defaults = {**params_document["defaults"], "cut": "block2", "unfreeze": 1, "units": 8}
+    file = tmp_path / "trial.keras"
+    two_phases = TrialSpec(
+        uid="phases",
+        hyperparameters=active({**defaults, "fine_tuning_share": 0.5, "learning_rate": 0.01}),
+        seed=1,
+        epochs=4,
+        model_file=str(file),
+    )
+    with RayExecutor(max_trials=1) as executor:
+        executor.submit(two_phases, data)
+        events = collect(executor, 1, seconds=120)
+    assert isinstance(events[-1], TrialDone), events[-1]
+    phases = [event.record.metrics["phase"] for event in events[:-1]]
+    assert phases == [1.0, 1.0, 2.0, 2.0]
+    result = events[-1].result
+    assert result.notes["phase_2_starts_from"] == "block1"
+    assert keras.models.load_model(file).count_params() == result.num_parameters

@@ -1,0 +1,95 @@
+"""What a cut's array depends on, as one hash: two arrays of the same key hold the same values."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.models.cuts import Cut
+from pipeline.models.pooling import NO_POOLING
+from pipeline.models.weights import weights_sha256
+
+if TYPE_CHECKING:
+    import keras
+
+# What they do is in no layer's configuration.
+CODE: Final = ("embedding.py", "moments.py", "pooling.py", "views.py")
+
+
+def images_sha256(batches: Iterable[NDArray[np.uint8]], is_train: NDArray[np.bool_]) -> str:
+    """Returns the SHA-256 of images, with their shape, and of which of them are the train part."""
+    digest = hashlib.sha256(is_train.tobytes())
+    for number, batch in enumerate(batches):
+        if not number:
+            digest.update(f"{batch.dtype.str}{batch.shape[1:]}".encode())
+        digest.update(np.ascontiguousarray(batch).data)
+    return digest.hexdigest()
+
+
+def array_keys(
+    base: "keras.Model",
+    front: "keras.Model",
+    cuts: Sequence[Cut],
+    *,
+    pooling: Mapping[str, str],
+    images: str,
+    views: Sequence[Mapping[str, Any]],
+    batch_size: int,
+) -> dict[str, str]:
+    """Returns a key for each cut, 64 hex digits: all that its array depends on.
+
+    Layers and weights above a cut have no part in it.
+
+    Args:
+        base: As from `load_base`.
+        front: The layers that bring images to it.
+        cuts: Of this base.
+        pooling: By the cut's name, where there is one.
+        images: From `images_sha256`.
+        views: Settings of each, in the order of their rows.
+        batch_size: Images at a time. No sum has yet come out differently with it, and none has to
+            come out the same.
+    """
+    from pipeline.models.graph import truncate
+
+    shared = {
+        "batch_size": batch_size,
+        "code": {name: _sha256_of_code(name) for name in CODE},
+        "front": _layers(front),
+        "images": images,
+        "libraries": _versions(),
+        "views": list(views),
+    }
+    keys = {}
+    for cut in cuts:
+        below = truncate(base, [cut.name])
+        own = {
+            "layers": _layers(below),
+            "pooling": pooling.get(cut.name, NO_POOLING),
+            "weights": weights_sha256(below),
+        }
+        keys[cut.name] = hashlib.sha256(json.dumps(shared | own).encode()).hexdigest()
+    return keys
+
+
+def _layers(model: "keras.Model") -> Any:
+    # Neither the model's name nor the numbers of objects: they count what the process made before.
+    def without_ids(found: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in found.items() if name != "shared_object_id"}
+
+    return json.loads(model.to_json(), object_hook=without_ids)["config"]["layers"]
+
+
+def _versions() -> dict[str, str]:
+    import keras
+    import tensorflow as tf
+
+    return {"keras": keras.__version__, "numpy": np.__version__, "tensorflow": tf.__version__}
+
+
+def _sha256_of_code(name: str) -> str:
+    return hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest()

@@ -1,0 +1,145 @@
+"""Decides what `embed` computes of a base: which cuts, of which rows, kept how."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.rows import row_batches
+from pipeline.errors import ConfigError
+from pipeline.models.array_keys import array_keys
+from pipeline.models.base_choice import RegisteredModel, describe, open_base
+from pipeline.models.bases import preprocessing
+from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
+from pipeline.models.feature_files import ImageSet
+from pipeline.models.params import BaseParams, EmbedParams
+from pipeline.models.pooling import pooled_cuts
+from pipeline.models.views import View, expand
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BasePlan:
+    """What is kept of one base.
+
+    Attributes:
+        name: Of the base, and of its folder.
+        image_size: What it is fed with, pixels.
+        base: The network.
+        source: Where it came from, for the manifest.
+        front: The layers that bring images to it.
+        kept: Cuts with the shapes of what is kept of them, in the network's order.
+        left_out: Cuts that would take too much.
+        pooling: By the cut's name, where there is one.
+        views: Further versions of the training images, in the order of their rows.
+        num_rows: Of each array.
+        keys: Of the kept cuts, from `models.array_keys`.
+    """
+
+    name: str
+    image_size: int
+    base: "keras.Model"
+    source: Mapping[str, Any]
+    front: "keras.Model"
+    kept: list[Cut]
+    left_out: list[Cut]
+    pooling: Mapping[str, str]
+    views: list[View]
+    num_rows: int
+    keys: Mapping[str, str]
+
+
+def plan_base(
+    name: str,
+    params: EmbedParams,
+    images: ImageSet,
+    *,
+    images_sha256: str,
+    fetch: Callable[[str], RegisteredModel],
+) -> BasePlan:
+    """Loads a base and decides what is kept of it.
+
+    Args:
+        name: A key of `embed.bases`.
+        params: The section.
+        images: What is embedded.
+        images_sha256: From `models.array_keys`.
+        fetch: Brings a registered model to this machine.
+
+    Raises:
+        ConfigError: If a cut is unknown, cannot be pooled, or is too large.
+        SourceError: If the weights of the base are missing.
+    """
+    own = params.bases[name]
+    opened = open_base(own.choice(name), fetch=fetch)
+    base = opened.model
+    logger.info("%s is %s", name, describe(opened.source))
+    front = preprocessing(images.image_shape, own.image_size)
+    views = expand(own.views, images.num_train)
+    num_rows = len(images.rows(len(views)))
+    kept, left_out = _choose(name, own, find_cuts(base), num_rows, params.max_bytes)
+    return BasePlan(
+        name=name,
+        image_size=own.image_size,
+        base=base,
+        source=opened.source,
+        front=front,
+        kept=kept,
+        left_out=left_out,
+        pooling=own.pooling,
+        views=views,
+        num_rows=num_rows,
+        keys=array_keys(
+            base,
+            front,
+            kept,
+            pooling=own.pooling,
+            images=images_sha256,
+            views=[view.settings for view in views],
+            batch_size=params.batch_size,
+        ),
+    )
+
+
+def row_images(
+    train_file: Path, plan: BasePlan, images: ImageSet, *, batch_size: int
+) -> Iterator[NDArray[Any]]:
+    """Yields what the rows of a base's arrays are made from: all images, then view by view.
+
+    Each view reads the file again, so that no more than a batch is ever in memory.
+    """
+    yield from row_batches(train_file, "images", batch_size=batch_size)
+    for view in plan.views:
+        start, position = 0, 0
+        for batch in row_batches(train_file, "images", batch_size=batch_size):
+            train = batch[images.is_train[start : start + len(batch)]]
+            start += len(batch)
+            if len(train):
+                yield view.make(train, np.arange(position, position + len(train)))
+            position += len(train)
+
+
+def _choose(
+    name: str, own: BaseParams, cuts: list[Cut], num_rows: int, max_bytes: int
+) -> tuple[list[Cut], list[Cut]]:
+    where = f"embed.bases.{name}"
+    limits = {"num_images": num_rows, "max_bytes": max_bytes}
+    if own.cuts != "auto":
+        pooled = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
+        return named_cuts(pooled, own.cuts, **limits, where=f"{where}.cuts"), []
+    kept, left_out = default_cuts(cuts, **limits)
+    if not kept:
+        top = array_bytes(left_out[-1:], num_rows)
+        raise ConfigError(
+            f"embed.max_bytes must leave room for one cut of {name}; its top takes {top:,} bytes. "
+            f"Received: max_bytes={max_bytes}."
+        )
+    return kept, left_out

@@ -1,0 +1,96 @@
+"""The part of a base between two cuts: what phase 2 trains below the head."""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import InfeasibleTrialError
+from pipeline.models.pooling import NO_POOLING, pooling_layer
+
+if TYPE_CHECKING:
+    import keras
+
+
+def cut_segment(
+    base: "keras.Model",
+    lower: str,
+    upper: str,
+    *,
+    num_layers: int | None = None,
+    pooling: str = NO_POOLING,
+) -> "keras.Model":
+    """Returns copies of the layers between two cuts, some of them trainable.
+
+    Batch normalization stays as it is, scale and shift too: its statistics are of millions of
+    images, those of a small batch would undo what the layers around it have learnt.
+
+    Args:
+        base: As from `load_base`; it is left alone.
+        lower: A cut point of the base.
+        upper: Another, above it.
+        num_layers: How many of the last layers with weights to train, >= 1; None: all.
+        pooling: How the upper cut's output was pooled when it was embedded.
+
+    Returns:
+        The lower cut's output, float32, to the upper one's as it is cached.
+
+    Raises:
+        InfeasibleTrialError: If there are fewer layers with weights between the cuts.
+    """
+    import keras
+
+    from pipeline.models.graph import output_of, rebuild
+
+    between = keras.Model(output_of(base, lower), output_of(base, upper))
+    inputs = keras.Input(between.input.shape[1:], name="features")
+    outputs, pool = rebuild(between, inputs, clone=_thawed), pooling_layer(pooling)
+    segment = keras.Model(inputs, outputs if pool is None else pool(outputs), name="segment")
+    _unfreeze(segment, num_layers, where=f"between {lower} and {upper}")
+    return segment
+
+
+def tunable_layers(model: "keras.Model") -> list["keras.layers.Layer"]:
+    """Returns the layers with weights that fine-tuning can change, each after those before it.
+
+    Batch normalization is none of them.
+    """
+    from pipeline.models.graph import nodes_in_order
+
+    operations = {id(node.operation): node.operation for node in nodes_in_order(model)}
+    return [layer for layer in operations.values() if _has_weights(layer)]
+
+
+def _unfreeze(segment: "keras.Model", num_layers: int | None, *, where: str) -> None:
+    layers = tunable_layers(segment)
+    wanted = max(len(layers), 1) if num_layers is None else num_layers
+    if len(layers) < wanted:
+        raise InfeasibleTrialError(
+            f"{wanted} layers with weights cannot be unfrozen {where}: there are {len(layers)}. "
+            "Embed a lower cut, or unfreeze fewer layers."
+        )
+    kept = {id(layer) for layer in layers[len(layers) - wanted :]}
+    for layer in segment.layers:
+        for part in _parts(layer):
+            part.trainable = id(layer) in kept and not _is_batch_norm(part)
+
+
+def _thawed(layer: "keras.layers.Layer") -> "keras.layers.Layer":
+    config = layer.get_config()
+    if "trainable" in config:
+        config["trainable"] = True
+    return type(layer).from_config(config)
+
+
+def _has_weights(layer: Any) -> bool:
+    # Normalization has weights too, which are statistics.
+    return any(part._trainable_variables for part in _parts(layer) if not _is_batch_norm(part))
+
+
+def _parts(layer: Any) -> list[Any]:
+    """Returns a layer and those inside it, where it is a model."""
+    flatten = getattr(layer, "_flatten_layers", None)
+    return list(flatten(include_self=True, recursive=True)) if flatten else []
+
+
+def _is_batch_norm(layer: Any) -> bool:
+    import keras
+
+    return isinstance(layer, keras.layers.BatchNormalization)

@@ -1,0 +1,91 @@
+"""Brings the file of a registered model to this machine, and checks that it is that file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pipeline.data.files import sha256_file
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.tracking.store import Store, open_store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+REGISTRY: Final = "models:/"
+# Where mlflow.keras keeps the file inside a model's folder.
+MODEL_FILE: Final = "data/model.keras"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredFile:
+    """The file of a registered model's version, as it was registered.
+
+    Attributes:
+        folder: MLflow's folder of the model.
+        path: The `.keras` file in it.
+        name: Of the registered model.
+        version: Its number, such as `3`.
+    """
+
+    folder: Path
+    path: Path
+    name: str
+    version: str
+
+
+def registered_file(root: Path, uri: str, *, asked_by: str) -> RegisteredFile:
+    """Finds a version, brings its file here and checks it.
+
+    Args:
+        root: The repository.
+        uri: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+        asked_by: What the user wrote the address in, for messages: `--model`, or a key.
+
+    Returns:
+        The file: from a local store in its place, from a server a copy in a temporary folder.
+
+    Raises:
+        ConfigError: If there is no such version, or no store.
+        DataIntegrityError: If its file is not the one that was registered.
+    """
+    from mlflow.exceptions import MlflowException
+
+    store = open_store(root, create=False)
+    try:
+        version = _version(store, uri)
+        folder = _download(store, version)
+    except MlflowException as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"There is no such model: {reason}. Received: {asked_by} {uri}. "
+            "Run `dvc repro` to register one, or name a .keras file."
+        ) from None
+    file = folder / MODEL_FILE
+    _check(file, version.tags.get("model_sha256", ""))
+    return RegisteredFile(folder=folder, path=file, name=version.name, version=str(version.version))
+
+
+def _version(store: Store, uri: str) -> "ModelVersion":
+    name, at, alias = uri.removeprefix(REGISTRY).partition("@")
+    if at:
+        return store.client.get_model_version_by_alias(name, alias)
+    name, _, number = name.rpartition("/")
+    return store.client.get_model_version(name, number)
+
+
+def _download(store: Store, version: "ModelVersion") -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    # Not of the `models:/` address, which MLflow looks up in its global store.
+    source = store.client.get_model_version_download_uri(version.name, version.version)
+    # From a local store this is the folder itself, not a copy.
+    return Path(download_artifacts(source, tracking_uri=store.uri))
+
+
+def _check(file: Path, expected: str) -> None:
+    found = sha256_file(file) if file.is_file() else "no file"
+    if found != expected:
+        raise DataIntegrityError(
+            f"{file} must be the file that was registered. Expected sha256: {expected or 'none'}. "
+            f"Received: {found}. Remove the version and run `dvc repro -f register`."
+        )

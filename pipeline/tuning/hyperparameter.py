@@ -1,0 +1,82 @@
+"""What a hyperparameter is: its kind, its legal values, and when it exists at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Value = str | int | float | bool
+Hyperparameters = Mapping[str, Value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameter:
+    """One thing that a trial can be told.
+
+    Attributes:
+        kind: `int` and `float` are numbers in [low, high]; `category` is one of `choices`;
+            `name` is any text, checked where it is used (a cut point of the base).
+        help: Meaning, unit and source in one line; shown by `check --help` and the README.
+        low: Smallest legal number; exclusive if `low_exclusive`.
+        high: Largest legal number; exclusive if `high_exclusive`.
+        choices: Legal values of a category, and legal words beside the numbers of an `int`.
+        active_when: Exists only where each named hyperparameter has one of these values.
+    """
+
+    kind: Literal["int", "float", "category", "name"]
+    help: str
+    low: float | None = None
+    high: float | None = None
+    low_exclusive: bool = False
+    high_exclusive: bool = False
+    choices: tuple[Value, ...] = ()
+    active_when: Mapping[str, frozenset[Value]] = field(default_factory=dict)
+
+    def is_active(self, values: Hyperparameters) -> bool:
+        """Whether this hyperparameter exists beside `values`, which hold the earlier ones."""
+        return all(values.get(name) in wanted for name, wanted in self.active_when.items())
+
+    def problem(self, value: object) -> str | None:
+        """Says what is wrong with a value, or None."""
+        if self.kind == "name":
+            return None if isinstance(value, str) and value else "must be a name"
+        # 1 == True in Python, and neither stands for the other here.
+        if any(value == choice and type(value) is type(choice) for choice in self.choices):
+            return None
+        if self.kind == "category":
+            return f"must be one of {', '.join(map(str, self.choices))}"
+        return self._number_problem(value)
+
+    def _number_problem(self, value: object) -> str | None:
+        allowed = int if self.kind == "int" else (int, float)
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            words = "".join(f" or {word!r}" for word in self.choices)
+            return f"must be {'an integer' if self.kind == 'int' else 'a number'}{words}"
+        return None if self._contains(float(value)) else f"must lie in {self.interval}"
+
+    def _contains(self, value: float) -> bool:
+        low = float("-inf") if self.low is None else self.low
+        high = float("inf") if self.high is None else self.high
+        above = value > low if self.low_exclusive else value >= low
+        below = value < high if self.high_exclusive else value <= high
+        return above and below
+
+    @property
+    def interval(self) -> str:
+        """The legal numbers, as in `[0, 1)`."""
+        left = "(" if self.low_exclusive or self.low is None else "["
+        right = ")" if self.high_exclusive or self.high is None else "]"
+        low = "-inf" if self.low is None else f"{self.low:g}"
+        high = "inf" if self.high is None else f"{self.high:g}"
+        return f"{left}{low}, {high}{right}"
+
+
+def where(**conditions: Value | tuple[Value, ...]) -> dict[str, frozenset[Value]]:
+    """Returns the condition that each named hyperparameter has one of these values.
+
+    >>> where(dropout="last", num_layers=(1, 2))["num_layers"] == {1, 2}
+    True
+    """
+    return {
+        name: frozenset(wanted if isinstance(wanted, tuple) else (wanted,))
+        for name, wanted in conditions.items()
+    }

@@ -1,0 +1,101 @@
+"""A small base of random weights, and its features of the digits, as `embed` leaves them."""
+
+import json
+
+import numpy as np
+
+IMAGE_SIZE = 8
+CUTS = ["stem", "block1", "block2", "block3", "top"]
+BATCH_NORMS = ["stem_bn", "bn1", "bn2", "bn3"]
+PARTS = {"train": 360, "val": 120, "confirmation": 120}
+
+
+def small_base(seed=0):
+    """Residual, with batch normalization whose statistics are none of a batch's, and dropout."""
+    import keras
+    from keras import layers
+
+    def conv(x, filters, name, strides=1):
+        return layers.Conv2D(filters, 3, strides=strides, padding="same", name=name)(x)
+
+    inputs = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3), name="images")
+    x = layers.Rescaling(1 / 64, offset=-1.0, name="scale")(inputs)
+    x = layers.BatchNormalization(name="stem_bn")(conv(x, 8, "stem_conv"))
+    x = layers.ReLU(name="stem")(x)
+    x = layers.BatchNormalization(name="bn1")(conv(x, 12, "conv1", strides=2))
+    x = layers.ReLU(name="block1")(x)
+    y = layers.BatchNormalization(name="bn2")(conv(x, 12, "conv2a"))
+    y = layers.Dropout(0.5, name="drop")(conv(layers.ReLU(name="relu2")(y), 12, "conv2b"))
+    x = layers.Add(name="block2")([x, y])
+    x = layers.BatchNormalization(name="bn3")(conv(x, 16, "conv3"))
+    x = layers.ReLU(name="block3")(x)
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D(name="top")(x), name="small")
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        layer.set_weights([_random(rng, w) for w in layer.get_weights()])
+    model.trainable = False
+    return model
+
+
+def _random(rng, weight):
+    if weight.ndim == 4:
+        fan_in = np.prod(weight.shape[:3])
+        return rng.normal(0, np.sqrt(2 / fan_in), weight.shape)
+    return rng.uniform(0.5, 1.5, weight.shape)
+
+
+def digits(num_images=sum(PARTS.values())):
+    """Real images, uint8 (n, 8, 8), and their classes."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return (data.images * 15).astype(np.uint8)[:num_images], data.target[:num_images].astype(int)
+
+
+def rows(parts=PARTS):
+    split = np.split(np.arange(sum(parts.values())), np.cumsum(list(parts.values()))[:-1])
+    return dict(zip(parts, split, strict=True))
+
+
+def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
+    """Writes what `embed` and `split` would; returns where it lies."""
+    from pipeline.models.bases import preprocessing
+    from pipeline.models.cuts import find_cuts
+    from pipeline.models.graph import truncate
+    from pipeline.models.pooling import pooling_layer
+    from pipeline.models.saved_bases import save_base
+    from pipeline.models.weights import weights_sha256
+    from pipeline.tuning.records import DataReference
+
+    images, labels = digits()
+    parts = rows()
+    colours = preprocessing(images.shape[1:], IMAGE_SIZE)(images)
+    below = {cut.name: cut.num_parameters_below for cut in find_cuts(base)}
+    entries = {}
+    for cut in cuts:
+        kind = (pooling or {}).get(cut, "none")
+        layer = pooling_layer(kind)
+        output = truncate(base, [cut])(colours, training=False)
+        features = np.asarray(output if layer is None else layer(output)).astype(dtype)
+        np.save(folder / f"{cut}.npy", features)
+        train = features[parts["train"]].astype(np.float64)
+        axes = tuple(range(train.ndim - 1))
+        entries[cut] = {
+            "file": f"{cut}.npy",
+            "shape": list(features.shape[1:]),
+            "mean": train.mean(axis=axes).tolist(),
+            "variance": train.var(axis=axes).tolist(),
+            "num_parameters_below": below[cut],
+            "pooling": kind,
+        }
+    save_base(base, folder)
+    manifest = {
+        "base": "small",
+        "image_size": IMAGE_SIZE,
+        "weights_sha256": weights_sha256(base),
+        "num_classes": 10,
+        "cuts": entries,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, sort_keys=True))
+    np.savez(folder / "train.npz", labels=labels, images=images, **parts)
+    return DataReference(features=str(folder), train_file=str(folder / "train.npz"))

@@ -1,0 +1,83 @@
+"""A key changes with all that an array depends on, and with nothing else."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pipeline.models.array_keys import array_keys, images_sha256
+from pipeline.models.bases import preprocessing
+from pipeline.models.cuts import find_cuts
+from tests.models import networks
+
+pytestmark = pytest.mark.keras
+
+SAME = {"pooling": {}, "images": "ab", "views": [], "batch_size": 8}
+
+
+def keys(*, seed=0, change=None, **changes):
+    import keras
+
+    # Names that Keras counts, as of this network's input; `load_base` leaves none.
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    base = networks.chain()
+    if change:
+        layer = base.get_layer(change)
+        layer.set_weights([weights + 1 for weights in layer.get_weights()])
+    front = preprocessing(changes.pop("image_shape", (8, 8, 3)), 8)
+    return array_keys(base, front, find_cuts(base), **{**SAME, **changes})
+
+
+def test_the_same_gives_the_same_in_this_process_and_in_another():
+    assert keys() == keys()
+    code = "from tests.models.test_array_keys import keys; print(keys()['c'])"
+    other = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert other == keys()["c"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": "cd"},
+        {"views": [{"kind": "hflip"}]},
+        {"batch_size": 9},
+        {"seed": 1},
+        {"image_shape": (9, 8, 3)},
+    ],
+)
+def test_every_array_depends_on_data_views_weights_and_resolution(change):
+    changed, same = keys(**change), keys()
+    assert list(changed) == list(same) == ["a", "b", "c"]
+    assert all(changed[name] != same[name] for name in same)
+
+
+def test_only_what_lies_below_a_cut_matters_to_it():
+    changed, same = keys(change="c"), keys()
+    assert [changed[name] == same[name] for name in "abc"] == [True, True, False]
+
+
+def test_pooling_matters_to_the_cut_that_is_pooled():
+    changed, same = keys(pooling={"b": "average"}), keys(pooling={"b": "none"})
+    assert same == keys()
+    assert [changed[name] == same[name] for name in "abc"] == [True, False, True]
+
+
+def test_code_that_makes_arrays_matters(monkeypatch):
+    from pipeline.models import array_keys as module
+
+    same = keys()
+    monkeypatch.setattr(module, "CODE", module.CODE[:-1])
+    assert keys() != same
+
+
+def test_images_are_told_apart_by_values_shape_and_part():
+    images, train = np.arange(24, dtype=np.uint8).reshape(4, 2, 3), np.array([1, 1, 0, 1], bool)
+    same = images_sha256([images], train)
+    assert same == images_sha256([images[:1], images[1:]], train)
+    assert same != images_sha256([images + 1], train)
+    assert same != images_sha256([images.reshape(4, 3, 2)], train)
+    assert same != images_sha256([images], ~train)

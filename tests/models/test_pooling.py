@@ -1,0 +1,58 @@
+"""What is kept of a cut has the shape that its layer gives."""
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.models.cuts import Cut
+from pipeline.models.pooling import pooled_cuts, pooled_shape, pooling_layer
+
+
+def cut(name, shape):
+    return Cut(
+        name=name, shape=shape, num_parameters_below=1, num_parameters_above=1, ends_block=True
+    )
+
+
+CUTS = [cut("wide", (7, 8, 4)), cut("narrow", (1, 1, 6)), cut("top", (6,))]
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("pooling", ["none", "average", "global"])
+@pytest.mark.parametrize("shape", [(7, 8, 4), (1, 1, 6), (2, 2, 1)])
+def test_the_shape_is_that_of_the_layers_output(pooling, shape):
+    values = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    layer = pooling_layer(pooling)
+    output = values if layer is None else np.asarray(layer(values))
+    assert pooled_shape(shape, pooling) == output.shape[1:]
+
+
+@pytest.mark.keras
+def test_an_odd_edge_is_averaged_over_what_there_is():
+    values = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    output = np.asarray(pooling_layer("average")(values))[0, :, :, 0]
+    assert output.tolist() == [[2.0, 3.5], [6.5, 8.0]]
+
+
+def test_cuts_get_the_shapes_of_what_is_kept():
+    pooled = pooled_cuts(CUTS, {"wide": "average", "narrow": "global"}, where="pooling")
+    assert [cut.shape for cut in pooled] == [(4, 4, 4), (6,), (6,)]
+    assert [cut.bytes_per_image for cut in pooled] == [128, 12, 12]
+    assert pooled[0].ends_block
+
+
+def test_a_vector_cannot_be_pooled():
+    with pytest.raises(ConfigError, match=r"pooling: only maps.*Received: top of shape \(6,\)"):
+        pooled_cuts(CUTS, {"top": "global"}, where="pooling")
+    assert pooled_cuts(CUTS, {"top": "none"}, where="pooling") == CUTS
+
+
+def test_an_unknown_cut_is_refused_by_its_key():
+    with pytest.raises(ConfigError, match=r"one.pooling: Unknown cut point: 'wid'. Did you mean"):
+        pooled_cuts(CUTS, {"wid": "global"}, where="embed.bases.one.pooling")
+
+
+@pytest.mark.keras
+def test_an_unknown_pooling_lists_the_choices():
+    with pytest.raises(ConfigError, match=r"'max'\. Choose one of: .*average, global"):
+        pooling_layer("max")

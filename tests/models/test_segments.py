@@ -1,0 +1,132 @@
+"""A segment computes what the base computes between two cuts, and only what may be trained is."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InfeasibleTrialError
+from pipeline.models.segments import cut_segment, tunable_layers
+from tests.models.networks import GRAPHS
+from tests.models.small_base import BATCH_NORMS, digits, small_base
+
+pytestmark = pytest.mark.keras
+
+
+@pytest.fixture
+def base():
+    return small_base()
+
+
+def output(model, cut, x):
+    from pipeline.models.graph import truncate
+
+    return np.asarray(truncate(model, [cut])(x, training=False))
+
+
+def images():
+    gray = digits(20)[0].astype(np.float32)
+    return np.repeat(gray[..., None], 3, axis=-1)
+
+
+def trainable(segment):
+    return [layer.name for layer in segment.layers if layer.trainable_weights]
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"), [("stem", "block1"), ("stem", "top"), ("block1", "block3")]
+)
+def test_it_takes_the_lower_cut_to_the_upper_one(base, lower, upper):
+    segment = cut_segment(base, lower, upper)
+    found = segment(output(base, lower, images()), training=False)
+    np.testing.assert_array_equal(found, output(base, upper, images()))
+
+
+@pytest.mark.parametrize("graph", ["chain", "residual", "dense", "inception"])
+def test_it_does_so_in_every_kind_of_graph(graph):
+    from pipeline.models.cuts import find_cuts
+
+    model, x = GRAPHS[graph](), images()
+    names = [cut.name for cut in find_cuts(model)]
+    for lower, upper in itertools.pairwise(names):
+        segment = cut_segment_or_none(model, lower, upper)
+        if segment is not None:
+            found = segment(output(model, lower, x), training=False)
+            np.testing.assert_allclose(found, output(model, upper, x), atol=1e-5)
+
+
+def cut_segment_or_none(model, lower, upper):
+    try:
+        return cut_segment(model, lower, upper)
+    except InfeasibleTrialError:  # Between some neighbours nothing has weights.
+        return None
+
+
+def test_pooled_when_it_was_embedded_it_is_pooled_again(base):
+    segment = cut_segment(base, "stem", "block3", pooling="average")
+    assert segment.output.shape[1:] == (2, 2, 16)
+    maps = output(base, "block3", images())
+    expected = maps.reshape(-1, 2, 2, 2, 2, 16).mean(axis=(2, 4))
+    np.testing.assert_allclose(
+        segment(output(base, "stem", images()), training=False), expected, rtol=1e-5
+    )
+
+
+class TestWhatIsTrained:
+    def test_all_layers_with_weights_but_batch_normalization(self, base):
+        assert trainable(cut_segment(base, "stem", "block3")) == [
+            "conv1",
+            "conv2a",
+            "conv2b",
+            "conv3",
+        ]
+
+    @pytest.mark.parametrize(
+        ("num_layers", "expected"), [(1, ["conv2b"]), (2, ["conv2a", "conv2b"])]
+    )
+    def test_or_literally_the_last_ones(self, base, num_layers, expected):
+        assert trainable(cut_segment(base, "stem", "block2", num_layers=num_layers)) == expected
+
+    def test_the_last_ones_are_those_of_the_graph_not_of_the_list_of_layers(self):
+        # Keras lists layers by depth, where two branches are side by side.
+        names = [layer.name for layer in tunable_layers(GRAPHS["inception"]())]
+        assert names[0] == "stem"
+        assert names.index("left_0") < names.index("left_1")
+
+    def test_more_than_there_are_is_refused_by_name(self, base):
+        with pytest.raises(
+            InfeasibleTrialError, match=r"2 layers .* between stem and block1: there are 1"
+        ):
+            cut_segment(base, "stem", "block1", num_layers=2)
+
+    def test_nothing_with_weights_between_two_cuts_is_refused(self, base):
+        with pytest.raises(InfeasibleTrialError, match="there are 0"):
+            cut_segment(base, "block3", "top")
+
+    def test_the_base_itself_is_left_alone(self, base):
+        before = base.get_weights()
+        segment = cut_segment(base, "stem", "block3")
+        segment.set_weights([weight + 1 for weight in segment.get_weights()])
+        for weight, expected in zip(base.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(weight, expected)
+        assert not base.trainable_weights
+
+    def test_batch_normalization_inside_a_nested_model_stays_frozen(self):
+        import keras
+
+        inner_input = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, name="inner_conv")(inner_input)
+        inner = keras.Model(inner_input, keras.layers.BatchNormalization()(x), name="inner")
+        inputs = keras.Input((8, 8, 3))
+        x = keras.layers.ReLU(name="low")(inputs)
+        model = keras.Model(inputs, keras.layers.ReLU(name="end")(inner(x)))
+        segment = cut_segment(model, "low", "end")
+        assert len(segment.trainable_weights) == 2
+        assert [len(w.shape) for w in segment.trainable_weights] == [4, 1]
+
+
+def test_batch_normalization_uses_its_own_statistics_also_while_training(base):
+    segment = cut_segment(base, "stem", "block1")
+    x = output(base, "stem", images())
+    np.testing.assert_array_equal(segment(x, training=True), segment(x, training=False))
+    assert not any(segment.get_layer(n).trainable for n in BATCH_NORMS if n in ("bn1",))

@@ -1,0 +1,51 @@
+"""The file of a registered model comes here, and it is that file."""
+
+import pytest
+
+from pipeline.data.files import sha256_file
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.tracking.registered_file import registered_file
+from pipeline.tracking.registration import register
+from pipeline.tracking.store import open_store
+
+pytestmark = pytest.mark.keras
+
+CHAMPION = "models:/digits-classifier@champion"
+
+
+@pytest.fixture
+def registered(root, candidate):
+    one = candidate()
+    register(open_store(root), one)
+    return one
+
+
+def find(root, uri=CHAMPION):
+    return registered_file(root, uri, asked_by="model")
+
+
+@pytest.mark.parametrize("uri", [CHAMPION, "models:/digits-classifier/1"])
+def test_the_very_file_that_was_registered_comes_with_its_version(root, registered, uri):
+    found = find(root, uri)
+    assert (found.name, found.version) == ("digits-classifier", "1")
+    assert sha256_file(found.path) == sha256_file(registered.model_file)
+
+
+def test_an_alias_that_moves_names_another_version(root, registered, candidate):
+    store = open_store(root)
+    register(store, candidate(seed=1, mean=0.99))
+    store.client.set_registered_model_alias("digits-classifier", "champion", "2")
+    assert find(root).version == "2"
+    assert find(root, "models:/digits-classifier/1").version == "1"
+
+
+def test_what_is_not_there_is_said_with_where_it_was_asked(root, registered):
+    with pytest.raises(ConfigError, match=r"There is no such model: .*Received: model models:/x/1"):
+        find(root, "models:/x/1")
+
+
+def test_a_file_that_was_changed_is_refused(root, registered):
+    (file,) = (root / "mlruns").rglob("model.keras")
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(DataIntegrityError, match="must be the file that was registered"):
+        find(root)

@@ -1,0 +1,390 @@
+"""A trial that trains a head, then the layers of the base below it: what changes and what not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ConfigError, InfeasibleTrialError
+from pipeline.evaluation.metrics import classification_metrics
+from pipeline.tuning.hyperparameters import active
+from pipeline.tuning.records import TrialSpec
+from pipeline.tuning.worker import run_trial
+from tests.models.small_base import (
+    BATCH_NORMS,
+    IMAGE_SIZE,
+    PARTS,
+    digits,
+    rows,
+    small_base,
+    write_features,
+)
+
+pytestmark = pytest.mark.keras
+
+EPOCHS = 8
+BETWEEN = ["conv2a", "conv2b"]
+
+
+@pytest.fixture(scope="module")
+def base():
+    return small_base()
+
+
+@pytest.fixture(scope="module")
+def reference(base, tmp_path_factory):
+    return write_features(tmp_path_factory.mktemp("features"), base)
+
+
+@pytest.fixture
+def specify(params_document):
+    """Makes a spec that unfreezes the segment from block1 to block2, unless changed."""
+
+    def make_spec(*, judge=None, model_file=None, seed=1, epochs=EPOCHS, **changes):
+        values = {
+            **params_document["defaults"],
+            "cut": "block2",
+            "units": 32,
+            "batch_size": 32,
+            "learning_rate": 0.003,
+            "early_stopping": "none",
+            "unfreeze": 1,
+            "learning_rate_ratio": 0.5,
+            "fine_tuning_share": 0.5,
+        }
+        return TrialSpec(
+            uid="trial",
+            hyperparameters=active({**values, **changes}),
+            seed=seed,
+            epochs=epochs,
+            judge=judge,
+            model_file=None if model_file is None else str(model_file),
+        )
+
+    return make_spec
+
+
+class Recorder:
+    """Keeps the records of a trial; may end it after one of them."""
+
+    def __init__(self, *, stop_after=None):
+        self.records = []
+        self._stop_after = stop_after
+
+    def __call__(self, record):
+        self.records.append(record)
+        return record.epoch == self._stop_after
+
+    def column(self, name):
+        return [record.metrics[name] for record in self.records]
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Keeps each phase's model with its weights before and after, and the rate of every step."""
+    from pipeline.training import batches, fit
+    from pipeline.tuning import worker
+
+    phases, rates, train = [], [], worker._train
+
+    def train_watched(model, cut_data, spec, phase, report):
+        before = {weight.path: weight.numpy() for weight in model.weights}
+        result = train(model, cut_data, spec, phase, report)
+        phases.append((model, before, {w.path: w.numpy() for w in model.weights}))
+        return result
+
+    class Watched(fit.Steps):
+        def train(self, chunk):
+            rates.append((len(phases) + 1, float(self.optimizer.learning_rate)))
+            return super().train(chunk)
+
+    monkeypatch.setattr(worker, "_train", train_watched)
+    monkeypatch.setattr(fit, "Steps", Watched)
+    monkeypatch.setattr(batches, "MAX_CHUNK_STEPS", 1)
+    return phases, rates
+
+
+def changed(before, after):
+    return {path for path in before if (before[path] != after[path]).any()}
+
+
+class TestWhatIsTrained:
+    def test_in_phase_1_no_weight_of_the_base(self, base, specify, reference, watched):
+        before = base.get_weights()
+        run_trial(specify(), reference, Recorder())
+        (head, *weights), _ = watched[0]
+        assert not {layer.name for layer in head.layers} & {layer.name for layer in base.layers}
+        assert changed(*weights)
+        loaded = reference.load_base().get_weights()
+        for weight, kept, expected in zip(base.get_weights(), loaded, before, strict=True):
+            np.testing.assert_array_equal(weight, expected)
+            np.testing.assert_array_equal(kept, expected)
+
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({}, BETWEEN),
+            ({"unfreeze_layers": 1}, BETWEEN[-1:]),
+            ({"unfreeze_layers": 2}, BETWEEN),
+            ({"unfreeze": 2}, ["conv1", *BETWEEN]),
+            ({"cut": "block3", "unfreeze": 3}, ["conv1", *BETWEEN, "conv3"]),
+        ],
+        ids=lambda value: "-".join(map(str, value)),
+    )
+    def test_in_phase_2_exactly_the_layers_between_the_cuts(
+        self, base, specify, reference, watched, changes, expected
+    ):
+        run_trial(specify(**changes), reference, Recorder())
+        model, before, after = watched[0][1]
+        of_base = {path for path in changed(before, after) if path.split("/")[0] in _names(base)}
+        assert of_base == {f"{name}/{part}" for name in expected for part in ("kernel", "bias")}
+        assert changed(before, after) - of_base == {
+            f"{layer}/{part}"
+            for layer in ("hidden_0", "probabilities")
+            for part in ("kernel", "bias")
+        }
+        for name in BATCH_NORMS:
+            own = [path for path in before if path.startswith(f"{name}/")]
+            assert not set(own) & changed(before, after)
+            for weight in (weight for weight in model.weights if weight.path in own):
+                original = base.get_layer(name).get_weights()
+                assert any((weight.numpy() == one).all() for one in original)
+
+    def test_phase_2_begins_with_the_best_weights_of_phase_1(self, specify, reference, watched):
+        run_trial(specify(), reference, Recorder())
+        (_, _, head), (_, tuned, _) = watched[0]
+        for path in head:
+            np.testing.assert_array_equal(tuned[path], head[path])
+
+
+def _names(model):
+    return {layer.name for layer in model.layers}
+
+
+class TestLearningRate:
+    @pytest.mark.slow
+    @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "performance"])
+    def test_in_phase_2_it_is_lower_at_every_step(self, specify, reference, watched, schedule):
+        """Than phase 1 would have had at the same step: a frozen trial goes through them all.
+
+        As the optimizer has them. Their table is tested for every schedule beside its module.
+        """
+        changes = {"schedule": schedule, "plateau_patience": 1}
+        run_trial(specify(unfreeze=0, **changes), reference, Recorder())
+        frozen = [rate for _, rate in watched[1]]
+        watched[0].clear()
+        watched[1].clear()
+        run_trial(specify(**changes), reference, Recorder())
+        first, second = ([r for phase, r in watched[1] if phase == n] for n in (1, 2))
+        assert len(first) + len(second) == len(frozen)
+        assert first == frozen[: len(first)]
+        if schedule == "performance":
+            # It follows the metric, which differs from here on.
+            assert max(second) < min(first)
+        else:
+            assert all(a < b for a, b in zip(second, frozen[len(first) :], strict=True))
+
+
+class TestEpochs:
+    def test_both_phases_share_one_axis(self, specify, reference):
+        report = Recorder()
+        result = run_trial(specify(), reference, report)
+        assert [record.epoch for record in report.records] == list(range(EPOCHS))
+        assert report.column("phase") == [1.0] * 4 + [2.0] * 4
+        assert (result.num_epochs, result.notes["phase_2_first_epoch"]) == (EPOCHS, 4)
+        assert result.notes["phase_2_starts_from"] == "block1"
+
+    def test_where_phase_1_stops_early_phase_2_begins_at_once(self, specify, reference):
+        report = Recorder()
+        # A rate of almost nothing: the second epoch is no better than the first.
+        result = run_trial(
+            specify(early_stopping="metric", early_stopping_patience=1, learning_rate=1e-12),
+            reference,
+            report,
+        )
+        assert report.column("phase") == [1.0] * 2 + [2.0] * 2
+        assert [record.epoch for record in report.records] == [0, 1, 2, 3]
+        assert result.outcome == "complete"
+        assert result.notes["stopped_early"] == result.notes["phase_2_stopped_early"] == "metric"
+
+    @pytest.mark.parametrize("stop_after", [1, 5])
+    def test_either_phase_can_be_stopped(self, specify, reference, stop_after):
+        report = Recorder(stop_after=stop_after)
+        result = run_trial(specify(), reference, report)
+        assert result.outcome == "stopped"
+        assert len(report.records) == result.num_epochs == stop_after + 1
+
+    def test_one_epoch_is_too_few_for_two_phases(self, specify, reference):
+        with pytest.raises(InfeasibleTrialError, match=r"two epochs or more\. Received: epochs=1"):
+            run_trial(specify(epochs=1), reference, Recorder())
+
+    def test_a_cut_with_too_few_below_it_is_refused_before_anything_is_trained(
+        self, specify, reference
+    ):
+        report = Recorder()
+        with pytest.raises(ConfigError, match=r"below block1 as segments, and there are 1"):
+            run_trial(specify(cut="block1", unfreeze=2), reference, report)
+        assert report.records == []
+
+
+class TestBetterPhase:
+    def test_fine_tuning_helps_here_and_is_kept(self, specify, reference):
+        report = Recorder()
+        result = run_trial(specify(learning_rate=0.002, epochs=12), reference, report)
+        best = max(report.records, key=lambda record: record.metrics["val_accuracy"])
+        assert result.metrics == best.metrics
+        assert result.best_epoch == best.epoch
+        assert best.metrics["phase"] == 2.0
+        assert result.starts_from == "block1"
+
+    def test_a_phase_2_that_spoils_it_leaves_phase_1s_model(self, specify, reference, tmp_path):
+        import keras
+
+        file, report = tmp_path / "trial.keras", Recorder()
+        # A rate that a head survives and the layers of the base do not.
+        spec = specify(learning_rate=0.3, schedule="constant", model_file=file)
+        result = run_trial(spec, reference, report)
+        accuracies = report.column("val_accuracy")
+        assert max(accuracies[4:]) < max(accuracies[:4]) == result.metrics["val_accuracy"]
+        assert (result.starts_from, result.metrics["phase"]) == ("block2", 1.0)
+        assert keras.models.load_model(file).input.shape[1:] == (4, 4, 12)
+
+    def test_a_phase_2_that_diverges_leaves_phase_1s_model(self, specify, reference, monkeypatch):
+        from pipeline.tuning import worker
+
+        def train(model, cut_data, spec, phase, report, train=worker._train):
+            if phase.number == 2:
+                model.set_weights([np.full_like(w, np.inf) for w in model.get_weights()])
+            return train(model, cut_data, spec, phase, report)
+
+        monkeypatch.setattr(worker, "_train", train)
+        result = run_trial(specify(), reference, Recorder())
+        assert (result.outcome, result.num_epochs, result.starts_from) == ("diverged", 4, "block2")
+        assert result.notes["phase_2_diverged_epoch"] == 4
+        assert result.metrics["val_accuracy"] > 0.5
+
+    def test_a_phase_2_no_better_than_phase_1_leaves_the_smaller_model(
+        self, specify, reference, tmp_path
+    ):
+        import keras
+
+        file = tmp_path / "trial.keras"
+        spec = specify(learning_rate=1e-12, optimizer="sgd", model_file=file, judge="confirmation")
+        result = run_trial(spec, reference, Recorder())
+        assert (result.starts_from, result.metrics["phase"]) == ("block2", 1.0)
+        assert result.best_epoch == 0
+        assert keras.models.load_model(file).input.shape[1:] == (4, 4, 12)
+        assert result.metrics["confirmation_accuracy"] == accuracy_of(file, reference, "block2")
+
+
+def accuracy_of(file, reference, cut):
+    import keras
+
+    model = keras.models.load_model(file, safe_mode=True)
+    part = rows()["confirmation"]
+    features = np.load(f"{reference.features}/{cut}.npy")[part].astype(np.float32)
+    found = model.predict(features, verbose=0)
+    return classification_metrics(found, digits()[1][part])["accuracy"]
+
+
+class TestOneModel:
+    @pytest.fixture
+    def trained(self, specify, reference, tmp_path):
+        def run(**changes):
+            file = tmp_path / "trial.keras"
+            spec = specify(model_file=file, judge="confirmation", epochs=12, **changes)
+            return file, run_trial(spec, reference, Recorder())
+
+        return run
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{}, {"unfreeze_layers": 1}, {"activation": "rrelu"}, {"normalization": "before"}],
+        ids=lambda changes: "-".join(map(str, changes)) or "segment",
+    )
+    def test_the_file_holds_the_segment_and_the_head(self, trained, reference, changes):
+        import keras
+
+        from pipeline.models.weights import weights_sha256
+
+        file, result = trained(**changes)
+        assert result.starts_from == "block1"
+        loaded = keras.models.load_model(file, safe_mode=True)
+        assert loaded.input.shape[1:] == (4, 4, 12)
+        assert weights_sha256(loaded) == result.weights_sha256
+        assert loaded.count_params() == result.num_parameters
+        assert result.metrics["confirmation_accuracy"] == accuracy_of(file, reference, "block1")
+
+    def test_exported_it_answers_on_raw_images_as_on_the_cache(self, trained, reference, tmp_path):
+        from pipeline.models.export import export, load_exported, predict_probabilities
+
+        file, result = trained()
+        export(
+            tmp_path / "study.keras",
+            image_shape=(IMAGE_SIZE, IMAGE_SIZE),
+            image_size=IMAGE_SIZE,
+            base=reference.load_base(),
+            cut=result.starts_from,
+            trained=load_exported(file),
+        )
+        images, _ = digits()
+        found = predict_probabilities(load_exported(tmp_path / "study.keras"), images)
+        cached = np.load(f"{reference.features}/{result.starts_from}.npy").astype(np.float32)
+        expected = load_exported(file).predict(cached, verbose=0)
+        assert np.abs(found - expected).max() <= 1e-3
+        assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.999
+
+    def test_the_same_spec_gives_the_same_weights(self, specify, reference):
+        spec = specify(dropout="all", dropout_rate=0.3)
+        first, again = (run_trial(spec, reference, Recorder()) for _ in range(2))
+        assert first.weights_sha256 == again.weights_sha256
+        other = run_trial(dataclasses.replace(spec, seed=2), reference, Recorder())
+        assert other.weights_sha256 != first.weights_sha256
+
+
+def test_a_pooled_cut_is_pooled_above_the_segment(base, specify, tmp_path):
+    from pipeline.models.export import export, load_exported, predict_probabilities
+
+    folder = tmp_path / "features"
+    folder.mkdir()
+    reference = write_features(folder, base, pooling={"block2": "average"})
+    file = tmp_path / "trial.keras"
+    result = run_trial(specify(model_file=file, epochs=12), reference, Recorder())
+    assert result.starts_from == "block1"
+    export(
+        tmp_path / "study.keras",
+        image_shape=(IMAGE_SIZE, IMAGE_SIZE),
+        image_size=IMAGE_SIZE,
+        base=reference.load_base(),
+        cut="block1",
+        trained=load_exported(file),
+    )
+    images, labels = digits()
+    found = predict_probabilities(load_exported(tmp_path / "study.keras"), images)
+    val = rows()["val"]
+    assert (found[val].argmax(1) == labels[val]).mean() == pytest.approx(
+        result.metrics["val_accuracy"], abs=1.5 / PARTS["val"]
+    )
+
+
+@pytest.mark.slow
+def test_from_the_cache_and_through_the_whole_graph_the_loss_curves_are_the_same(
+    base, specify, tmp_path
+):
+    """The same layers of the base and the head trained on raw images: what phase 2 stands for."""
+    from benchmarks.transfer_speed import whole_graph_phase_2
+
+    curves = {}
+    for dtype in (np.float16, np.float32):
+        folder = tmp_path / np.dtype(dtype).name
+        folder.mkdir()
+        reference, report = write_features(folder, base, dtype=dtype), Recorder()
+        run_trial(specify(), reference, report)
+        curves[dtype] = np.array(report.column("loss")[4:])
+        whole = Recorder()
+        whole_graph_phase_2(specify(), reference, report=whole)
+        found = np.array(whole.column("loss"))
+        assert len(found) == 4
+        tolerance = 1e-2 if dtype is np.float16 else 1e-4
+        np.testing.assert_allclose(curves[dtype], found, rtol=tolerance)
+    assert curves[np.float32][-1] < curves[np.float32][0]

@@ -1,0 +1,142 @@
+"""Segments of the base that phase 2 can train: never more than there are embedded cuts below."""
+
+import optuna
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.tuning.configurations import configuration_problems
+from pipeline.tuning.space import Choice, IntRange, parse_setting, suggest
+from pipeline.tuning.unfreezing import (
+    SegmentRange,
+    can_unfreeze,
+    lower_cut,
+    lower_cuts,
+    with_segments,
+)
+
+# As a manifest sorts them: by name.
+CUTS = {
+    "block10": {"num_parameters_below": 700},
+    "block4": {"num_parameters_below": 50},
+    "block7": {"num_parameters_below": 200},
+    "top": {"num_parameters_below": 900},
+}
+RANGE = {"type": "int", "low": 0, "high": 3}
+
+
+class TestLowerCuts:
+    def test_they_are_in_the_networks_order(self):
+        assert lower_cuts(CUTS, "top") == ["block10", "block7", "block4"]
+        assert lower_cuts(CUTS, "block7") == ["block4"]
+        assert lower_cuts(CUTS, "block4") == []
+
+    def test_a_pooled_one_cannot_be_started_from(self):
+        cuts = {**CUTS, "block7": {**CUTS["block7"], "pooling": "average"}}
+        assert lower_cuts(cuts, "block10") == ["block4"]
+        assert lower_cuts(cuts, "block7") == ["block4"]
+
+    def test_of_two_with_no_weights_between_them_one_counts(self):
+        cuts = {**CUTS, "block7_relu": {"num_parameters_below": 200}}
+        assert len(lower_cuts(cuts, "block10")) == 2
+        assert lower_cuts(cuts, "block7_relu") == ["block4"]
+
+    def test_without_a_base_there_are_none(self):
+        assert lower_cuts({"pixels": {}}, "pixels") == []
+
+    def test_segments_are_counted_downwards(self):
+        found = [lower_cut(CUTS, "top", num_segments=number) for number in (1, 2, 3)]
+        assert found == ["block10", "block7", "block4"]
+
+    def test_too_many_are_refused(self):
+        with pytest.raises(ConfigError, match=r"below block7 as segments, and there are 1\."):
+            lower_cut(CUTS, "block7", num_segments=2)
+
+
+@pytest.fixture
+def settings(params_document):
+    """Reads a study's settings with these cuts, and with `unfreeze` as it is written."""
+
+    def read(unfreeze, cuts=("block4", "block10")):
+        asked = {"cut": Choice(type="choice", choices=list(cuts)) if len(cuts) > 1 else cuts[0]}
+        asked |= {"unfreeze": parse_setting("unfreeze", unfreeze)}
+        return with_segments(asked, params_document["defaults"], CUTS)
+
+    return read
+
+
+class TestSpace:
+    def test_every_cut_is_asked_for_as_many_as_it_has(self, settings, params_document):
+        asked = {}
+
+        def objective(trial):
+            values = suggest(settings(RANGE), params_document["defaults"], trial)
+            asked.setdefault(values["cut"], set()).add(values["unfreeze"])
+            assert ("learning_rate_ratio" in values) == (values["unfreeze"] > 0)
+            assert ("unfreeze_layers" in values) == (values["unfreeze"] == 1)
+            return 1.0
+
+        # The sampler of a search: ranges that differ from trial to trial must suit it.
+        sampler = optuna.samplers.TPESampler(
+            seed=0, n_startup_trials=5, multivariate=True, group=True
+        )
+        optuna.create_study(sampler=sampler).optimize(objective, n_trials=40)
+        assert asked == {"block4": {0}, "block10": {0, 1, 2}}
+
+    def test_one_that_has_none_is_not_asked(self, settings, params_document):
+        trial = optuna.trial.FixedTrial({"cut": "block4"})
+        assert suggest(settings(RANGE), params_document["defaults"], trial)["unfreeze"] == 0
+        assert "unfreeze" not in trial.params
+
+    @pytest.mark.parametrize(
+        ("written", "high"), [({**RANGE, "high": 1}, 1), ({**RANGE, "step": 3}, 0), (RANGE, 2)]
+    )
+    def test_the_range_is_cut_off_on_its_own_steps(self, settings, written, high):
+        left = settings(written)["unfreeze"].narrowed({"cut": "block10"})
+        assert left == (IntRange(type="int", low=0, high=high) if high else 0)
+
+    def test_the_space_of_the_study_says_how_deep_each_cut_can_go(self, settings):
+        setting = settings(RANGE)["unfreeze"]
+        assert isinstance(setting, SegmentRange)
+        assert setting.model_dump()["num_below"] == {"block4": 0, "block10": 2}
+
+    @pytest.mark.parametrize(
+        "unfreeze", [1, {"type": "choice", "choices": [0, 1]}, {**RANGE, "low": 1}]
+    )
+    def test_what_a_cut_does_not_have_for_certain_is_refused(self, settings, unfreeze):
+        message = r"below block4 as segments, and there are 0. Received: unfreeze=1.*embed\.bases"
+        with pytest.raises(ConfigError, match=message):
+            settings(unfreeze)
+
+    def test_what_every_cut_has_is_left_as_it_is(self, settings):
+        written = {"type": "choice", "choices": [0, 1]}
+        found = settings(written, ("block7", "block10"))["unfreeze"]
+        assert found == parse_setting("unfreeze", written)
+
+    def test_a_search_that_could_never_unfreeze_is_refused(self, settings):
+        with pytest.raises(ConfigError, match=r"below block4 as segments, and there are 0"):
+            settings(RANGE, ("block4",))
+
+    def test_frozen_nothing_is_asked_of_the_cuts(self, params_document):
+        defaults = params_document["defaults"]
+        asked = {"cut": "pixels"}
+        assert with_segments(asked, defaults, {"pixels": {}}) == asked
+        assert not can_unfreeze(asked, defaults)
+        assert can_unfreeze(asked, {**defaults, "unfreeze": 2})
+
+
+class TestQueue:
+    def problems(self, settings, params_document, **configuration):
+        return configuration_problems(
+            "enqueue.0", configuration, settings(RANGE), params_document["defaults"]
+        )
+
+    def test_what_the_cut_has_can_be_queued(self, settings, params_document):
+        assert self.problems(settings, params_document, cut="block10", unfreeze=2) == []
+
+    def test_what_it_has_not_is_refused(self, settings, params_document):
+        (problem,) = self.problems(settings, params_document, cut="block10", unfreeze=3)
+        assert problem.startswith("enqueue.0.unfreeze: reaches below the embedded cuts: 2 below")
+
+    def test_without_a_cut_every_cut_must_have_it(self, settings, params_document):
+        (problem,) = self.problems(settings, params_document, unfreeze=1)
+        assert "0 below block4. Received: 1." in problem
