@@ -26,9 +26,10 @@ from pipeline.config import read_document
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.spool import Spool
-from pipeline.tuning.driver import Driver, SearchPlan
+from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.lock import study_lock
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult
 from pipeline.tuning.space import FloatRange

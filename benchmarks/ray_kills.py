@@ -74,8 +74,9 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
 
     from pipeline.config import read_document
     from pipeline.evaluation.metrics import OBJECTIVES
-    from pipeline.tuning.driver import Driver, SearchPlan
+    from pipeline.tuning.driver import Driver
     from pipeline.tuning.executors.ray import RayExecutor
+    from pipeline.tuning.plan import SearchPlan
     from pipeline.tuning.progress import Progress
     from pipeline.tuning.retries import close_orphans
     from pipeline.tuning.space import FloatRange

@@ -20,11 +20,12 @@ from pipeline.databases import without_password
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.stamps import write_stamp
 from pipeline.tuning import results
-from pipeline.tuning.driver import Driver, SearchPlan
+from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.identity import Identity, first_trials, study_identity
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, with_cuts
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference
 from pipeline.tuning.retries import close_orphans

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pipeline.checkout import store_root
 from pipeline.databases import without_password
 from pipeline.errors import StudyError
+from pipeline.interrupts import raise_received
 from pipeline.tracking.outage import TIMEOUT, Outage, impatient_requests
 from pipeline.tracking.sender import REFUSED_PAUSE_SECONDS, Keeping, Sender
 from pipeline.tracking.spool_file import FOLDER, SpoolFile
@@ -216,7 +217,12 @@ class Spool:
                 self._drain_seconds,
             )
         patience = _Patience(self, self._drain_seconds)
-        self._wait(lambda: patience.is_over)
+
+        def gives_up() -> bool:
+            raise_received()
+            return patience.is_over
+
+        self._wait(gives_up)
 
     def _wait(self, gives_up: Callable[[], bool]) -> None:
         """Waits until nothing waits any more, the thread has failed, or `gives_up`."""

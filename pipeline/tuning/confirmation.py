@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
 from pipeline.evaluation.significance import mean_interval
+from pipeline.interrupts import raise_received
 from pipeline.tuning.candidates import PART, Candidate
 from pipeline.tuning.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.recorder import Recorder, run_summary
@@ -76,6 +77,7 @@ class Confirmation:
                 self._numbers[spec.uid] = candidate.trial["number"]
         waiting = list(self._specs)
         while len(self._results) < len(self._specs):
+            raise_received()
             while waiting and self._executor.num_free:
                 self._start(waiting.pop(0))
             for event in self._executor.wait(timeout_seconds=0.5):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import ObjectiveSpec
+from pipeline.interrupts import raise_received
 from pipeline.tuning.deadline import Deadline
 from pipeline.tuning.executors.base import (
     EpochDone,
@@ -26,13 +27,13 @@ from pipeline.tuning.executors.base import (
     TrialLost,
     TrialRaised,
 )
-from pipeline.tuning.hyperparameters import Value, described
+from pipeline.tuning.hyperparameters import described
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.proposals import Proposal, Proposals
 from pipeline.tuning.recorder import Recorder, run_summary
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
 from pipeline.tuning.retries import fail_trial, retry_failed
-from pipeline.tuning.space import Setting
 from pipeline.tuning.study import FINISHED
 
 if TYPE_CHECKING:
@@ -42,38 +43,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OUT_OF_TIME = "the search's time was up"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchPlan:
-    """What a search is told, apart from its study, its workers and its data.
-
-    Attributes:
-        settings: What is searched or fixed.
-        defaults: The value of everything else.
-        target: Finished trials wanted in the study, >= 1.
-        epochs: Most epochs of one trial, >= 1.
-        seed: Root of every seed.
-        sampler: A key of `SAMPLERS`.
-        max_retries: How often a lost trial is tried again, >= 0.
-        max_failures: The search stops after this many failed trials in a row, >= 1.
-        reuse: Whether a configuration that was tried gets its earlier result, untrained.
-        limit_seconds: The search ends after that long, plus one epoch; None: no limit.
-        rung_epochs: Epochs after which the pruner can stop a trial for the first time, >= 1.
-    """
-
-    settings: Mapping[str, Setting]
-    defaults: Mapping[str, Value]
-    objective: str
-    target: int
-    epochs: int
-    seed: int
-    sampler: str
-    max_retries: int
-    max_failures: int
-    reuse: bool = True
-    limit_seconds: float | None = None
-    rung_epochs: int = 1
 
 
 @dataclass
@@ -140,6 +109,7 @@ class Driver:
         """
         try:
             while (self._start_trials() or self._running) and not self._deadline.is_overdue:
+                raise_received()
                 for event in self._executor.wait(timeout_seconds=0.5):
                     self._handle(event)
                 self._progress.show(num_running=len(self._running))
