@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import sys
+import time
 
 import pytest
 
@@ -85,3 +86,22 @@ def trials_of(checkout):
     assert numbers == list(range(len(numbers)))
     assert (checkout.folder / "results/scratch/trials.csv").read_text().count("\n") > len(numbers)
     return len(numbers)
+
+
+def test_a_search_whose_time_is_up_kills_what_hangs_and_says_what_is_missing(checkout):
+    checkout.set({"search": {"seed": 200, "timeout": "25s", "trials": 500}})
+    start = time.monotonic()
+    code, output = search(checkout, "hang", "SIGKILL")
+    assert code == 0, output
+    # 3 s of grace, and what a loaded machine needs to write results.
+    assert time.monotonic() - start < 25 + 3 + 7
+    missing = 500 - len(finished(checkout))
+    assert missing > 0
+    assert f"search.timeout is over and {missing} trials are missing" in output
+    said = f"{missing} trials are missing: search.timeout was over at"
+    status = checkout.pipeline("status")
+    assert said in status, status
+    states = rows(checkout.folder / "mlruns/optuna.db", "select distinct state from trials")
+    assert ("RUNNING",) not in states
+    assert "0 differences found" in checkout.pipeline("audit")
+    checkout.set({"search": {"timeout": "none", "trials": TRIALS}})
