@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,14 @@ from pipeline.tuning.executors.base import (
     TrialLost,
     TrialRaised,
 )
-from pipeline.tuning.executors.ray_cluster import LOCAL, Cluster
+from pipeline.tuning.executors.ray_cluster import (
+    CONNECTION_LOST,
+    LOCAL,
+    WITH_MACHINE,
+    Cluster,
+    last_line,
+    reason,
+)
 from pipeline.tuning.executors.ray_worker import Mailbox, Message, Started, run_attempt
 from pipeline.tuning.records import TrialData, TrialSpec
 
@@ -37,21 +45,12 @@ logger = logging.getLogger(__name__)
 
 # The first worker of a node may have to be installed by its autoscaler; here it takes 2 s.
 MAILBOX_SECONDS = 60.0
-REASONS: dict[type[Exception], str] = {
-    exceptions.WorkerCrashedError: "its worker process ended",
-    exceptions.OutOfMemoryError: "its machine ran out of memory, and Ray ended its worker process",
-    exceptions.NodeDiedError: "its machine was lost",
-    exceptions.LocalRayletDiedError: "its machine was lost",
-}
-WITH_MACHINE = (exceptions.NodeDiedError, exceptions.LocalRayletDiedError)
-# The mailbox's process ended or does not answer; or, through ray://, the connection broke.
-CONNECTION_LOST = (exceptions.RayActorError, exceptions.GetTimeoutError, ConnectionError)
 
 
 @dataclass
 class _Attempt:
     spec: TrialSpec
-    reply: Any
+    reply: Any = None
     worker: Started | None = None
     began: float = 0.0
     raised: TrialRaised | None = None
@@ -90,23 +89,19 @@ class RayExecutor(Executor):
         trial_timeout_seconds: float | None = None,
         train: Train | None = None,
     ) -> None:
-        for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
-            if amount > 1 and amount != int(amount):
-                raise ConfigError(
-                    f"search.ray.{name} must be whole if it is above 1. Received: {name}={amount}."
-                )
         self._address = address
         self._max_trials = max_trials
         self._needs = {"num_cpus": num_cpus, "num_gpus": num_gpus}
         self._trial_timeout_seconds = trial_timeout_seconds
         self._train = train
         self._attempts: dict[str, _Attempt] = {}
+        self._open()
         self._task = ray.remote(
             max_retries=0, max_calls=1 if num_gpus else trials_per_worker, **self._needs
         )(run_attempt)
-        self._open()
 
     def _open(self) -> None:
+        self._is_lost = False
         self._cuts: dict[tuple[TrialData, str, str | None], Any] = {}
         self._cluster = Cluster(self._address, max_trials=self._max_trials, **self._needs)
         with contextlib.ExitStack() as on_error:
@@ -132,7 +127,7 @@ class RayExecutor(Executor):
         except exceptions.RayError as error:
             raise ConfigError(
                 "The Ray cluster's nodes must have this project's libraries installed. "
-                f"Received: address={self._address!r}: {_last_line(error)}."
+                f"Received: address={self._address!r}: {last_line(error)}."
             ) from error
         self._taking = self._take(waits=True)
 
@@ -158,14 +153,24 @@ class RayExecutor(Executor):
     def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
             raise ValueError(f"The cluster has no room for more trials. Received: {spec.uid!r}.")
-        reply = self._task.options(name=spec.uid).remote(
-            spec,
-            self._shared(spec, data),
-            self._mailbox,
-            train=self._train,
-            num_threads=max(int(self._needs["num_cpus"]), 1),
-        )
-        self._attempts[spec.uid] = _Attempt(spec, reply)
+        attempt = _Attempt(spec)
+        with self._noting_loss():
+            attempt.reply = self._task.options(name=spec.uid).remote(
+                spec,
+                self._shared(spec, data),
+                self._mailbox,
+                train=self._train,
+                num_threads=max(int(self._needs["num_cpus"]), 1),
+            )
+        self._attempts[spec.uid] = attempt
+
+    @contextlib.contextmanager
+    def _noting_loss(self) -> Iterator[None]:
+        # All attempts are lost then, and the next `wait` says so.
+        try:
+            yield
+        except CONNECTION_LOST:
+            self._is_lost = True
 
     def _shared(self, spec: TrialSpec, data: TrialData) -> Any:
         key = (data, str(spec.hyperparameters["cut"]), spec.judge)
@@ -175,27 +180,36 @@ class RayExecutor(Executor):
 
     def answer(self, uid: str, *, stop: bool) -> None:
         if uid in self._attempts:
-            self._mailbox.answer.remote(uid, stop=stop)
+            with self._noting_loss():
+                self._mailbox.answer.remote(uid, stop=stop)
 
     def wait(self, timeout_seconds: float) -> list[Event]:
-        self._cluster.check()
-        if self._cluster.is_lost:
-            return self._start_again()
+        events: list[Event] = []
+        with self._noting_loss():
+            self._cluster.check()
+            self._is_lost = self._is_lost or self._cluster.is_lost
+            if not self._is_lost:
+                for event in self._listen(timeout_seconds):
+                    events.append(event)
+        if self._is_lost:
+            events += self._start_again()
+        return events
+
+    def _listen(self, timeout_seconds: float) -> Iterator[Event]:
         if not self._attempts:
-            return []
+            # The cluster has no room, or does not answer: there is nothing to hear.
+            time.sleep(timeout_seconds)
+            return
         replies = {attempt.reply: uid for uid, attempt in self._attempts.items()}
         watched = [self._taking, *replies]
-        try:
-            ray.wait(watched, num_returns=1, timeout=timeout_seconds)
-            ready, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
-            ended = [replies[reply] for reply in ready if reply in replies]
-            messages = self._messages(arrived=self._taking in ready, ended=bool(ended))
-        except CONNECTION_LOST:
-            return self._start_again()
-        events = [event for message in messages for event in self._heard(message)]
+        ray.wait(watched, num_returns=1, timeout=timeout_seconds)
+        ready, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
+        ended = [replies[reply] for reply in ready if reply in replies]
+        for message in self._messages(arrived=self._taking in ready, ended=bool(ended)):
+            yield from self._heard(message)
         for uid in ended:
-            events += self._end(uid)
-        return events + self._give_up_hopeless()
+            yield self._end(uid)
+        yield from self._give_up_hopeless()
 
     def _messages(self, *, arrived: bool, ended: bool) -> list[Message]:
         numbered: dict[int, Message] = {}
@@ -212,7 +226,8 @@ class RayExecutor(Executor):
 
     def _start_again(self) -> list[Event]:
         lost: list[Event] = [
-            TrialLost(uid, "the Ray cluster was lost", with_machine=True) for uid in self._attempts
+            attempt.raised or TrialLost(uid, "the Ray cluster was lost", with_machine=True)
+            for uid, attempt in self._attempts.items()
         ]
         self.close()
         self._open()
@@ -231,24 +246,27 @@ class RayExecutor(Executor):
             attempt.raised = message
         return []
 
-    def _end(self, uid: str) -> list[Event]:
-        attempt = self._attempts.pop(uid)
+    def _end(self, uid: str) -> Event:
+        attempt = self._attempts[uid]
+        event: Event
         try:
             event, model = ray.get(attempt.reply)
         except exceptions.RayError as error:
             self._mailbox.give_up.remote(uid)
-            return [attempt.raised or self._failure(attempt, error)]
+            event, model = attempt.raised or self._failure(attempt, error), None
         if model is not None:
             with write_whole(Path(str(attempt.spec.model_file))) as part:
                 part.write_bytes(model)
-        return [event]
+        # Only now: if the connection breaks meanwhile, it is lost with all others.
+        del self._attempts[uid]
+        return event
 
     def _failure(self, attempt: _Attempt, error: exceptions.RayError) -> Event:
         uid = attempt.spec.uid
         if isinstance(error, exceptions.RayTaskError):
             if not isinstance(error.cause, exceptions.RayError):
                 # Outside of the worker function: such as a module that its machine does not have.
-                return TrialRaised(uid, _last_line(error), str(error), False)
+                return TrialRaised(uid, last_line(error), str(error), False)
             error = error.cause
         with_machine = isinstance(error, WITH_MACHINE)
         if with_machine:
@@ -256,17 +274,16 @@ class RayExecutor(Executor):
             self._cluster.check(at_once=True)
             if attempt.worker is not None:
                 self._cluster.note_gone(attempt.worker.node_id)
-        return TrialLost(uid, _reason(error), with_machine)
+        return TrialLost(uid, reason(error), with_machine)
 
-    def _give_up_hopeless(self) -> list[Event]:
+    def _give_up_hopeless(self) -> Iterator[Event]:
         losses = [loss for loss in map(self._loss, self._attempts.values()) if loss is not None]
-        events: list[Event] = []
         for loss in losses:
-            attempt = self._attempts.pop(loss.uid)
+            attempt = self._attempts[loss.uid]
             self._mailbox.give_up.remote(loss.uid)
             ray.cancel(attempt.reply, force=True)
-            events.append(attempt.raised or loss)
-        return events
+            del self._attempts[loss.uid]
+            yield attempt.raised or loss
 
     def _loss(self, attempt: _Attempt) -> TrialLost | None:
         uid, limit = attempt.spec.uid, self._trial_timeout_seconds
@@ -283,15 +300,3 @@ class RayExecutor(Executor):
         self._attempts.clear()
         self._cuts.clear()
         self._cluster.close()
-
-
-def _reason(error: Exception) -> str:
-    for kind, reason in REASONS.items():
-        if isinstance(error, kind):
-            return reason
-    return f"{type(error).__name__}: {_last_line(error)}"
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__

@@ -19,13 +19,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import ray
-from ray.exceptions import RayError
+from ray import exceptions
 
 import pipeline
 from pipeline.errors import ConfigError
 from pipeline.processes import num_cores
 
+REASONS: dict[type[Exception], str] = {
+    exceptions.WorkerCrashedError: "its worker process ended",
+    exceptions.OutOfMemoryError: "its machine ran out of memory, and Ray ended its worker process",
+    exceptions.NodeDiedError: "its machine was lost",
+    exceptions.LocalRayletDiedError: "its machine was lost",
+    # It ended, and its machine went before its result was fetched.
+    exceptions.ObjectLostError: "its machine was lost",
+}
+WITH_MACHINE = (
+    exceptions.NodeDiedError,
+    exceptions.LocalRayletDiedError,
+    exceptions.ObjectLostError,
+)
+# The mailbox's process ended or does not answer; or, through ray://, the connection broke.
+CONNECTION_LOST = (
+    exceptions.RayActorError,
+    exceptions.GetTimeoutError,
+    ConnectionError,
+    grpc.RpcError,
+)
 LOCAL, AUTO = "local", "auto"
 CLIENT = "ray://"
 # One question a second is nothing to a cluster; a dead one is noticed this much later.
@@ -56,12 +77,18 @@ class Cluster:
     def __init__(
         self, address: str, *, max_trials: int | None, num_cpus: float, num_gpus: float
     ) -> None:
+        for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+            if amount > 1 and amount != int(amount):
+                raise ConfigError(
+                    f"search.ray.{name} must be whole if it is above 1. Received: {name}={amount}."
+                )
         self.address = address
         self._num_cpus = num_cpus
         self._num_gpus = num_gpus
         self._session: Path | None = None
         self._patience_seconds = OWN_PATIENCE_SECONDS if address == LOCAL else PATIENCE_SECONDS
-        self._checked = self._answered = time.monotonic()
+        self._checked = time.monotonic()
+        self._silent_since: float | None = None
         self._nodes: list[dict[str, Any]] = []
         self._gone: set[str] = set()
         if address == LOCAL:
@@ -93,7 +120,7 @@ class Cluster:
                 context = ray.init(
                     self.address, log_to_driver=False, logging_level=logging.ERROR, **options
                 )
-        except (RayError, OSError, RuntimeError, ValueError) as error:
+        except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
             raise ConfigError(_no_cluster(self.address, str(error).partition("\n")[0])) from error
         # What is said by ray:// does not follow the level above.
         for name in ("ray", "ray.util.client.logsclient"):
@@ -111,21 +138,29 @@ class Cluster:
         if now - self._checked < CHECK_SECONDS and not at_once:
             return
         self._checked = now
-        # By plain connections: while its head is gone, Ray's own questions block for a minute.
-        if _answers(*self._head, timeout_seconds=CHECK_SECONDS):
-            self._nodes = ray.nodes()
-            if self.address.startswith(CLIENT) or self._own_node_answers():
-                self._answered = now
+        if self._can_be_reached():
+            self._silent_since = None
+        elif self._silent_since is None:
+            # From here, not from the last answer: the search itself may have paused since.
+            self._silent_since = now
 
     @property
     def answers(self) -> bool:
         """Whether it did when it was asked last."""
-        return self._answered >= self._checked
+        return self._silent_since is None
 
     @property
     def is_lost(self) -> bool:
         """Whether the head, or the node that this process belongs to, has been gone for long."""
-        return self._checked - self._answered > self._patience_seconds
+        since = self._silent_since
+        return since is not None and self._checked - since > self._patience_seconds
+
+    def _can_be_reached(self) -> bool:
+        # By plain connections: while its head is gone, Ray's own questions block for a minute.
+        if not _answers(*self._head, timeout_seconds=CHECK_SECONDS):
+            return False
+        self._nodes = ray.nodes()
+        return self.address.startswith(CLIENT) or self._own_node_answers()
 
     def _own_node_answers(self) -> bool:
         # When the node dies that this process is connected through, Ray tells it nothing at all.
@@ -241,3 +276,17 @@ def _no_cluster(address: str, reason: str) -> str:
         "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN. "
         f"Received: address={address!r}: {reason.strip().rstrip('.')}."
     )
+
+
+def reason(error: Exception) -> str:
+    """Returns why an attempt failed, in one line."""
+    for kind, known in REASONS.items():
+        if isinstance(error, kind):
+            return known
+    return f"{type(error).__name__}: {last_line(error)}"
+
+
+def last_line(error: Exception) -> str:
+    """Returns what a long message of Ray comes to."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
