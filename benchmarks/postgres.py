@@ -99,7 +99,13 @@ def search(root, storage, recorder, num_trials):
     """Runs a search to its target."""
     import optuna
 
-    study = open_study(storage, name=NAME, identity=IDENTITY, direction="maximize")
+    study = open_study(
+        storage,
+        name=NAME,
+        identity=IDENTITY,
+        direction="maximize",
+        attrs={"study_uid": IDENTITY},
+    )
     study.pruner = optuna.pruners.NopPruner()
     plan = SearchPlan(
         settings={"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
@@ -188,7 +194,7 @@ def search_under_crashes(server, *, num_trials, num_crashes, seed):
             dataset="crash",
             study="search",
             study_name=NAME,
-            identity=IDENTITY,
+            study_uid=IDENTITY,
             tags={"objective": "val_accuracy"},
             params={},
         )

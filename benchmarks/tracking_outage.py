@@ -97,7 +97,13 @@ def search(root, recorder, num_trials):
     """Runs a search and returns its trials."""
     import optuna
 
-    study = open_study(open_storage(root), name=NAME, identity=IDENTITY, direction="maximize")
+    study = open_study(
+        open_storage(root),
+        name=NAME,
+        identity=IDENTITY,
+        direction="maximize",
+        attrs={"study_uid": IDENTITY},
+    )
     study.pruner = optuna.pruners.NopPruner()
     plan = SearchPlan(
         settings={"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
@@ -170,7 +176,7 @@ def measure(how, seconds):
                 dataset="outage",
                 study="search",
                 study_name=NAME,
-                identity=IDENTITY,
+                study_uid=IDENTITY,
                 tags={"objective": "val_accuracy"},
                 params={},
             )

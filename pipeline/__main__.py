@@ -70,7 +70,13 @@ def main(argv: list[str] | None = None) -> int:
         # A killed `dvc repro` leaves its stage running, and the next one would start a second.
         die_with_parent(signal.SIGTERM)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read what was printed has seen enough, such as `head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except PipelineError as error:
         print(f"{arguments.name}: {error}", file=sys.stderr)
         return 2

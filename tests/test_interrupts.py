@@ -4,9 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 LOOP = """
 import os, signal, time
 from pipeline.interrupts import listen, raise_received
@@ -58,3 +61,36 @@ def test_a_second_sigterm_means_nothing():
 def test_without_a_signal_nothing_is_raised():
     code = "from pipeline.interrupts import listen, raise_received; listen(); raise_received()"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
+
+
+ORPHAN = """
+import os, signal, sys, time
+from pipeline.processes import die_with_parent
+
+if os.fork():
+    os._exit(0)
+time.sleep(0.3)
+die_with_parent(signal.SIGTERM)
+open(sys.argv[1], "w").close()
+"""
+
+
+def test_a_parent_that_died_before_it_could_be_watched_is_noticed(tmp_path):
+    marker = tmp_path / "went-on"
+    command = [sys.executable, "-c", ORPHAN, str(marker)]
+    subprocess.run(command, start_new_session=True, check=True)
+    time.sleep(2)
+    assert not marker.exists()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "check"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait() == 0

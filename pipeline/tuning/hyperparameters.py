@@ -24,7 +24,7 @@ class Hyperparameter:
     Attributes:
         kind: `int` and `float` are numbers in [low, high]; `category` is one of `choices`;
             `name` is any text, checked where it is used (a cut point of the base).
-        help: Meaning, unit and source in one line; shown by `check --help` and the README.
+        help: Meaning, unit and source in one line; shown by `check --help`.
         low: Smallest legal number; exclusive if `low_exclusive`.
         high: Largest legal number; exclusive if `high_exclusive`.
         choices: Legal values of a category, and legal words beside the numbers of an `int`.
@@ -370,15 +370,6 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         help="balanced: each class weighs the same in the loss, whatever its size",
     ),
 }
-
-
-def active(values: Hyperparameters) -> dict[str, Value]:
-    """Returns those of `values` that exist beside each other, in the table's order."""
-    kept: dict[str, Value] = {}
-    for name, spec in HYPERPARAMETERS.items():
-        if name in values and spec.is_active(kept):
-            kept[name] = values[name]
-    return kept
 
 
 def described(values: Mapping[str, Any]) -> str:

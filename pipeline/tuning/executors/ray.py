@@ -70,8 +70,8 @@ class RayExecutor(Executor):
             memory that either takes.
         trials_per_worker: A process is replaced after that many trials, >= 1, since TensorFlow
             never gives all its memory back; after each one where there are GPUs.
-        trial_timeout_seconds: A trial that takes longer, from when it has its worker, is ended by
-            force and counts as lost.
+        trial_timeout_seconds: A trial that takes longer, from when its worker is ready, is ended
+            by force and counts as lost.
         train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
 
     Raises:
@@ -113,18 +113,18 @@ class RayExecutor(Executor):
 
     def _warn_or_refuse(self) -> None:
         needed = f"search.ray asks for {self._needs} for each trial, and no node has that"
-        if self._address == LOCAL:
+        if self._cluster.address == LOCAL:
             raise ConfigError(f"{needed}. Received: a machine of {ray.cluster_resources()}.")
         logger.warning("%s yet: the search waits for one", needed)
 
     def _open_mailbox(self) -> None:
         here = NodeAffinitySchedulingStrategy(self._cluster.node_id, soft=False)
         actor = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox)
-        self._mailbox = actor.remote()
         self._seen = 0
         try:
-            ray.get(self._mailbox.take.remote(0, waits=False), timeout=MAILBOX_SECONDS)
-        except exceptions.RayError as error:
+            self._mailbox = actor.remote()
+            ray.get(self._take(waits=False), timeout=MAILBOX_SECONDS)
+        except (exceptions.RayError, ImportError) as error:
             raise ConfigError(
                 "The Ray cluster's nodes must have this project's libraries installed. "
                 f"Received: address={self._address!r}: {last_line(error)}."
@@ -136,19 +136,19 @@ class RayExecutor(Executor):
 
     @property
     def num_free(self) -> int:
+        if self._is_lost:
+            return 0
         limit = self._cluster.num_slots
-        if self._address != LOCAL and self._cluster.answers:
+        if self._cluster.address != LOCAL and self._cluster.answers:
             # A task that waits is what makes an autoscaler add a node.
             limit = max(limit, 1) if self._max_trials is None else limit + 1
-        if self._max_trials is not None:
-            limit = min(limit, self._max_trials)
+        limit = min(limit, self._max_trials or limit)
         return max(limit - len(self._attempts), 0)
 
     @property
     def pids(self) -> dict[str, int]:
         """Process id, on its own machine, by the uid of the trial it runs."""
-        attempts = self._attempts.items()
-        return {uid: attempt.worker.pid for uid, attempt in attempts if attempt.worker}
+        return {uid: each.worker.pid for uid, each in self._attempts.items() if each.worker}
 
     def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
@@ -191,9 +191,8 @@ class RayExecutor(Executor):
             if not self._is_lost:
                 for event in self._listen(timeout_seconds):
                     events.append(event)
-        if self._is_lost:
-            events += self._start_again()
-        return events
+        # What was heard before is handed over first.
+        return self._start_again() if self._is_lost and not events else events
 
     def _listen(self, timeout_seconds: float) -> Iterator[Event]:
         if not self._attempts:
@@ -240,7 +239,7 @@ class RayExecutor(Executor):
         if isinstance(message, EpochDone):
             return [message]
         if isinstance(message, Started):
-            attempt.worker, attempt.began = message, time.monotonic()
+            attempt.worker, attempt.began = message, time.monotonic() + message.spare_seconds
         else:
             # Its process ends now, and its task with it: then it has really ended.
             attempt.raised = message
@@ -269,16 +268,13 @@ class RayExecutor(Executor):
                 return TrialRaised(uid, last_line(error), str(error), False)
             error = error.cause
         with_machine = isinstance(error, WITH_MACHINE)
-        if with_machine:
+        if with_machine and attempt.worker is not None:
             # Nothing more is started there.
-            self._cluster.check(at_once=True)
-            if attempt.worker is not None:
-                self._cluster.note_gone(attempt.worker.node_id)
+            self._cluster.note_gone(attempt.worker.node_id)
         return TrialLost(uid, reason(error), with_machine)
 
     def _give_up_hopeless(self) -> Iterator[Event]:
-        losses = [loss for loss in map(self._loss, self._attempts.values()) if loss is not None]
-        for loss in losses:
+        for loss in filter(None, [self._loss(each) for each in self._attempts.values()]):
             attempt = self._attempts[loss.uid]
             self._mailbox.give_up.remote(loss.uid)
             ray.cancel(attempt.reply, force=True)
@@ -286,13 +282,13 @@ class RayExecutor(Executor):
             yield attempt.raised or loss
 
     def _loss(self, attempt: _Attempt) -> TrialLost | None:
-        uid, limit = attempt.spec.uid, self._trial_timeout_seconds
         if attempt.worker is None:
             return None
+        uid, limit = attempt.spec.uid, self._trial_timeout_seconds
         if limit is not None and time.monotonic() - attempt.began > limit:
             return TrialLost(uid, f"it took over {limit:g} s")
         # Where a machine hangs or is cut off, Ray knows it to be gone, yet waits for its tasks.
-        if not self._cluster.is_alive(attempt.worker.node_id):
+        if self._cluster.is_gone(attempt.worker.node_id):
             return TrialLost(uid, "its machine was lost", with_machine=True)
         return None
 

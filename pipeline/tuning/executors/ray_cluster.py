@@ -27,19 +27,17 @@ import pipeline
 from pipeline.errors import ConfigError
 from pipeline.processes import num_cores
 
+WITH_MACHINE: tuple[type[Exception], ...] = (
+    exceptions.NodeDiedError,
+    exceptions.LocalRayletDiedError,
+    # The trial ended, and its machine did before its result was fetched.
+    exceptions.ObjectLostError,
+)
 REASONS: dict[type[Exception], str] = {
     exceptions.WorkerCrashedError: "its worker process ended",
     exceptions.OutOfMemoryError: "its machine ran out of memory, and Ray ended its worker process",
-    exceptions.NodeDiedError: "its machine was lost",
-    exceptions.LocalRayletDiedError: "its machine was lost",
-    # It ended, and its machine went before its result was fetched.
-    exceptions.ObjectLostError: "its machine was lost",
+    **dict.fromkeys(WITH_MACHINE, "its machine was lost"),
 }
-WITH_MACHINE = (
-    exceptions.NodeDiedError,
-    exceptions.LocalRayletDiedError,
-    exceptions.ObjectLostError,
-)
 # The mailbox's process ended or does not answer; or, through ray://, the connection broke.
 CONNECTION_LOST = (
     exceptions.RayActorError,
@@ -77,14 +75,15 @@ class Cluster:
     def __init__(
         self, address: str, *, max_trials: int | None, num_cpus: float, num_gpus: float
     ) -> None:
-        for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+        self._needs = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        for name, amount in self._needs.items():
             if amount > 1 and amount != int(amount):
                 raise ConfigError(
                     f"search.ray.{name} must be whole if it is above 1. Received: {name}={amount}."
                 )
+        if address == AUTO:
+            address = os.environ.get("RAY_ADDRESS", AUTO)
         self.address = address
-        self._num_cpus = num_cpus
-        self._num_gpus = num_gpus
         self._session: Path | None = None
         self._patience_seconds = OWN_PATIENCE_SECONDS if address == LOCAL else PATIENCE_SECONDS
         self._checked = time.monotonic()
@@ -132,10 +131,10 @@ class Cluster:
             return _host_and_port(self.address)
         return _host_and_port(ray.get_runtime_context().gcs_address)
 
-    def check(self, *, at_once: bool = False) -> None:
-        """Asks the cluster how it is; unless at once, not more than once a second."""
+    def check(self) -> None:
+        """Asks the cluster how it is, not more than once a second."""
         now = time.monotonic()
-        if now - self._checked < CHECK_SECONDS and not at_once:
+        if now - self._checked < CHECK_SECONDS:
             return
         self._checked = now
         if self._can_be_reached():
@@ -169,9 +168,10 @@ class Cluster:
             own[0]["NodeManagerAddress"], own[0]["NodeManagerPort"], timeout_seconds=CHECK_SECONDS
         )
 
-    def is_alive(self, node_id: str) -> bool:
-        """Says whether the cluster holds a node for alive, and nobody has said otherwise."""
-        return any(node["NodeID"] == node_id for node in self._living())
+    def is_gone(self, node_id: str) -> bool:
+        """Says whether a node died; one that joined after the last question is not known yet."""
+        dead = any(node["NodeID"] == node_id and not node["Alive"] for node in self._nodes)
+        return dead or node_id in self._gone
 
     def note_gone(self, node_id: str) -> None:
         """Notes that a node died, which the cluster itself takes up to 15 s to find."""
@@ -185,16 +185,7 @@ class Cluster:
         """How many trials fit on the cluster's living nodes at once; 0 while it does not answer."""
         if not self.answers:
             return 0
-        return sum(self._slots(node["Resources"]) for node in self._living())
-
-    def _slots(self, resources: dict[str, float]) -> int:
-        slots = _whole(resources.get("CPU", 0.0) / self._num_cpus)
-        if not self._num_gpus:
-            return slots
-        gpus = resources.get("GPU", 0.0)
-        # A trial that takes a part of a GPU takes it of a single one.
-        share = _whole(1 / self._num_gpus) * int(gpus) if self._num_gpus < 1 else 0
-        return min(slots, share or _whole(gpus / self._num_gpus))
+        return sum(slots_of(node["Resources"], **self._needs) for node in self._living())
 
     def close(self) -> None:
         """Ends the connection and with it all that was started through it; may be called again."""
@@ -215,6 +206,23 @@ def _own_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def slots_of(resources: dict[str, float], *, num_cpus: float, num_gpus: float) -> int:
+    """Returns how many trials fit on a node at once, >= 0.
+
+    Args:
+        resources: Of the node, as Ray names them.
+        num_cpus: Of one trial, > 0.
+        num_gpus: Of one trial, >= 0; a part of a GPU is a part of a single one.
+    """
+    slots = _whole(resources.get("CPU", 0.0) / num_cpus)
+    if not num_gpus:
+        return slots
+    gpus = resources.get("GPU", 0.0)
+    if num_gpus < 1:
+        return min(slots, _whole(1 / num_gpus) * int(gpus))
+    return min(slots, _whole(gpus / num_gpus))
 
 
 def _whole(quotient: float) -> int:
