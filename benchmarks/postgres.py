@@ -26,9 +26,10 @@ from pipeline.config import read_document
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.spool import Spool
-from pipeline.tuning.driver import Driver, SearchPlan
+from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.lock import study_lock
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult
 from pipeline.tuning.space import FloatRange
@@ -98,7 +99,13 @@ def search(root, storage, recorder, num_trials):
     """Runs a search to its target."""
     import optuna
 
-    study = open_study(storage, name=NAME, identity=IDENTITY, direction="maximize")
+    study = open_study(
+        storage,
+        name=NAME,
+        identity=IDENTITY,
+        direction="maximize",
+        attrs={"study_uid": IDENTITY},
+    )
     study.pruner = optuna.pruners.NopPruner()
     plan = SearchPlan(
         settings={"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
@@ -187,7 +194,7 @@ def search_under_crashes(server, *, num_trials, num_crashes, seed):
             dataset="crash",
             study="search",
             study_name=NAME,
-            identity=IDENTITY,
+            study_uid=IDENTITY,
             tags={"objective": "val_accuracy"},
             params={},
         )

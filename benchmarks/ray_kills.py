@@ -1,4 +1,4 @@
-"""kill -9 of single Ray workers, of raylets and of the driver during searches: what is lost.
+"""kill -9 of single Ray workers, raylets, drivers and client servers during searches: what is lost.
 
 Real clusters, a real driver with a real study in SQLite; trainings are doubles of half a second,
 so that many kills hit many trials. Each search is a process of its own, which is killed from here.
@@ -6,22 +6,24 @@ so that many kills hit many trials. Each search is a process of its own, which i
 - worker: processes that run a trial, at random moments.
 - raylet: that of the driver's own cluster, and those of further machines of a shared one.
 - driver: on a cluster of its own and on a shared one, and started again each time.
+- client: the process that serves a driver which is connected through ray://.
 
-Run: python -m benchmarks.ray_kills [--what all|worker|raylet|driver] [--kills 30] [--seed 1]
+Run: python -m benchmarks.ray_kills [--what all|worker|raylet|driver|client] [--kills 30] [--seed 1]
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import random
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,15 +76,22 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
 
     from pipeline.config import read_document
     from pipeline.evaluation.metrics import OBJECTIVES
-    from pipeline.tuning.driver import Driver, SearchPlan
+    from pipeline.tuning.driver import Driver
     from pipeline.tuning.executors.ray import RayExecutor
+    from pipeline.tuning.plan import SearchPlan
     from pipeline.tuning.progress import Progress
     from pipeline.tuning.retries import close_orphans
     from pipeline.tuning.space import FloatRange
     from pipeline.tuning.storage import open_storage
     from pipeline.tuning.study import open_study
 
-    study = open_study(open_storage(folder), name=NAME, identity=IDENTITY, direction="maximize")
+    study = open_study(
+        open_storage(folder),
+        name=NAME,
+        identity=IDENTITY,
+        direction="maximize",
+        attrs={"study_uid": IDENTITY},
+    )
     study.pruner = optuna.pruners.NopPruner()
     close_orphans(study, max_retries=MAX_RETRIES, reason="the search was killed")
     plan = SearchPlan(
@@ -256,6 +265,39 @@ def kill_drivers_of_a_shared_cluster(search: Search, kills: int, draw: random.Ra
         print(f"  tasks of dead drivers still running: {len(tasks)}")
 
 
+def kill_client_servers(search: Search, kills: int, draw: random.Random) -> None:
+    """Kills the server of a driver that came through ray://, which then connects again."""
+    port = free_port()
+    with shared_cluster(ray_client_server_port=port) as cluster:
+        cluster.add_node(num_cpus=1)
+        search.address = f"ray://127.0.0.1:{port}"
+        until_answers(port)
+        search.start()
+        while not search.is_over and search.kills < kills:
+            wait_for(search, at_least=search.finished() + draw.randint(3, 6))
+            for server in list(below(psutil.Process(), sys.executable)):
+                if "--mode=specific-server" in server.cmdline():
+                    server.kill()
+                    search.kills += 1
+        search.process.wait(timeout=300)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def until_answers(port: int) -> None:
+    """Waits until somebody listens on a port of this machine."""
+    while True:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.5)
+
+
 def wait_for(search: Search, *, at_least: int) -> None:
     """Waits until so many trials are finished, or the search is over."""
     deadline = time.monotonic() + 120
@@ -263,12 +305,12 @@ def wait_for(search: Search, *, at_least: int) -> None:
         time.sleep(0.2)
 
 
-@contextmanager
-def shared_cluster() -> Iterator[Any]:
+@contextlib.contextmanager
+def shared_cluster(**options: Any) -> Iterator[Any]:
     """A cluster of this process, whose machines are raylets; the first has one CPU."""
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 1, "include_dashboard": False}
+    head = {"num_cpus": 1, "include_dashboard": False, **options}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         yield cluster
@@ -292,6 +334,8 @@ def plan(what: str, kills: int) -> Iterator[tuple[str, Kill, int, int]]:
     if what in ("all", "driver"):
         yield "driver with a cluster of its own", kill_drivers, 3, 30
         yield "driver on a shared cluster", kill_drivers_of_a_shared_cluster, 3, 30
+    if what in ("all", "client"):
+        yield "server of a client", kill_client_servers, 2, 30
 
 
 def main() -> None:
@@ -301,11 +345,14 @@ def main() -> None:
         drive(Path(folder), address=address, trials=int(trials), seed=int(seed))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--what", choices=("all", "worker", "raylet", "driver"), default="all")
+    choices = ("all", "worker", "raylet", "driver", "client")
+    parser.add_argument("--what", choices=choices, default="all")
     parser.add_argument("--kills", type=int, default=30, help="of workers, in all their searches")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Where a client's server looks for the training of this module.
+    os.environ["PYTHONPATH"] = str(ROOT)
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
     print(f"seed {args.seed}; {os.cpu_count()} cores, {platform.machine()}, 2 trials at a time")
     draw = random.Random(args.seed)

@@ -27,8 +27,9 @@ from pipeline.config import read_document
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.spool import Spool
-from pipeline.tuning.driver import Driver, SearchPlan
+from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult
 from pipeline.tuning.space import FloatRange
@@ -96,7 +97,13 @@ def search(root, recorder, num_trials):
     """Runs a search and returns its trials."""
     import optuna
 
-    study = open_study(open_storage(root), name=NAME, identity=IDENTITY, direction="maximize")
+    study = open_study(
+        open_storage(root),
+        name=NAME,
+        identity=IDENTITY,
+        direction="maximize",
+        attrs={"study_uid": IDENTITY},
+    )
     study.pruner = optuna.pruners.NopPruner()
     plan = SearchPlan(
         settings={"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
@@ -169,7 +176,7 @@ def measure(how, seconds):
                 dataset="outage",
                 study="search",
                 study_name=NAME,
-                identity=IDENTITY,
+                study_uid=IDENTITY,
                 tags={"objective": "val_accuracy"},
                 params={},
             )

@@ -33,7 +33,7 @@ from pipeline.processes import num_cores
 from pipeline.training.batches import TrainingData
 from pipeline.training.devices import configure_tensorflow
 from pipeline.training.phases import phase_1, phase_2, whole
-from pipeline.tuning.hyperparameters import active
+from pipeline.tuning.configurations import completed
 from pipeline.tuning.records import DataReference, EpochRecord, Report, TrialSpec
 from pipeline.tuning.worker import run_trial
 
@@ -65,7 +65,9 @@ def specify(cut: str, epochs: int, **changes: Any) -> TrialSpec:
     """Returns a trial of params.yaml's defaults that runs for all of its epochs."""
     defaults = {**read_document(ROOT / "params.yaml")["defaults"], "early_stopping": "none"}
     values = {**defaults, "cut": cut, "units": 256, **changes}
-    return TrialSpec(uid="benchmark", hyperparameters=active(values), seed=1, epochs=epochs)
+    return TrialSpec(
+        uid="benchmark", hyperparameters=completed({}, {}, values), seed=1, epochs=epochs
+    )
 
 
 def head_of(spec: TrialSpec, reference: DataReference):

@@ -14,10 +14,10 @@ import pkgutil
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 from pipeline import commands, stages
 from pipeline.errors import PipelineError
+from pipeline.interrupts import listen
 from pipeline.processes import die_with_parent
 
 STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
@@ -59,34 +59,24 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    # As an exception, so that every `finally` and `with` on the way ends what it began. Who presses
-    # Ctrl-C a second time does not want to wait for that; workers end with their parent. A second
-    # SIGTERM means nothing: the kernel sends one for each thread of a parent that dies.
-    signal.signal(signal.SIGINT, _end_at_once)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if signum == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + signum)
-
-
-def _end_at_once(signum: int, frame: FrameType | None) -> None:
-    os._exit(128 + signum)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs one stage or command; returns its exit code."""
     os.environ.update({name: os.environ.get(name, value) for name, value in PRIVACY.items()})
     given = sys.argv[1:] if argv is None else argv
     arguments = _parser(given[0] if given else None).parse_args(given)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, _interrupt)
+    listen()
     if "DVC_STAGE" in os.environ:
         # A killed `dvc repro` leaves its stage running, and the next one would start a second.
         die_with_parent(signal.SIGTERM)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read what was printed has seen enough, such as `head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except PipelineError as error:
         print(f"{arguments.name}: {error}", file=sys.stderr)
         return 2

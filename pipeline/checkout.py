@@ -1,5 +1,6 @@
 """The checkout whose stores are used, which is not always the one that runs."""
 
+import platform
 from pathlib import Path
 
 # DVC 3.67, repo/experiments/queue/tempdir.py and executor/local.py: `dvc exp run --temp` makes its
@@ -22,3 +23,12 @@ def store_root(root: Path) -> Path:
         if folder.parts[-len(COPIES) :] == COPIES:
             return folder.parents[len(COPIES) - 1]
     return root
+
+
+def checkout_name(root: Path) -> str:
+    """Returns what tells a checkout from every other that may use the same databases.
+
+    Args:
+        root: The repository; a copy made by `dvc exp run --temp` has the name of its original.
+    """
+    return f"{platform.node()}:{store_root(root)}"

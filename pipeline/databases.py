@@ -1,4 +1,4 @@
-"""PostgreSQL, for the study store and the tracking store: reached, refused and created in one way.
+"""Databases of the study store and the tracking store: reached, refused and created in one way.
 
 A password comes from the address, from PGPASSWORD or from ~/.pgpass, and is never shown.
 """
@@ -6,8 +6,10 @@ A password comes from the address, from PGPASSWORD or from ~/.pgpass, and is nev
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
@@ -15,6 +17,9 @@ from pipeline.errors import ConfigError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+SQLITE = "sqlite:///"
+# A writer holds an SQLite database for milliseconds; a slow disk makes it seconds.
+BUSY_SECONDS = 5.0
 # What these addresses are refused or given up after, seconds; a user waits for it.
 CONNECT_SECONDS = 4
 # A server that loses its power or its network says nothing. The kernel then notices after
@@ -54,6 +59,47 @@ def is_postgres(address: str) -> bool:
     (True, False)
     """
     return address.startswith(("postgresql://", "postgresql+"))
+
+
+def sqlite_file(address: str) -> Path | None:
+    """Returns the file of an SQLite address, or None if it is another database's.
+
+    >>> sqlite_file("sqlite:////data/mlflow.db"), sqlite_file("postgresql://db/mlflow")
+    (PosixPath('/data/mlflow.db'), None)
+    """
+    name = address.removeprefix(SQLITE).partition("?")[0]
+    return Path(name) if address.startswith(SQLITE) else None
+
+
+def try_sqlite(address: str, *, source: str) -> None:
+    """Opens an SQLite database, made with its folder if it is missing, and lets readers in.
+
+    Write-ahead logging, which stays with the file: a reader such as `status` or `mlflow ui` never
+    blocks the one writer, and writing is two to three times faster. A network drive refuses it,
+    which costs only that.
+
+    Args:
+        address: Of an SQLite database.
+        source: Where the address was read, for messages: `search.storage`, or a variable.
+
+    Raises:
+        ConfigError: If it names no file that can be written, or a file that is no database.
+    """
+    try:
+        file = sqlite_file(address)
+        if file is None or file.name in ("", ":memory:"):
+            raise OSError("that is no name of a file")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # Taken and given back: whoever may not write is told now.
+            connection.execute("BEGIN IMMEDIATE")
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{source} must name an SQLite file that can be written: {reason}. Received: "
+            f"{source}={address}. Write sqlite:////FOLDER/FILE.db for an absolute path."
+        ) from None
 
 
 def connect_options() -> dict[str, Any]:

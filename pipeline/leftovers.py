@@ -1,7 +1,7 @@
 """What nobody needs any more: old studies, MLflow's trash, files of dead processes.
 
 Kept are the studies that params.yaml describes and those of other data sets, every run that a
-registered version was made from, what DVC tracks, and whatever this project did not make.
+registered version was made from, what DVC tracks, and whatever this checkout did not make.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.tracking.cleaning import artifact_bytes, remove_runs, runs_left
 from pipeline.tracking.spool_file import FOLDER as SPOOL_FOLDER
-from pipeline.tracking.store import Store
+from pipeline.tracking.store import Store, mirror_uid
+from pipeline.tuning.lock import lock_folder
 from pipeline.tuning.old_studies import StoredStudy, num_trials, remove_study
-from pipeline.tuning.overview import LOCK_FOLDER, read_holder
+from pipeline.tuning.overview import read_holder
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -29,12 +30,14 @@ class Stores:
 
     Attributes:
         root: The checkout that holds the stores.
+        url: `search.storage`.
         storage: Optuna's.
         runs: MLflow's, or None if there is none.
         studies: Those of this project in `storage`.
     """
 
     root: Path
+    url: str
     storage: BaseStorage
     runs: Store | None
     studies: Sequence[StoredStudy]
@@ -65,8 +68,9 @@ class Leftover:
 
 def leftovers(stores: Stores) -> list[Leftover]:
     """Returns everything that can be removed."""
-    old = [study for study in stores.studies if study.old]
-    kept = [study for study in stores.studies if not study.old]
+    own = [study for study in stores.studies if study.is_own]
+    old = [study for study in own if study.old]
+    kept = [study for study in own if not study.old]
     return [
         *(_of_study(study, stores) for study in old),
         *(item for study in kept for item in _trash_of(study, stores)),
@@ -76,7 +80,7 @@ def leftovers(stores: Stores) -> list[Leftover]:
 
 
 def _of_study(study: StoredStudy, stores: Stores) -> Leftover:
-    # One that was killed half built has run nothing, and its identity may be a current one's.
+    # One that was killed half built has run nothing, and its uid may be a current one's.
     runs = [] if study.old == "half built" else _all_runs(study, stores)
     return Leftover(
         what=study.name,
@@ -92,7 +96,7 @@ def _of_study(study: StoredStudy, stores: Stores) -> Leftover:
 def _all_runs(study: StoredStudy, stores: Stores) -> list[Run]:
     if stores.runs is None:
         return []
-    left = runs_left(stores.runs, study_name=study.base_name, identity=study.identity)
+    left = runs_left(stores.runs, study_uid=mirror_uid(stores.root, study.uid, stores.url))
     return [*left.active, *left.trashed]
 
 
@@ -102,14 +106,14 @@ def _remove_study(study: StoredStudy, runs: Sequence[Run], stores: Stores) -> No
         remove_runs(stores.runs, runs)
     remove_study(stores.storage, study.name)
     if study.base_name not in _names_of(stores, old=False):
-        _unlink([stores.root / LOCK_FOLDER / f"{study.base_name}.lock"])
+        _unlink([lock_folder(stores.root, stores.url) / f"{study.base_name}.lock"])
 
 
 def _trash_of(study: StoredStudy, stores: Stores) -> Iterator[Leftover]:
     # A server empties its trash itself, with `mlflow gc`.
     if stores.runs is None or stores.runs.is_server:
         return
-    left = runs_left(stores.runs, study_name=study.base_name, identity=study.identity)
+    left = runs_left(stores.runs, study_uid=mirror_uid(stores.root, study.uid, stores.url))
     if left.trashed:
         yield Leftover(
             what=f"MLflow's trash of {study.name}",
@@ -122,7 +126,7 @@ def _trash_of(study: StoredStudy, stores: Stores) -> Iterator[Leftover]:
 
 
 def _spool_files(stores: Stores) -> Iterator[Leftover]:
-    kept = {f"{s.base_name}-{s.identity[:8]}" for s in stores.studies if not s.old}
+    kept = {f"{s.base_name}-{s.uid[:8]}" for s in stores.studies if not (s.old and s.is_own)}
     names = {file.name.partition(".")[0] for file in _files(stores.root / SPOOL_FOLDER)}
     for name in sorted(names - kept):
         files = [f for f in _files(stores.root / SPOOL_FOLDER) if f.name.startswith(f"{name}.")]
@@ -138,13 +142,13 @@ def _spool_files(stores: Stores) -> Iterator[Leftover]:
 def _lock_files(stores: Stores) -> Iterator[Leftover]:
     # Those of old studies go with them.
     known = _names_of(stores, old=False) | _names_of(stores, old=True)
-    for file in _files(stores.root / LOCK_FOLDER):
-        holder = read_holder(stores.root, file.stem)
+    for file in _files(lock_folder(stores.root, stores.url)):
+        holder = read_holder(stores.root, file.stem, stores.url)
         is_dead = file.suffix == ".pid" and holder is not None and not holder.is_alive
         is_idle = file.suffix == ".lock" and file.stem not in known and holder is None
         if is_dead or is_idle:
             yield Leftover(
-                what=f"{LOCK_FOLDER}/{file.name}",
+                what=_shown(file, stores.root),
                 why="of a dead process" if is_dead else "of no study",
                 remove=partial(_unlink, [file]),
                 locked_by=file.stem,
@@ -153,7 +157,11 @@ def _lock_files(stores: Stores) -> Iterator[Leftover]:
 
 
 def _names_of(stores: Stores, *, old: bool) -> set[str]:
-    return {study.base_name for study in stores.studies if bool(study.old) is old}
+    return {s.base_name for s in stores.studies if bool(s.old and s.is_own) is old}
+
+
+def _shown(file: Path, root: Path) -> str:
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)
 
 
 def _files(folder: Path) -> list[Path]:

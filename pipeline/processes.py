@@ -14,14 +14,19 @@ def die_with_parent(signum: signal.Signals, parent_pid: int | None = None) -> No
     Linux only; elsewhere it does nothing. The signal follows the thread that started this process,
     so parents start such children from their main thread.
 
+    When it died before this call, the process ends at once. A parent whose pid is not known is
+    taken for dead if the present one is of another session: whoever adopts orphans is.
+
     Args:
         signum: What to send.
-        parent_pid: The parent, if it is known: when it died before this call, the process ends.
+        parent_pid: The parent, if it is known.
     """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
-    if parent_pid is not None and os.getppid() != parent_pid:
+    parent = os.getppid()
+    is_orphan = os.getsid(parent) != os.getsid(0) if parent_pid is None else parent != parent_pid
+    if is_orphan:
         os._exit(1)
 
 

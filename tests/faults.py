@@ -3,7 +3,8 @@
     python -m tests.faults POINT SIGNAL search scratch
 
 Everything is the real thing but the training, which takes no time and needs no TensorFlow: its
-values follow from the hyperparameters and the seed alone.
+values follow from the hyperparameters and the seed alone. At the point `none` nothing happens, and
+at the point `hang` some trials never end.
 """
 
 import hashlib
@@ -28,6 +29,15 @@ def train(spec, data, report):
         if report(EpochRecord(epoch=epoch, metrics=metrics)):
             return _result("stopped", epoch, value)
     return _result("complete", spec.epochs - 1, value)
+
+
+def train_or_hang(spec, data, report):
+    """The same, but three hidden layers never come back from their second epoch."""
+    if spec.hyperparameters["num_layers"] != 3:
+        return train(spec, data, report)
+    report(EpochRecord(epoch=0, metrics={"val_accuracy": 0.5}))
+    while True:
+        time.sleep(1)
 
 
 def _result(outcome, epoch, value):
@@ -123,10 +133,11 @@ def main(point, signum, *arguments):
     original = local.LocalExecutor.__init__
 
     def without_tensorflow(self, *args, **kwargs):
-        original(self, *args, **{**kwargs, "train": train})
+        given = train_or_hang if point == "hang" else train
+        original(self, *args, **{**kwargs, "train": given})
 
     local.LocalExecutor.__init__ = without_tensorflow
-    if point != "none":
+    if point not in ("none", "hang"):
         points()[point](Fault(getattr(signal, signum), 1 if point in ONCE else 3))
     return __main__.main(list(arguments))
 

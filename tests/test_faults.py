@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import sys
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ OUTPUTS = ("study.json", "best.json", "trials.csv")
 # Every point with the signal that nothing can be done about, and the others where they matter most.
 CASES = [(point, "SIGKILL") for point in POINTS]
 CASES += [("mid-epoch", "SIGTERM"), ("before-tell", "SIGINT"), ("mid-file", "SIGTERM")]
+CASES += [("after-ask", "SIGINT"), ("after-proposal", "SIGTERM"), ("before-record", "SIGINT")]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,13 @@ def finished(checkout):
     return set(rows(checkout.folder / "mlruns/optuna.db", query))
 
 
+def assert_nothing_runs(checkout):
+    states = rows(checkout.folder / "mlruns/optuna.db", "select distinct state from trials")
+    assert ("RUNNING",) not in states
+    statuses = rows(checkout.folder / "mlflow.db", "select distinct status from runs")
+    assert ("RUNNING",) not in statuses
+
+
 @pytest.mark.parametrize(("point", "signum"), CASES)
 def test_a_signal_costs_at_most_what_was_running(checkout, point, signum):
     # Another seed is another study, so that every case begins with an empty one.
@@ -66,15 +75,16 @@ def test_a_signal_costs_at_most_what_was_running(checkout, point, signum):
         if file.exists() and file.suffix == ".json":
             json.loads(file.read_text())
     before = finished(checkout)
+    if signum != "SIGKILL":
+        # Who may still say something leaves nothing for the next search to put right.
+        assert "0 differences found" in checkout.pipeline("audit")
+        assert_nothing_runs(checkout)
 
     code, output = search(checkout, "none", "SIGKILL")
     assert code == 0, output
     assert before <= finished(checkout)
     assert len(finished(checkout)) == TRIALS
-    states = rows(checkout.folder / "mlruns/optuna.db", "select distinct state from trials")
-    assert ("RUNNING",) not in states
-    statuses = rows(checkout.folder / "mlflow.db", "select distinct status from runs")
-    assert ("RUNNING",) not in statuses
+    assert_nothing_runs(checkout)
     assert f"{trials_of(checkout)} trials, 0 differences found" in checkout.pipeline("audit")
     assert not list((checkout.folder / "results/scratch").glob("*.part"))
 
@@ -85,3 +95,21 @@ def trials_of(checkout):
     assert numbers == list(range(len(numbers)))
     assert (checkout.folder / "results/scratch/trials.csv").read_text().count("\n") > len(numbers)
     return len(numbers)
+
+
+def test_a_search_whose_time_is_up_kills_what_hangs_and_says_what_is_missing(checkout):
+    checkout.set({"search": {"seed": 200, "timeout": "25s", "trials": 500}})
+    start = time.monotonic()
+    code, output = search(checkout, "hang", "SIGKILL")
+    assert code == 0, output
+    # Without the deadline it would hang for ever; `benchmarks.budget` measures the seconds.
+    assert time.monotonic() - start < 25 + 20
+    missing = 500 - len(finished(checkout))
+    assert missing > 0
+    assert f"search.timeout is over and {missing} trials are missing" in output
+    said = f"{missing} trials are missing: search.timeout was over at"
+    status = checkout.pipeline("status")
+    assert said in status, status
+    assert_nothing_runs(checkout)
+    assert "0 differences found" in checkout.pipeline("audit")
+    checkout.set({"search": {"timeout": "none", "trials": TRIALS}})

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pipeline import stamps
 from pipeline.stamps import KEYS, code_sha256, stamp_file, write_stamp
 
 REPORTS = {
@@ -39,3 +40,15 @@ def test_the_hash_of_code_depends_on_the_parts_named():
     assert code_sha256("seeds.py") != code_sha256("errors.py")
     assert code_sha256("training") != code_sha256("training", "seeds.py")
     assert len(code_sha256("models")) == 64
+
+
+def test_the_hash_of_code_depends_on_its_content_and_on_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(stamps, "__file__", str(tmp_path / "stamps.py"))
+    (tmp_path / "training").mkdir()
+    code = tmp_path / "training" / "fit.py"
+    code.write_text("rate = 1")
+    before = code_sha256("training")
+    (tmp_path / "training" / "notes.txt").write_text("not code")
+    assert code_sha256("training") == before
+    code.write_text("rate = 2")
+    assert code_sha256("training") != before

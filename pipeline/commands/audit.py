@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config import load_section, read_document
+from pipeline.databases import sqlite_file
 from pipeline.errors import StudyError
+from pipeline.tracking.store import mirror_uid, open_store, tracking_uri
+from pipeline.tuning.current import find_study
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams
-from pipeline.tuning.storage import AUTO, open_storage
-from pipeline.tuning.study import TrialDict, read_trials
+from pipeline.tuning.storage import AUTO, has_storage, open_storage
+from pipeline.tuning.study import trial_dicts
 
 if TYPE_CHECKING:
+    from optuna.study import Study
+
     from pipeline.tracking.audit import Difference
+
+RESTORE = "`python -m pipeline restore` brings that back"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,36 +39,48 @@ def main(args: argparse.Namespace) -> int:
     """Audits every study of params.yaml.
 
     Returns:
-        0 if MLflow says what the studies say, or was made to; else 1.
+        0 if MLflow says what the studies say, or was made to; else 1, also where a study or the
+        tracking store is missing that `results/STUDY/study.json` tells of.
 
     Raises:
+        ConfigError: If a store cannot be used.
         StudyError: If there is nothing to audit, or a repair is asked for during a search.
     """
+    root = Path.cwd()
+    dataset, url = _dataset(root), load_section(SearchParams, "search").storage
+    is_equal = [
+        _audit(root, dataset, name=name, url=url, is_repaired=args.repair)
+        for name in read_document()["studies"]
+    ]
+    return 0 if all(is_equal) else 1
+
+
+def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) -> bool:
+    """Audits one study and prints what came of it; whether all is well now."""
     from pipeline.tracking.audit import table
 
-    root = Path.cwd()
-    split = _read(root / "data/split.json")
-    url = load_section(SearchParams, "search").storage
-    num_different = 0
-    for study in read_document()["studies"]:
-        study_name = f"{split['dataset']}-{study}"
-        try:
-            trials = read_trials(root, study_name, url)
-        except StudyError as error:
-            print(f"{study}: {error}")
-            continue
-        examine = repair_study if args.repair else audit_study
-        found = examine(root, split["dataset"], study=study, trials=trials, url=url)
-        verb = "repaired" if args.repair else "found"
-        print(f"{study_name}: {len(trials)} trials, {len(found)} differences {verb}")
-        if found:
-            print(table(found))
-            num_different += len(found)
-    return 0 if args.repair or num_different == 0 else 1
+    study_name = f"{dataset}-{name}"
+    study = find_study(open_storage(root, url), study_name) if has_storage(root, url) else None
+    is_exported = (root / "results" / name / "study.json").is_file()
+    if study is None:
+        lost = f"is lost, but results/{name}/study.json is there: {RESTORE}"
+        print(f"{study_name}: the study {lost if is_exported else 'has not been searched yet'}")
+        return not is_exported
+    if not is_repaired and not _has_runs(root):
+        how = RESTORE if is_exported else "`python -m pipeline audit --repair` writes them anew"
+        print(f"{study_name}: its runs are lost, since there is no {tracking_uri(root)}: {how}")
+        return False
+    examine = repair_study if is_repaired else audit_study
+    found = examine(root, dataset, name=name, study=study, url=url)
+    verb = "repaired" if is_repaired else "found"
+    print(f"{study_name}: {len(trial_dicts(study))} trials, {len(found)} differences {verb}")
+    if found:
+        print(table(found))
+    return is_repaired or not found
 
 
 def audit_study(
-    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict], url: str = AUTO
+    root: Path, dataset: str, *, name: str, study: Study, url: str = AUTO
 ) -> list[Difference]:
     """Returns where MLflow differs from a study.
 
@@ -72,8 +90,8 @@ def audit_study(
     Args:
         root: The repository.
         dataset: Names the experiment.
-        study: Its name below `studies`.
-        trials: All its trials, as in `study.json`.
+        name: Of the study, below `studies`.
+        study: Optuna's.
         url: `search.storage`.
 
     Raises:
@@ -82,54 +100,52 @@ def audit_study(
     from pipeline.evaluation.metrics import OBJECTIVES
     from pipeline.tracking.audit import compare
     from pipeline.tracking.reconcile import find_parent, read_runs
-    from pipeline.tracking.store import open_store
 
     store = open_store(root, create=False)
-    study_name = f"{dataset}-{study}"
-    parent = find_parent(store, store.experiment(dataset), study_name=study_name, identity="")
-    if parent is None:
-        return compare(trials, [])
-    metric = OBJECTIVES[parent.run.data.tags["objective"]].metric
-    runs = read_runs(store, parent, metric=metric)
-    return compare(trials, runs, is_driver_alive=_is_searched(root, study_name, url))
+    uid = mirror_uid(root, study.user_attrs["study_uid"], url)
+    parent = find_parent(store, store.experiment(dataset), study_uid=uid)
+    runs = read_runs(store, parent) if parent else []
+    return compare(
+        trial_dicts(study),
+        runs,
+        metric=OBJECTIVES[study.user_attrs["objective"]].metric,
+        is_driver_alive=_is_searched(root, study.study_name, url),
+    )
 
 
 def repair_study(
-    root: Path, dataset: str, *, study: str, trials: Sequence[TrialDict], url: str = AUTO
+    root: Path, dataset: str, *, name: str, study: Study, url: str = AUTO
 ) -> list[Difference]:
     """Makes MLflow equal to a study; returns what differed.
 
     Args:
         root: The repository.
         dataset: Names the experiment.
-        study: Its name below `studies`.
-        trials: All its trials, as in `study.json`.
+        name: Of the study, below `studies`.
+        study: Optuna's.
         url: `search.storage`.
 
     Raises:
-        StudyError: If the study is being searched, or MLflow has lost the study itself and
-            `results/STUDY/study.json` is not there to tell what it was.
+        StudyError: If the study is being searched.
     """
     from pipeline.tracking.reconcile import find_parent
     from pipeline.tracking.runs import StudyRuns
-    from pipeline.tracking.store import open_store
 
-    study_name = f"{dataset}-{study}"
-    with study_lock(root, study_name, storage=open_storage(root, url)):
-        store = open_store(root)
-        parent = find_parent(store, store.experiment(dataset), study_name=study_name, identity="")
-        known = parent.run.data.tags if parent else _read(root / f"results/{study}/study.json")
+    with study_lock(root, study.study_name, storage=open_storage(root, url)):
+        store, attrs = open_store(root), study.user_attrs
+        uid = mirror_uid(root, attrs["study_uid"], url)
+        parent = find_parent(store, store.experiment(dataset), study_uid=uid)
         status = parent.run.info.status if parent else "FINISHED"
         runs = StudyRuns.open(
             root,
             dataset=dataset,
-            study=study,
-            study_name=study_name,
-            identity=known["identity"],
-            tags={"objective": known["objective"]},
+            study=name,
+            study_name=study.study_name,
+            study_uid=uid,
+            tags={key: attrs[key] for key in ("objective", "identity")},
             params={},
         )
-        found = runs.reconcile(trials)
+        found = runs.reconcile(trial_dicts(study), is_thorough=True)
         # Nobody is at work here, so a parent that says RUNNING was left by a killed process.
         runs.close("KILLED" if status == "RUNNING" else status)
     return found
@@ -143,7 +159,13 @@ def _is_searched(root: Path, study_name: str, url: str) -> bool:
         return True
 
 
-def _read(file: Path) -> Any:
+def _has_runs(root: Path) -> bool:
+    file = sqlite_file(tracking_uri(root))
+    return file is None or file.exists()
+
+
+def _dataset(root: Path) -> str:
+    file = root / "data/split.json"
     if not file.is_file():
         raise StudyError(f"{file} must exist to know what to compare. Run `dvc repro`.")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return str(json.loads(file.read_text(encoding="utf-8"))["dataset"])

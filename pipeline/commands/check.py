@@ -7,6 +7,7 @@ import argparse
 import importlib
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
 from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
 from pipeline.stages.register import AUTO
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from pipeline.tuning.params import (
     NAME_PATTERN,
     NO_BASE,
@@ -21,6 +23,7 @@ from pipeline.tuning.params import (
     SearchParams,
     StudyParams,
     default_problems,
+    sampler_of,
     study_problems,
 )
 
@@ -33,6 +36,7 @@ SECTIONS_OF_STAGES = {
     "register": "RegisterParams",
 }
 OTHER_SECTIONS = ("search", "defaults", "studies", "confirm")
+HELP_WIDTH = 100
 # A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
 # folder beside these of results/, and a word of register.study beside `auto`.
 TAKEN_NAMES = ("labels", "file", "allow_pickle", "report", "confusion", AUTO)
@@ -86,7 +90,8 @@ def _studies_problems(document: Mapping[str, Any]) -> list[str]:
         found = _section_problems(StudyParams, f"studies.{name}", value)
         if not found:
             study = StudyParams.model_validate(value)
-            found = study_problems(str(name), study, document.get("defaults"))
+            defaults, sampler = document.get("defaults"), sampler_of(document)
+            found = study_problems(str(name), study, defaults, sampler=sampler)
             found += _base_problems(str(name), study, document.get("embed"))
         problems += found
     return problems
@@ -139,7 +144,18 @@ def _register_problems(document: Mapping[str, Any]) -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """This command takes none."""
+    """This command takes none; its help lists every hyperparameter."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    lines = [
+        textwrap.fill(f"{name} ({_legal(spec)}): {spec.help}", HELP_WIDTH, subsequent_indent="    ")
+        for name, spec in HYPERPARAMETERS.items()
+    ]
+    parser.epilog = "\n".join(["what `defaults` and each `studies.NAME.space` may set:", *lines])
+
+
+def _legal(spec: Hyperparameter) -> str:
+    numbers = [] if spec.low is None else [f"{spec.kind} in {spec.interval}"]
+    return ", ".join([*numbers, *map(str, spec.choices)]) or spec.kind
 
 
 def main(_: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.checkout import store_root
 from pipeline.config import load_section, read_document
+from pipeline.databases import sqlite_file
 from pipeline.errors import StudyError
 from pipeline.leftovers import Leftover, Stores, leftovers
 from pipeline.tracking.store import open_store, tracking_uri
@@ -21,7 +22,7 @@ from pipeline.tuning.current import describe
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.old_studies import stored_studies
 from pipeline.tuning.params import SearchParams
-from pipeline.tuning.storage import SQLITE, has_storage, open_storage, storage_url
+from pipeline.tuning.storage import has_storage, open_storage, sharing_checkout, storage_url
 
 HEADERS = ("what", "why", "trials", "runs", "on disk")
 KILO = 1000
@@ -53,6 +54,9 @@ def main(args: argparse.Namespace) -> int:
             _remove(found, stores, databases=_database_files(root, url))
         else:
             print("Nothing was removed. `python -m pipeline clean --yes` removes it for good.")
+    num_others = sum(bool(study.old) and not study.is_own for study in stores.studies)
+    if num_others:
+        print(f"{num_others} old studies that other checkouts made are left to them.")
     print("DVC's cache is not looked at: `dvc gc --workspace` frees what no file here needs.")
     return 0
 
@@ -76,9 +80,10 @@ def _open(root: Path, url: str) -> Stores:
     if not split.is_file():
         raise StudyError(f"{split} must be there, to tell current studies from old ones.")
     storage, names = open_storage(root, url), list(read_document()["studies"])
-    file = _sqlite_file(tracking_uri(root))
+    file = sqlite_file(tracking_uri(root))
     return Stores(
         root=store_root(root),
+        url=url,
         storage=storage,
         runs=open_store(root) if file is None or file.exists() else None,
         studies=stored_studies(
@@ -86,6 +91,7 @@ def _open(root: Path, url: str) -> Stores:
             dataset=json.loads(split.read_text(encoding="utf-8"))["dataset"],
             studies=names,
             wanted={identity for name in names for identity in _identities(name, root)},
+            checkout=sharing_checkout(root, url),
         ),
     )
 
@@ -140,12 +146,8 @@ def _compact(file: Path) -> None:
 
 
 def _database_files(root: Path, url: str) -> list[Path]:
-    files = [_sqlite_file(storage_url(root, url)), _sqlite_file(tracking_uri(root))]
+    files = [sqlite_file(storage_url(root, url)), sqlite_file(tracking_uri(root))]
     return [file for file in files if file is not None and file.exists()]
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 def _print_table(found: Sequence[Leftover]) -> None:

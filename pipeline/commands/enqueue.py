@@ -79,7 +79,7 @@ def _what_next(current: CurrentStudy, root: Path) -> str:
             f"search.trials={target} leaves no room for it: run `dvc exp run -S "
             f"search.trials={wanted}`, or write that into params.yaml and run `dvc repro`."
         )
-    holder = read_holder(root, current.study.study_name)
+    holder = read_holder(root, current.study.study_name, current.search.storage)
     if holder is not None and holder.is_alive:
         return f"The search that is running, process {holder.pid}, takes it before it samples more."
     return "The next `dvc repro` takes it before it samples more."

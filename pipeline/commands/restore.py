@@ -62,7 +62,7 @@ def main(_: argparse.Namespace) -> int:
             print(f"{name}: there is no results/{name}/study.json")
             continue
         with study_lock(root, study["study_name"], storage=storage):
-            restored = restore_study(storage, study)
+            restored = restore_study(root, storage, study)
             if restored.study is None:
                 print(f"{name}: left as it is: {restored.conflict}")
                 is_as_pulled = False
@@ -84,17 +84,17 @@ def _restore_runs(
 ) -> None:
     from pipeline.tracking.trainings import restore_trainings
 
-    root = store.root
+    root, trials = store.root, exported["trials"]
     report = _read(root / "results" / name / "confirm.json")
     if report is not None and not confirm.belongs(report, exported, root=root):
         print(f"{name}: confirm.json is of another study or model; `dvc repro` makes it anew")
         report = None
-    if not _is_mirrored(store, exported, report):
+    if not _is_mirrored(store, exported, report, url=params.storage):
         same = params.model_copy(update={"objective": exported["objective"]})
         with search.open_runs(
             study, same, name=name, plan=load_study(name), split=split, root=root
         ) as runs:
-            print(f"{name}: {len(runs.reconcile(exported['trials']))} runs restored")
+            print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
             runs.log_artifacts(root / "results" / name)
             if report is not None:
                 print(f"{name}: {restore_trainings(runs, report)} confirmation runs restored")
@@ -103,21 +103,21 @@ def _restore_runs(
         write_stamp(root, "confirm", report, study=name)
 
 
-def _is_mirrored(store: Store, exported: Report, report: Report | None) -> bool:
+def _is_mirrored(store: Store, exported: Report, report: Report | None, *, url: str) -> bool:
     """Whether MLflow holds every trial and every training already, each as it should be."""
     from pipeline.evaluation.metrics import OBJECTIVES
     from pipeline.tracking.audit import compare
     from pipeline.tracking.reconcile import find_parent, read_runs
+    from pipeline.tracking.store import mirror_uid
     from pipeline.tracking.trainings import num_missing
 
     experiment = store.experiment(exported["dataset"])
-    parent = find_parent(
-        store, experiment, study_name=exported["study_name"], identity=exported["identity"]
-    )
+    uid = mirror_uid(store.root, exported["study_uid"], url)
+    parent = find_parent(store, experiment, study_uid=uid)
     if parent is None or (report is not None and num_missing(store, parent, report)):
         return False
-    runs = read_runs(store, parent, metric=OBJECTIVES[exported["objective"]].metric)
-    return not compare(exported["trials"], runs)
+    metric = OBJECTIVES[exported["objective"]].metric
+    return not compare(exported["trials"], read_runs(store, parent), metric=metric)
 
 
 def _restore_version(store: Store, names: list[str]) -> bool:

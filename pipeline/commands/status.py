@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import parse_section, read_document
 from pipeline.databases import without_password
-from pipeline.errors import StudyError
+from pipeline.errors import PipelineError, StudyError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tracking.store import tracking_uri
-from pipeline.tuning.current import find_study
+from pipeline.tuning.current import describe, find_study, num_kept
 from pipeline.tuning.old_studies import stored_studies
-from pipeline.tuning.overview import Overview, overview, read_holder
+from pipeline.tuning.overview import Holder, Overview, overview, read_holder
 from pipeline.tuning.params import SearchParams
 from pipeline.tuning.progress import duration
-from pipeline.tuning.storage import has_storage, open_storage, storage_url
+from pipeline.tuning.storage import has_storage, open_storage, sharing_checkout, storage_url
 from pipeline.tuning.study import trial_dicts
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from optuna.study import Study
 
 HEADERS = (
     *("study", "finished", "complete", "pruned", "failed", "running", "waiting"),
@@ -54,13 +55,18 @@ def main(args: argparse.Namespace) -> int:
     search = parse_section(SearchParams, "search", document.get("search"))
     names, dataset = list(document["studies"]), _dataset()
     storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
-    found = {name: _look(root, storage, f"{dataset}-{name}", search=search) for name in names}
+    found = {name: _look(root, storage, name, dataset=dataset, search=search) for name in names}
     stores = {
         "studies": without_password(storage_url(root, search.storage)),
         "runs": without_password(tracking_uri(root)),
     }
-    old = stored_studies(storage, dataset=dataset, studies=names) if storage else []
-    num_old = sum(study.old is not None for study in old)
+    checkout = sharing_checkout(root, search.storage)
+    stored = (
+        stored_studies(storage, dataset=dataset, studies=names, checkout=checkout)
+        if storage
+        else []
+    )
+    num_old = sum(study.old is not None and study.is_own for study in stored)
     if args.json:
         content = {"studies": {name: _plain(one) for name, one in found.items()}}
         print(json.dumps({**content, "old_studies": num_old, "stores": stores}, indent=2))
@@ -70,16 +76,30 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _look(
-    root: Path, storage: BaseStorage | None, study_name: str, *, search: SearchParams
+    root: Path, storage: BaseStorage | None, name: str, *, dataset: str, search: SearchParams
 ) -> Overview:
+    study_name = f"{dataset}-{name}"
     study = find_study(storage, study_name) if storage else None
+    kept, unclear = None, None
+    if study is not None:
+        try:
+            kept = num_kept(study, describe(name, root=root))
+        except PipelineError as error:  # In params.yaml as it is now, or the features are not made.
+            unclear = str(error)
     return overview(
         trial_dicts(study) if study else [],
         target=search.trials,
-        direction=OBJECTIVES[search.objective].direction,
-        holder=read_holder(root, study_name),
+        direction=_direction(study, search),
+        holder=read_holder(root, study_name, search.storage),
         stopped=study.user_attrs.get("stopped") if study else None,
+        kept=kept,
+        unclear=unclear,
     )
+
+
+def _direction(study: Study | None, search: SearchParams) -> str:
+    # That of another objective, if the trials are of other params.
+    return study.direction.name.lower() if study else OBJECTIVES[search.objective].direction
 
 
 def _print(
@@ -103,7 +123,7 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
     states = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
     return (
         shown,
-        f"{one.num_finished}/{one.target}",
+        f"{one.num_counted}/{one.target}",
         *(str(one.counts.get(state, 0)) for state in states),
         f"{one.best['value']:.4f} (trial {one.best['number']})" if one.best else "-",
         duration(one.trained_seconds),
@@ -111,28 +131,41 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
 
 
 def _remarks(name: str, one: Overview, search: SearchParams) -> list[str]:
-    lines = []
-    if one.holder is not None:
-        where = f"{one.holder.pid} on {one.holder.host}"
-        rate = one.trials_per_minute
-        speed = f"{rate:.1f} trials a minute" if rate else "no trial finished yet"
-        left = f", {duration(one.seconds_left)} left" if one.seconds_left else ""
-        workers = "1 worker" if search.num_workers == 1 else f"{search.num_workers} workers"
-        lines.append(f"{name}: process {where} is at work with {workers}: {speed}{left}")
-        lines += [
+    at_work = _at_work(one.holder, one, search) if one.holder else []
+    remarks = [*at_work, *([one.unclear] if one.unclear else []), *_missing(name, one)]
+    return [line if line.startswith(" ") else f"{name}: {line}" for line in remarks]
+
+
+def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
+    rate = one.trials_per_minute
+    speed = f"{rate:.1f} trials a minute" if rate else "no trial finished yet"
+    left = f", {duration(one.seconds_left)} left" if one.seconds_left else ""
+    workers = "1 worker" if search.num_workers == 1 else f"{search.num_workers} workers"
+    return [
+        f"process {holder.pid} on {holder.host} is at work with {workers}: {speed}{left}",
+        *(
             f"  trial {trial.number}: {trial.num_epochs} of {search.epochs} epochs"
             + (f", {search.objective} {trial.value:.4f}" if trial.value is not None else "")
             for trial in one.running
+        ),
+    ]
+
+
+def _missing(name: str, one: Overview) -> list[str]:
+    if one.kept is not None:
+        return [
+            "these trials are of other params, data or features: the next `dvc repro` begins with "
+            f"{one.kept} finished trials and trains {one.num_missing}"
         ]
-    elif one.stopped:
+    if one.holder is not None or not one.num_missing:
+        return []
+    if one.stopped:
         at = str(one.stopped["at"]).replace("T", " ")
-        lines.append(
-            f"{name}: {_trials(one.num_missing)} missing: search.timeout was over at {at}; "
+        return [
+            f"{_trials(one.num_missing)} missing: search.timeout was over at {at}; "
             f"`dvc repro -f search@{name}` goes on"
-        )
-    elif one.num_missing:
-        lines.append(f"{name}: {_trials(one.num_missing)} missing; `dvc repro` trains them")
-    return lines
+        ]
+    return [f"{_trials(one.num_missing)} missing; `dvc repro` trains them"]
 
 
 def _trials(count: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataIntegrityError
 
 BLOCK_BYTES = 1 << 20
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -70,6 +70,17 @@ def write_json(path: Path, value: object) -> None:
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     with write_whole(path) as part:
         part.write_text(f"{text}\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Returns what an earlier stage wrote.
+
+    Raises:
+        DataIntegrityError: If there is no such file.
+    """
+    if not path.is_file():
+        raise DataIntegrityError(f"There is no {path.name} yet: {path}. Run `dvc repro` first.")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def sha256_file(path: Path) -> str:

@@ -5,7 +5,6 @@ Run: python -m pipeline confirm STUDY
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from pipeline.config import load_section
-from pipeline.data.files import sha256_file, write_json
+from pipeline.data.files import read_json, sha256_file, write_json
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.models.bases import NO_BASE
 from pipeline.models.pooling import NO_POOLING
 from pipeline.stamps import code_sha256, stamp_file, write_stamp
 from pipeline.tracking.spool import Spool
+from pipeline.tracking.store import mirror_uid
 from pipeline.tuning.candidates import PART, candidates, is_of
 from pipeline.tuning.confirmation import EXPORT_RULE, Confirmation, choose, judge
-from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
 from pipeline.tuning.records import DataReference, TrialResult
 from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import stored_trials
 
 if TYPE_CHECKING:
     from pipeline.tracking.runs import StudyRuns
@@ -49,18 +50,21 @@ def run(
     model are whole and of the same trainings by the same code, only their runs are written again.
 
     Raises:
+        DataIntegrityError: If an earlier stage's file is missing.
         StudyError: If the study is being searched, or a training fails.
     """
     from pipeline.tracking.trainings import restore_trainings
 
-    study = _read(root / "results" / name / "study.json")
-    split = _read(root / "data/split.json")
+    study = read_json(root / "results" / name / "study.json")
+    split = read_json(root / "data/split.json")
+    storage = open_storage(root, search.storage)
     with (
-        study_lock(root, study["study_name"], storage=open_storage(root, search.storage)),
-        _open_runs(root, name, study=study, split=split) as runs,
+        study_lock(root, study["study_name"], storage=storage),
+        _open_runs(root, name, study=study, split=split, url=search.storage) as runs,
         Spool(runs) as recorder,
     ):
-        runs.reconcile(study["trials"])
+        # A search that goes on may have been interrupted, and has more by now than it put out.
+        runs.reconcile(stored_trials(storage, study))
         report = _kept(root, name, study, params=params, search=search)
         if report is None:
             report = _train(name, plan, params, search, root=root, recorder=recorder)
@@ -102,7 +106,7 @@ def _kept(
     file = root / "results" / name / "confirm.json"
     if stamp_file(root, "confirm", name).exists() or not file.exists():
         return None
-    report = _read(file)
+    report = read_json(file)
     planned = _planned(study, params, search, folder="")
     is_same = (
         belongs(report, study, root=root)
@@ -134,8 +138,8 @@ def _train(
     root: Path,
     recorder: Recorder,
 ) -> dict[str, Any]:
-    study = _read(root / "results" / name / "study.json")
-    split = _read(root / "data/split.json")
+    study = read_json(root / "results" / name / "study.json")
+    split = read_json(root / "data/split.json")
     features = root / "data/features" / plan.base
     objective = OBJECTIVES[study["objective"]]
     data = DataReference(features=str(features), train_file=str(root / "data/train.npz"))
@@ -174,7 +178,7 @@ def _train_all(
 ) -> tuple[dict[str, TrialResult], list[dict[str, Any]]]:
     total = sum(len(candidate.specs) for candidate in planned)
     with (
-        LocalExecutor(search.num_workers) as executor,
+        build_executor(search) as executor,
         tqdm(total=total, desc=title, unit="training", disable=None) as bar,
     ):
         confirmation = Confirmation(
@@ -200,12 +204,8 @@ def _log_winner(report: Mapping[str, Any]) -> None:
     )
 
 
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
 def _open_runs(
-    root: Path, name: str, *, study: Mapping[str, Any], split: Mapping[str, Any]
+    root: Path, name: str, *, study: Mapping[str, Any], split: Mapping[str, Any], url: str
 ) -> StudyRuns:
     from pipeline.tracking.lineage import revision_tags
     from pipeline.tracking.runs import StudyRuns
@@ -215,8 +215,11 @@ def _open_runs(
         dataset=split["dataset"],
         study=name,
         study_name=study["study_name"],
-        identity=study["identity"],
-        tags={**revision_tags(root), "objective": study["objective"]},
+        study_uid=mirror_uid(root, study["study_uid"], url),
+        tags={
+            **revision_tags(root),
+            **{key: study[key] for key in ("objective", "identity")},
+        },
         params={},
     )
     runs.log_inputs(split)
@@ -237,7 +240,7 @@ def _export(
     from pipeline.training.devices import configure_tensorflow
 
     configure_tensorflow(num_threads=1)
-    manifest = _read(features / "manifest.json")
+    manifest = read_json(features / "manifest.json")
     file = Path("models") / f"{name}.keras"
     export(
         root / file,

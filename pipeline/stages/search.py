@@ -5,10 +5,10 @@ Run: python -m pipeline search STUDY
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from pipeline.config import load_section
+from pipeline.data.files import read_json
 from pipeline.databases import without_password
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.stamps import write_stamp
+from pipeline.tracking.store import mirror_uid, open_store
 from pipeline.tuning import results
-from pipeline.tuning.driver import Driver, SearchPlan
+from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.identity import Identity, first_trials, study_identity
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference
 from pipeline.tuning.retries import close_orphans
@@ -34,8 +37,10 @@ from pipeline.tuning.study import (
     TrialDict,
     best_trial,
     enqueue_missing,
+    known_uids,
     num_finished,
     open_study,
+    study_attrs,
     trial_dicts,
 )
 
@@ -53,19 +58,20 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
 
     Raises:
         ConfigError: If a store cannot be used; said before anything is trained.
+        DataIntegrityError: If an earlier stage's file is missing.
         StudyError: If another process searches this study, or trials keep failing.
     """
-    from pipeline.tracking.spool import Spool
-
-    split = json.loads((root / "data/split.json").read_text(encoding="utf-8"))
+    split = read_json(root / "data/split.json")
     features = root / "data/features" / plan.base
-    manifest = json.loads((features / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_json(features / "manifest.json")
     settings = study_settings(plan, params, manifest["cuts"])
     identity = study_identity(plan, params, settings=settings, split=split, manifest=manifest)
     study_name = f"{split['dataset']}-{name}"
     storage = open_storage(root, params.storage)
     data = DataReference(features=str(features), train_file=str(root / "data/train.npz"))
     folder = root / "results" / name
+    # First, so that a tracking store which cannot be used leaves the study as it is.
+    open_store(root).close()
     with study_lock(root, study_name, storage=storage):
         study = open_study(
             storage,
@@ -73,13 +79,15 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
             identity=identity.whole,
             direction=OBJECTIVES[params.objective].direction,
             begin=_beginning(folder, identity, plan, settings),
+            attrs=_attrs(root, folder, identity, params),
         )
-        study.set_user_attr("comparable", identity.comparable)
         study.pruner = params.pruner.build(params.epochs)
         _put_in_order(study, plan, params)
         with open_runs(study, params, name=name, plan=plan, split=split, root=root) as runs:
-            with Spool(runs) as recorder:
-                runs.reconcile(trial_dicts(study))
+            runs.close_abandoned(
+                [mirror_uid(root, uid, params.storage) for uid in known_uids(storage)]
+            )
+            with _recording(runs, study, params) as recorder:
                 _search(study, params, plan, settings=settings, data=data, recorder=recorder)
                 # In the block: what is found is written even if the tracking store stays away.
                 exported = results.export(
@@ -100,6 +108,36 @@ def _beginning(
         return first_trials(exported, previous, identity, settings=settings, defaults=plan.defaults)
 
     return begin
+
+
+def _attrs(root: Path, folder: Path, identity: Identity, params: SearchParams) -> dict[str, Any]:
+    exported = read_json(folder / "study.json") if (folder / "study.json").exists() else {}
+    is_same = exported.get("identity") == identity.whole
+    attrs = study_attrs(root, objective=params.objective, exported=exported if is_same else {})
+    return {**attrs, "comparable": identity.comparable}
+
+
+@contextmanager
+def _recording(runs: StudyRuns, study: Study, params: SearchParams) -> Iterator[Recorder]:
+    """Gives what mirrors trials to MLflow, which equals the study before and, as told, after."""
+    from pipeline.tracking.spool import Spool
+
+    spool = Spool(runs, deadline=_deadline(params))
+    try:
+        with spool:
+            runs.reconcile(trial_dicts(study))
+            yield spool
+    except (KeyboardInterrupt, SystemExit):
+        # What an interrupt came between is put right at once, not by the next search.
+        if not spool.num_waiting:
+            runs.settle(trial_dicts(study))
+        raise
+
+
+def _deadline(params: SearchParams) -> float | None:
+    """Returns when `search.timeout` is over, in seconds of `time.time`."""
+    # The contract is about the stage, and starting Python and opening the stores is part of it.
+    return None if params.timeout is None else psutil.Process().create_time() + params.timeout
 
 
 def _put_in_order(study: Study, plan: StudyPlan, params: SearchParams) -> None:
@@ -140,8 +178,12 @@ def open_runs(
         dataset=split["dataset"],
         study=name,
         study_name=study.study_name,
-        identity=study.user_attrs["identity"],
-        tags={**revision_tags(root), "objective": params.objective},
+        study_uid=mirror_uid(root, study.user_attrs["study_uid"], params.storage),
+        tags={
+            **revision_tags(root),
+            "objective": params.objective,
+            "identity": study.user_attrs["identity"],
+        },
         params={"base": plan.base, **_flat("search", shown)},
     )
     runs.log_inputs(split)
@@ -165,10 +207,11 @@ def _search(
     data: DataReference,
     recorder: Recorder,
 ) -> None:
+    # What stopped an earlier search is no news of this one.
+    _note_missing(study, 0)
     progress = _progress(study, params)
     logger.info("%s: %s", study.study_name, progress.line())
     if num_finished(trial_dicts(study)) >= params.trials:
-        _note_missing(study, 0)
         return
     with build_executor(params) as executor:
         missing = Driver(
@@ -197,8 +240,7 @@ def _progress(study: Study, params: SearchParams) -> Progress:
 
 
 def _plan(params: SearchParams, plan: StudyPlan, settings: Mapping[str, Setting]) -> SearchPlan:
-    # The contract is about the stage, and starting Python and opening the stores is part of it.
-    spent_seconds = time.time() - psutil.Process().create_time()
+    deadline = _deadline(params)
     return SearchPlan(
         settings=settings,
         defaults=plan.defaults,
@@ -210,7 +252,7 @@ def _plan(params: SearchParams, plan: StudyPlan, settings: Mapping[str, Setting]
         max_retries=params.max_retries,
         max_failures=params.max_failures,
         reuse=params.duplicates == "reuse",
-        limit_seconds=None if params.timeout is None else max(0.0, params.timeout - spent_seconds),
+        limit_seconds=None if deadline is None else max(0.0, deadline - time.time()),
         rung_epochs=params.pruner.first_judgement(params.epochs),
     )
 

@@ -1,8 +1,9 @@
 """Where MLflow says something else than the study: a comparison, trial by trial, that is pure.
 
 The study is the record, MLflow its mirror. `compare` finds every difference; `reconcile` removes
-them. Each trial has exactly one run, whose status, hyperparameters, value and objective after each
-epoch are the trial's own.
+them. Each trial has exactly one run, whose status, hyperparameters, value, metrics after each epoch
+and metrics of the end are the trial's own. What else MLflow has, such as a metric of the system or
+tags of a user, is none of the study's.
 """
 
 import math
@@ -14,14 +15,23 @@ from typing import Literal
 from pipeline.tracking.trials import (
     STATUS_OF_STATE,
     Trial,
+    curves_of,
     hyperparameters_of,
-    intermediate_values,
     only_finite,
+    summary_of,
     value_of,
 )
 
 Kind = Literal[
-    "missing", "doubled", "extra", "status", "hyperparameters", "value", "epochs", "stale"
+    "missing",
+    "doubled",
+    "extra",
+    "status",
+    "hyperparameters",
+    "value",
+    "epochs",
+    "metrics",
+    "stale",
 ]
 HEADERS = ("trial", "differs in", "study", "MLflow", "run")
 
@@ -36,8 +46,9 @@ class RunRecord:
         number: The trial's; None for a parent.
         status: RUNNING, FINISHED, KILLED, FAILED or SCHEDULED.
         hyperparameters: Its logged parameters, as text.
-        value: Its metric `value`, or None.
-        epochs: The objective's history: (epoch, value), as often as it was logged.
+        metrics: The last value of each of its metrics.
+        curves: The history of its metrics, of some or of all: (epoch, value), as often as it was
+            logged.
     """
 
     run_id: str
@@ -45,8 +56,8 @@ class RunRecord:
     number: int | None
     status: str
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
-    value: float | None = None
-    epochs: Sequence[tuple[int, float]] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +84,18 @@ class Difference:
 
 
 def compare(
-    trials: Sequence[Trial], runs: Iterable[RunRecord], *, is_driver_alive: bool = False
+    trials: Sequence[Trial],
+    runs: Iterable[RunRecord],
+    *,
+    metric: str,
+    is_driver_alive: bool = False,
 ) -> list[Difference]:
     """Returns every difference, by trial number; an empty list proves them equal.
 
     Args:
         trials: All trials of a study, as in `study.json`.
         runs: The study's runs, its parent included.
+        metric: The objective's name among an epoch's metrics.
         is_driver_alive: Whether a process is still working on this study, so that a RUNNING parent
             or confirmation run is the truth.
     """
@@ -93,7 +109,7 @@ def compare(
     for trial in sorted(trials, key=lambda trial: int(trial["number"])):
         found = by_number.pop(trial["number"], [])
         if trial["state"] in STATUS_OF_STATE:
-            differences += _of_trial(trial, found)
+            differences += _of_trial(trial, found, metric)
         else:
             differences += [_extra(run) for run in found]
     return differences + [_extra(run) for extra in by_number.values() for run in extra]
@@ -115,12 +131,12 @@ def table(differences: Sequence[Difference]) -> str:
     )
 
 
-def _of_trial(trial: Trial, runs: Sequence[RunRecord]) -> list[Difference]:
+def _of_trial(trial: Trial, runs: Sequence[RunRecord], metric: str) -> list[Difference]:
     number = int(trial["number"])
     if not runs:
         return [Difference(number=number, kind="missing", expected=trial["state"], found="no run")]
     # The run with the most in it is kept: another one is what a retried request left behind.
-    kept, *others = sorted(runs, key=lambda run: len(run.epochs), reverse=True)
+    kept, *others = sorted(runs, key=lambda r: len(r.curves.get(metric, ())), reverse=True)
     doubled = [
         Difference(
             number=number,
@@ -131,8 +147,14 @@ def _of_trial(trial: Trial, runs: Sequence[RunRecord]) -> list[Difference]:
         )
         for run in others
     ]
-    checks = (_status, _hyperparameters, _value, _epochs)
-    return doubled + [d for check in checks if (d := check(trial, kept)) is not None]
+    checks = (
+        _status(trial, kept),
+        _hyperparameters(trial, kept),
+        _value(trial, kept),
+        _epochs(trial, kept, metric),
+        _summary(trial, kept, metric),
+    )
+    return doubled + [difference for difference in checks if difference is not None]
 
 
 def _status(trial: Trial, run: RunRecord) -> Difference | None:
@@ -165,7 +187,8 @@ def _hyperparameters(trial: Trial, run: RunRecord) -> Difference | None:
 
 def _value(trial: Trial, run: RunRecord) -> Difference | None:
     expected = None if trial["state"] == "RUNNING" else value_of(trial)
-    found = None if run.value is None or not math.isfinite(run.value) else run.value
+    found = run.metrics.get("value")
+    found = None if found is None or not math.isfinite(found) else found
     if found == expected:
         return None
     return Difference(
@@ -178,26 +201,52 @@ def _value(trial: Trial, run: RunRecord) -> Difference | None:
     )
 
 
-def _epochs(trial: Trial, run: RunRecord) -> Difference | None:
-    # A study holds no NaN: an epoch that gave one was not reported, but is in MLflow as it was.
-    expected, found = intermediate_values(trial), only_finite(run.epochs)
-    wrong = [epoch for epoch, value in found.items() if expected.get(epoch) != value]
-    doubled = len(run.epochs) - len({epoch for epoch, _ in run.epochs})
-    missing = sorted(expected.keys() - found.keys())
-    if not (wrong or doubled or missing):
+def _epochs(trial: Trial, run: RunRecord, metric: str) -> Difference | None:
+    curves = curves_of(trial, metric=metric)
+    found = {name: _curve(points, run, name) for name, points in curves.items()}
+    problems = [f"{name} {text}" for name, (text, _) in found.items() if text]
+    if not problems:
         return None
+    return Difference(
+        number=trial["number"],
+        kind="epochs",
+        expected=f"{max(len(points) for points in curves.values())} epochs",
+        found="; ".join(problems),
+        run_id=run.run_id,
+        is_conflict=any(is_conflict for _, is_conflict in found.values()),
+    )
+
+
+def _curve(expected: Mapping[int, float], run: RunRecord, name: str) -> tuple[str, bool]:
+    """Says what is wrong with a curve, empty if nothing is, and whether that is a conflict."""
+    if name in run.metrics and name not in run.curves:
+        return "", False  # Its history was not asked for.
+    points = run.curves.get(name, ())
+    # A study holds no NaN: an epoch that gave one was not reported, but is in MLflow as it was.
+    found = only_finite(points)
+    wrong = [epoch for epoch, value in found.items() if expected.get(epoch) != value]
+    doubled = len(points) - len({epoch for epoch, _ in points})
+    missing = sorted(expected.keys() - found.keys())
     parts = (
         f"wrong at {_listed(wrong)}" if wrong else "",
         f"{doubled} doubled" if doubled else "",
         f"none at {_listed(missing)}" if missing else "",
     )
+    return ", ".join(part for part in parts if part), bool(wrong or doubled)
+
+
+def _summary(trial: Trial, run: RunRecord, metric: str) -> Difference | None:
+    expected = summary_of(trial, metric=metric)
+    names = [name for name, value in expected.items() if run.metrics.get(name) != value]
+    if not names:
+        return None
     return Difference(
         number=trial["number"],
-        kind="epochs",
-        expected=f"{len(expected)} epochs",
-        found=f"{len(found)}: {', '.join(part for part in parts if part)}",
+        kind="metrics",
+        expected=", ".join(f"{name}={expected[name]}" for name in names),
+        found=", ".join(f"{name}={run.metrics.get(name, '(none)')}" for name in names),
         run_id=run.run_id,
-        is_conflict=bool(wrong or doubled),
+        is_conflict=any(name in run.metrics for name in names),
     )
 
 

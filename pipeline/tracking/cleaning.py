@@ -29,13 +29,12 @@ class StudyRunsLeft:
     num_protected: int
 
 
-def runs_left(store: Store, *, study_name: str, identity: str) -> StudyRunsLeft:
+def runs_left(store: Store, *, study_uid: str) -> StudyRunsLeft:
     """Returns every run of a study.
 
     Args:
         store: An open store.
-        study_name: As its parent run has it: `DATASET-STUDY`.
-        identity: Hash of what makes its trials comparable.
+        study_uid: As from `store.mirror_uid`.
     """
     from mlflow.entities import ViewType
 
@@ -47,11 +46,10 @@ def runs_left(store: Store, *, study_name: str, identity: str) -> StudyRunsLeft:
             )
         )
     ]
-    condition = f"tags.role = 'study' and tags.identity = '{identity}'"
     parents = [
         parent
-        for parent in _runs(store, experiments, condition)
-        if parent.data.tags.get("study_name") == study_name
+        for parent in _runs(store, experiments, "tags.role = 'study'")
+        if parent.data.tags.get("study_uid") == study_uid
     ]
     children = [
         child

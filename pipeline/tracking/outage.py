@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.databases import without_password
+from pipeline.databases import first_line, without_password
 from pipeline.errors import StudyError
 
 if TYPE_CHECKING:
@@ -60,6 +60,20 @@ def outage_of(error: BaseException) -> Outage | None:
     return _of_answer(error) if isinstance(error, MlflowException) else None
 
 
+def is_gone(error: BaseException) -> bool:
+    """Whether an error says that a run, or its whole experiment, was deleted: by a user, in MLflow.
+
+    Args:
+        error: One of `store_errors`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if not isinstance(error, MlflowException):
+        return False
+    is_in_trash = "must be in the 'active' state" in str(error)
+    return is_in_trash or error.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
 @contextmanager
 def impatient_requests(timeout_seconds: int) -> Iterator[None]:
     """Lets every request of this process fail at once where it fails, instead of after minutes.
@@ -87,17 +101,22 @@ def impatient_requests(timeout_seconds: int) -> Iterator[None]:
 
 @contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """Turns an outage of the store into one line.
+    """Turns an outage of the store, or the loss of a run, into one line.
 
     Args:
         uri: The store's.
 
     Raises:
-        StudyError: If the store is away or refuses us.
+        StudyError: If the store is away or refuses us, or a run was deleted meanwhile.
     """
     try:
         yield
     except store_errors() as error:
+        if is_gone(error):
+            raise StudyError(
+                "No run of a study must be deleted in MLflow while it is searched. Received: "
+                f"{first_line(error)}. Nothing is lost: `dvc repro` writes it again."
+            ) from None
         outage = outage_of(error)
         if outage is None:
             raise

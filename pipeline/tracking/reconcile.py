@@ -1,7 +1,7 @@
 """Makes MLflow equal to the study again: reads a study's runs, and removes each difference."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,20 +42,18 @@ class Parent:
     run: "Run"
 
 
-def find_parent(store: Store, experiment: str, *, study_name: str, identity: str) -> Parent | None:
+def find_parent(store: Store, experiment: str, *, study_uid: str) -> Parent | None:
     """Returns the parent run of a study, or None.
 
     Args:
         store: An open store.
         experiment: The experiment's id.
-        study_name: As Optuna calls it.
-        identity: Hash of what makes trials comparable; empty takes the identity opened last.
+        study_uid: As from `store.mirror_uid`.
     """
     found = [
         run
         for run in store.search_runs(experiment, "tags.role = 'study'")
-        if run.data.tags.get("study_name") == study_name
-        and (not identity or run.data.tags.get("identity") == identity)
+        if run.data.tags.get("study_uid") == study_uid
     ]
     if not found:
         return None
@@ -63,7 +61,7 @@ def find_parent(store: Store, experiment: str, *, study_name: str, identity: str
     return Parent(experiment=experiment, run=latest)
 
 
-def close_abandoned(store: Store, parent: Parent) -> int:
+def close_abandoned(store: Store, parent: Parent, uids: Collection[str]) -> int:
     """Closes the RUNNING runs of earlier identities of a study, which a killed search left.
 
     Only for who holds the study's lock: then nobody works on any of them.
@@ -71,6 +69,8 @@ def close_abandoned(store: Store, parent: Parent) -> int:
     Args:
         store: An open store.
         parent: The study's own run, which is left alone with its children.
+        uids: As from `store.mirror_uid`, of the studies that are kept where this one is. Others of
+            the same name are searched elsewhere, under another lock.
 
     Returns:
         How many were closed: trainings as FAILED, as their trials are, and parents as KILLED.
@@ -81,6 +81,7 @@ def close_abandoned(store: Store, parent: Parent) -> int:
         for run in store.search_runs(parent.experiment, "tags.role = 'study'")
         if run.data.tags.get("study_name") == tags["study_name"]
         and run.info.run_id != parent.run.info.run_id
+        and run.data.tags.get("study_uid") in uids
         and run.info.status == "RUNNING"
     ]
     count = 0
@@ -96,13 +97,14 @@ def close_abandoned(store: Store, parent: Parent) -> int:
     return count
 
 
-def read_runs(store: Store, parent: Parent, *, metric: str) -> list[RunRecord]:
+def read_runs(store: Store, parent: Parent, *, metric: str | None = None) -> list[RunRecord]:
     """Reads what MLflow holds about a study: its parent run and every child.
 
     Args:
         store: An open store.
         parent: From `find_parent`.
-        metric: The objective's name among an epoch's metrics.
+        metric: Whose history to read, a request for each trial; unless given, that of every metric,
+            ten times as many.
     """
     run_id = parent.run.info.run_id
     children = store.search_runs(parent.experiment, f"tags.`mlflow.parentRunId` = '{run_id}'")
@@ -138,16 +140,17 @@ def _repair_trial(target: Repairable, trial: Trial, differences: Sequence[Differ
     target.import_trial(trial)
 
 
-def _record(store: Store, run: "Run", metric: str) -> RunRecord:
+def _record(store: Store, run: "Run", metric: str | None) -> RunRecord:
     role = run.data.tags.get("role", "")
     number = run.data.tags.get("trial")
-    history = store.client.get_metric_history(run.info.run_id, metric) if role == "trial" else []
+    names = [name for name in run.data.metrics if role == "trial" and metric in (None, name)]
+    history = {name: store.client.get_metric_history(run.info.run_id, name) for name in names}
     return RunRecord(
         run_id=run.info.run_id,
         role=role,
         number=None if number is None else int(number),
         status=run.info.status,
         hyperparameters=run.data.params,
-        value=run.data.metrics.get("value"),
-        epochs=[(point.step, point.value) for point in history],
+        metrics=run.data.metrics,
+        curves={name: [(p.step, p.value) for p in points] for name, points in history.items()},
     )

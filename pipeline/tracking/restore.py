@@ -1,6 +1,5 @@
 """Rebuilds the runs of trials that are over from what the study holds about them."""
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pipeline.tracking import writer
@@ -13,6 +12,7 @@ from pipeline.tracking.trials import (
     hyperparameters_of,
     metrics_of,
     start_ms,
+    summary_of,
     tags_of,
     traceback_of,
     uid_of,
@@ -21,7 +21,7 @@ from pipeline.tracking.trials import (
 from pipeline.tuning.records import EpochRecord
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 
 def import_trial(runs: TrialRuns, trial: Trial) -> None:
@@ -31,7 +31,7 @@ def import_trial(runs: TrialRuns, trial: Trial) -> None:
         runs: The study's runs.
         trial: As in `study.json`; see `pipeline.tracking.trials`.
     """
-    uid = uid_of(trial, identity=runs.parent.run.data.tags["identity"])
+    uid = uid_of(trial, study_uid=runs.parent.run.data.tags["study_uid"])
     runs.forget(uid)
     runs.start_trial(
         uid,
@@ -65,16 +65,21 @@ def amend_trial(runs: TrialRuns, trial: Trial, run_id: str) -> None:
     """
     client = runs.store.client
     run = client.get_run(run_id)
-    history = client.get_metric_history(run_id, runs.metric)
     lacking = {
         name: text
         for name, text in hyperparameters_of(trial).items()
         if name not in run.data.params
     }
-    points = _points(trial, metric=runs.metric, known={point.step for point in history})
+    summary = summary_of(trial, metric=runs.metric)
     value = value_of(trial)
-    if value is not None and "value" not in run.data.metrics and trial["state"] != "RUNNING":
-        points += writer.points({"value": value}, step=0, at_ms=end_ms(trial))
+    if value is not None and trial["state"] != "RUNNING":
+        summary["value"] = value
+    points = _points(runs, trial, run)
+    points += writer.points(
+        {name: number for name, number in summary.items() if name not in run.data.metrics},
+        step=0,
+        at_ms=end_ms(trial),
+    )
     writer.log(client, run_id, metrics=points, params=lacking, tags={"repaired": "true"})
     if trial["state"] == "RUNNING":
         client.update_run(run_id, status="RUNNING")
@@ -83,10 +88,16 @@ def amend_trial(runs: TrialRuns, trial: Trial, run_id: str) -> None:
         client.set_terminated(run_id, status, end_time=end_ms(trial))
 
 
-def _points(trial: Trial, *, metric: str, known: Collection[int]) -> "list[Metric]":
+def _points(runs: TrialRuns, trial: Trial, run: "Run") -> "list[Metric]":
+    epochs = epochs_of(trial, metric=runs.metric)
+    known = {
+        (name, point.step)
+        for name in {name for epoch in epochs for name in epoch.metrics} & run.data.metrics.keys()
+        for point in runs.store.client.get_metric_history(run.info.run_id, name)
+    }
     return [
         point
-        for epoch in epochs_of(trial, metric=metric)
-        if epoch.epoch not in known
+        for epoch in epochs
         for point in writer.points(epoch.metrics, step=epoch.epoch, at_ms=epoch.at_ms)
+        if (point.key, point.step) not in known
     ]

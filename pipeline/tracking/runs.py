@@ -6,15 +6,22 @@ the two then leaves a run that lacks something, which `reconcile` adds.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pipeline.databases import first_line
 from pipeline.tracking import restore, writer
 from pipeline.tracking.audit import Difference, compare
 from pipeline.tracking.inputs import dataset_inputs
-from pipeline.tracking.outage import answering, impatient_requests, outage_of, store_errors
+from pipeline.tracking.outage import (
+    answering,
+    impatient_requests,
+    is_gone,
+    outage_of,
+    store_errors,
+)
 from pipeline.tracking.reconcile import Parent, close_abandoned, find_parent, read_runs, repair
 from pipeline.tracking.store import Store, open_store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, TrialRuns, now_ms
@@ -51,7 +58,7 @@ class StudyRuns(TrialRuns):
         dataset: str,
         study: str,
         study_name: str,
-        identity: str,
+        study_uid: str,
         tags: Mapping[str, str],
         params: Mapping[str, Value],
     ) -> Self:
@@ -62,7 +69,7 @@ class StudyRuns(TrialRuns):
             dataset: Names the experiment.
             study: Key below `studies`; begins the names of the runs.
             study_name: As Optuna calls it.
-            identity: Hash of what makes trials comparable; another one is another parent.
+            study_uid: As from `store.mirror_uid`; another one is another parent.
             tags: Of the parent, such as `lineage.revision_tags`. `objective`, a key of
                 `OBJECTIVES`, must be among them when the parent is created.
             params: Of the parent. One that has changed since the parent was created becomes a tag
@@ -81,7 +88,7 @@ class StudyRuns(TrialRuns):
                     "role": "study",
                     "study": study,
                     "study_name": study_name,
-                    "identity": identity,
+                    "study_uid": study_uid,
                 },
                 tags=tags,
                 params=params,
@@ -97,9 +104,7 @@ class StudyRuns(TrialRuns):
         tags: Mapping[str, str],
         params: Mapping[str, Value],
     ) -> Parent:
-        found = find_parent(
-            store, experiment, study_name=own["study_name"], identity=own["identity"]
-        )
+        found = find_parent(store, experiment, study_uid=own["study_uid"])
         if found is None:
             run = store.client.create_run(experiment, run_name=own["study"], tags={**tags, **own})
         else:
@@ -141,13 +146,15 @@ class StudyRuns(TrialRuns):
         """Adds to a run what it lacks of its trial: parameters, epochs, value, status."""
         restore.amend_trial(self, trial, run_id)
 
-    def reconcile(self, trials: Sequence[Trial]) -> list[Difference]:
-        """Makes MLflow equal to the study, and closes what an earlier process left RUNNING.
+    def reconcile(self, trials: Sequence[Trial], *, is_thorough: bool = False) -> list[Difference]:
+        """Makes MLflow equal to the study, and closes what an earlier process left RUNNING in it.
 
         Only for who holds the study's lock: it takes every other RUNNING run for a dead one.
 
         Args:
             trials: All trials of the study, as in `study.json`.
+            is_thorough: Whether to read the history of every metric. The driver sends all of an
+                epoch at once, so what a kill interrupts can be told by that of the objective.
 
         Returns:
             What differed, and now does not.
@@ -157,17 +164,30 @@ class StudyRuns(TrialRuns):
         """
         self._check_owner()
         with answering(self.store.uri):
-            return self._reconcile(trials)
+            return self._reconcile(trials, is_thorough=is_thorough)
 
-    def _reconcile(self, trials: Sequence[Trial]) -> list[Difference]:
-        close_abandoned(self.store, self.parent)
+    def close_abandoned(self, uids: Collection[str]) -> None:
+        """Closes what a killed search of an earlier space, training or data left RUNNING.
+
+        Args:
+            uids: As from `store.mirror_uid`, of the studies that are kept where this one is.
+
+        Raises:
+            StudyError: If the store goes away meanwhile.
+        """
+        with answering(self.store.uri):
+            close_abandoned(self.store, self.parent, uids)
+
+    def _reconcile(self, trials: Sequence[Trial], *, is_thorough: bool) -> list[Difference]:
         mine = {self.run_id, *(run.run_id for run in self._open.values())}
         runs = [
             run
-            for run in read_runs(self.store, self.parent, metric=self.metric)
+            for run in read_runs(
+                self.store, self.parent, metric=None if is_thorough else self.metric
+            )
             if run.role == "trial" or run.run_id not in mine
         ]
-        differences = compare(trials, runs)
+        differences = compare(trials, runs, metric=self.metric)
         repair(self, trials, differences)
         return differences
 
@@ -200,13 +220,26 @@ class StudyRuns(TrialRuns):
         else:
             self._close_after("FAILED" if issubclass(kind, Exception) else "KILLED")
 
+    def settle(self, trials: Sequence[Trial]) -> None:
+        """Makes MLflow equal to the study after an interrupt, as far as the store answers at once.
+
+        Args:
+            trials: All trials of the study. None of them runs any more.
+        """
+        self.hand_over()
+        self._last_requests(lambda: self._reconcile(trials, is_thorough=False))
+
     def _close_after(self, status: str) -> None:
+        self._last_requests(lambda: self._client.set_terminated(self.run_id, status))
+
+    def _last_requests(self, send: Callable[[], object]) -> None:
         with impatient_requests(LAST_REQUEST_SECONDS):
             try:
-                self._client.set_terminated(self.run_id, status)
+                send()
             except store_errors() as error:
                 outage = outage_of(error)
-                if outage is None:
+                if outage is None and not is_gone(error):
                     raise
                 # The error that ended the block is what the user should read.
-                logger.warning("the study's run stays RUNNING for now: %s", outage.reason)
+                reason = outage.reason if outage else first_line(error)
+                logger.warning("MLflow is put right by the next start: %s", reason)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from pipeline.databases import without_password
-from pipeline.tracking.outage import Outage, outage_of, store_errors
+from pipeline.databases import first_line, without_password
+from pipeline.tracking.outage import Outage, is_gone, outage_of, store_errors
 from pipeline.tracking.spool_file import SpoolFile
-from pipeline.tracking.trial_runs import TrialRuns
+from pipeline.tracking.trial_runs import RunGoneError, TrialRuns
 from pipeline.tuning.records import EpochRecord
 
 logger = logging.getLogger(__name__)
@@ -39,11 +39,14 @@ class Sender:
         self._runs = runs
         self._file = file
         self._said: str | None = None
+        self._gone: set[str] = set()
         self._num_failures = 0
         self._lost_at = 0.0
 
     def send_next(self) -> float:
         """Sends the record that waits longest; only while one waits.
+
+        One whose run was deleted in MLflow is skipped, and left to `StudyRuns.reconcile`.
 
         Returns:
             For how many seconds to leave the store alone; 0 after a success.
@@ -52,14 +55,17 @@ class Sender:
             Exception: If the store takes this record never: a bug, with a note that names its line.
         """
         line = self._file.first_waiting()
+        failures: tuple[type[Exception], ...] = (RunGoneError, *store_errors())
         with _Noted(self._file, line.number):
             try:
                 deliver(self._runs, line.record)
-            except store_errors() as error:
+            except failures as error:
                 self.outage = outage_of(error)
-                if self.outage is None:
+                if self.outage is not None:
+                    return self._pause(self.outage)
+                if not isinstance(error, RunGoneError) and not is_gone(error):
                     raise
-                return self._pause(self.outage)
+                self._skip(line.record["uid"], error)
         self._note_success()
         self._file.mark_sent(line)
         return 0.0
@@ -81,6 +87,18 @@ class Sender:
             return REFUSED_PAUSE_SECONDS
         pause: float = FIRST_PAUSE_SECONDS * 2 ** min(self._num_failures - 1, 10)
         return min(pause, LONGEST_PAUSE_SECONDS)
+
+    def _skip(self, uid: str, error: Exception) -> None:
+        if uid in self._gone:
+            return
+        self._gone.add(uid)
+        # Deleted by a user, who may have meant it, or not: training goes on.
+        logger.warning(
+            "records of trial %s are left out: %s; the next search or "
+            "`python -m pipeline audit --repair` writes its run again",
+            uid,
+            first_line(error),
+        )
 
     def _note_success(self) -> None:
         if self._said is not None:

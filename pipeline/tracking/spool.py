@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pipeline.checkout import store_root
 from pipeline.databases import without_password
 from pipeline.errors import StudyError
+from pipeline.interrupts import raise_received
 from pipeline.tracking.outage import TIMEOUT, Outage, impatient_requests
 from pipeline.tracking.sender import REFUSED_PAUSE_SECONDS, Keeping, Sender
 from pipeline.tracking.spool_file import FOLDER, SpoolFile
@@ -53,23 +54,26 @@ class Spool:
     Args:
         runs: The study's runs.
         drain_seconds: Leaving the block gives up when no record has got through for so long, > 0.
+        deadline: ... and some seconds after this time (as of `time.time`), if one is given.
 
     Raises:
         StudyError: If what an earlier process left cannot be sent, or the file not be written.
     """
 
-    def __init__(self, runs: TrialRuns, *, drain_seconds: float = 600.0) -> None:
+    def __init__(
+        self, runs: TrialRuns, *, drain_seconds: float = 600.0, deadline: float | None = None
+    ) -> None:
         tags = runs.parent.run.data.tags
-        name = f"{tags['study_name']}-{tags['identity'][:8]}.jsonl"
+        name = f"{tags['study_name']}-{tags['study_uid'][:8]}.jsonl"
         self._runs = runs
         self._drain_seconds = drain_seconds
+        self._deadline = deadline
         self._file = SpoolFile(store_root(runs.store.root) / FOLDER / name)
         self._sender = Sender(runs, self._file)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._serve, name="tracking-spool", daemon=True)
         self._impatience = ExitStack()
-        self._is_started = False
-        self._is_stopping = False
+        self._is_started = self._is_stopping = False
         self._error: BaseException | None = None
         self._epoch_metrics: dict[str, set[str]] = {}
 
@@ -213,10 +217,20 @@ class Spool:
             logger.info(
                 "%d records wait for the tracking store; giving it up to %.0f s",
                 self.num_waiting,
-                self._drain_seconds,
+                self._seconds_to_drain(),
             )
-        patience = _Patience(self, self._drain_seconds)
-        self._wait(lambda: patience.is_over)
+        patience = _Patience(self, self._seconds_to_drain())
+
+        def gives_up() -> bool:
+            raise_received()
+            return patience.is_over
+
+        self._wait(gives_up)
+
+    def _seconds_to_drain(self) -> float:
+        if self._deadline is None:
+            return self._drain_seconds
+        return min(self._drain_seconds, max(INTERRUPTED_SECONDS, self._deadline - time.time()))
 
     def _wait(self, gives_up: Callable[[], bool]) -> None:
         """Waits until nothing waits any more, the thread has failed, or `gives_up`."""
@@ -271,15 +285,11 @@ class _Patience:
     def is_over(self) -> bool:
         if self._spool.num_waiting < self._left:
             self._left, self._since = self._spool.num_waiting, time.monotonic()
-        return time.monotonic() - self._since > self._limit
-
-    @property
-    def _limit(self) -> float:
-        outage = self._spool.outage
-        if outage is None or outage.kind == "away":
-            return self._seconds
-        # Once more, in case that somebody has just corrected the credentials.
-        return min(self._seconds, REFUSED_PAUSE_SECONDS + POLL_SECONDS * 5)
+        outage, limit = self._spool.outage, self._seconds
+        if outage is not None and outage.kind == "refused":
+            # Once more, in case that somebody has just corrected the credentials.
+            limit = min(limit, REFUSED_PAUSE_SECONDS + POLL_SECONDS * 5)
+        return time.monotonic() - self._since > limit
 
 
 def _request_seconds() -> int:

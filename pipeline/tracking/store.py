@@ -6,7 +6,6 @@ imported is set in one place, and so that no global state of MLflow decides wher
 
 import os
 import socket
-import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,9 +16,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.checkout import store_root
-from pipeline.databases import CONNECT_SECONDS, being_created, is_postgres
+from pipeline.databases import (
+    CONNECT_SECONDS,
+    SQLITE,
+    being_created,
+    is_postgres,
+    sqlite_file,
+    try_sqlite,
+)
 from pipeline.databases import without_password as without_password
 from pipeline.errors import ConfigError
+from pipeline.tuning.storage import storage_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +40,6 @@ os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 VARIABLE = "MLFLOW_TRACKING_URI"
-SQLITE = "sqlite:///"
 SCHEMES = ("sqlite", "postgresql", "mysql", "http", "https")
 TIMEOUT_SECONDS = 5.0
 # A first migration takes 1 to 7 s; a lock that is held for longer is stuck.
@@ -121,7 +127,7 @@ def tracking_uri(root: Path) -> str:
     """
     uri = os.environ.get(VARIABLE)
     if not uri:
-        return f"{SQLITE}{(store_root(root) / 'mlflow.db').as_posix()}"
+        return _own_uri(root)
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if "://" not in uri or scheme not in SCHEMES:
         raise ConfigError(
@@ -131,6 +137,22 @@ def tracking_uri(root: Path) -> str:
             "or unset it to use mlflow.db here."
         )
     return uri
+
+
+def mirror_uid(root: Path, study_uid: str, url: str) -> str:
+    """Returns what tells a study's runs from those of every other in the tracking store.
+
+    A study that was restored elsewhere has the uid of its original, and from then on trials of its
+    own. Where both record into one tracking store, each is named with its place.
+
+    Args:
+        root: The repository.
+        study_uid: The study's.
+        url: `search.storage`.
+    """
+    file = sqlite_file(storage_url(root, url))
+    is_shared = tracking_uri(root) != _own_uri(root)
+    return f"{study_uid} in {file}" if is_shared and file is not None else study_uid
 
 
 def open_store(root: Path, *, create: bool = True) -> Store:
@@ -145,8 +167,12 @@ def open_store(root: Path, *, create: bool = True) -> Store:
             another release of MLflow, or does not exist.
     """
     uri = tracking_uri(root)
-    if not create and uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
-        raise ConfigError(f"Nothing has been recorded yet: there is no {uri}. Run `dvc repro`.")
+    file = sqlite_file(uri)
+    if not create and file is not None and not file.exists():
+        raise ConfigError(
+            f"Nothing has been recorded yet, or it was lost: there is no {uri}. Run `dvc repro`; "
+            "if that says that all is up to date, `python -m pipeline restore`."
+        )
     _preflight(uri)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -157,7 +183,6 @@ def open_store(root: Path, *, create: bool = True) -> Store:
         with locked(root, "store"), _alone_in_database(uri):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
-            _write_ahead(uri)
     except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
@@ -165,6 +190,10 @@ def open_store(root: Path, *, create: bool = True) -> Store:
             f"Check {VARIABLE} and its user name and password."
         ) from None
     return Store(root=root.resolve(), uri=uri, client=client)
+
+
+def _own_uri(root: Path) -> str:
+    return f"{SQLITE}{(store_root(root) / 'mlflow.db').as_posix()}"
 
 
 @contextmanager
@@ -194,8 +223,10 @@ def locked(root: Path, name: str) -> Iterator[None]:
 
 
 def _preflight(uri: str) -> None:
-    # MLflow's own client tries for four minutes before it says that nobody answers.
+    # MLflow's own client tries for two to four minutes before it says that nobody answers.
     parts = urlsplit(uri)
+    if parts.scheme == "sqlite":
+        try_sqlite(uri, source=VARIABLE)
     try:
         if parts.scheme.startswith("http"):
             host = parts.netloc.rpartition("@")[2]
@@ -227,15 +258,3 @@ def _alone_in_database(uri: str) -> AbstractContextManager[None]:
     # Of the connections that MLflow makes by itself; it would wait for a silent host for minutes.
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_SECONDS))
     return being_created(uri, "experiments", source=VARIABLE)
-
-
-def _write_ahead(uri: str) -> None:
-    # Two to three times faster, and a reader such as `mlflow ui` blocks no writer. The mode stays
-    # with the file. A network drive refuses it, which costs speed only.
-    if not uri.startswith(SQLITE):
-        return
-    connection = sqlite3.connect(uri.removeprefix(SQLITE), timeout=TIMEOUT_SECONDS)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()

@@ -15,7 +15,7 @@ from pipeline.tracking import writer
 from pipeline.tracking.inputs import dataset_inputs
 from pipeline.tracking.reconcile import Parent
 from pipeline.tracking.store import Store
-from pipeline.tracking.trials import STATUS_OF_STATE
+from pipeline.tracking.trials import STATUS_OF_STATE, beside_curves
 from pipeline.tuning.records import EpochRecord, Value
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 PARTS_OF_STUDY = ("train", "val", "confirmation")
 PARTS_OF_TRIAL = ("train", "val")
+
+
+class RunGoneError(Exception):
+    """The run of a training that was started is not there any more."""
 
 
 @dataclass(kw_only=True)
@@ -48,7 +52,7 @@ class TrialRuns:
 
     Args:
         store: An open store.
-        parent: The study's own run, with its tags `study`, `identity` and `objective`.
+        parent: The study's own run, with its tags `study`, `study_uid` and `objective`.
 
     Attributes:
         store: As given.
@@ -179,10 +183,7 @@ class TrialRuns:
         run = self._open_run(uid)
         at = now_ms() if at_ms is None else at_ms
         of_epochs = run.epoch_metrics if epoch_metrics is None else set(epoch_metrics)
-        named = {
-            f"best_{name}" if name in of_epochs else name: number
-            for name, number in metrics.items()
-        }
+        named = beside_curves(metrics, of_epochs)
         if value is not None:
             named["value"] = value
         if traceback:
@@ -243,7 +244,7 @@ class TrialRuns:
         if uid not in self._open:
             found = self.runs_of(uid)
             if not found:
-                raise KeyError(f"No run of trial {uid!r} was started.")
+                raise RunGoneError(f"there is no run of trial {uid}")
             self._open[uid] = OpenRun(
                 run_id=found[0].info.run_id,
                 started=found[0].info.start_time,

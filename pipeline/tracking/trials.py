@@ -6,7 +6,7 @@ Read here of its `user_attrs`: `trial_uid`; `epochs`, a list of `{"epoch", "metr
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,14 +47,14 @@ class Epoch:
     at_ms: int
 
 
-def uid_of(trial: Trial, *, identity: str) -> str:
+def uid_of(trial: Trial, *, study_uid: str) -> str:
     """Returns the uid that the driver gave a trial, else the one that it would have given.
 
-    >>> uid_of({"number": 7}, identity="0123456789abcdef")
+    >>> uid_of({"number": 7}, study_uid="0123456789abcdef")
     '0123456789ab-0007'
     """
     given = _attributes(trial).get("trial_uid")
-    return str(given or f"{identity[:12]}-{trial['number']:04d}")
+    return str(given or f"{study_uid[:12]}-{trial['number']:04d}")
 
 
 def hyperparameters_of(trial: Trial) -> dict[str, str]:
@@ -127,6 +127,43 @@ def epochs_of(trial: Trial, *, metric: str) -> list[Epoch]:
         )
         for epoch in sorted({*reported, *detailed})
     ]
+
+
+def curves_of(trial: Trial, *, metric: str) -> dict[str, dict[int, float]]:
+    """Returns a trial's epochs by metric: name -> epoch -> value, without what is not finite.
+
+    Args:
+        trial: A trial; one whose driver was killed has the objective only.
+        metric: As for `epochs_of`; always among the names.
+    """
+    epochs = epochs_of(trial, metric=metric)
+    names = {metric: None, **{name: None for epoch in epochs for name in epoch.metrics}}
+    return {
+        name: only_finite((epoch.epoch, epoch.metrics.get(name)) for epoch in epochs)
+        for name in names
+    }
+
+
+def summary_of(trial: Trial, *, metric: str) -> dict[str, float]:
+    """Returns what was measured once, under the names that MLflow has it; only what is finite.
+
+    Args:
+        trial: A trial; nothing is known of one that runs.
+        metric: As for `epochs_of`.
+    """
+    if trial["state"] == "RUNNING":
+        return {}
+    named = beside_curves(metrics_of(trial), curves_of(trial, metric=metric))
+    return {name: value for name, value in named.items() if math.isfinite(value)}
+
+
+def beside_curves(metrics: Mapping[str, float], curves: Collection[str]) -> dict[str, float]:
+    """Names what was measured at the end so that it is no further point of a curve.
+
+    >>> beside_curves({"val_accuracy": 0.75, "best_epoch": 1.0}, ["loss", "val_accuracy"])
+    {'best_val_accuracy': 0.75, 'best_epoch': 1.0}
+    """
+    return {f"best_{name}" if name in curves else name: v for name, v in metrics.items()}
 
 
 def start_ms(trial: Trial) -> int:

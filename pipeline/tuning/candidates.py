@@ -62,7 +62,7 @@ def candidates(
 def _spec(
     study: Mapping[str, Any], trial: TrialDict, *, seed: int, epochs: int, folder: str
 ) -> TrialSpec:
-    uid = f"{study['identity'][:12]}-confirm-{trial['number']:04d}-{seed}"
+    uid = f"{study['study_uid'][:12]}-confirm-{trial['number']:04d}-{seed}"
     return TrialSpec(
         uid=uid,
         hyperparameters=trial["hyperparameters"],
@@ -77,8 +77,8 @@ def _spec(
 def is_of(report: Mapping[str, Any], planned: Sequence[Candidate], *, epochs: int) -> bool:
     """Whether a `confirm.json` holds just the trainings that are planned, each as it is planned.
 
-    Their uids name the study's identity, the trial and the seed; the identity stands for the data,
-    the base, the space and the training.
+    Their uids name the study, the trial and the seed; a study has one space, one base and one
+    training, and always the same data.
 
     Args:
         report: `confirm.json`.

@@ -91,6 +91,17 @@ def completed(
         return None
 
 
+def can_exist(name: str, settings: Mapping[str, Setting], defaults: Mapping[str, Any]) -> bool:
+    """Whether any trial of a study can have a hyperparameter.
+
+    Args:
+        name: Its name.
+        settings: What the study searches or fixes.
+        defaults: The value of everything else.
+    """
+    return _inactive_problem(name, {**defaults, **settings}) is None
+
+
 class _NotGivenError(Exception):
     """A hyperparameter is searched, and the configuration does not say it."""
 
@@ -158,12 +169,14 @@ def _legal(setting: FloatRange | IntRange | Choice) -> str:
 def _inactive_problem(name: str, values: Mapping[str, Any]) -> str | None:
     """Says why a hyperparameter cannot exist beside `values`, some of which are distributions."""
     for condition, wanted in HYPERPARAMETERS[name].active_when.items():
-        value, given = values.get(condition), f"{condition}={values.get(condition)!r}"
-        possible = {value}
+        value = values.get(condition)
         if isinstance(value, FloatRange | IntRange | Choice):
-            possible = {one for one in wanted if value.holds(one)}
+            is_possible = any(value.holds(one) for one in wanted)
             given = f"a study that searches {condition} over {_legal(value)}"
-        if not wanted & possible or _inactive_problem(condition, values):
+        else:
+            is_possible = any(value == one for one in wanted)
+            given = f"{condition}={value!r}"
+        if not is_possible or _inactive_problem(condition, values):
             needed = " or ".join(sorted(str(one) for one in wanted))
             return f"exists only where {condition} is {needed}. Received: {given}."
     return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
 from pipeline.evaluation.significance import mean_interval
+from pipeline.interrupts import raise_received
 from pipeline.tuning.candidates import PART, Candidate
 from pipeline.tuning.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.recorder import Recorder, run_summary
@@ -61,6 +62,7 @@ class Confirmation:
         self._numbers: dict[str, int] = {}
         self._specs: dict[str, TrialSpec] = {}
         self._attempts: dict[str, _Attempt] = {}
+        self._running: set[str] = set()
         self._results: dict[str, TrialResult] = {}
         self._trainings: dict[str, dict[str, Any]] = {}
 
@@ -74,8 +76,15 @@ class Confirmation:
             for spec in candidate.specs:
                 self._specs[spec.uid] = spec
                 self._numbers[spec.uid] = candidate.trial["number"]
-        waiting = list(self._specs)
+        try:
+            self._train(list(self._specs))
+        finally:
+            self._abandon_running()
+        return self._results
+
+    def _train(self, waiting: list[str]) -> None:
         while len(self._results) < len(self._specs):
+            raise_received()
             while waiting and self._executor.num_free:
                 self._start(waiting.pop(0))
             for event in self._executor.wait(timeout_seconds=0.5):
@@ -85,7 +94,10 @@ class Confirmation:
                     self._finish(event.uid, event.result)
                 else:
                     waiting.append(self._fail(event))
-        return self._results
+
+    def _abandon_running(self) -> None:
+        for uid in sorted(self._running):
+            self._end_failed(uid, "interrupted", traceback=None)
 
     def trainings(self) -> list[dict[str, Any]]:
         """Returns what `confirm.json` keeps of each training, in the order they were planned.
@@ -103,6 +115,7 @@ class Confirmation:
         self._recorder.start_trial(
             uid, number=self._numbers[uid], hyperparameters=spec.hyperparameters, tags=tags
         )
+        self._running.add(uid)
         self._executor.submit(spec, self._data)
 
     def _on_epoch(self, event: EpochDone) -> None:
@@ -131,6 +144,7 @@ class Confirmation:
             "start_ms": attempt.start_ms,
             "end_ms": _now_ms(),
         }
+        self._running.discard(uid)
         self._recorder.end_trial(
             uid,
             "COMPLETE",
@@ -145,12 +159,16 @@ class Confirmation:
         is_lost = isinstance(event, TrialLost)
         reason = event.reason if isinstance(event, TrialLost) else event.message
         trace = None if isinstance(event, TrialLost) else event.traceback
-        self._recorder.end_trial(
-            event.uid, "FAIL", value=None, metrics={}, tags={"reason": reason}, traceback=trace
-        )
+        self._end_failed(event.uid, reason, traceback=trace)
         if not is_lost or self._attempts[event.uid].number >= self._max_retries:
             raise StudyError(f"A confirmation training failed: {reason}.")
         return event.uid
+
+    def _end_failed(self, uid: str, reason: str, *, traceback: str | None) -> None:
+        self._running.discard(uid)
+        self._recorder.end_trial(
+            uid, "FAIL", value=None, metrics={}, tags={"reason": reason}, traceback=traceback
+        )
 
 
 def _now_ms() -> int:

@@ -13,6 +13,8 @@ from pipeline.tuning.identity import study_identity
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
 from pipeline.tuning.space import Setting
 from pipeline.tuning.storage import has_storage, open_storage
+from pipeline.tuning.study import num_finished, trial_dicts
+from pipeline.tuning.takeover import fitting
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -26,6 +28,7 @@ class DescribedStudy:
     Attributes:
         study_name: As Optuna calls it.
         identity: Hash of what makes its trials comparable.
+        comparable: The same without its space.
         plan: Its section of params.yaml.
         search: The section `search`.
         settings: What it searches or fixes, with the cuts that were embedded.
@@ -33,6 +36,7 @@ class DescribedStudy:
 
     study_name: str
     identity: str
+    comparable: str
     plan: StudyPlan
     search: SearchParams
     settings: dict[str, Setting]
@@ -86,10 +90,33 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
     return DescribedStudy(
         study_name=f"{split['dataset']}-{name}",
         identity=identity.whole,
+        comparable=identity.comparable,
         plan=plan,
         search=search,
         settings=settings,
     )
+
+
+def num_kept(study: Study, described: DescribedStudy) -> int | None:
+    """Returns how many finished trials the next search begins with, if not with this study's.
+
+    Args:
+        study: That has the name now.
+        described: What params.yaml describes under the name.
+
+    Returns:
+        None if the next search goes on with this study; else the number of those that are taken
+        over, or of the put-aside study that it goes on with.
+    """
+    if study.user_attrs.get("identity") == described.identity:
+        return None
+    aside = find_study(study._storage, f"{described.study_name}-{described.identity[:8]}")
+    if aside is not None:
+        return num_finished(trial_dicts(aside))
+    if study.user_attrs.get("comparable") != described.comparable:
+        return 0
+    settings, defaults = described.settings, described.plan.defaults
+    return len(fitting(trial_dicts(study), settings, defaults, source=study.study_name))
 
 
 def find_study(storage: BaseStorage, study_name: str) -> Study | None:

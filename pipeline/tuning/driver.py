@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import ObjectiveSpec
+from pipeline.interrupts import raise_received
 from pipeline.tuning.deadline import Deadline
 from pipeline.tuning.executors.base import (
     EpochDone,
@@ -26,13 +25,14 @@ from pipeline.tuning.executors.base import (
     TrialLost,
     TrialRaised,
 )
-from pipeline.tuning.hyperparameters import Value, described
+from pipeline.tuning.failures import FailureStreak
+from pipeline.tuning.hyperparameters import described
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.proposals import Proposal, Proposals
 from pipeline.tuning.recorder import Recorder, run_summary
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
-from pipeline.tuning.retries import fail_trial, retry_failed
-from pipeline.tuning.space import Setting
+from pipeline.tuning.retries import close_orphans, fail_trial, retry_failed
 from pipeline.tuning.study import FINISHED
 
 if TYPE_CHECKING:
@@ -42,38 +42,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OUT_OF_TIME = "the search's time was up"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchPlan:
-    """What a search is told, apart from its study, its workers and its data.
-
-    Attributes:
-        settings: What is searched or fixed.
-        defaults: The value of everything else.
-        target: Finished trials wanted in the study, >= 1.
-        epochs: Most epochs of one trial, >= 1.
-        seed: Root of every seed.
-        sampler: A key of `SAMPLERS`.
-        max_retries: How often a lost trial is tried again, >= 0.
-        max_failures: The search stops after this many failed trials in a row, >= 1.
-        reuse: Whether a configuration that was tried gets its earlier result, untrained.
-        limit_seconds: The search ends after that long, plus one epoch; None: no limit.
-        rung_epochs: Epochs after which the pruner can stop a trial for the first time, >= 1.
-    """
-
-    settings: Mapping[str, Setting]
-    defaults: Mapping[str, Value]
-    objective: str
-    target: int
-    epochs: int
-    seed: int
-    sampler: str
-    max_retries: int
-    max_failures: int
-    reuse: bool = True
-    limit_seconds: float | None = None
-    rung_epochs: int = 1
 
 
 @dataclass
@@ -127,7 +95,7 @@ class Driver:
         trials = study.get_trials(deepcopy=False)
         self._num_finished = sum(trial.state.name in FINISHED for trial in trials)
         self._running: dict[str, _Running] = {}
-        self._failures: list[str] = []
+        self._failures = FailureStreak(plan.max_failures)
 
     def run(self) -> int:
         """Trains until the study holds its target of finished trials, or the time is up.
@@ -140,6 +108,7 @@ class Driver:
         """
         try:
             while (self._start_trials() or self._running) and not self._deadline.is_overdue:
+                raise_received()
                 for event in self._executor.wait(timeout_seconds=0.5):
                     self._handle(event)
                 self._progress.show(num_running=len(self._running))
@@ -274,14 +243,7 @@ class Driver:
         number = self._number(uid)
         self._fail(uid, reason, retry=retry, traceback=traceback)
         logger.warning("trial %d failed: %s", number, reason)
-        self._failures.append(reason)
-        if len(self._failures) >= self._plan.max_failures:
-            (cause, count), *_ = Counter(self._failures).most_common()
-            which = "all" if count == len(self._failures) else f"{count} of them"
-            raise StudyError(
-                f"{len(self._failures)} trials failed in a row, {which} with: {cause} "
-                "(a traceback is an artifact of its trial's MLflow run)."
-            )
+        self._failures.add(reason, has_traceback=traceback is not None)
 
     def _fail(
         self,
@@ -322,11 +284,14 @@ class Driver:
 
     def _abandon_running(self, reason: str) -> None:
         """Closes what was left running, so that it is tried again the next time."""
-        if not self._running:
-            return
-        self._executor.close()
+        if self._running:
+            self._executor.close()
         trials = self._study.get_trials(deepcopy=False)
         for uid, running in list(self._running.items()):
             # One that was told already, but not mirrored, is left to the next reconciliation.
             if trials[running.trial.number].state.name == "RUNNING":
                 self._fail(uid, reason, retry="free")
+        # A signal may come between the question to Optuna and the first note of its answer here.
+        close_orphans(self._study, max_retries=self._plan.max_retries, reason=reason)
+        # A signal may come between the question to Optuna and the first note of the answer here.
+        close_orphans(self._study, max_retries=self._plan.max_retries, reason=reason)

@@ -1,6 +1,7 @@
 """Optuna's grid sampler, for a search that is ended by its target and begins with a queue."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -10,7 +11,31 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class TargetedGridSampler(GridSampler):  # type: ignore[misc]
-    """Differs where Optuna's counts on `study.optimize` and on an empty queue."""
+    """Differs where Optuna's counts on `study.optimize`, on an empty queue and on no kills.
+
+    Args:
+        search_space: The values of each hyperparameter.
+        seed: Of the order of the combinations; the same for all trials.
+        own_seed: Of what this trial draws, where it has no place in the grid.
+    """
+
+    def __init__(
+        self, search_space: Mapping[str, Sequence[Any]], *, seed: int, own_seed: int
+    ) -> None:
+        super().__init__(search_space, seed=seed)
+        self._draws = random.Random(own_seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Gives a trial the next combination in the order, unless it is queued with values.
+
+        Optuna's goes by the trial's number, which a queue and retries use up.
+        """
+        if "grid_id" in trial.system_attrs or trial.system_attrs.get("fixed_params"):
+            return
+        unvisited = self._get_unvisited_grid_ids(study)
+        grid_id = min(unvisited) if unvisited else self._draws.randrange(len(self._all_grids))
+        for name, value in {"search_space": self._search_space, "grid_id": grid_id}.items():
+            study._storage.set_trial_system_attr(trial._trial_id, name, value)
 
     def sample_independent(
         self,
@@ -21,8 +46,7 @@ class TargetedGridSampler(GridSampler):  # type: ignore[misc]
     ) -> Any:
         if "grid_id" not in trial.system_attrs:
             # A queued trial has no place in the grid; what it leaves open is drawn from the grid.
-            values = self._search_space[param_name]
-            return values[int(self._rng.rng.randint(len(values)))]
+            return self._draws.choice(self._search_space[param_name])
         return super().sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(

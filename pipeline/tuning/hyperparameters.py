@@ -17,20 +17,10 @@ __all__ = [
     "Hyperparameter",
     "Hyperparameters",
     "Value",
-    "active",
     "described",
 ]
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {**HEAD_HYPERPARAMETERS, **TRAINING_HYPERPARAMETERS}
-
-
-def active(values: Hyperparameters) -> dict[str, Value]:
-    """Returns those of `values` that exist beside each other, in the table's order."""
-    kept: dict[str, Value] = {}
-    for name, spec in HYPERPARAMETERS.items():
-        if name in values and spec.is_active(kept):
-            kept[name] = values[name]
-    return kept
 
 
 def described(values: Mapping[str, Any]) -> str:

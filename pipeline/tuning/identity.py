@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.tuning.configurations import can_exist
 from pipeline.tuning.params import SearchParams, StudyPlan
 from pipeline.tuning.space import Setting, describe_space
 from pipeline.tuning.study import TrialDict, identity_hash, trial_dicts
-from pipeline.tuning.takeover import fitting
+from pipeline.tuning.takeover import fitting, still_queued
 from pipeline.tuning.unfreezing import can_unfreeze, lower_cuts
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ def study_identity(
         split: `data/split.json`.
         manifest: Of the base's features.
     """
-    fixed = {n: s for n, s in settings.items() if isinstance(s, str | int | float | bool)}
     judged = {
         "data": split["sha256"]["train"],
         "base": {key: manifest[key] for key in ("base", "image_size", "weights_sha256")},
@@ -66,8 +66,15 @@ def study_identity(
     if can_unfreeze(settings, plan.defaults):
         # A segment ends at the next embedded cut: with others, the same number means other layers.
         judged["segments"] = {cut: lower_cuts(manifest["cuts"], cut) for cut in manifest["cuts"]}
-    space = {"space": describe_space(settings), "fixed": {**plan.defaults, **fixed}}
-    return Identity(whole=identity_hash({**judged, **space}), comparable=identity_hash(judged))
+    space = describe_space(settings)
+    fixed = {
+        name: value
+        for name, value in {**plan.defaults, **settings}.items()
+        # What no trial can have tells none of them apart.
+        if name not in space and can_exist(name, settings, plan.defaults)
+    }
+    whole = {**judged, "space": space, "fixed": fixed}
+    return Identity(whole=identity_hash(whole), comparable=identity_hash(judged))
 
 
 def _kept_features(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +104,8 @@ def first_trials(
         exported: The `study.json` of this name, if there is one: if it is of this identity, the
             database was lost and all of it is taken.
         previous: The study that had the name until now. If only the space has changed since, its
-            finished trials that still fit are taken over; likewise those of `exported`.
+            finished trials that still fit are taken over, and its queued ones wait again;
+            likewise those of `exported`.
         identity: Of the new study.
         settings: What the new study searches or fixes.
         defaults: The value of everything else.
@@ -107,13 +115,24 @@ def first_trials(
         return list(content["trials"])
     if previous is not None and previous.user_attrs.get("comparable") == identity.comparable:
         source = f"{previous.study_name}-{previous.user_attrs['identity'][:8]}"
-        return _taken(fitting(trial_dicts(previous), settings, defaults, source=source), source)
+        return _taken(trial_dicts(previous), settings, defaults, source=source)
     if content.get("comparable") == identity.comparable:
         source = f"{content['study_name']}-{content['identity'][:8]}"
-        return _taken(fitting(content["trials"], settings, defaults, source=source), source)
+        return _taken(content["trials"], settings, defaults, source=source)
     return []
 
 
-def _taken(trials: list[TrialDict], source: str) -> list[TrialDict]:
-    logger.info("a new space: %d finished trials of %s fit and are taken over", len(trials), source)
-    return trials
+def _taken(
+    trials: list[TrialDict],
+    settings: Mapping[str, Setting],
+    defaults: Mapping[str, Any],
+    *,
+    source: str,
+) -> list[TrialDict]:
+    finished = fitting(trials, settings, defaults, source=source)
+    queued = still_queued(trials, settings, defaults, source=source)
+    logger.info(
+        "a new space: %d finished trials of %s fit and are taken over, %d are queued again",
+        *(len(finished), source, len(queued)),
+    )
+    return [{**trial, "number": number} for number, trial in enumerate([*finished, *queued])]

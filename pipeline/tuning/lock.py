@@ -1,11 +1,13 @@
 """One search a study: a lock that ends with its process, however that ends.
 
-A file in the checkout keeps a second process of this machine out. Where the studies are in
-PostgreSQL, an advisory lock in the same database also keeps other machines out.
+A file beside the SQLite database keeps a second process out, from whichever checkout it comes.
+Where the studies are in PostgreSQL the file is in the checkout, and an advisory lock in the same
+database also keeps other machines out.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -17,12 +19,16 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from pipeline.checkout import store_root
+from pipeline.databases import sqlite_file
 from pipeline.errors import StudyError
+from pipeline.tuning.storage import AUTO, STORAGE_FILE, storage_url
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from sqlalchemy import Connection, Engine
 
+# Whoever looks whether a lock is held, holds it for an instant: that must refuse no search.
+LOOK_SECONDS = 0.5
 # What PostgreSQL keeps of the name under which a session is shown.
 LONGEST_NAME = 63
 HOLDER = """
@@ -44,22 +50,63 @@ def study_lock(
     Args:
         root: The repository.
         study_name: As Optuna calls it.
-        storage: Where the study is. If that is a server, the lock is held there too and taken
-            again after the server's restart, before anything more is written.
+        storage: Where the study is; the store that is used by default unless given. If it is on a
+            server, the lock is held there too and taken again after the server's restart, before
+            anything more is written.
 
     Raises:
         StudyError: If another process holds it; the message names its pid and host.
     """
-    folder = store_root(root) / "mlruns/locks"
-    with _file_lock(folder, study_name), _database_lock(storage, study_name):
+    url = AUTO if storage is None else _url_of(storage)
+    with _file_lock(lock_folder(root, url), study_name), _database_lock(storage, study_name):
         yield
+
+
+def lock_folder(root: Path, url: str = AUTO) -> Path:
+    """Returns where the lock of each study is, `NAME.lock`, and `NAME.pid`, who holds it.
+
+    Every checkout that uses a database finds the same folder.
+
+    Args:
+        root: The repository.
+        url: `search.storage`, or the address of an open store.
+    """
+    # One on a server has a lock of its own; then this one is for the checkout.
+    file = (sqlite_file(storage_url(root, url)) or store_root(root) / STORAGE_FILE).resolve()
+    return file.with_name("locks" if file.name == STORAGE_FILE.name else f"{file.name}.locks")
+
+
+def is_locked(folder: Path, study_name: str) -> bool:
+    """Whether a process holds a study's lock, whatever stands in the file beside it.
+
+    Args:
+        folder: As from `lock_folder`.
+        study_name: As Optuna calls it.
+    """
+    try:
+        file = os.open(folder / f"{study_name}.lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that those who look do not see each other.
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _url_of(storage: BaseStorage) -> str:
+    engine = getattr(storage, "engine", None)
+    return AUTO if engine is None else engine.url.render_as_string(hide_password=True)
 
 
 @contextmanager
 def _file_lock(folder: Path, study_name: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     holder = folder / f"{study_name}.pid"
-    lock = FileLock(folder / f"{study_name}.lock", timeout=0)
+    lock = FileLock(folder / f"{study_name}.lock", timeout=LOOK_SECONDS)
     try:
         lock.acquire()
     except Timeout:

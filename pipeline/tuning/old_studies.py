@@ -1,8 +1,8 @@
 """Which studies of the store no stage opens any more, as they are named.
 
 A study whose identity changed stays in the store as `NAME-HASH`, since its parameters may come back
-(`study.open_study`). Studies of other data sets stay too, and so does what this project did not
-make.
+(`study.open_study`). Studies of other data sets stay too, and so does what this project, or this
+checkout of it, did not make.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ class StoredStudy:
         identity: Hash of what makes its trials comparable.
         old: Why no stage opens it: `put aside`, `not in params.yaml` or `half built`; None if it is
             the current one, of this data set or of another.
+        uid: Its own; empty if it was killed before it got one.
+        is_own: Whether it was made here, not by another checkout that uses the same store.
     """
 
     name: str
     base_name: str
     identity: str
     old: Reason | None
+    uid: str = ""
+    is_own: bool = True
 
 
 def stored_studies(
@@ -49,6 +53,7 @@ def stored_studies(
     dataset: str,
     studies: Sequence[str],
     wanted: Collection[str] = (),
+    checkout: str | None = None,
 ) -> list[StoredStudy]:
     """Returns the studies of this project that the store holds, by name.
 
@@ -58,6 +63,7 @@ def stored_studies(
         studies: Names below `studies` in params.yaml.
         wanted: Identities that are not old, whatever their study is called: a search that is killed
             while it brings a study back leaves it with its hash.
+        checkout: As from `storage.sharing_checkout`.
     """
     import optuna
 
@@ -66,9 +72,17 @@ def stored_studies(
         study = optuna.load_study(study_name=name, storage=storage)
         identity = study.user_attrs.get("identity")
         stored = classified(name, identity, dataset=dataset, studies=studies)
-        if stored is not None:
-            is_wanted = stored.old == "put aside" and identity in wanted
-            found.append(replace(stored, old=None) if is_wanted else stored)
+        if stored is None:
+            continue
+        is_wanted = stored.old == "put aside" and identity in wanted
+        found.append(
+            replace(
+                stored,
+                old=None if is_wanted else stored.old,
+                uid=study.user_attrs.get("study_uid", ""),
+                is_own=checkout in (None, study.user_attrs.get("made_in")),
+            )
+        )
     return found
 
 

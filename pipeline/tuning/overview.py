@@ -12,14 +12,12 @@ from typing import Any
 
 import psutil
 
-from pipeline.checkout import store_root
+from pipeline.tuning.lock import is_locked, lock_folder
+from pipeline.tuning.storage import AUTO
 from pipeline.tuning.study import FINISHED, TrialDict, best_trial, num_finished
 
-LOCK_FOLDER = Path("mlruns/locks")
 # Trials that the rate is taken over: enough to smooth it, few enough to follow a change.
 NUM_RECENT = 10
-# A process begins before it writes its name down; clocks and file systems round.
-CLOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +26,9 @@ class Holder:
 
     Attributes:
         pid: Its id.
-        host: The machine that it runs on.
-        is_alive: Whether it still runs; one on another machine is taken to.
-        began: When it began; None if it runs no more or elsewhere.
+        host: The machine that it runs on, as it called itself.
+        is_alive: Whether it still holds the lock.
+        began: When it began; None if it does not hold the lock any more, or runs elsewhere.
     """
 
     pid: int
@@ -39,33 +37,36 @@ class Holder:
     began: datetime | None
 
 
-def read_holder(root: Path, study_name: str) -> Holder | None:
-    """Reads who holds a study's lock, without touching the lock.
+def read_holder(root: Path, study_name: str, url: str = AUTO) -> Holder | None:
+    """Reads who holds a study's lock, without keeping anybody from taking it.
 
     Args:
         root: The repository.
         study_name: As Optuna calls it.
+        url: `search.storage`.
 
     Returns:
         The holder, dead if it was killed; None if nobody searches.
     """
-    file = store_root(root) / LOCK_FOLDER / f"{study_name}.pid"
+    folder = lock_folder(root, url)
     try:
-        written, when = file.read_text(encoding="utf-8"), file.stat().st_mtime
+        written = (folder / f"{study_name}.pid").read_text(encoding="utf-8")
         pid, _, host = written.strip().partition(" on ")
         number = int(pid)
     except (FileNotFoundError, ValueError):
         return None  # Ended, or writing its name just now.
-    if host != platform.node():
-        return Holder(pid=number, host=host, is_alive=True, began=None)
+    is_alive = is_locked(folder, study_name)
+    is_here = is_alive and host == platform.node()
+    return Holder(
+        pid=number, host=host, is_alive=is_alive, began=_began(number) if is_here else None
+    )
+
+
+def _began(pid: int) -> datetime | None:
     try:
-        began = psutil.Process(number).create_time()
+        return datetime.fromtimestamp(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
-        return Holder(pid=number, host=host, is_alive=False, began=None)
-    # A pid that was given to somebody else since.
-    is_same = began <= when + CLOCK_SECONDS
-    moment = datetime.fromtimestamp(began) if is_same else None
-    return Holder(pid=number, host=host, is_alive=is_same, began=moment)
+        return None  # In a container that has the same name and numbers of its own.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,9 @@ class Overview:
             nothing has finished.
         seconds_left: Until the target, at this rate; None if there is no rate.
         stopped: Why the last search ended before its target: `reason`, `missing`, `at`; else None.
+        kept: Finished trials that the next search begins with, where it does not go on with these;
+            else None.
+        unclear: Why that cannot be said, or None.
     """
 
     counts: Mapping[str, int]
@@ -111,11 +115,18 @@ class Overview:
     trials_per_minute: float | None
     seconds_left: float | None
     stopped: Mapping[str, Any] | None
+    kept: int | None
+    unclear: str | None
+
+    @property
+    def num_counted(self) -> int:
+        """Finished trials that the next search need not train, >= 0."""
+        return self.num_finished if self.kept is None else self.kept
 
     @property
     def num_missing(self) -> int:
         """Finished trials that are still wanted, >= 0."""
-        return max(0, self.target - self.num_finished)
+        return max(0, self.target - self.num_counted)
 
 
 def overview(
@@ -125,6 +136,8 @@ def overview(
     direction: str,
     holder: Holder | None = None,
     stopped: Mapping[str, Any] | None = None,
+    kept: int | None = None,
+    unclear: str | None = None,
     now: datetime | None = None,
 ) -> Overview:
     """Returns how far a study is.
@@ -135,6 +148,8 @@ def overview(
         direction: Where better lies, in Optuna's words.
         holder: As from `read_holder`.
         stopped: The study's attribute of that name.
+        kept: As from `current.num_kept`.
+        unclear: Why there is no such number.
         now: Local time; the present unless given.
     """
     searching = holder if holder is not None and holder.is_alive else None
@@ -150,7 +165,9 @@ def overview(
         holder=searching,
         trials_per_minute=rate,
         seconds_left=60 * max(0, target - finished) / rate if rate else None,
-        stopped=stopped if finished < target else None,
+        stopped=stopped if finished < target and kept is None else None,
+        kept=kept,
+        unclear=unclear,
     )
 
 

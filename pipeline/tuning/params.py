@@ -14,7 +14,7 @@ from pipeline.registry import unknown_name
 from pipeline.tuning.configurations import configuration_problems
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
 from pipeline.tuning.pruners import Pruner
-from pipeline.tuning.samplers import SAMPLERS
+from pipeline.tuning.samplers import SAMPLERS, sampler_problem
 from pipeline.tuning.space import (
     Choice,
     Fixed,
@@ -137,7 +137,7 @@ def load_study(name: str) -> StudyPlan:
         known = ", ".join(studies) if isinstance(studies, dict) else "nothing"
         raise ConfigError(f"params.yaml has no studies.{name}. It has: {known}.")
     params = parse_section(StudyParams, f"studies.{name}", studies[name])
-    problems = study_problems(name, params, document.get("defaults"))
+    problems = study_problems(name, params, document.get("defaults"), sampler=sampler_of(document))
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"params.yaml cannot be used:\n{lines}")
@@ -150,8 +150,23 @@ def load_study(name: str) -> StudyPlan:
     )
 
 
-def study_problems(name: str, params: StudyParams, defaults: object) -> list[str]:
-    """Lists everything that is wrong with a study's space, its queue and the defaults."""
+def sampler_of(document: Mapping[str, Any]) -> object:
+    """Returns `search.sampler` as it is written, which may be nothing or no sampler."""
+    search = document.get("search")
+    return search.get("sampler") if isinstance(search, dict) else None
+
+
+def study_problems(
+    name: str, params: StudyParams, defaults: object, *, sampler: object
+) -> list[str]:
+    """Lists everything that is wrong with a study's space, its queue, the defaults and a sampler.
+
+    Args:
+        name: Below `studies`.
+        params: The study.
+        defaults: The section `defaults`, as it is written.
+        sampler: As from `sampler_of`.
+    """
     where = f"studies.{name}"
     settings, problems = _parse_space(f"{where}.space", params.space)
     for position, queued in enumerate(params.enqueue):
@@ -163,6 +178,8 @@ def study_problems(name: str, params: StudyParams, defaults: object) -> list[str
         )
     problems += _cut_problems(where, params, settings, defaults)
     problems += _phase_problems(where, params, settings, defaults)
+    if not problems and (problem := sampler_problem(sampler, settings)):
+        problems.append(f"{where}.space: {problem}")
     return problems + _batch_problems(where, settings, defaults)
 
 

@@ -30,7 +30,7 @@ class Proposal:
         trial: Optuna's.
         uid: Names this attempt, also across restarts of the driver.
         hyperparameters: All active ones.
-        seed: Of the training, in [0, 2**31).
+        seed: Of the training, in [0, 2**31); where a result is reused, that of its training.
         twin: A finished trial with the same hyperparameters, whose result can be reused.
     """
 
@@ -95,15 +95,16 @@ class Proposals:
         trial = self._study.ask()
         index = int(trial.user_attrs.get("index", index))
         hyperparameters = suggest(self._settings, self._defaults, trial)
-        seed = derive_seed(self._seed, "training", index)
-        uid = f"{self._study.user_attrs['identity'][:12]}-{trial.number:04d}"
+        twin = _find_twin(trials, hyperparameters) if self._reuse else None
+        own_seed = derive_seed(self._seed, "training", index)
+        seed = own_seed if twin is None else int(twin.user_attrs["seed"])
+        uid = f"{self._study.user_attrs['study_uid'][:12]}-{trial.number:04d}"
         attrs = {
             "trial_uid": uid,
             "index": index,
             "seed": seed,
             "hyperparameters": hyperparameters,
         }
-        twin = _find_twin(trials, hyperparameters) if self._reuse else None
         if twin is not None:
             attrs["duplicate_of"] = twin.number
         for name, value in attrs.items():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config import Section
 
@@ -137,6 +137,14 @@ class ThresholdPruner(Section):
     lower: float
     upper: float
     warmup_epochs: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> ThresholdPruner:
+        if self.lower > self.upper:
+            raise ValueError(
+                f"lower <= upper must hold. Received: lower={self.lower}, upper={self.upper}."
+            )
+        return self
 
     def build(self, epochs: int) -> BasePruner:
         from optuna import pruners

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.tuning.current import find_study
-from pipeline.tuning.study import TrialDict, open_study, trial_dicts
+from pipeline.tuning.study import TrialDict, open_study, study_attrs, trial_dicts
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -22,7 +23,8 @@ class Restored:
     Attributes:
         study: The study as the file has it; None where the store holds something else.
         is_new: Whether it was built now.
-        conflict: What the store holds instead, in words; empty where it equals the file.
+        conflict: What the store holds instead, in words; empty where it equals the file, but for
+            trials that were queued since.
     """
 
     study: Study | None
@@ -30,12 +32,13 @@ class Restored:
     conflict: str = ""
 
 
-def restore_study(storage: BaseStorage, exported: Mapping[str, Any]) -> Restored:
+def restore_study(root: Path, storage: BaseStorage, exported: Mapping[str, Any]) -> Restored:
     """Builds a study from its export where the store has none of that name.
 
     Only for who holds the study's lock.
 
     Args:
+        root: The repository.
         storage: The study store.
         exported: `study.json`.
     """
@@ -49,8 +52,8 @@ def restore_study(storage: BaseStorage, exported: Mapping[str, Any]) -> Restored
             identity=exported["identity"],
             direction=exported["direction"],
             begin=lambda previous: list(trials),
+            attrs=study_attrs(root, objective=exported["objective"], exported=exported),
         )
-        study.set_user_attr("comparable", exported.get("comparable"))
     conflict = _conflict(study, exported)
     if conflict:
         return Restored(study=None, conflict=conflict)
@@ -61,6 +64,9 @@ def _conflict(study: Study, exported: Mapping[str, Any]) -> str:
     if study.user_attrs.get("identity") != exported["identity"]:
         return "the store holds a study with another space, training or data"
     stored, expected = trial_dicts(study), exported["trials"]
+    # What was queued since the export has no result that could differ.
+    while len(stored) > len(expected) and stored[-1]["state"] == "WAITING":
+        stored.pop()
     if _plain(stored) == _plain(expected):
         return ""
     if _plain(stored[: len(expected)]) == _plain(expected):

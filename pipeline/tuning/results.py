@@ -52,6 +52,7 @@ def export(
         "study": name,
         "dataset": dataset,
         "identity": study.user_attrs["identity"],
+        "study_uid": study.user_attrs["study_uid"],
         "comparable": study.user_attrs["comparable"],
         "objective": params.objective,
         "direction": direction,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -49,9 +50,11 @@ def fail_trial(
 def retry_failed(study: Study, *, max_retries: int) -> None:
     """Queues every retriable failed trial that has no successor yet, as a new trial.
 
-    A trial killed right after it was asked for has only `fixed_params`, or nothing at all: then its
-    successor is sampled anew under the same logical index.
+    A trial killed right after it was asked for has only `fixed_params`, its place in a grid, or
+    nothing at all: then its successor is sampled anew under the same logical index.
     """
+    from optuna.trial import TrialState, create_trial
+
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get("retry_of") for trial in trials}
     for trial in trials:
@@ -60,10 +63,18 @@ def retry_failed(study: Study, *, max_retries: int) -> None:
         is_open = trial.state.name == "FAIL" and trial.number not in retried
         if not is_open or retry == "no" or attempt > max_retries:
             continue
-        kept = {
-            key: trial.user_attrs[key] for key in ("enqueued", "index") if key in trial.user_attrs
-        }
         params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        study.enqueue_trial(
-            params, user_attrs={**kept, "retry_of": trial.number, "attempt": attempt}
+        fixed = {"fixed_params": params} if params else {}
+        kept = _kept(trial.user_attrs, "enqueued", "index")
+        # As `study.enqueue_trial` does, which cannot keep the place in a grid.
+        study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                system_attrs={**fixed, **_kept(trial.system_attrs, "grid_id", "search_space")},
+                user_attrs={**kept, "retry_of": trial.number, "attempt": attempt},
+            )
         )
+
+
+def _kept(attrs: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: attrs[name] for name in names if name in attrs}

@@ -8,6 +8,7 @@ To add one, register a function below.
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ class Occasion:
         return derive_seed(self.seed, "sampler")
 
 
+# Optuna's grid sampler lists all combinations in memory; no search tries so many.
+LARGEST_GRID = 100_000
+
 SAMPLERS: Registry[Callable[[Occasion], BaseSampler]] = Registry("sampler")
 
 
@@ -85,9 +89,12 @@ def random(occasion: Occasion) -> BaseSampler:
 
 @SAMPLERS.register("qmc")
 def qmc(occasion: Occasion) -> BaseSampler:
-    """A scrambled Sobol sequence: spreads more evenly than random draws."""
+    """A scrambled Sobol sequence: spreads more evenly than random draws.
+
+    What the first trial did not have, since a choice switched it off, is drawn at random.
+    """
     from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import QMCSampler
+    from optuna.samplers import QMCSampler, RandomSampler
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -95,6 +102,8 @@ def qmc(occasion: Occasion) -> BaseSampler:
         return QMCSampler(
             seed=occasion.shared_seed,
             scramble=True,
+            # Built anew for every trial, Optuna's own would draw the same number each time.
+            independent_sampler=RandomSampler(seed=occasion.own_seed),
             warn_asynchronous_seeding=False,
             warn_independent_sampling=False,
         )
@@ -119,16 +128,7 @@ def cmaes(occasion: Occasion) -> BaseSampler:
 
 @SAMPLERS.register("gp")
 def gp(occasion: Occasion) -> BaseSampler:
-    """A Gaussian process with expected improvement; needs PyTorch, which is not installed here.
-
-    Raises:
-        ConfigError: If PyTorch is missing.
-    """
-    if importlib.util.find_spec("torch") is None:
-        raise ConfigError(
-            "search.sampler: gp needs PyTorch, which Optuna's Gaussian process is written in. "
-            "Received: search.sampler='gp'. Run `pip install torch`, or choose tpe."
-        )
+    """A Gaussian process with expected improvement; needs PyTorch, which is not installed here."""
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import GPSampler
 
@@ -145,23 +145,44 @@ def grid(occasion: Occasion) -> BaseSampler:
 
     Combinations that differ only in what another choice switches off are the same configuration;
     they are told apart by nothing, and `search.duplicates: reuse` trains them once.
-
-    Raises:
-        ConfigError: If something is searched that has no end of values.
     """
     from pipeline.tuning.grid import TargetedGridSampler
 
-    values = {name: setting.grid() for name, setting in searched(occasion.settings).items()}
+    return TargetedGridSampler(
+        {name: setting.grid() or [] for name, setting in searched(occasion.settings).items()},
+        seed=occasion.shared_seed,
+        own_seed=occasion.own_seed,
+    )
+
+
+def sampler_problem(name: object, settings: Mapping[str, Setting]) -> str | None:
+    """Says why a sampler cannot work with these settings, or without a library; None if it can.
+
+    Args:
+        name: A key of `SAMPLERS`; of any other, nothing is said.
+        settings: What is searched or fixed.
+    """
+    if name == "gp" and importlib.util.find_spec("torch") is None:
+        return (
+            "search.sampler gp needs PyTorch, which Optuna's Gaussian process is written in. "
+            "Received: search.sampler='gp'. Run `pip install torch`, or choose tpe."
+        )
+    if name != "grid":
+        return None
+    values = {name: setting.grid() for name, setting in searched(settings).items()}
     endless = [name for name, found in values.items() if found is None]
     if endless:
-        raise ConfigError(
-            "search.sampler: grid needs a `step` or choices for every hyperparameter. Received: "
+        return (
+            "search.sampler grid needs a `step` or choices for every hyperparameter. Received: "
             f"{', '.join(endless)} without one. Add `step`, or choose random or qmc."
         )
-    return TargetedGridSampler(
-        {name: found for name, found in values.items() if found is not None},
-        seed=occasion.shared_seed,
-    )
+    count = math.prod(len(found or []) for found in values.values())
+    if count > LARGEST_GRID:
+        return (
+            f"search.sampler grid takes at most {LARGEST_GRID} combinations. Received: {count} of "
+            f"{', '.join(values)}. Search fewer values, or choose random or qmc."
+        )
+    return None
 
 
 def build_sampler(
@@ -172,5 +193,8 @@ def build_sampler(
     Raises:
         ConfigError: If `name` is unknown, or cannot work with these settings or without a library.
     """
+    problem = sampler_problem(name, settings)
+    if problem is not None:
+        raise ConfigError(problem)
     occasion = Occasion(seed=seed, index=index, target=target, settings=settings)
     return SAMPLERS.get(name)(occasion)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.checkout import store_root
+from pipeline.checkout import checkout_name, store_root
 from pipeline.databases import (
+    SQLITE,
     being_created,
     connect_options,
     first_line,
     is_postgres,
+    sqlite_file,
+    try_sqlite,
     without_password,
 )
 from pipeline.errors import ConfigError
@@ -25,7 +27,6 @@ KEY = "search.storage"
 # Optuna's own variable: its command line and its dashboard read it too.
 VARIABLE = "OPTUNA_STORAGE"
 STORAGE_FILE = Path("mlruns/optuna.db")
-SQLITE = "sqlite:///"
 SCHEMES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 BUSY_SECONDS = 60
 
@@ -74,13 +75,19 @@ def open_storage(root: Path, url: str = AUTO) -> BaseStorage:
     source, address = _source_and_url(root, url)
     if is_postgres(address):
         return _open_postgres(address, source=source)
-    return _open_sqlite(address)
+    return _open_sqlite(address, source=source)
 
 
 def has_storage(root: Path, url: str = AUTO) -> bool:
     """Whether there is a store to read; one on a server always is."""
-    address = storage_url(root, url)
-    return is_postgres(address) or Path(address.removeprefix(SQLITE)).exists()
+    file = sqlite_file(storage_url(root, url))
+    return file is None or file.exists()
+
+
+def sharing_checkout(root: Path, url: str = AUTO) -> str | None:
+    """Returns this checkout's name where others may keep studies in the same store, else None."""
+    is_own = storage_url(root, url) == f"{SQLITE}{store_root(root) / STORAGE_FILE}"
+    return None if is_own else checkout_name(root)
 
 
 def rename_study(storage: BaseStorage, old: str, new: str) -> None:
@@ -123,15 +130,10 @@ def _source_and_url(root: Path, url: str) -> tuple[str, str]:
     return source, f"{SQLITE}{store_root(root) / url.removeprefix(SQLITE)}"
 
 
-def _open_sqlite(address: str) -> RDBStorage:
+def _open_sqlite(address: str, *, source: str) -> RDBStorage:
     import optuna
 
-    file = Path(address.removeprefix(SQLITE))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Write-ahead logging: readers such as `status` never block the driver, the one writer.
-    with sqlite3.connect(file) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
+    try_sqlite(address, source=source)
     return optuna.storages.RDBStorage(
         address, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}}
     )

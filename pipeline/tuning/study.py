@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import StudyError
+from pipeline.checkout import checkout_name
 from pipeline.tuning.hyperparameters import Value
 from pipeline.tuning.retries import close_orphans
-from pipeline.tuning.storage import AUTO, has_storage, open_storage, rename_study, storage_url
+from pipeline.tuning.storage import rename_study
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+logger = logging.getLogger(__name__)
 
 TrialDict = dict[str, Any]
 FINISHED = ("COMPLETE", "PRUNED")
@@ -42,6 +46,7 @@ def open_study(
     identity: str,
     direction: str,
     begin: Callable[[Study | None], list[TrialDict]] = lambda previous: [],
+    attrs: Mapping[str, Any] | None = None,
 ) -> Study:
     """Opens the study `name` with this identity; one with another identity is put aside.
 
@@ -56,6 +61,7 @@ def open_study(
         direction: "maximize" or "minimize".
         begin: Given the study that had the name until now, if any, returns the trials that a new
             one begins with.
+        attrs: What a new one says of itself, as from `study_attrs`.
     """
     import optuna
 
@@ -65,18 +71,41 @@ def open_study(
         return current
     coming = f"{name}-{identity[:8]}"
     if coming not in names:
-        _build(storage, coming, identity=identity, direction=direction, trials=begin(current))
+        kept = {"study_uid": uuid.uuid4().hex, **(attrs or {}), "identity": identity}
+        _build(storage, coming, direction=direction, attrs=kept, trials=begin(current))
     if current is not None:
         # Nobody comes back to close what a killed search of it left RUNNING.
         close_orphans(current, max_retries=0, reason="the search was killed")
         old = str(current.user_attrs.get("identity", "unfinished"))
-        rename_study(storage, name, f"{name}-{old[:8]}")
+        aside = f"{name}-{old[:8]}"
+        rename_study(storage, name, aside)
+        logger.info(
+            "%s is a new study: what its trials depend on has changed; %s stays", name, aside
+        )
     rename_study(storage, coming, name)
     return optuna.load_study(study_name=name, storage=storage)
 
 
+def study_attrs(root: Path, *, objective: str, exported: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a new study says of itself, besides its identity.
+
+    Args:
+        root: The repository.
+        objective: A key of `OBJECTIVES`.
+        exported: The `study.json` that it is built from; empty where it begins anew.
+    """
+    attrs = {"objective": objective, "made_in": checkout_name(root)}
+    kept = ("study_uid", "comparable")
+    return attrs | {name: exported[name] for name in kept if name in exported}
+
+
 def _build(
-    storage: BaseStorage, name: str, *, identity: str, direction: str, trials: list[TrialDict]
+    storage: BaseStorage,
+    name: str,
+    *,
+    direction: str,
+    attrs: Mapping[str, Any],
+    trials: list[TrialDict],
 ) -> None:
     import optuna
 
@@ -84,9 +113,16 @@ def _build(
     if draft in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=draft, storage=storage)
     study = optuna.create_study(storage=storage, study_name=draft, direction=direction)
-    study.set_user_attr("identity", identity)
+    for key, content in attrs.items():
+        study.set_user_attr(key, content)
     import_trials(study, trials)
     rename_study(storage, draft, name)
+
+
+def known_uids(storage: BaseStorage) -> dict[str, str]:
+    """Returns the uids of all studies of a store with their names: `study_uid` -> `study_name`."""
+    studies = {s.study_name: s.user_attrs.get("study_uid") for s in storage.get_all_studies()}
+    return {uid: name for name, uid in studies.items() if uid and not name.endswith(DRAFT)}
 
 
 def trial_dict(trial: FrozenTrial) -> TrialDict:
@@ -126,26 +162,19 @@ def trial_dicts(study: Study) -> list[TrialDict]:
     return [trial_dict(trial) for trial in study.get_trials(deepcopy=False)]
 
 
-def read_trials(root: Path, study_name: str, url: str = AUTO) -> list[TrialDict]:
-    """Returns the trials of a study by name, for readers such as `status` and `audit`.
+def stored_trials(storage: BaseStorage, exported: Mapping[str, Any]) -> list[TrialDict]:
+    """Returns the trials of a study as they are by now, under whatever name it is kept.
 
     Args:
-        root: The repository.
-        study_name: As Optuna calls it.
-        url: `search.storage`.
-
-    Raises:
-        ConfigError: If the store cannot be reached.
-        StudyError: If there is no store, or no such study in it.
+        storage: The study store.
+        exported: Its `study.json`, which holds its trials if the store has lost the study.
     """
     import optuna
 
-    if not has_storage(root, url):
-        raise StudyError(f"No study has run here yet: there is no {storage_url(root, url)}.")
-    storage = open_storage(root, url)
-    if study_name not in optuna.get_all_study_names(storage):
-        raise StudyError(f"There is no study {study_name!r} yet. Run `dvc repro`.")
-    return trial_dicts(optuna.load_study(study_name=study_name, storage=storage))
+    name = known_uids(storage).get(exported["study_uid"])
+    if name is None:
+        return list(exported["trials"])
+    return trial_dicts(optuna.load_study(study_name=name, storage=storage))
 
 
 def import_trials(study: Study, trials: Iterable[TrialDict]) -> None:

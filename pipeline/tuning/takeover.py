@@ -6,15 +6,20 @@ Optuna refuses a study whose choices changed, so they are added anew, under the 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.tuning.hyperparameters import Value
+from pipeline.tuning.configurations import configuration_problems, normalized
+from pipeline.tuning.hyperparameters import Value, described
+from pipeline.tuning.queue import OPEN
 from pipeline.tuning.space import Setting, suggest
 from pipeline.tuning.study import FINISHED, TrialDict
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+logger = logging.getLogger(__name__)
 
 # Of an attempt in its old study: numbers and names that mean nothing in the new one.
 LEFT_BEHIND = ("trial_uid", "retry_of", "attempt", "duplicate_of")
@@ -88,6 +93,7 @@ def fitting(
     from optuna.distributions import distribution_to_json
 
     taken: list[TrialDict] = []
+    numbers: dict[int, int] = {}
     for trial in trials:
         if trial["state"] not in FINISHED:
             continue
@@ -99,6 +105,10 @@ def fitting(
         if hyperparameters != trial["hyperparameters"]:
             continue
         attrs = {k: v for k, v in trial["user_attrs"].items() if k not in LEFT_BEHIND}
+        original = trial["user_attrs"].get("duplicate_of")
+        if original in numbers:
+            attrs["duplicate_of"] = numbers[original]
+        numbers[trial["number"]] = len(taken)
         taken.append(
             {
                 **trial,
@@ -113,3 +123,44 @@ def fitting(
             }
         )
     return taken
+
+
+def still_queued(
+    trials: Iterable[TrialDict],
+    settings: Mapping[str, Setting],
+    defaults: Mapping[str, Value],
+    *,
+    source: str,
+) -> list[TrialDict]:
+    """Returns the trials that wait or were cut off and that these settings allow, as waiting ones.
+
+    Says of each other one why it does not fit. The arguments are those of `fitting`.
+    """
+    waiting: list[TrialDict] = []
+    for trial in trials:
+        asked = {**trial["system_attrs"].get("fixed_params", {}), **trial["params"]}
+        if trial["state"] not in OPEN or not asked:
+            continue
+        # What is no longer searched is no problem where it has that value anyway.
+        wanted = {n: v for n, v in asked.items() if n in settings or v != defaults.get(n)}
+        problems = configuration_problems("", wanted, settings, defaults)
+        if problems:
+            logger.warning(
+                "trial %d of %s (%s) was queued and is not any more: %s",
+                *(trial["number"], source, described(asked), " ".join(problems)),
+            )
+            continue
+        attrs = trial["user_attrs"]
+        cleared = dict.fromkeys(("value", "seconds", "datetime_start", "datetime_complete"))
+        cleared |= {key: {} for key in ("params", "distributions", "intermediate_values")}
+        waiting.append(
+            {
+                **trial,
+                **cleared,
+                "state": "WAITING",
+                "hyperparameters": {},
+                "user_attrs": {key: attrs[key] for key in ("enqueued", "index") if key in attrs},
+                "system_attrs": {"fixed_params": normalized(wanted, settings)},
+            }
+        )
+    return waiting

@@ -20,11 +20,11 @@ from pipeline.data.files import sha256_file
 from pipeline.stages.confirm import CODE
 from pipeline.stamps import code_sha256
 from pipeline.tuning.candidates import candidates
-from pipeline.tuning.current import describe
+from pipeline.tuning.current import describe, find_study
 from pipeline.tuning.params import ConfirmParams
 from pipeline.tuning.proposals import Proposals
 from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import enqueue_missing, open_study, trial_dicts
+from pipeline.tuning.study import enqueue_missing, open_study, study_attrs, trial_dicts
 
 ROOT = Path(__file__).parents[2]
 SPACE = {
@@ -51,7 +51,7 @@ class Repository:
         self.folder = folder
         self.document = copy.deepcopy(document)
         study = {"base": "none", "space": SPACE, "enqueue": []}
-        self.document["studies"] = {"tiny": study, "other": copy.deepcopy(study)}
+        self.document["studies"] = {name: copy.deepcopy(study) for name in ("tiny", "other")}
         self.set(trials=3, epochs=2, workers=1, sampler="random", pruner={"name": "none"})
         self.write("data/split.json", self.split())
         manifest = {"base": "none", "image_size": None, "weights_sha256": None, "cuts": {}}
@@ -89,6 +89,7 @@ class Repository:
             name=described.study_name,
             identity=described.identity,
             direction="maximize",
+            attrs=study_attrs(self.folder, objective="val_accuracy", exported={}),
         )
         enqueue_missing(study, described.plan.enqueue)
         return study
@@ -201,6 +202,11 @@ class Repository:
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
         return output
+
+
+def read_trials(folder, study_name):
+    """Returns the trials of a study of the store."""
+    return trial_dicts(find_study(open_storage(folder), study_name))
 
 
 def run(command, *arguments):

@@ -8,14 +8,14 @@ from contextlib import closing
 import pytest
 
 from pipeline.commands.audit import add_arguments, main
-from pipeline.errors import ConfigError, StudyError
+from pipeline.errors import StudyError
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.store import open_store
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import import_trials, open_study, read_trials
+from pipeline.tuning.study import import_trials, open_study, trial_dicts
 
-IDENTITY = "0123456789abcdef" * 4
+IDENTITY, STUDY_UID = "0123456789abcdef" * 4, "fedcba9876543210" * 2
 UNITS = {"name": "IntDistribution", "attributes": {"log": False, "step": 1, "low": 1, "high": 99}}
 
 
@@ -45,12 +45,15 @@ def template(tmp_path_factory):
     """A finished Optuna study and its mirror; copying their files is faster than making them."""
     root = tmp_path_factory.mktemp("template")
     storage = open_storage(root)
-    study = open_study(storage, name="digits-transfer", identity=IDENTITY, direction="maximize")
+    attrs = {"study_uid": STUDY_UID, "objective": "val_accuracy"}
+    study = open_study(
+        storage, name="digits-transfer", identity=IDENTITY, direction="maximize", attrs=attrs
+    )
     import_trials(study, [trial(0, "COMPLETE"), trial(1, "PRUNED"), trial(2, "FAIL")])
     open_store(root)
     copy_database(root / "mlflow.db", root / "empty.db")
     with open_runs(root) as runs:
-        runs.reconcile(read_trials(root, "digits-transfer"))
+        runs.reconcile(trial_dicts(study))
     return root
 
 
@@ -88,7 +91,7 @@ def open_runs(root):
         dataset="digits",
         study="transfer",
         study_name="digits-transfer",
-        identity=IDENTITY,
+        study_uid=STUDY_UID,
         tags={"objective": "val_accuracy"},
         params={},
     )
@@ -110,7 +113,7 @@ def test_equal_stores_pass(mirrored, capsys):
     assert audit() == 0
     out = capsys.readouterr().out
     assert "digits-transfer: 3 trials, 0 differences found" in out
-    assert "scratch: There is no study 'digits-scratch' yet." in out
+    assert "digits-scratch: the study has not been searched yet" in out
 
 
 def test_a_lost_run_is_shown_and_fails(mirrored, capsys):
@@ -154,23 +157,62 @@ def test_a_study_that_is_being_searched_is_not_repaired(mirrored):
         audit("--repair")
 
 
-def test_a_lost_store_is_said(root):
-    with pytest.raises(ConfigError, match="Nothing has been recorded yet"):
-        audit()
+def export(root):
+    (root / "results/transfer").mkdir(parents=True)
+    (root / "results/transfer/study.json").write_text("{}")
 
 
-def test_a_lost_store_is_repaired_from_the_exported_study(emptied):
-    folder = emptied / "results/transfer"
-    folder.mkdir(parents=True)
-    exported = {"identity": IDENTITY, "objective": "val_accuracy"}
-    (folder / "study.json").write_text(json.dumps(exported))
+@pytest.mark.parametrize(
+    ("is_exported", "advice"),
+    [(True, "pipeline restore` brings"), (False, "audit --repair` writes")],
+)
+def test_a_lost_tracking_store_fails_and_says_what_to_do(root, capsys, is_exported, advice):
+    if is_exported:
+        export(root)
+    assert audit() == 1
+    out = capsys.readouterr().out
+    assert f"digits-transfer: its runs are lost, since there is no sqlite:///{root}" in out
+    assert advice in out
+    assert not (root / "mlflow.db").exists()
+
+
+def test_a_lost_study_fails_and_says_what_to_do(mirrored, capsys):
+    export(mirrored)
+    (mirrored / "mlruns/optuna.db").unlink()
+    for arguments in ([], ["--repair"]):
+        assert audit(*arguments) == 1
+        out = capsys.readouterr().out
+        assert "digits-transfer: the study is lost, but results/transfer/study.json is there" in out
+        assert "`python -m pipeline restore`" in out
+
+
+def test_an_emptied_tracking_store_is_repaired_from_the_study(emptied):
     assert audit("--repair") == 0
     assert audit() == 0
 
 
-def test_a_lost_store_without_an_exported_study_says_what_is_missing(emptied):
-    with pytest.raises(StudyError, match=r"results/transfer/study\.json must exist"):
-        audit("--repair")
+def states(root):
+    with closing(sqlite3.connect(root / "mlflow.db")) as connection:
+        return connection.execute(
+            "select run_uuid, status, lifecycle_stage from runs order by run_uuid"
+        ).fetchall()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--repair",)], ids=["audited", "repaired"])
+def test_a_new_study_is_not_judged_by_the_runs_of_the_one_that_it_replaced(
+    mirrored, capsys, arguments
+):
+    before = states(mirrored)
+    open_study(
+        open_storage(mirrored),
+        name="digits-transfer",
+        identity="ab" * 32,
+        direction="maximize",
+        attrs={"objective": "val_accuracy"},
+    )
+    assert audit(*arguments) == 0
+    assert "digits-transfer: 0 trials, 0 differences" in capsys.readouterr().out
+    assert set(before) <= set(states(mirrored))
 
 
 def test_without_data_there_is_nothing_to_audit(root):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.commands.check import problems_of
 from pipeline.config import read_document
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS
 
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -25,6 +27,16 @@ WRONG = {
     "unknown dataset": ("dataset: fashion_mnist", "dataset: fashion", "'fashion'"),
     "unknown pruner": ("name: median", "name: medain", "search.pruner"),
     "unknown sampler": ("sampler: tpe", "sampler: tpee", "Did you mean 'tpe'"),
+    "a grid of what has no end": (
+        "sampler: tpe",
+        "sampler: grid",
+        "studies.scratch.space: search.sampler grid needs a `step` or choices for every",
+    ),
+    "bounds of a pruner in the wrong order": (
+        "    name: median\n    startup_trials: 4    # finished trials before anything is pruned\n",
+        "    name: threshold\n    lower: 0.9\n    upper: 0.1\n",
+        "search.pruner.threshold: lower <= upper must hold. Received: lower=0.9, upper=0.1.",
+    ),
     "unknown base": ("base: efficientnet_lite0\n", "base: efficientnet\n", "studies.transfer.base"),
     "unknown hyperparameter": (
         "units: {type: int, low: 64, high: 384",
@@ -183,6 +195,17 @@ def test_what_is_no_params_file_is_one_line(text, tmp_path):
     done = check(tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_its_help_lists_every_hyperparameter_with_its_values_and_meaning(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--help"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "units (int in [1, 1024]): units of every hidden layer" in lines
+    assert any(line.startswith("pooling (none, average, global): of the cut's") for line in lines)
+    assert all(any(line.startswith(f"{name} (") for line in lines) for name in HYPERPARAMETERS)
+    assert max(map(len, lines)) <= 100
 
 
 def test_the_command_loads_no_heavy_library(tmp_path):

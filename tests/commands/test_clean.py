@@ -7,15 +7,17 @@ from contextlib import closing
 
 import optuna
 import pytest
+from mlflow.entities import ViewType
 
 from pipeline.errors import StudyError
 from pipeline.tracking.runs import StudyRuns
-from pipeline.tracking.store import open_store
+from pipeline.tracking.store import mirror_uid, open_store
 from pipeline.tuning.current import describe
 from pipeline.tuning.lock import study_lock
-from pipeline.tuning.storage import open_storage
+from pipeline.tuning.storage import AUTO, open_storage
 from pipeline.tuning.study import trial_dicts
 from tests.commands.repository import Repository, run
+from tests.tracking_server import TrackingServer
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,8 @@ def mirror(repository, name, study):
         dataset="digits",
         study=name,
         study_name=f"digits-{name}",
-        identity=study.user_attrs["identity"],
-        tags={"objective": "val_accuracy"},
+        study_uid=mirror_uid(repository.folder, study.user_attrs["study_uid"], AUTO),
+        tags={key: study.user_attrs[key] for key in ("objective", "identity")},
         params={},
     ) as runs:
         runs.reconcile(trial_dicts(study))
@@ -217,6 +219,7 @@ def test_studies_of_another_data_set_and_those_of_others_stay(cleaned):
     optuna.create_study(study_name="digits-mine-too", storage=storage)
     other = optuna.create_study(study_name="cifar10-tiny", storage=storage)
     other.set_user_attr("identity", "ab" * 32)
+    other.set_user_attr("study_uid", "cd" * 16)
     run("clean", "--yes")
     assert {"my own-0a1b2c3d", "digits-mine-too", "cifar10-tiny"} < studies(cleaned)
 
@@ -245,10 +248,10 @@ def test_a_study_that_was_exported_stays_while_params_yaml_is_being_edited(clean
 def test_files_of_dead_processes_are_removed_and_records_of_the_current_study_are_not(
     cleaned, capsys
 ):
-    identity = describe("tiny", root=cleaned.folder).identity
+    uid = cleaned.study().user_attrs["study_uid"]
     spool, locks = cleaned.folder / "mlruns/spool", cleaned.folder / "mlruns/locks"
     spool.mkdir(parents=True)
-    for name in (f"digits-tiny-{identity[:8]}", "digits-tiny-0badcafe"):
+    for name in (f"digits-tiny-{uid[:8]}", "digits-tiny-0badcafe"):
         (spool / f"{name}.jsonl").write_text("{}\n")
         (spool / f"{name}.offset").write_text("0")
     locks.mkdir(parents=True, exist_ok=True)
@@ -263,8 +266,8 @@ def test_files_of_dead_processes_are_removed_and_records_of_the_current_study_ar
     assert "mlruns/locks/digits-vanished.lock" in out
     run("clean", "--yes")
     assert {file.name for file in spool.iterdir()} == {
-        f"digits-tiny-{identity[:8]}.jsonl",
-        f"digits-tiny-{identity[:8]}.offset",
+        f"digits-tiny-{uid[:8]}.jsonl",
+        f"digits-tiny-{uid[:8]}.offset",
     }
     assert not (locks / "digits-other.pid").exists()
     assert not (locks / "digits-vanished.lock").exists()
@@ -299,3 +302,66 @@ def test_a_kill_in_the_middle_leaves_what_the_next_clean_finds(cleaned, monkeypa
 def test_without_a_store_there_is_nothing_to_clean(repository):
     with pytest.raises(StudyError, match="No study has run here yet"):
         run("clean")
+
+
+def test_without_a_split_nothing_is_taken_for_old(cleaned):
+    before = (studies(cleaned), runs_by_study(cleaned))
+    (cleaned.folder / "data/split.json").unlink()
+    with pytest.raises(StudyError, match="to tell current studies from old ones"):
+        run("clean", "--yes")
+    assert (studies(cleaned), runs_by_study(cleaned)) == before
+
+
+def test_a_study_that_was_killed_half_built_leaves_the_runs_of_its_identity(cleaned):
+    """As after a kill while a lost study is rebuilt from its export."""
+    storage, attrs = open_storage(cleaned.folder), cleaned.study().user_attrs
+    identity = attrs["identity"]
+    optuna.delete_study(study_name="digits-tiny", storage=storage)
+    draft = optuna.create_study(
+        study_name=f"digits-tiny-{identity[:8]}.draft", storage=storage, direction="maximize"
+    )
+    draft.set_user_attr("identity", identity)
+    draft.set_user_attr("study_uid", attrs["study_uid"])
+    run("clean", "--yes")
+    assert studies(cleaned) == {"digits-other"}
+    assert runs_by_study(cleaned)["digits-tiny", identity[:8]] == 3
+
+
+def test_the_lock_of_a_current_study_stays_the_same_file(cleaned):
+    """Else who waits for the old file and who opens the new one would both hold the lock."""
+    with study_lock(cleaned.folder, "digits-tiny"):
+        pass
+    lock = cleaned.folder / "mlruns/locks/digits-tiny.lock"
+    before = lock.stat().st_ino
+    run("clean", "--yes")
+    assert lock.stat().st_ino == before
+
+
+def test_the_files_of_a_living_process_are_no_leftovers(cleaned, capsys):
+    with study_lock(cleaned.folder, "digits-other"), study_lock(cleaned.folder, "digits-unknown"):
+        run("clean")
+    assert "mlruns/locks" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_on_a_server_the_runs_go_to_its_trash_which_is_its_own(
+    repository, tmp_path_factory, monkeypatch, capsys
+):
+    with TrackingServer(tmp_path_factory.mktemp("server")) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        repository.set(seed=99)
+        fill(repository, "tiny")
+        repository.set(seed=1)
+        fill(repository, "tiny")
+        store = open_store(repository.folder)
+        experiment, everything = store.experiment("digits"), ViewType.ALL
+        run("clean", "--yes")
+        found = store.client.search_runs([experiment], run_view_type=everything)
+        assert [r.info.lifecycle_stage for r in found].count("deleted") == 3
+        assert len(found) == 6
+        assert "The runs are in the server's trash" in capsys.readouterr().out
+        # The trash of a current study is not ours to empty either.
+        current = next(r for r in found if r.info.lifecycle_stage == "active")
+        store.client.delete_run(current.info.run_id)
+        run("clean", "--yes")
+        assert "There is nothing to clean" in capsys.readouterr().out

@@ -85,6 +85,12 @@ def test_a_conditional_hyperparameter_is_taken_where_its_condition_is_open(repos
     assert repository.ask(study).hyperparameters["clipping_threshold"] == 2.0
 
 
+def test_a_conditional_one_may_leave_its_condition_to_the_sampler(repository):
+    study = repository.study()
+    run("enqueue", "tiny", "clipping_threshold=2")
+    assert trial_dicts(study)[0]["system_attrs"] == {"fixed_params": {"clipping_threshold": 2.0}}
+
+
 def test_one_that_waits_already_is_said_whatever_the_order_of_its_words(repository, capsys):
     study = repository.study()
     run("enqueue", "tiny", "units=32", "activation=selu")
@@ -128,6 +134,14 @@ def test_a_beginning_that_was_tried_is_another_trial(repository):
     repository.train(study)
     run("enqueue", "tiny", "units=32")
     assert states(study) == ["COMPLETE", "WAITING"]
+
+
+def test_the_number_is_that_of_the_new_trial_where_an_earlier_one_was_alike(repository, capsys):
+    study = repository.study()
+    for number in range(2):
+        run("enqueue", "tiny", "units=32")
+        assert f"queued as trial {number}: units=32" in capsys.readouterr().out
+        repository.train(study)
 
 
 def test_a_study_with_its_target_says_what_to_raise(repository, capsys):

@@ -8,11 +8,12 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.commands.replay import compare
+from pipeline.commands.replay import compare, replay
 from pipeline.errors import ConfigError, StudyError
-from pipeline.tuning.study import read_trials
+from pipeline.tuning.current import load_current
+from pipeline.tuning.records import EpochRecord
 from tests import faults
-from tests.commands.repository import Repository, run
+from tests.commands.repository import Repository, read_trials, run
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,28 @@ def test_a_study_of_other_params_is_refused(repository):
 def test_every_epoch_counts_and_none_may_be_missing(replayed, is_equal):
     recorded = {0: 0.5, 1: 0.75}
     assert compare(recorded, replayed, metric="val_accuracy", tolerance=1e-6) is is_equal
+
+
+def test_it_trains_as_a_worker_does_and_compares_what_a_driver_reports(repository, monkeypatch):
+    threads, trial = (
+        [],
+        {
+            **{"number": 0, "state": "COMPLETE", "hyperparameters": {"num_layers": 1}},
+            **{"intermediate_values": {"0": 0.5, "2": 0.75}, "user_attrs": {"seed": 1}},
+        },
+    )
+
+    def train(spec, data, report):
+        for epoch, value in enumerate((0.5, float("nan"), 0.75)):
+            report(EpochRecord(epoch=epoch, metrics={"val_accuracy": value}))
+
+    monkeypatch.setattr("pipeline.tuning.worker.run_trial", train)
+    monkeypatch.setattr(
+        "pipeline.training.devices.configure_tensorflow",
+        lambda num_threads: threads.append(num_threads),
+    )
+    current = load_current("tiny", root=repository.folder)
+    found = replay(trial, current, metric="val_accuracy", root=repository.folder)
+    assert found == {0: 0.5, 2: 0.75}
+    # More of them sum in another order.
+    assert threads == [1]

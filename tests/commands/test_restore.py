@@ -12,8 +12,8 @@ from pipeline.tracking.store import open_store
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.restoring import restore_study
 from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import read_trials, trial_dicts
-from tests.commands.repository import Repository, run
+from pipeline.tuning.study import trial_dicts
+from tests.commands.repository import Repository, read_trials, run
 
 STAMPS = ("search-tiny.json", "confirm-tiny.json")
 
@@ -136,6 +136,17 @@ def test_a_study_with_more_trials_is_said_and_left(pulled, capsys):
     assert not (pulled.folder / "mlruns/stages/search-tiny.json").exists()
 
 
+def test_what_was_queued_since_the_export_is_no_other_study(pulled, original, capsys):
+    with study_lock(pulled.folder, "digits-tiny"):
+        storage, exported = open_storage(pulled.folder), pulled.read("results/tiny/study.json")
+        study = restore_study(pulled.folder, storage, exported).study
+    study.enqueue_trial({"units": 32})
+    assert run("restore") == 0
+    assert "tiny: study of 4 trials was there already" in capsys.readouterr().out
+    assert query(pulled, METRICS) == query(original, METRICS)
+    assert [trial.state.name for trial in study.trials][4:] == ["WAITING"]
+
+
 def test_a_study_with_other_trials_is_said_and_left(pulled, capsys):
     pulled.train(pulled.study())
     before = read_trials(pulled.folder, "digits-tiny")
@@ -157,12 +168,25 @@ def test_a_study_of_another_identity_is_said_and_left(pulled, capsys):
 
 def test_lost_runs_alone_are_restored(pulled, original, capsys):
     with study_lock(pulled.folder, "digits-tiny"):
-        restore_study(open_storage(pulled.folder), pulled.read("results/tiny/study.json"))
+        exported = pulled.read("results/tiny/study.json")
+        restore_study(pulled.folder, open_storage(pulled.folder), exported)
     assert run("restore") == 0
     out = capsys.readouterr().out
     assert "tiny: study of 4 trials was there already" in out
     assert "tiny: 4 runs restored" in out
     assert query(pulled, METRICS) == query(original, METRICS)
+
+
+@pytest.mark.parametrize("lost", ["mlflow.db", "mlruns/optuna.db"])
+def test_what_audit_finds_lost_restore_brings_back(pulled, capsys, lost):
+    run("restore")
+    assert run("audit") == 0
+    for file in pulled.folder.glob(f"{lost}*"):
+        file.unlink()
+    capsys.readouterr()
+    assert run("audit") == 1
+    assert "`python -m pipeline restore`" in capsys.readouterr().out
+    assert [run("restore"), run("audit")] == [0, 0]
 
 
 def test_a_lost_study_alone_is_restored(pulled, original):
@@ -213,3 +237,24 @@ def test_before_dvc_pull_one_line_says_what_to_do(bare, missing):
     with pytest.raises(StudyError, match="Run `dvc pull` first"):
         run("restore")
     assert not (bare.folder / "mlflow.db").exists()
+
+
+def test_a_confirmation_run_that_was_cut_off_is_restored(pulled):
+    run("restore")
+    client = open_store(pulled.folder).client
+    uid = pulled.read("results/tiny/confirm.json")["trainings"][0]["uid"]
+    sql = f"select run_uuid from tags where key = 'trial_uid' and value = '{uid}'"
+    ((run_id,),) = query(pulled, sql)
+    client.set_terminated(run_id, "KILLED")
+    run("restore")
+    assert [row[2] for row in query(pulled, RUNS) if row[0] == uid and row[3] == "active"] == [
+        "FINISHED"
+    ]
+
+
+def test_a_restored_study_is_the_one_that_another_space_may_take_trials_from(pulled):
+    run("restore")
+    study = optuna.load_study(study_name="digits-tiny", storage=open_storage(pulled.folder))
+    exported = pulled.read("results/tiny/study.json")
+    for name in ("identity", "comparable", "study_uid"):
+        assert study.user_attrs[name] == exported[name]

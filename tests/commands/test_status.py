@@ -1,18 +1,23 @@
 """Every study on one screen: why trials are missing, and who is at work."""
 
+import fcntl
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
-import time
+import threading
 from datetime import datetime, timedelta
 
 import pytest
 
 from pipeline.errors import StudyError
-from pipeline.tuning.lock import study_lock
+from pipeline.tuning.current import describe
+from pipeline.tuning.lock import lock_folder, study_lock
 from pipeline.tuning.overview import Holder, overview, read_holder
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import open_study
 from tests.commands.repository import ROOT, run
 
 NOW = datetime(2026, 11, 21, 12, 0, 0)
@@ -71,6 +76,57 @@ def test_missing_trials_are_said(repository, capsys):
     assert "tiny: 1 trial is missing" in status(capsys)
 
 
+def test_trials_of_other_params_are_not_counted(repository, capsys):
+    study = repository.study()
+    for _ in range(3):
+        repository.train(study)
+    repository.set(epochs=9)
+    out = status(capsys)
+    assert out.splitlines()[1].split()[:3] == ["tiny", "0/3", "3"]
+    assert (
+        "tiny: these trials are of other params, data or features: the next `dvc repro` begins "
+        "with 0 finished trials and trains 3"
+    ) in out
+    tiny = json.loads(status(capsys, "--json"))["studies"]["tiny"]
+    assert (tiny["kept"], tiny["missing"]) == (0, 3)
+    repository.set(epochs=2)
+    assert "other params" not in status(capsys)
+
+
+def test_trials_that_another_space_takes_over_count(repository, capsys):
+    study = repository.study()
+    study.set_user_attr("comparable", describe("tiny", root=repository.folder).comparable)
+    for _ in range(2):
+        repository.train(study)
+    repository.document["studies"]["tiny"]["space"]["activation"]["choices"] += ["elu"]
+    repository.set()
+    assert "begins with 2 finished trials and trains 1" in status(capsys)
+
+
+def test_a_study_that_was_put_aside_is_gone_on_with(repository, capsys):
+    study = repository.study()
+    for _ in range(2):
+        repository.train(study)
+    repository.set(epochs=9)
+    repository.train(repository.study())
+    repository.set(epochs=2)
+    assert "begins with 2 finished trials and trains 1" in status(capsys)
+
+
+@pytest.mark.parametrize("spoil", ["features", "space"])
+def test_what_keeps_trials_from_being_compared_is_said(repository, capsys, spoil):
+    repository.train(repository.study())
+    if spoil == "features":
+        (repository.folder / "data/features/none/manifest.json").unlink()
+    else:
+        repository.document["studies"]["tiny"]["space"]["units"]["low"] = 99
+        repository.set()
+    out = status(capsys)
+    expected = {"features": "tiny: There is no manifest.json yet", "space": "low < high must hold"}
+    assert expected[spoil] in out
+    assert "tiny: 2 trials are missing" in out
+
+
 def test_a_search_whose_time_was_over_says_so_until_its_target_is_reached(repository, capsys):
     study = repository.study()
     repository.train(study)
@@ -126,20 +182,46 @@ def test_a_killed_search_is_not_taken_for_a_running_one(repository, capsys):
     assert "is at work" not in status(capsys)
 
 
-def test_a_pid_that_somebody_else_has_by_now_is_not_taken_for_the_search(repository):
+@pytest.mark.parametrize("host", [platform.node(), "elsewhere"])
+def test_a_name_that_a_killed_search_left_is_not_taken_for_one(repository, capsys, host):
+    # The pid is by now that of another process, or the machine has another name.
+    study = repository.study()
+    with study_lock(repository.folder, study.study_name):
+        file = lock_folder(repository.folder) / "digits-tiny.pid"
+    file.write_text(f"{os.getpid()} on {host}", encoding="utf-8")
+    holder = read_holder(repository.folder, "digits-tiny")
+    assert (holder.pid, holder.host, holder.is_alive) == (os.getpid(), host, False)
+    assert "is at work" not in status(capsys)
+
+
+def test_a_search_that_gives_another_name_of_its_machine_is_at_work(repository):
     repository.study()
     with study_lock(repository.folder, "digits-tiny"):
-        file = repository.folder / "mlruns/locks/digits-tiny.pid"
-        long_ago = time.time() - 10_000_000
-        os.utime(file, (long_ago, long_ago))
-        assert not read_holder(repository.folder, "digits-tiny").is_alive
-
-
-def test_a_search_on_another_machine_is_taken_for_alive(repository):
-    repository.write("mlruns/locks/digits-tiny.pid", "")
-    (repository.folder / "mlruns/locks/digits-tiny.pid").write_text("4242 on elsewhere")
-    holder = read_holder(repository.folder, "digits-tiny")
+        file = lock_folder(repository.folder) / "digits-tiny.pid"
+        file.write_text("4242 on elsewhere", encoding="utf-8")
+        holder = read_holder(repository.folder, "digits-tiny")
     assert (holder.pid, holder.host, holder.is_alive) == (4242, "elsewhere", True)
+    assert holder.began is None
+
+
+def test_a_look_at_the_lock_keeps_no_search_from_starting(repository):
+    with study_lock(repository.folder, "digits-tiny"):
+        pass
+    look = os.open(lock_folder(repository.folder) / "digits-tiny.lock", os.O_RDONLY)
+    fcntl.flock(look, fcntl.LOCK_SH)
+    ending = threading.Timer(0.1, os.close, [look])
+    ending.start()
+    with study_lock(repository.folder, "digits-tiny"):
+        ending.join()
+
+
+def test_a_search_beside_its_own_database_is_found(repository, tmp_path, capsys):
+    url = f"sqlite:///{tmp_path}/elsewhere.db"
+    repository.set(storage=url)
+    storage = open_storage(repository.folder, url)
+    open_study(storage, name="digits-tiny", identity="a" * 64, direction="maximize")
+    with study_lock(repository.folder, "digits-tiny", storage=storage):
+        assert f"tiny: process {os.getpid()} on " in status(capsys)
 
 
 def test_old_studies_are_counted(repository, capsys):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.tuning.hyperparameters import active
+from pipeline.tuning.configurations import completed
 
 
 @pytest.fixture
@@ -10,6 +10,6 @@ def hyperparameters(params_document):
     """Returns the active hyperparameters of the project's defaults with some changed."""
 
     def changed(**values):
-        return active({**params_document["defaults"], **values})
+        return completed({}, {}, {**params_document["defaults"], **values})
 
     return changed

@@ -8,6 +8,7 @@ IMAGE_SIZE = 8
 CUTS = ["stem", "block1", "block2", "block3", "top"]
 BATCH_NORMS = ["stem_bn", "bn1", "bn2", "bn3"]
 PARTS = {"train": 360, "val": 120, "confirmation": 120}
+NUM_IMAGES = sum(PARTS.values())
 
 
 def small_base(seed=0):
@@ -44,7 +45,7 @@ def _random(rng, weight):
     return rng.uniform(0.5, 1.5, weight.shape)
 
 
-def digits(num_images=sum(PARTS.values())):
+def digits(num_images=NUM_IMAGES):
     """Real images, uint8 (n, 8, 8), and their classes."""
     from sklearn.datasets import load_digits
 

@@ -5,12 +5,15 @@ import json
 import pytest
 
 from pipeline.config import load_section
+from pipeline.errors import StudyError
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
 from pipeline.stamps import stamp_file
 from pipeline.tracking.store import open_store
+from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, load_study
 from tests.commands.repository import Repository
+from tests.commands.repository import run as run_command
 
 STAMP = "mlruns/stages/confirm-tiny.json"
 
@@ -184,7 +187,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
 
     from pipeline.models.export import load_exported, predict_probabilities
     from pipeline.training import devices
-    from pipeline.tuning.hyperparameters import active
+    from pipeline.tuning.configurations import completed
     from pipeline.tuning.records import TrialSpec
     from pipeline.tuning.worker import run_trial
     from tests.models.small_base import digits, rows, small_base, write_features
@@ -197,7 +200,9 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     values = {**params_document["defaults"], "cut": "block2", "unfreeze": unfreeze}
     spec = TrialSpec(
         uid="trial",
-        hyperparameters=active({**values, "learning_rate": 0.003, "learning_rate_ratio": 0.5}),
+        hyperparameters=completed(
+            {}, {}, {**values, "learning_rate": 0.003, "learning_rate_ratio": 0.5}
+        ),
         seed=1,
         epochs=12,
         judge="confirmation",
@@ -212,3 +217,52 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     probabilities = predict_probabilities(load_exported(tmp_path / exported["file"]), images[part])
     accuracy = float(np.mean(probabilities.argmax(axis=1) == labels[part]))
     assert accuracy == pytest.approx(result.metrics["confirmation_accuracy"], abs=0.01)
+
+
+def test_a_study_that_is_searched_is_not_confirmed(repository):
+    with (
+        study_lock(repository.folder, "digits-tiny"),
+        pytest.raises(StudyError, match="is being searched already"),
+    ):
+        stage(repository)
+
+
+def test_a_run_of_the_search_that_was_lost_is_written_too(repository):
+    stage(repository)
+    stamp_file(repository.folder, "confirm", "tiny").unlink()
+    store = open_store(repository.folder)
+
+    def runs():
+        found = store.search_runs(store.experiment("digits"), "tags.role = 'trial'")
+        return sorted((run.data.tags["trial_uid"], run.info.run_id) for run in found)
+
+    before = runs()
+    store.client.delete_run(before[0][1])
+    stage(repository)
+    assert [uid for uid, _ in runs()] == [uid for uid, _ in before]
+
+
+def test_a_run_that_was_cut_off_is_written_again(repository):
+    stage(repository)
+    client = open_store(repository.folder).client
+    client.set_terminated(confirm_runs(repository)[0].info.run_id, "KILLED")
+    stamp_file(repository.folder, "confirm", "tiny").unlink()
+    stage(repository)
+    finished = [run for run in confirm_runs(repository) if run.info.status == "FINISHED"]
+    assert len({run.data.tags["trial_uid"] for run in finished}) == 4
+
+
+def test_a_stage_that_is_cut_off_leaves_no_stamp(repository):
+    (repository.folder / "results/tiny/confirm.json").unlink()
+    with pytest.raises(Trained):
+        stage(repository)
+    assert not stamp_file(repository.folder, "confirm", "tiny").exists()
+
+
+def test_trials_that_an_interrupted_search_added_keep_their_runs(repository):
+    study = repository.study()
+    repository.train(study)
+    assert len(study.trials) > len(repository.read("results/tiny/study.json")["trials"])
+    assert run_command("audit", "--repair") == 0
+    stage(repository)
+    assert run_command("audit") == 0

@@ -8,7 +8,7 @@ import pytest
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.store import open_store
 
-IDENTITY = "0123456789abcdef" * 4
+STUDY_UID = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +35,13 @@ def root(template, tmp_path):
 def open_runs(root):
     """Opens the runs of a study, as its driver does."""
 
-    def open_runs(identity=IDENTITY, **params):
+    def open_runs(study_uid=STUDY_UID, **params):
         return StudyRuns.open(
             root,
             dataset="digits",
             study="transfer",
             study_name="digits-transfer",
-            identity=identity,
+            study_uid=study_uid,
             tags={"objective": "val_accuracy", "git.commit": "c0ffee"},
             params=params,
         )
@@ -63,7 +63,7 @@ def trial():
             "params": {"units": 64},
             "hyperparameters": {"units": 64, "learning_rate": 0.001, "normalize_first": False},
             "intermediate_values": {str(epoch): value for epoch, value in enumerate(values)},
-            "user_attrs": {"trial_uid": f"{IDENTITY[:12]}-{number:04d}", "seed": 7},
+            "user_attrs": {"trial_uid": f"{STUDY_UID[:12]}-{number:04d}", "seed": 7},
             "datetime_start": stamp.format(number),
             "datetime_complete": stamp.format(number + 1),
             "seconds": 60.0,

@@ -14,7 +14,9 @@ def runs(open_runs):
 
 @pytest.fixture
 def trials(trial):
-    return [trial(0), trial(1, "PRUNED"), trial(2, "FAIL", values=(0.5,))]
+    trials = [trial(0), trial(1, "PRUNED"), trial(2, "FAIL", values=(0.5,))]
+    add_detail(trials)
+    return trials
 
 
 @pytest.fixture
@@ -26,13 +28,39 @@ def mirrored(runs, trials):
 
 
 def differences(runs, trials):
-    found = read_runs(runs.store, runs.parent, metric="val_accuracy")
-    return compare(trials, found, is_driver_alive=True)
+    found = read_runs(runs.store, runs.parent)
+    return compare(trials, found, metric="val_accuracy", is_driver_alive=True)
 
 
 def run_of(runs, number):
     (run,) = runs.runs_of(f"0123456789ab-{number:04d}")
     return run.info.run_id
+
+
+def add_detail(trials):
+    """What a search that was not killed knows about a trial, besides its objective."""
+    for one in trials:
+        one["user_attrs"]["epochs"] = [
+            {"epoch": int(e), "metrics": {"val_accuracy": value, "loss": 1 - value}, "at_ms": 9}
+            for e, value in one["intermediate_values"].items()
+        ]
+        one["user_attrs"]["metrics"] = {"val_accuracy": 0.5, "num_epochs": 2.0}
+
+
+def report_another_loss(runs, trials):
+    runs.log_epoch("0123456789ab-0000", EpochRecord(epoch=1, metrics={"loss": 9.0}))
+
+
+def know_more_losses(runs, trials):
+    trials[0]["user_attrs"]["epochs"][1]["metrics"]["gradient_norm"] = 3.0
+
+
+def know_more_of_the_end(runs, trials):
+    trials[0]["user_attrs"]["metrics"]["training_seconds"] = 1.5
+
+
+def end_otherwise(runs, trials):
+    trials[0]["user_attrs"]["metrics"]["num_epochs"] = 3.0
 
 
 def lose(runs, trials):
@@ -89,13 +117,17 @@ def forget(runs, trials):
         (report_on, "epochs"),
         (double, "doubled"),
         (forget, "extra"),
+        (report_another_loss, "epochs"),
+        (know_more_losses, "epochs"),
+        (know_more_of_the_end, "metrics"),
+        (end_otherwise, "metrics"),
     ],
 )
 def test_every_damage_is_found_and_repaired(mirrored, trials, damage, kind):
     assert differences(mirrored, trials) == []
     damage(mirrored, trials)
     mirrored._open.clear()
-    found = mirrored.reconcile(trials)
+    found = mirrored.reconcile(trials, is_thorough=True)
     assert kind in {difference.kind for difference in found}
     assert differences(mirrored, trials) == []
     assert mirrored.reconcile(trials) == []
@@ -124,8 +156,8 @@ def test_runs_that_a_killed_process_left_running_are_closed(open_runs, trials):
     assert [run.info.status for run in now.runs_of("d")] == ["RUNNING"]
 
 
-def test_trials_of_another_identity_are_none_of_this_study(open_runs, trial):
-    other = open_runs(identity="f" * 64)
+def test_trials_of_another_study_are_none_of_this_study(open_runs, trial):
+    other = open_runs(study_uid="f" * 64)
     other.import_trial(trial())
     mine = open_runs()
     assert mine.run_id != other.run_id
@@ -133,32 +165,25 @@ def test_trials_of_another_identity_are_none_of_this_study(open_runs, trial):
     assert other.reconcile([trial()]) == []
 
 
-def test_the_parent_opened_last_is_the_current_one(open_runs, monkeypatch):
-    clock = iter(range(1000, 9000, 1000))
-    monkeypatch.setattr("pipeline.tracking.runs.now_ms", lambda: next(clock))
-    first, second = open_runs(), open_runs(identity="f" * 64)
-
-    def current():
-        experiment = first.parent.experiment
-        return find_parent(
-            first.store, experiment, study_name="digits-transfer", identity=""
-        ).run.info.run_id
-
-    assert current() == second.run_id
-    assert open_runs().run_id == first.run_id
-    assert current() == first.run_id
-
-
 def test_a_study_that_was_never_opened_has_no_parent(runs):
     experiment = runs.parent.experiment
-    assert find_parent(runs.store, experiment, study_name="digits-scratch", identity="") is None
+    assert find_parent(runs.store, experiment, study_uid="another") is None
+
+
+def test_what_is_searched_under_another_lock_is_left_running(open_runs):
+    theirs = open_runs(study_uid="f" * 64)
+    theirs.start_trial("f-0", number=0, hyperparameters={}, tags={})
+    mine = open_runs()
+    mine.close_abandoned([mine.parent.run.data.tags["study_uid"]])
+    mine.reconcile([])
+    assert [run.info.status for run in theirs.runs_of("f-0")] == ["RUNNING"]
 
 
 def test_what_a_killed_search_of_an_earlier_space_left_running_is_closed(open_runs, trial):
     old = open_runs()
     old.start_trial("old-0", number=0, hyperparameters={}, tags={})
-    new = open_runs(identity="f" * 64)
-    new.reconcile([])
+    new = open_runs(study_uid="f" * 64)
+    new.close_abandoned([old.parent.run.data.tags["study_uid"]])
     client = new.store.client
     (left,) = old.runs_of("old-0")
     assert left.info.status == "FAILED"

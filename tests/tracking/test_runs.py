@@ -39,7 +39,7 @@ def test_a_parameter_that_grew_becomes_a_tag(open_runs):
 def test_a_study_without_its_objective_is_a_bug(root):
     with pytest.raises(KeyError, match="objective"):
         StudyRuns.open(
-            root, dataset="d", study="s", study_name="d-s", identity="i", tags={}, params={}
+            root, dataset="d", study="s", study_name="d-s", study_uid="i", tags={}, params={}
         )
 
 
@@ -125,4 +125,4 @@ def test_a_store_that_goes_away_does_not_hide_what_ended_the_search(lost, caplog
     monkeypatch.delenv(RETRIES)  # MLflow's own client would try for four minutes.
     with pytest.raises(KeyboardInterrupt), lost:
         raise KeyboardInterrupt
-    assert "stays RUNNING for now: HTTP 503" in caplog.text
+    assert "put right by the next start: HTTP 503" in caplog.text

@@ -133,6 +133,49 @@ def wait_for(condition, seconds=10.0):
         time.sleep(0.005)
 
 
+@pytest.mark.parametrize("is_for_good", [False, True], ids=["in the trash", "removed"])
+def test_a_run_that_a_user_deletes_stops_neither_this_search_nor_the_next(
+    open_runs, caplog, is_for_good
+):
+    runs, database = open_runs(), open_runs().store.client._tracking_client.store
+    with Spool(runs) as recorder:
+        start(recorder)
+        wait_for(lambda: not recorder.num_waiting)
+        run_id = only(runs).info.run_id
+        runs.store.client.delete_run(run_id)
+        if is_for_good:
+            database._hard_delete_run(run_id)
+        for number in range(3):
+            recorder.log_epoch(UID, epoch(number))
+        end(recorder)
+        start(recorder, "another", at_ms=5000)
+        end(recorder, "another")
+    assert caplog.text.count(f"records of trial {UID} are left out") == 1
+    assert only(runs, "another").info.status == "FINISHED"
+    assert runs.runs_of(UID) == []
+
+
+def test_records_of_a_run_that_was_deleted_before_the_next_start_are_skipped(open_runs, caplog):
+    killed = Spool(open_runs())
+    killed._thread = threading.Thread(target=lambda: None)  # It sends nothing any more.
+    start(killed)
+    killed.log_epoch(UID, epoch(0))
+    runs = open_runs()
+    file = runs.store.root / NAME
+    _, second = file.read_text().splitlines(keepends=True)
+    file.write_text(second)  # The start was sent, and its run deleted since.
+    with Spool(runs):
+        pass
+    assert "are left out: there is no run of trial" in caplog.text
+    assert not file.exists()
+
+
+def test_a_study_that_a_user_deletes_is_said_in_one_line(open_runs):
+    runs = open_runs()
+    with pytest.raises(StudyError, match=r"^No run of a study must be deleted .*dvc repro"), runs:
+        runs.store.client.delete_run(runs.run_id)
+
+
 def test_a_training_arrives_as_if_it_had_been_written_directly(runs, open_runs):
     hyperparameters = {"units": 64, "rate": 0.1, "flag": True}
     metrics = {"val_accuracy": 0.5, "best_epoch": 1}
@@ -448,7 +491,7 @@ def test_an_interrupt_still_sends_what_a_healthy_store_takes_at_once(runs, root)
 
 
 def impossible(recorder):
-    recorder.log_epoch("x", epoch(0))
+    recorder.log_epoch("it's", epoch(0))  # What no filter of MLflow can ask for.
 
 
 def has_failed(recorder):
@@ -457,19 +500,19 @@ def has_failed(recorder):
 
 def test_a_record_that_the_store_never_takes_is_raised_at_the_next_call_with_its_line(runs, root):
     later = []
-    with pytest.raises(KeyError, match="No run of trial 'x'") as caught:
+    with pytest.raises(store_errors(), match="Invalid clause") as caught:
         fill(runs, start, impossible, has_failed, impossible, later.append)
     assert not later
     (note,) = caught.value.__notes__
     assert f"line 2 of {root / NAME}" in note
     assert [json.loads(line)["uid"] for line in (root / NAME).read_text().splitlines()] == [
         UID,
-        "x",
+        "it's",
     ]
 
 
 def test_a_record_that_the_store_never_takes_is_raised_when_the_block_ends(runs):
-    with pytest.raises(KeyError, match="No run of trial 'x'"):
+    with pytest.raises(store_errors(), match="Invalid clause"):
         fill(runs, impossible)
 
 
@@ -486,7 +529,7 @@ def test_a_bad_request_is_raised_and_not_repeated(runs):
 def test_an_error_of_the_block_is_not_hidden_by_one_of_the_spool(runs, caplog):
     with pytest.raises(ValueError, match="the block's"):
         fill(runs, impossible, has_failed, raising(ValueError("the block's")))
-    assert "No run of trial 'x'" in caplog.text
+    assert "Invalid clause" in caplog.text
 
 
 def test_nothing_else_may_write_runs_while_the_spool_does(runs):
@@ -570,7 +613,7 @@ KILLED = """
 
     runs = StudyRuns.open(
         pathlib.Path.cwd(), dataset="digits", study="transfer", study_name="digits-transfer",
-        identity="0123456789abcdef" * 4, tags={"objective": "val_accuracy"}, params={},
+        study_uid="0123456789abcdef" * 4, tags={"objective": "val_accuracy"}, params={},
     )
     with Spool(runs) as recorder:
         recorder.start_trial(

@@ -38,8 +38,8 @@ def _use(server, monkeypatch):
 @pytest.fixture
 def open_runs(open_runs, request):
     """As in a study of this test's own, since the server is everybody's."""
-    identity = f"{abs(hash(request.node.name)):064x}"
-    return lambda: open_runs(identity=identity)
+    study_uid = f"{abs(hash(request.node.name)):064x}"
+    return lambda: open_runs(study_uid=study_uid)
 
 
 def start(recorder, uid, at_ms=1000):
@@ -174,7 +174,7 @@ KILLED = """
 
     runs = StudyRuns.open(
         pathlib.Path.cwd(), dataset="digits", study="transfer", study_name="digits-transfer",
-        identity=sys.argv[2], tags={"objective": "val_accuracy"}, params={},
+        study_uid=sys.argv[2], tags={"objective": "val_accuracy"}, params={},
     )
     with Spool(runs) as recorder:
         start(recorder, UIDS[0])
@@ -193,9 +193,9 @@ KILLED = """
 
 def test_a_search_that_is_killed_while_the_server_is_down_loses_nothing(server, open_runs, root):
     runs = open_runs()
-    identity = runs.parent.run.data.tags["identity"]
+    study_uid = runs.parent.run.data.tags["study_uid"]
     killed = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(KILLED), ROOT, identity],
+        [sys.executable, "-c", textwrap.dedent(KILLED), ROOT, study_uid],
         cwd=root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -103,8 +103,22 @@ def test_search_goes_through_every_page(root, monkeypatch):
 
 def test_a_database_of_another_program_is_refused_in_one_line(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(ConfigError, match=r"The tracking store cannot be used:.*not a database"):
+    with pytest.raises(ConfigError, match=r"must name an SQLite file .* file is not a database"):
         open_store(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:////proc/mlflow.db", "sqlite:///{root}", "sqlite:///:memory:", "sqlite://"]
+)
+def test_an_sqlite_file_that_cannot_be_written_is_said_at_once(tmp_path, monkeypatch, uri):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(root=tmp_path))
+    begin = time.monotonic()
+    with pytest.raises(ConfigError, match=r"^MLFLOW_TRACKING_URI must name an SQLite file") as told:
+        open_store(tmp_path)
+    assert time.monotonic() - begin < 5
+    assert "\n" not in str(told.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("scheme", ["http", "mysql", "postgresql"])

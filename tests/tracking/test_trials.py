@@ -21,11 +21,11 @@ from pipeline.tracking.trials import (
 
 def test_uid_is_the_one_that_the_driver_gave(trial):
     given = trial(user_attrs={"trial_uid": "mine"})
-    assert uid_of(given, identity="f" * 64) == "mine"
+    assert uid_of(given, study_uid="f" * 64) == "mine"
 
 
-def test_uid_follows_from_identity_and_number_where_none_was_given(trial):
-    assert uid_of(trial(number=3, user_attrs={}), identity="abcdef" * 10) == "abcdefabcdef-0003"
+def test_uid_follows_from_the_studys_and_the_number_where_none_was_given(trial):
+    assert uid_of(trial(number=3, user_attrs={}), study_uid="abcdef" * 10) == "abcdefabcdef-0003"
 
 
 def test_hyperparameters_are_text_with_every_digit(trial):

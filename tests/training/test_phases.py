@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.training.phases import Phase, phase_1, phase_2, whole
 from pipeline.training.schedules import SCHEDULES
-from pipeline.tuning.hyperparameters import active
+from pipeline.tuning.configurations import completed
 
 STEPS = 25
 
@@ -16,7 +16,7 @@ def values(params_document):
 
     def changed(**changes):
         settings = {**params_document["defaults"], "unfreeze": 1, "warmup_epochs": 0.5}
-        return active({**settings, "learning_rate": 0.01, **changes})
+        return completed({}, {}, {**settings, "learning_rate": 0.01, **changes})
 
     return changed
 

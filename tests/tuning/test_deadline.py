@@ -64,3 +64,9 @@ def test_a_trial_that_hangs_before_any_epoch_is_given_a_short_grace():
     deadline, clock = running(50)
     clock.now += 50.0 + GRACE_SECONDS
     assert deadline.is_overdue
+
+
+def test_the_start_of_a_worker_does_not_lengthen_the_time_to_stop():
+    deadline, clock = running(100, first=60.0, later=[1.0])
+    clock.now = 100.0 + 100.0 + GRACE_SECONDS
+    assert deadline.is_overdue

@@ -3,6 +3,7 @@
 Trainings are doubles; processes, pipes and the study's store are real.
 """
 
+import signal
 import time
 from dataclasses import replace
 
@@ -10,10 +11,14 @@ import optuna
 import psutil
 import pytest
 
+from pipeline import interrupts
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import OBJECTIVES
-from pipeline.tuning.driver import Driver, SearchPlan
+from pipeline.tuning.deadline import Deadline
+from pipeline.tuning.driver import Driver
+from pipeline.tuning.executors.base import EpochDone
 from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.records import DataReference
 from pipeline.tuning.space import Choice, FloatRange
@@ -244,6 +249,7 @@ def test_a_configuration_that_was_tried_is_not_trained_again(search, tmp_path):
         original = study.trials[copy.user_attrs["duplicate_of"]]
         assert copy.params == original.params
         assert copy.value == original.value
+        assert copy.user_attrs["seed"] == original.user_attrs["seed"]
         assert copy.intermediate_values == original.intermediate_values
         assert recorder.calls[copy.user_attrs["trial_uid"]][-1] == ("end", "COMPLETE")
 
@@ -306,13 +312,16 @@ def test_an_interrupted_search_gives_the_same_trials_as_a_straight_one(search, t
 
 def test_a_long_search_leaves_no_file_open_and_no_process_behind(search):
     this = psutil.Process()
+    # Servers that other tests share stay.
+    before = this.children(recursive=True)
     search(target=4)
     files = this.num_fds()
     search(target=40)
     # The second search has a connection of its own to the store.
     assert this.num_fds() - files <= 4
     # Python keeps one process to tidy up after those it has spawned.
-    left = [" ".join(child.cmdline()) for child in this.children(recursive=True)]
+    new = set(this.children(recursive=True)) - set(before)
+    left = [" ".join(child.cmdline()) for child in new]
     assert [line for line in left if "resource_tracker" not in line] == []
 
 
@@ -333,3 +342,217 @@ def test_a_lost_machine_costs_its_trials_no_attempt(search, monkeypatch):
     assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert study.trials[1].params == study.trials[0].params
     assert study.trials[1].user_attrs["attempt"] == 0
+
+
+@pytest.fixture
+def ended(search, tmp_path, monkeypatch):
+    """What the record is told of each trial's end, with the state that the study has by then."""
+    found = []
+
+    def end_trial(self, uid, state, **told):
+        study = optuna.load_study(study_name="digits-mine", storage=open_storage(tmp_path))
+        (trial,) = [one for one in study.trials if one.user_attrs.get("trial_uid") == uid]
+        found.append({"told": trial.state.name, "state": state, **told})
+
+    monkeypatch.setattr(RecordingRecorder, "end_trial", end_trial)
+    return found
+
+
+def queue(folder, *configurations):
+    """Puts configurations into the queue of the study that a search will open."""
+    study = open_study(
+        open_storage(folder), name="digits-mine", identity="a" * 64, direction="maximize"
+    )
+    for configuration in configurations:
+        study.enqueue_trial(configuration)
+
+
+def test_the_study_is_told_before_the_record(search, ended):
+    search(target=3, behaviour=["well", "diverge", "infeasible"], workers=1, max_failures=20)
+    assert len(ended) >= 3
+    assert all(end["told"] == end["state"] for end in ended)
+
+
+def test_trials_that_were_pruned_by_an_earlier_search_count(search):
+    search(target=3, pruner=optuna.pruners.ThresholdPruner(lower=2.0))
+    study, recorder = search(target=4)
+    assert states(study) == ["PRUNED"] * 3 + ["COMPLETE"]
+    assert len(recorder.calls) == 1
+
+
+def test_a_good_trial_ends_a_row_of_failures(search, tmp_path):
+    kinds = ["infeasible", "well"] * 3
+    queue(tmp_path, *({"top": n / 10, "behaviour": kind} for n, kind in enumerate(kinds)))
+    study, _ = search(target=3, behaviour=["well", "infeasible"], workers=1, max_failures=2)
+    assert states(study) == ["FAIL", "COMPLETE"] * 3
+
+
+def test_the_record_gets_the_traceback_of_each_error_and_none_is_a_retry(search, ended, tmp_path):
+    with pytest.raises(StudyError):
+        search(target=3, behaviour="raise", workers=1)
+    assert all("training_double.py" in end["traceback"] for end in ended)
+    study = optuna.load_study(study_name="digits-mine", storage=open_storage(tmp_path))
+    assert not any("retry_of" in trial.user_attrs for trial in study.trials)
+
+
+def test_a_lost_machine_is_no_failure_of_its_trials(search, monkeypatch):
+    original = LocalExecutor._bury
+
+    def with_machine(self, worker, reason):
+        return [replace(event, with_machine=True) for event in original(self, worker, reason)]
+
+    monkeypatch.setattr(LocalExecutor, "_bury", with_machine)
+    study, _ = search(target=1, behaviour="die_once", workers=1, max_failures=1)
+    assert states(study) == ["FAIL", "COMPLETE"]
+
+
+def test_a_long_reason_fits_into_a_tag(search, ended, monkeypatch):
+    original = LocalExecutor._bury
+
+    def long(self, worker, reason):
+        return [replace(event, reason="x" * 9000) for event in original(self, worker, reason)]
+
+    monkeypatch.setattr(LocalExecutor, "_bury", long)
+    search(target=1, behaviour="die_once", workers=1)
+    # MLflow takes no longer value of a tag.
+    assert len(ended[0]["tags"]["reason"]) == 5000
+
+
+def test_what_is_pruned_in_its_last_epoch_is_complete(search):
+    space = {"top": FloatRange(type="float", low=0.9, high=1.0)}
+    study, _ = search(target=2, space=space, pruner=optuna.pruners.ThresholdPruner(upper=0.8))
+    assert states(study) == ["COMPLETE"] * 2
+
+
+class Asked(optuna.pruners.BasePruner):
+    """Prunes nothing, and notes the epoch that it was asked about."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def prune(self, study, trial):
+        self.epochs.append(trial.last_step)
+        return False
+
+
+def test_an_epoch_that_gives_nan_is_neither_reported_nor_judged(search):
+    pruner = Asked()
+    study, recorder = search(target=1, behaviour="nan_epoch", pruner=pruner)
+    trial = study.trials[0]
+    assert list(trial.intermediate_values) == [1, 2]
+    assert [sorted(epoch["metrics"]) for epoch in trial.user_attrs["epochs"]] == [
+        *(["loss"], ["loss", "val_accuracy"], ["loss", "val_accuracy"]),
+    ]
+    assert pruner.epochs == [1]
+    assert [name for name, _ in next(iter(recorder.calls.values()))].count("epoch") == 3
+
+
+def test_a_training_that_gives_no_value_counts_as_pruned(search):
+    study, _ = search(target=2, behaviour="nan_result", workers=1)
+    assert states(study) == ["PRUNED"] * 2
+    assert "val_accuracy" not in study.trials[0].user_attrs["metrics"]
+
+
+def test_an_event_of_a_trial_that_has_ended_changes_nothing(search, monkeypatch):
+    original = LocalExecutor.wait
+
+    def wait(self, timeout_seconds):
+        events = original(self, timeout_seconds)
+        return events + [event for event in events if not isinstance(event, EpochDone)]
+
+    monkeypatch.setattr(LocalExecutor, "wait", wait)
+    study, recorder = search(target=2, workers=1)
+    assert states(study) == ["COMPLETE"] * 2
+    assert [calls[-1] for calls in recorder.calls.values()] == [("end", "COMPLETE")] * 2
+
+
+def test_a_search_interrupted_after_telling_leaves_the_trial_as_it_was_told(search, monkeypatch):
+    original = optuna.Study.tell
+
+    def tell(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optuna.Study, "tell", tell)
+    with pytest.raises(KeyboardInterrupt):
+        search(target=3, workers=1)
+    monkeypatch.setattr(optuna.Study, "tell", original)
+    study, _ = search(target=3, workers=1)
+    assert states(study) == ["COMPLETE"] * 3
+
+
+def test_a_trial_that_was_cut_off_keeps_its_epochs(search):
+    search.interrupt_after = 0
+    with pytest.raises(KeyboardInterrupt):
+        search(target=1, workers=1)
+    search.interrupt_after = None
+    study, _ = search(target=1, workers=1)
+    failed = study.trials[0]
+    assert failed.state.name == "FAIL"
+    assert [epoch["epoch"] for epoch in failed.user_attrs["epochs"]] == [0, 1]
+
+
+def test_attempts_of_two_studies_have_different_names(search):
+    study, recorder = search(target=1)
+    assert list(recorder.calls) == [study.user_attrs["study_uid"][:12] + "-0000"]
+
+
+class OverInEpoch(Deadline):
+    """Is over as soon as an epoch of this number has ended, with time for the trial to stop."""
+
+    epoch = 0
+
+    def epoch_ended(self, uid, epoch):
+        super().epoch_ended(uid, epoch)
+        self._is_over = epoch >= self.epoch
+
+    @property
+    def is_over(self):
+        return getattr(self, "_is_over", False)
+
+    def has_room(self):
+        return not self.is_over
+
+
+def at_the_limit(monkeypatch, epoch):
+    monkeypatch.setattr(OverInEpoch, "epoch", epoch)
+    monkeypatch.setattr("pipeline.tuning.driver.Deadline", OverInEpoch)
+
+
+def test_a_trial_whose_last_epoch_ends_after_the_limit_counts(search, monkeypatch):
+    at_the_limit(monkeypatch, 2)
+    study, _ = search(target=2, workers=1)
+    assert states(study) == ["COMPLETE"]
+    assert search.missing == 1
+
+
+def test_a_trial_that_is_pruned_after_the_limit_counts(search, monkeypatch):
+    at_the_limit(monkeypatch, 0)
+    study, _ = search(target=2, workers=1, pruner=optuna.pruners.ThresholdPruner(lower=2.0))
+    assert states(study) == ["PRUNED"]
+
+
+def test_a_trial_that_is_cut_off_does_not_count(search, monkeypatch):
+    at_the_limit(monkeypatch, 1)
+    study, _ = search(target=2, workers=1)
+    assert states(study) == ["FAIL", "WAITING"]
+    assert search.missing == 2
+
+
+def test_a_signal_whose_exception_got_lost_ends_the_search_all_the_same(search, monkeypatch):
+    original = Driver._on_epoch
+    monkeypatch.setattr(interrupts, "_received", [])
+
+    def lost(self, uid, record):
+        original(self, uid, record)
+        interrupts._received.append(signal.SIGTERM)
+
+    monkeypatch.setattr(Driver, "_on_epoch", lost)
+    with pytest.raises(SystemExit) as ended:
+        search(target=50, workers=1, epoch_seconds=0.1)
+    assert ended.value.code == 143
+    monkeypatch.setattr(Driver, "_on_epoch", original)
+    interrupts._received.clear()
+    study, _ = search(target=1, workers=1)
+    assert states(study)[0] == "FAIL"
+    assert "RUNNING" not in states(study)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, active, described
+from pipeline.tuning.configurations import completed
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, described
 
 
 @pytest.mark.parametrize("name", list(HYPERPARAMETERS))
@@ -15,8 +16,9 @@ def test_every_hyperparameter_has_a_help_text(name):
     assert len(HYPERPARAMETERS[name].help) > 5
 
 
-def test_active_drops_what_a_choice_switches_off(params_document):
-    values = active({**params_document["defaults"], "dropout": "none", "optimizer": "adam"})
+def test_what_a_choice_switches_off_does_not_exist(params_document):
+    values = {**params_document["defaults"], "dropout": "none", "optimizer": "adam"}
+    values = completed({}, {}, values)
     assert "dropout_rate" not in values
     assert "momentum" not in values
     assert "beta_1" in values

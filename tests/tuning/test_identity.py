@@ -6,7 +6,13 @@ from pipeline.tuning.identity import study_identity
 from pipeline.tuning.params import SearchParams, StudyPlan
 from pipeline.tuning.space import SearchSpace
 
-SPACE = {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}}
+RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
+SPACE = {"cut": "pixels", "learning_rate": RATE}
+PER_LAYER = {
+    **SPACE,
+    "num_layers": {"type": "int", "low": 0, "high": 4},
+    "units_shape": "per_layer",
+}
 SPLIT = {"sha256": {"train": "t"}}
 CUTS = {"low": {"num_parameters_below": 1}, "top": {"num_parameters_below": 9}}
 MORE_CUTS = {**CUTS, "middle": {"num_parameters_below": 5}}
@@ -46,11 +52,15 @@ def identity(params_document):
         {"enqueue": [{"learning_rate": 0.001}]},
         {"base": {"cuts": MORE_CUTS}},
         {"base": {"views": []}},
+        {"defaults": {"units_0": 299}},
+        {"defaults": {"units_4": 7}, "space": PER_LAYER},
+        {"defaults": {"learning_rate": 0.5}},
+        {"defaults": {"cut": "pixels"}},
     ],
     ids=str,
 )
 def test_what_does_not_change_a_trial_goes_on_with_the_study(identity, change):
-    assert identity(**change) == identity()
+    assert identity(**change) == identity(space=change.get("space"))
 
 
 @pytest.mark.parametrize(
@@ -77,10 +87,12 @@ def test_what_makes_trials_incomparable_starts_a_study_that_takes_nothing_over(i
     "change",
     [
         {"space": {**SPACE, "batch_size": {"type": "choice", "choices": [64, 128]}}},
-        {"space": {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-3, "log": True}}},
+        {"space": {**SPACE, "learning_rate": {**RATE, "high": 1e-3}}},
         {"defaults": {"batch_size": 32}},
+        {"defaults": {"units": 77}},
+        {"space": {**SPACE, "learning_rate": 0.001}},
     ],
-    ids=["more", "narrower", "default"],
+    ids=["more", "narrower", "default", "conditional default", "fixed"],
 )
 def test_another_space_starts_a_study_that_may_take_trials_over(identity, change):
     assert identity(**change).whole != identity().whole

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.errors import StudyError
 from pipeline.tuning import patient_storage
-from pipeline.tuning.lock import study_lock
+from pipeline.tuning.lock import lock_folder, study_lock
 from pipeline.tuning.storage import open_storage
 
 HOLD = (
@@ -73,6 +73,21 @@ def test_a_second_process_is_refused_with_pid_and_host(tmp_path, holder, take):
         f"digits-mine is being searched already, by process {pid} on {platform.node()}. "
         "Wait for it or end it."
     )
+
+
+def test_another_checkout_with_the_same_database_is_refused(tmp_path, elsewhere, holder, take):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    pid = holder(elsewhere, url).pid
+    assert f"already, by process {pid} on " in take(tmp_path, url)
+    (tmp_path / "linked.db").symlink_to(tmp_path / "studies.db")
+    assert f"already, by process {pid} on " in take(tmp_path, f"sqlite:///{tmp_path}/linked.db")
+
+
+def test_the_database_of_another_checkout_is_locked_where_that_locks_it(tmp_path, elsewhere):
+    own = lock_folder(tmp_path)
+    assert own == tmp_path / "mlruns/locks"
+    assert lock_folder(elsewhere, f"sqlite:///{tmp_path}/mlruns/optuna.db") == own
+    assert lock_folder(elsewhere, f"sqlite:///{tmp_path}/mlruns/mine.db") != own
 
 
 def test_another_machine_is_refused_with_pid_and_host(tmp_path, elsewhere, database, holder, take):

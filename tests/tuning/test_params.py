@@ -7,6 +7,7 @@ from pipeline.tuning.params import (
     SearchParams,
     StudyParams,
     StudyPlan,
+    sampler_of,
     study_problems,
     study_settings,
     with_cuts,
@@ -16,9 +17,10 @@ from pipeline.tuning.space import Choice, SearchSpace, parse_setting
 
 @pytest.fixture
 def problems(params_document):
-    def of(space, enqueue=(), base="none", **defaults):
+    def of(space, enqueue=(), base="none", sampler="tpe", **defaults):
         study = StudyParams(base=base, space=space, enqueue=list(enqueue))
-        return study_problems("mine", study, {**params_document["defaults"], **defaults})
+        known = {**params_document["defaults"], **defaults}
+        return study_problems("mine", study, known, sampler=sampler)
 
     return of
 
@@ -26,7 +28,8 @@ def problems(params_document):
 def test_the_projects_own_studies_have_no_problem(params_document):
     for name, written in params_document["studies"].items():
         study = StudyParams.model_validate(written)
-        assert study_problems(name, study, params_document["defaults"]) == []
+        defaults, sampler = params_document["defaults"], sampler_of(params_document)
+        assert study_problems(name, study, defaults, sampler=sampler) == []
 
 
 def test_all_problems_of_a_space_are_reported_at_once(problems):
@@ -76,6 +79,13 @@ def test_a_cut_that_was_not_embedded_is_refused(params_document):
     settings = {"cut": parse_setting("cut", "block4")}
     with pytest.raises(ConfigError, match=r"Did you mean 'block4_add'.*embed\.bases"):
         with_cuts(settings, params_document["defaults"], ["block4_add", "avg_pool"])
+
+
+def test_a_grid_wants_an_end_of_values_before_a_study_begins(problems):
+    endless = {"type": "float", "low": 0.1, "high": 0.2}
+    (problem,) = problems({"learning_rate": endless}, sampler="grid")
+    assert "Received: learning_rate without one" in problem
+    assert problems({"learning_rate": {**endless, "step": 0.1}}, sampler="grid") == []
 
 
 def test_without_a_base_nothing_can_be_unfrozen(problems):

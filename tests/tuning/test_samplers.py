@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.tuning.retries import fail_trial, retry_failed
 from pipeline.tuning.samplers import SAMPLERS, build_sampler
 from pipeline.tuning.space import Choice, FloatRange, IntRange
 
@@ -56,18 +57,36 @@ def test_an_unknown_sampler_lists_the_choices():
         build("tpee", seed=0, index=0, target=1)
 
 
-def grid_search(count, queue=()):
+GRID = {name: SETTINGS[name] for name in ("kind", "extra")}
+
+
+def test_qmc_varies_what_only_some_trials_have():
+    found = proposals("qmc", 1, count=16)
+    # What the first trial has is in the sequence; the rest is drawn beside it.
+    assert found[0][1] == "a"
+    extras = [extra for _, kind, extra in found if kind == "b"]
+    assert len(extras) > 4
+    assert len(set(extras)) > 2
+
+
+def grid_search(count, queue=(), kill=lambda trial: False):
+    """Returns what finished; `kill` says of a trial that was just asked for whether it is lost."""
     study = optuna.create_study(direction="maximize")
-    settings = {name: SETTINGS[name] for name in ("kind", "extra")}
     for params in queue:
         study.enqueue_trial(params)
-    for index in range(count):
-        study.sampler = build_sampler("grid", seed=3, index=index, target=count, settings=settings)
+    finished = []
+    for index in range(3 * count):
+        if len(finished) == count:
+            break
+        study.sampler = build_sampler("grid", seed=3, index=index, target=count, settings=GRID)
         trial = study.ask()
-        for name, setting in settings.items():
-            setting.suggest(trial, name)
+        if kill(trial):
+            fail_trial(study, trial.number, reason="killed", retry="free")
+            retry_failed(study, max_retries=0)
+            continue
+        finished.append(tuple(setting.suggest(trial, name) for name, setting in GRID.items()))
         study.tell(trial, 0.5)
-    return [(trial.params["kind"], trial.params["extra"]) for trial in study.trials]
+    return finished
 
 
 def test_the_grid_tries_every_combination_once():
@@ -81,10 +100,38 @@ def test_a_queued_trial_that_leaves_something_open_is_filled_from_the_grid():
     assert len(set(found)) == 18
 
 
+@pytest.mark.parametrize("number", [0, 5, 17])
+def test_a_combination_whose_trial_was_killed_right_after_ask_is_tried_again(number):
+    assert grid_search(18, kill=lambda trial: trial.number == number) == grid_search(18)
+
+
+def test_a_trial_that_was_killed_before_it_had_a_combination_gets_one():
+    def kill(trial):
+        if trial.number != 0:
+            return False
+        # As after a kill between Optuna's two writes.
+        attrs = trial.study._storage._get_trial(trial._trial_id).system_attrs
+        attrs.clear()
+        return True
+
+    assert grid_search(18, kill=kill) == grid_search(18)
+
+
+def test_what_queued_trials_leave_open_differs_between_them():
+    found = grid_search(6, queue=[{"kind": "a"}] * 6)
+    assert len({extra for _, extra in found}) > 2
+
+
 def test_the_grid_refuses_what_has_no_end_of_values():
     endless = {"rate": FloatRange(type="float", low=0.1, high=0.2)}
     with pytest.raises(ConfigError, match="Received: rate without one"):
         build_sampler("grid", seed=0, index=0, target=1, settings=endless)
+
+
+def test_a_grid_that_would_fill_the_memory_is_refused():
+    settings = {name: IntRange(type="int", low=1, high=1000) for name in ("a", "b")}
+    with pytest.raises(ConfigError, match=r"at most 100000 combinations.*: 1000000 of a, b"):
+        build_sampler("grid", seed=0, index=0, target=1, settings=settings)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")

@@ -74,6 +74,28 @@ def test_a_variable_that_cannot_be_used_is_named(tmp_path, monkeypatch):
         storage_url(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:////proc/studies.db", "unable to open database file"),
+        ("sqlite:////proc/studies/optuna.db", "No such file or directory"),
+        ("sqlite:///mlruns", "unable to open database file"),
+        ("sqlite:///text.db", "file is not a database"),
+        ("sqlite:///:memory:", "that is no name of a file"),
+    ],
+)
+def test_an_sqlite_file_that_cannot_be_written_is_refused_in_one_line(tmp_path, url, reason):
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "text.db").write_text("no database at all" * 100)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ConfigError) as told:
+        open_storage(tmp_path, url)
+    text = str(told.value)
+    assert text.startswith(f"search.storage must name an SQLite file that can be written: {reason}")
+    assert "\n" not in text
+    assert set(tmp_path.iterdir()) == before
+
+
 class TestARefusal:
     """Is one line, within 5 s, and shows no password."""
 

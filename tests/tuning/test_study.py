@@ -14,7 +14,7 @@ from pipeline.tuning.study import (
     import_trials,
     num_finished,
     open_study,
-    read_trials,
+    stored_trials,
     trial_dicts,
 )
 
@@ -148,9 +148,31 @@ def test_the_best_is_the_earliest_of_equals(direction, number):
     assert best_trial(trials, direction)["number"] == number
 
 
-def test_readers_find_a_study_by_its_name(study, tmp_path):
+def test_a_study_is_found_by_its_uid_under_whatever_name_it_is_kept(storage, study):
     study.tell(ask(study), 0.5)
-    assert read_trials(tmp_path, "digits-mine")[0]["value"] == 0.5
+    exported = {"study_uid": study.user_attrs["study_uid"], "trials": []}
+    open_study(storage, name="digits-mine", identity="b" * 64, direction="maximize")
+    assert [trial["value"] for trial in stored_trials(storage, exported)] == [0.5]
+    assert stored_trials(storage, {"study_uid": "lost", "trials": [{"number": 0}]}) == [
+        {"number": 0}
+    ]
+
+
+def test_a_new_study_has_a_uid_of_its_own_and_one_that_is_rebuilt_the_uid_that_it_had(tmp_path):
+    def opened(folder, **attrs):
+        return open_study(
+            open_storage(tmp_path / folder),
+            name="digits-mine",
+            identity="a" * 64,
+            direction="maximize",
+            attrs=attrs,
+        ).user_attrs["study_uid"]
+
+    first = opened("first")
+    assert len(first) == 32
+    assert opened("first") == first
+    assert opened("second") != first
+    assert opened("third", study_uid=first) == first
 
 
 @pytest.mark.parametrize(
@@ -158,3 +180,21 @@ def test_readers_find_a_study_by_its_name(study, tmp_path):
 )
 def test_a_value_near_its_bound_is_seen_on_the_distributions_own_scale(value, bound):
     assert near_bound(value, {"type": "float", "low": 0.01, "high": 100.0, "log": True}) == bound
+
+
+def test_the_retry_of_a_queued_configuration_is_that_configuration(study):
+    enqueue_missing(study, [{"x": 0.25}])
+    ask(study)
+    close_orphans(study, max_retries=2, reason="killed")
+    first, again = study.trials
+    assert again.user_attrs["enqueued"] == first.user_attrs["enqueued"]
+
+
+def test_a_pruned_trial_is_not_the_best():
+    trials = [
+        {"state": "PRUNED", "value": 0.9, "number": 0},
+        {"state": "COMPLETE", "value": 0.1, "number": 1},
+        {"state": "FAIL", "value": None, "number": 2},
+    ]
+    assert best_trial(trials, "maximize")["number"] == 1
+    assert best_trial(trials[:1], "maximize") is None

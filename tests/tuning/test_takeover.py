@@ -6,10 +6,12 @@ import optuna
 import pytest
 
 from pipeline.tuning.identity import Identity, first_trials
+from pipeline.tuning.queue import enqueue
+from pipeline.tuning.retries import fail_trial, retry_failed
 from pipeline.tuning.space import SearchSpace, suggest
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import import_trials, open_study, trial_dicts
-from pipeline.tuning.takeover import fitting
+from pipeline.tuning.takeover import fitting, still_queued
 
 SPACE = {
     "activation": {"type": "choice", "choices": ["relu", "selu"]},
@@ -98,6 +100,74 @@ def test_another_default_keeps_nothing(old, defaults):
     assert taken(old, {**defaults, "batch_size": 32}) == []
 
 
+def test_a_reused_result_names_the_trial_that_was_trained_by_its_new_number(old, defaults):
+    trials = trial_dicts(old)
+    rates = [trial["params"]["learning_rate"] for trial in trials[:12]]
+    trained = next(n for n in range(1, 11) if rates[n] <= 1e-3 < max(rates[:n]))
+    copied = {key: trials[trained][key] for key in ("params", "distributions", "hyperparameters")}
+    trials[11] |= copied
+    trials[11]["user_attrs"]["duplicate_of"] = trained
+    narrow = {"type": "float", "low": 1e-4, "high": 1e-3, "log": True}
+    found = fitting(trials, settings_of(learning_rate=narrow), defaults, source="old")
+    original = found[found[-1]["user_attrs"]["duplicate_of"]]
+    assert original["user_attrs"]["taken_over_from"] == f"old#{trained}"
+    assert original["number"] < trained
+
+
+class TestQueue:
+    """What waits, or was cut off, when the space changes."""
+
+    def begin(self, old, defaults, tmp_path, **changes):
+        """Returns the study of another space, as its search begins with it."""
+        old.set_user_attr("comparable", "c" * 64)
+        identity = Identity(whole="b" * 64, comparable="c" * 64)
+        settings, none = settings_of(**changes), tmp_path / "none.json"
+        return open_study(
+            open_storage(tmp_path),
+            name="digits-mine",
+            identity="b" * 64,
+            direction="maximize",
+            begin=lambda previous: first_trials(
+                none, previous, identity, settings=settings, defaults=defaults
+            ),
+        )
+
+    def test_a_queued_trial_that_fits_waits_in_the_new_study(self, old, defaults, tmp_path):
+        enqueue(old, {"learning_rate": 0.005, "activation": "selu"})
+        more = {"type": "choice", "choices": ["relu", "selu", "elu"]}
+        study = self.begin(old, defaults, tmp_path, activation=more)
+        assert [trial.state.name for trial in study.trials][12:] == ["WAITING"]
+        assert study.trials[12].user_attrs == old.trials[13].user_attrs
+        asked = suggest(settings_of(activation=more), defaults, study.ask())
+        assert (asked["learning_rate"], asked["activation"]) == (0.005, "selu")
+
+    def test_one_that_does_not_fit_is_named_with_the_reason(self, old, defaults, tmp_path, caplog):
+        enqueue(old, {"learning_rate": 0.005, "activation": "selu"})
+        study = self.begin(old, defaults, tmp_path, activation="relu")
+        assert "WAITING" not in [trial.state.name for trial in study.trials]
+        (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+        assert "trial 13 of digits-mine-aaaaaaaa (learning_rate=0.005, activation=selu)" in line
+        assert line.endswith("activation: is fixed to 'relu'. Received: 'selu'.")
+
+    def test_what_is_fixed_to_the_same_value_now_still_fits(self, old, defaults):
+        enqueue(old, {"learning_rate": 0.005, "clipping": "none", "activation": "relu"})
+        settings = settings_of(activation="relu")
+        del settings["clipping"], settings["clipping_threshold"]
+        assert defaults["clipping"] == "none"
+        (waiting,) = still_queued(trial_dicts(old), settings, defaults, source="old")
+        assert waiting["system_attrs"] == {"fixed_params": {"learning_rate": 0.005}}
+
+    def test_a_trial_that_a_kill_cut_off_is_tried_again(self, old, defaults, tmp_path):
+        enqueue(old, {"learning_rate": 0.005})
+        trial = old.ask()
+        params = suggest(settings_of(), defaults, trial)
+        study = self.begin(old, defaults, tmp_path, batch_size=defaults["batch_size"])
+        again = study.trials[12]
+        assert again.system_attrs["fixed_params"] == trial.params
+        assert again.user_attrs["enqueued"] == '{"learning_rate": 0.005}'
+        assert params["learning_rate"] == 0.005
+
+
 def exported(tmp_path, old, **content):
     file = tmp_path / "study.json"
     trials = trial_dicts(old)
@@ -147,10 +217,28 @@ def test_a_kill_while_a_study_is_built_leaves_none(tmp_path, old, defaults):
     broken = [*trials[:5], {**trials[5], "state": "NONSENSE"}]
     with pytest.raises(KeyError):
         open_study(storage, begin=lambda previous: broken, **changed)
-    assert optuna.load_study(study_name="digits-mine", storage=storage).user_attrs == {
-        "identity": "a" * 64
-    }
+    kept = optuna.load_study(study_name="digits-mine", storage=storage)
+    assert kept.user_attrs["identity"] == "a" * 64
     study = open_study(storage, begin=lambda previous: trials, **changed)
     assert len(study.trials) == 12
     names = set(optuna.get_all_study_names(storage))
     assert names == {"digits-mine", "digits-mine-aaaaaaaa"}
+
+
+def test_a_trial_that_fails_in_the_new_study_is_retried_whatever_the_old_numbers_were(
+    old, defaults, tmp_path
+):
+    trials = trial_dicts(old)
+    # In the old study this was the retry of trial 12, and had places of its own in a grid.
+    trials[3]["user_attrs"] |= {"retry_of": 12, "attempt": 1}
+    trials[3]["system_attrs"] = {"grid_id": 3, "fixed_params": {"activation": "relu"}}
+    study = open_study(
+        open_storage(tmp_path), name="digits-new", identity="b" * 64, direction="maximize"
+    )
+    import_trials(study, fitting(trials, settings_of(), defaults, source="old"))
+    assert study.trials[3].system_attrs == {}
+    failed = study.ask()
+    assert failed.number == 12
+    fail_trial(study, failed.number, reason="killed", retry="free")
+    retry_failed(study, max_retries=0)
+    assert study.trials[-1].user_attrs["retry_of"] == 12

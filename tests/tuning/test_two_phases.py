@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import ConfigError, InfeasibleTrialError
 from pipeline.evaluation.metrics import classification_metrics
-from pipeline.tuning.hyperparameters import active
+from pipeline.tuning.configurations import completed
 from pipeline.tuning.records import TrialSpec
 from pipeline.tuning.worker import run_trial
 from tests.models.small_base import (
@@ -54,7 +54,7 @@ def specify(params_document):
         }
         return TrialSpec(
             uid="trial",
-            hyperparameters=active({**values, **changes}),
+            hyperparameters=completed({}, {}, {**values, **changes}),
             seed=seed,
             epochs=epochs,
             judge=judge,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError, InfeasibleTrialError
-from pipeline.tuning.hyperparameters import active
+from pipeline.tuning.configurations import completed
 from pipeline.tuning.records import DataReference, TrialSpec
 from pipeline.tuning.worker import run_trial
 
@@ -48,7 +48,7 @@ def specify(params_document):
         values = {**params_document["defaults"], "cut": "block4", "units": 16, "batch_size": 16}
         return TrialSpec(
             uid="trial",
-            hyperparameters=active({**values, "learning_rate": 0.01, **changes}),
+            hyperparameters=completed({}, {}, {**values, "learning_rate": 0.01, **changes}),
             seed=seed,
             epochs=epochs,
             judge=judge,

@@ -4,10 +4,14 @@ What it does is said by its hyperparameters: `epochs_done` values rise to `top`;
 what goes wrong. Each training leaves its uid in the file `train_file`, so that a test can count.
 """
 
+import math
 import os
 import signal
+import struct
 import time
 from pathlib import Path
+
+import psutil
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.tuning.records import EpochRecord, TrialResult
@@ -21,10 +25,15 @@ def train(spec, data, report):
     for epoch in range(spec.epochs):
         time.sleep(float(settings.get("epoch_seconds", 0.0)))
         value = float(settings["top"]) * (epoch + 1) / spec.epochs
-        record = EpochRecord(epoch=epoch, metrics={"val_accuracy": value, "loss": 1.0 - value})
+        metrics = {"val_accuracy": value, "loss": 1.0 - value}
+        if epoch == 0 and settings.get("behaviour") == "nan_epoch":
+            metrics["val_accuracy"] = math.nan
+        record = EpochRecord(epoch=epoch, metrics=metrics)
         if report(record):
             return result("stopped", epoch, value)
     note(data.train_file, f"end {spec.uid} {os.getpid()}")
+    if settings.get("behaviour") == "nan_result":
+        value = math.nan
     outcome = "diverged" if settings.get("behaviour") == "diverge" else "complete"
     return result(outcome, spec.epochs - 1, value)
 
@@ -37,6 +46,11 @@ def behave(behaviour, folder):
     if behaviour == "hang":
         time.sleep(600)
     if behaviour == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "die_speaking":
+        (pipe,) = psutil.Process().net_connections("unix")
+        # The length of a message, and the first byte of it.
+        os.write(pipe.fd, struct.pack("!i", 100) + b"x")
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "die_once" and not (folder / "died").exists():
         (folder / "died").touch()

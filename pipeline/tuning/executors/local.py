@@ -34,6 +34,10 @@ from pipeline.tuning.executors.base import (
 )
 from pipeline.tuning.records import EpochRecord, TrialData, TrialSpec
 
+# A worker says so when its libraries are imported, which is no part of its first trial.
+READY = "ready"
+START_SECONDS = 120.0
+
 
 @dataclass
 class _Worker:
@@ -42,6 +46,12 @@ class _Worker:
     uid: str | None = None
     started: float = 0.0
     num_trials: int = 0
+    is_ready: bool = False
+
+    def is_overdue(self, limit_seconds: float) -> bool:
+        """Whether its trial has taken longer than it may."""
+        limit = limit_seconds if self.is_ready else limit_seconds + START_SECONDS
+        return self.uid is not None and time.monotonic() - self.started > limit
 
 
 class LocalExecutor(Executor):
@@ -52,7 +62,8 @@ class LocalExecutor(Executor):
         trials_per_worker: A process is replaced after that many trials, >= 1, since TensorFlow
             never gives all its memory back.
         memory_limit_bytes: ... or after a trial that left it larger than this.
-        trial_timeout_seconds: A trial that takes longer is killed and counts as lost.
+        trial_timeout_seconds: A trial that takes longer, from when its worker is ready, is killed
+            and counts as lost.
         train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
     """
 
@@ -136,6 +147,9 @@ class LocalExecutor(Executor):
         try:
             while worker.pipe.poll():
                 event = worker.pipe.recv()
+                if event == READY:
+                    worker.is_ready, worker.started = True, time.monotonic()
+                    continue
                 events.append(event)
                 if not isinstance(event, EpochDone):
                     worker.uid = None
@@ -170,16 +184,12 @@ class LocalExecutor(Executor):
     def _kill_overdue(self) -> list[Event]:
         if self._trial_timeout_seconds is None:
             return []
-        now = time.monotonic()
-        overdue = [
-            worker
-            for worker in self._workers
-            if worker.uid is not None and now - worker.started > self._trial_timeout_seconds
-        ]
+        limit = self._trial_timeout_seconds
+        overdue = [worker for worker in self._workers if worker.is_overdue(limit)]
         events: list[Event] = []
         for worker in overdue:
             worker.process.kill()
-            events += self._bury(worker, f"it took over {self._trial_timeout_seconds:g} s")
+            events += self._bury(worker, f"it took over {limit:g} s")
         return events
 
 
@@ -199,6 +209,7 @@ def serve(pipe: Connection, parent_pid: int, train: Train | None) -> None:
     # Ctrl-C reaches the whole process group; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     train = train or tensorflow_worker()
+    _send(pipe, READY)
     gone = (EOFError, BrokenPipeError, ConnectionResetError)
     while True:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,14 @@ from pipeline.tuning.executors.base import (
     TrialLost,
     TrialRaised,
 )
-from pipeline.tuning.executors.ray_cluster import LOCAL, Cluster
+from pipeline.tuning.executors.ray_cluster import (
+    CONNECTION_LOST,
+    LOCAL,
+    WITH_MACHINE,
+    Cluster,
+    last_line,
+    reason,
+)
 from pipeline.tuning.executors.ray_worker import Mailbox, Message, Started, run_attempt
 from pipeline.tuning.records import TrialData, TrialSpec
 
@@ -37,21 +45,12 @@ logger = logging.getLogger(__name__)
 
 # The first worker of a node may have to be installed by its autoscaler; here it takes 2 s.
 MAILBOX_SECONDS = 60.0
-REASONS: dict[type[Exception], str] = {
-    exceptions.WorkerCrashedError: "its worker process ended",
-    exceptions.OutOfMemoryError: "its machine ran out of memory, and Ray ended its worker process",
-    exceptions.NodeDiedError: "its machine was lost",
-    exceptions.LocalRayletDiedError: "its machine was lost",
-}
-WITH_MACHINE = (exceptions.NodeDiedError, exceptions.LocalRayletDiedError)
-# The mailbox's process ended or does not answer; or, through ray://, the connection broke.
-CONNECTION_LOST = (exceptions.RayActorError, exceptions.GetTimeoutError, ConnectionError)
 
 
 @dataclass
 class _Attempt:
     spec: TrialSpec
-    reply: Any
+    reply: Any = None
     worker: Started | None = None
     began: float = 0.0
     raised: TrialRaised | None = None
@@ -71,8 +70,8 @@ class RayExecutor(Executor):
             memory that either takes.
         trials_per_worker: A process is replaced after that many trials, >= 1, since TensorFlow
             never gives all its memory back; after each one where there are GPUs.
-        trial_timeout_seconds: A trial that takes longer, from when it has its worker, is ended by
-            force and counts as lost.
+        trial_timeout_seconds: A trial that takes longer, from when its worker is ready, is ended
+            by force and counts as lost.
         train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
 
     Raises:
@@ -90,23 +89,19 @@ class RayExecutor(Executor):
         trial_timeout_seconds: float | None = None,
         train: Train | None = None,
     ) -> None:
-        for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
-            if amount > 1 and amount != int(amount):
-                raise ConfigError(
-                    f"search.ray.{name} must be whole if it is above 1. Received: {name}={amount}."
-                )
         self._address = address
         self._max_trials = max_trials
         self._needs = {"num_cpus": num_cpus, "num_gpus": num_gpus}
         self._trial_timeout_seconds = trial_timeout_seconds
         self._train = train
         self._attempts: dict[str, _Attempt] = {}
+        self._open()
         self._task = ray.remote(
             max_retries=0, max_calls=1 if num_gpus else trials_per_worker, **self._needs
         )(run_attempt)
-        self._open()
 
     def _open(self) -> None:
+        self._is_lost = False
         self._cuts: dict[tuple[TrialData, str, str | None], Any] = {}
         self._bases: dict[TrialData, Any] = {}
         self._cluster = Cluster(self._address, max_trials=self._max_trials, **self._needs)
@@ -119,21 +114,21 @@ class RayExecutor(Executor):
 
     def _warn_or_refuse(self) -> None:
         needed = f"search.ray asks for {self._needs} for each trial, and no node has that"
-        if self._address == LOCAL:
+        if self._cluster.address == LOCAL:
             raise ConfigError(f"{needed}. Received: a machine of {ray.cluster_resources()}.")
         logger.warning("%s yet: the search waits for one", needed)
 
     def _open_mailbox(self) -> None:
         here = NodeAffinitySchedulingStrategy(self._cluster.node_id, soft=False)
         actor = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox)
-        self._mailbox = actor.remote()
         self._seen = 0
         try:
-            ray.get(self._mailbox.take.remote(0, waits=False), timeout=MAILBOX_SECONDS)
-        except exceptions.RayError as error:
+            self._mailbox = actor.remote()
+            ray.get(self._take(waits=False), timeout=MAILBOX_SECONDS)
+        except (exceptions.RayError, ImportError) as error:
             raise ConfigError(
                 "The Ray cluster's nodes must have this project's libraries installed. "
-                f"Received: address={self._address!r}: {_last_line(error)}."
+                f"Received: address={self._address!r}: {last_line(error)}."
             ) from error
         self._taking = self._take(waits=True)
 
@@ -142,34 +137,43 @@ class RayExecutor(Executor):
 
     @property
     def num_free(self) -> int:
+        if self._is_lost:
+            return 0
         limit = self._cluster.num_slots
-        if self._address != LOCAL and self._cluster.answers:
+        if self._cluster.address != LOCAL and self._cluster.answers:
             # A task that waits is what makes an autoscaler add a node.
             limit = max(limit, 1) if self._max_trials is None else limit + 1
-        if self._max_trials is not None:
-            limit = min(limit, self._max_trials)
+        limit = min(limit, self._max_trials or limit)
         return max(limit - len(self._attempts), 0)
 
     @property
     def pids(self) -> dict[str, int]:
         """Process id, on its own machine, by the uid of the trial it runs."""
-        attempts = self._attempts.items()
-        return {uid: attempt.worker.pid for uid, attempt in attempts if attempt.worker}
+        return {uid: each.worker.pid for uid, each in self._attempts.items() if each.worker}
 
     def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
             raise ValueError(f"The cluster has no room for more trials. Received: {spec.uid!r}.")
-        cuts = self._cut_names(spec, data)
-        reply = self._task.options(name=spec.uid).remote(
-            spec,
-            self._mailbox,
-            cuts,
-            *(self._shared(data, cut, judge=spec.judge) for cut in cuts),
-            self._shared_base(data) if len(cuts) > 1 else {},
-            train=self._train,
-            num_threads=max(int(self._needs["num_cpus"]), 1),
-        )
-        self._attempts[spec.uid] = _Attempt(spec, reply)
+        cuts, attempt = self._cut_names(spec, data), _Attempt(spec)
+        with self._noting_loss():
+            attempt.reply = self._task.options(name=spec.uid).remote(
+                spec,
+                self._mailbox,
+                cuts,
+                *(self._shared(data, cut, judge=spec.judge) for cut in cuts),
+                self._shared_base(data) if len(cuts) > 1 else {},
+                train=self._train,
+                num_threads=max(int(self._needs["num_cpus"]), 1),
+            )
+        self._attempts[spec.uid] = attempt
+
+    @contextlib.contextmanager
+    def _noting_loss(self) -> Iterator[None]:
+        # All attempts are lost then, and the next `wait` says so.
+        try:
+            yield
+        except CONNECTION_LOST:
+            self._is_lost = True
 
     def _cut_names(self, spec: TrialSpec, data: TrialData) -> list[str]:
         cut = str(spec.hyperparameters["cut"])
@@ -190,27 +194,35 @@ class RayExecutor(Executor):
 
     def answer(self, uid: str, *, stop: bool) -> None:
         if uid in self._attempts:
-            self._mailbox.answer.remote(uid, stop=stop)
+            with self._noting_loss():
+                self._mailbox.answer.remote(uid, stop=stop)
 
     def wait(self, timeout_seconds: float) -> list[Event]:
-        self._cluster.check()
-        if self._cluster.is_lost:
-            return self._start_again()
+        events: list[Event] = []
+        with self._noting_loss():
+            self._cluster.check()
+            self._is_lost = self._is_lost or self._cluster.is_lost
+            if not self._is_lost:
+                for event in self._listen(timeout_seconds):
+                    events.append(event)
+        # What was heard before is handed over first.
+        return self._start_again() if self._is_lost and not events else events
+
+    def _listen(self, timeout_seconds: float) -> Iterator[Event]:
         if not self._attempts:
-            return []
+            # The cluster has no room, or does not answer: there is nothing to hear.
+            time.sleep(timeout_seconds)
+            return
         replies = {attempt.reply: uid for uid, attempt in self._attempts.items()}
         watched = [self._taking, *replies]
-        try:
-            ray.wait(watched, num_returns=1, timeout=timeout_seconds)
-            ready, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
-            ended = [replies[reply] for reply in ready if reply in replies]
-            messages = self._messages(arrived=self._taking in ready, ended=bool(ended))
-        except CONNECTION_LOST:
-            return self._start_again()
-        events = [event for message in messages for event in self._heard(message)]
+        ray.wait(watched, num_returns=1, timeout=timeout_seconds)
+        ready, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
+        ended = [replies[reply] for reply in ready if reply in replies]
+        for message in self._messages(arrived=self._taking in ready, ended=bool(ended)):
+            yield from self._heard(message)
         for uid in ended:
-            events += self._end(uid)
-        return events + self._give_up_hopeless()
+            yield self._end(uid)
+        yield from self._give_up_hopeless()
 
     def _messages(self, *, arrived: bool, ended: bool) -> list[Message]:
         numbered: dict[int, Message] = {}
@@ -227,7 +239,8 @@ class RayExecutor(Executor):
 
     def _start_again(self) -> list[Event]:
         lost: list[Event] = [
-            TrialLost(uid, "the Ray cluster was lost", with_machine=True) for uid in self._attempts
+            attempt.raised or TrialLost(uid, "the Ray cluster was lost", with_machine=True)
+            for uid, attempt in self._attempts.items()
         ]
         self.close()
         self._open()
@@ -240,57 +253,56 @@ class RayExecutor(Executor):
         if isinstance(message, EpochDone):
             return [message]
         if isinstance(message, Started):
-            attempt.worker, attempt.began = message, time.monotonic()
+            attempt.worker, attempt.began = message, time.monotonic() + message.spare_seconds
         else:
             # Its process ends now, and its task with it: then it has really ended.
             attempt.raised = message
         return []
 
-    def _end(self, uid: str) -> list[Event]:
-        attempt = self._attempts.pop(uid)
+    def _end(self, uid: str) -> Event:
+        attempt = self._attempts[uid]
+        event: Event
         try:
             event, model = ray.get(attempt.reply)
         except exceptions.RayError as error:
             self._mailbox.give_up.remote(uid)
-            return [attempt.raised or self._failure(attempt, error)]
+            event, model = attempt.raised or self._failure(attempt, error), None
         if model is not None:
             with write_whole(Path(str(attempt.spec.model_file))) as part:
                 part.write_bytes(model)
-        return [event]
+        # Only now: if the connection breaks meanwhile, it is lost with all others.
+        del self._attempts[uid]
+        return event
 
     def _failure(self, attempt: _Attempt, error: exceptions.RayError) -> Event:
         uid = attempt.spec.uid
         if isinstance(error, exceptions.RayTaskError):
             if not isinstance(error.cause, exceptions.RayError):
                 # Outside of the worker function: such as a module that its machine does not have.
-                return TrialRaised(uid, _last_line(error), str(error), False)
+                return TrialRaised(uid, last_line(error), str(error), False)
             error = error.cause
         with_machine = isinstance(error, WITH_MACHINE)
-        if with_machine:
+        if with_machine and attempt.worker is not None:
             # Nothing more is started there.
-            self._cluster.check(at_once=True)
-            if attempt.worker is not None:
-                self._cluster.note_gone(attempt.worker.node_id)
-        return TrialLost(uid, _reason(error), with_machine)
+            self._cluster.note_gone(attempt.worker.node_id)
+        return TrialLost(uid, reason(error), with_machine)
 
-    def _give_up_hopeless(self) -> list[Event]:
-        losses = [loss for loss in map(self._loss, self._attempts.values()) if loss is not None]
-        events: list[Event] = []
-        for loss in losses:
-            attempt = self._attempts.pop(loss.uid)
+    def _give_up_hopeless(self) -> Iterator[Event]:
+        for loss in filter(None, [self._loss(each) for each in self._attempts.values()]):
+            attempt = self._attempts[loss.uid]
             self._mailbox.give_up.remote(loss.uid)
             ray.cancel(attempt.reply, force=True)
-            events.append(attempt.raised or loss)
-        return events
+            del self._attempts[loss.uid]
+            yield attempt.raised or loss
 
     def _loss(self, attempt: _Attempt) -> TrialLost | None:
-        uid, limit = attempt.spec.uid, self._trial_timeout_seconds
         if attempt.worker is None:
             return None
+        uid, limit = attempt.spec.uid, self._trial_timeout_seconds
         if limit is not None and time.monotonic() - attempt.began > limit:
             return TrialLost(uid, f"it took over {limit:g} s")
         # Where a machine hangs or is cut off, Ray knows it to be gone, yet waits for its tasks.
-        if not self._cluster.is_alive(attempt.worker.node_id):
+        if self._cluster.is_gone(attempt.worker.node_id):
             return TrialLost(uid, "its machine was lost", with_machine=True)
         return None
 
@@ -299,15 +311,3 @@ class RayExecutor(Executor):
         self._cuts.clear()
         self._bases.clear()
         self._cluster.close()
-
-
-def _reason(error: Exception) -> str:
-    for kind, reason in REASONS.items():
-        if isinstance(error, kind):
-            return reason
-    return f"{type(error).__name__}: {_last_line(error)}"
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__

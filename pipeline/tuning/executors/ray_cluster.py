@@ -19,13 +19,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import ray
-from ray.exceptions import RayError
+from ray import exceptions
 
 import pipeline
 from pipeline.errors import ConfigError
 from pipeline.processes import num_cores
 
+WITH_MACHINE: tuple[type[Exception], ...] = (
+    exceptions.NodeDiedError,
+    exceptions.LocalRayletDiedError,
+    # The trial ended, and its machine did before its result was fetched.
+    exceptions.ObjectLostError,
+)
+REASONS: dict[type[Exception], str] = {
+    exceptions.WorkerCrashedError: "its worker process ended",
+    exceptions.OutOfMemoryError: "its machine ran out of memory, and Ray ended its worker process",
+    **dict.fromkeys(WITH_MACHINE, "its machine was lost"),
+}
+# The mailbox's process ended or does not answer; or, through ray://, the connection broke.
+CONNECTION_LOST = (
+    exceptions.RayActorError,
+    exceptions.GetTimeoutError,
+    ConnectionError,
+    grpc.RpcError,
+)
 LOCAL, AUTO = "local", "auto"
 CLIENT = "ray://"
 # One question a second is nothing to a cluster; a dead one is noticed this much later.
@@ -56,12 +75,19 @@ class Cluster:
     def __init__(
         self, address: str, *, max_trials: int | None, num_cpus: float, num_gpus: float
     ) -> None:
+        self._needs = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        for name, amount in self._needs.items():
+            if amount > 1 and amount != int(amount):
+                raise ConfigError(
+                    f"search.ray.{name} must be whole if it is above 1. Received: {name}={amount}."
+                )
+        if address == AUTO:
+            address = os.environ.get("RAY_ADDRESS", AUTO)
         self.address = address
-        self._num_cpus = num_cpus
-        self._num_gpus = num_gpus
         self._session: Path | None = None
         self._patience_seconds = OWN_PATIENCE_SECONDS if address == LOCAL else PATIENCE_SECONDS
-        self._checked = self._answered = time.monotonic()
+        self._checked = time.monotonic()
+        self._silent_since: float | None = None
         self._nodes: list[dict[str, Any]] = []
         self._gone: set[str] = set()
         if address == LOCAL:
@@ -93,7 +119,7 @@ class Cluster:
                 context = ray.init(
                     self.address, log_to_driver=False, logging_level=logging.ERROR, **options
                 )
-        except (RayError, OSError, RuntimeError, ValueError) as error:
+        except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
             raise ConfigError(_no_cluster(self.address, str(error).partition("\n")[0])) from error
         # What is said by ray:// does not follow the level above.
         for name in ("ray", "ray.util.client.logsclient"):
@@ -105,27 +131,35 @@ class Cluster:
             return _host_and_port(self.address)
         return _host_and_port(ray.get_runtime_context().gcs_address)
 
-    def check(self, *, at_once: bool = False) -> None:
-        """Asks the cluster how it is; unless at once, not more than once a second."""
+    def check(self) -> None:
+        """Asks the cluster how it is, not more than once a second."""
         now = time.monotonic()
-        if now - self._checked < CHECK_SECONDS and not at_once:
+        if now - self._checked < CHECK_SECONDS:
             return
         self._checked = now
-        # By plain connections: while its head is gone, Ray's own questions block for a minute.
-        if _answers(*self._head, timeout_seconds=CHECK_SECONDS):
-            self._nodes = ray.nodes()
-            if self.address.startswith(CLIENT) or self._own_node_answers():
-                self._answered = now
+        if self._can_be_reached():
+            self._silent_since = None
+        elif self._silent_since is None:
+            # From here, not from the last answer: the search itself may have paused since.
+            self._silent_since = now
 
     @property
     def answers(self) -> bool:
         """Whether it did when it was asked last."""
-        return self._answered >= self._checked
+        return self._silent_since is None
 
     @property
     def is_lost(self) -> bool:
         """Whether the head, or the node that this process belongs to, has been gone for long."""
-        return self._checked - self._answered > self._patience_seconds
+        since = self._silent_since
+        return since is not None and self._checked - since > self._patience_seconds
+
+    def _can_be_reached(self) -> bool:
+        # By plain connections: while its head is gone, Ray's own questions block for a minute.
+        if not _answers(*self._head, timeout_seconds=CHECK_SECONDS):
+            return False
+        self._nodes = ray.nodes()
+        return self.address.startswith(CLIENT) or self._own_node_answers()
 
     def _own_node_answers(self) -> bool:
         # When the node dies that this process is connected through, Ray tells it nothing at all.
@@ -134,9 +168,10 @@ class Cluster:
             own[0]["NodeManagerAddress"], own[0]["NodeManagerPort"], timeout_seconds=CHECK_SECONDS
         )
 
-    def is_alive(self, node_id: str) -> bool:
-        """Says whether the cluster holds a node for alive, and nobody has said otherwise."""
-        return any(node["NodeID"] == node_id for node in self._living())
+    def is_gone(self, node_id: str) -> bool:
+        """Says whether a node died; one that joined after the last question is not known yet."""
+        dead = any(node["NodeID"] == node_id and not node["Alive"] for node in self._nodes)
+        return dead or node_id in self._gone
 
     def note_gone(self, node_id: str) -> None:
         """Notes that a node died, which the cluster itself takes up to 15 s to find."""
@@ -150,16 +185,7 @@ class Cluster:
         """How many trials fit on the cluster's living nodes at once; 0 while it does not answer."""
         if not self.answers:
             return 0
-        return sum(self._slots(node["Resources"]) for node in self._living())
-
-    def _slots(self, resources: dict[str, float]) -> int:
-        slots = _whole(resources.get("CPU", 0.0) / self._num_cpus)
-        if not self._num_gpus:
-            return slots
-        gpus = resources.get("GPU", 0.0)
-        # A trial that takes a part of a GPU takes it of a single one.
-        share = _whole(1 / self._num_gpus) * int(gpus) if self._num_gpus < 1 else 0
-        return min(slots, share or _whole(gpus / self._num_gpus))
+        return sum(slots_of(node["Resources"], **self._needs) for node in self._living())
 
     def close(self) -> None:
         """Ends the connection and with it all that was started through it; may be called again."""
@@ -180,6 +206,23 @@ def _own_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def slots_of(resources: dict[str, float], *, num_cpus: float, num_gpus: float) -> int:
+    """Returns how many trials fit on a node at once, >= 0.
+
+    Args:
+        resources: Of the node, as Ray names them.
+        num_cpus: Of one trial, > 0.
+        num_gpus: Of one trial, >= 0; a part of a GPU is a part of a single one.
+    """
+    slots = _whole(resources.get("CPU", 0.0) / num_cpus)
+    if not num_gpus:
+        return slots
+    gpus = resources.get("GPU", 0.0)
+    if num_gpus < 1:
+        return min(slots, _whole(1 / num_gpus) * int(gpus))
+    return min(slots, _whole(gpus / num_gpus))
 
 
 def _whole(quotient: float) -> int:
@@ -241,3 +284,17 @@ def _no_cluster(address: str, reason: str) -> str:
         "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN. "
         f"Received: address={address!r}: {reason.strip().rstrip('.')}."
     )
+
+
+def reason(error: Exception) -> str:
+    """Returns why an attempt failed, in one line."""
+    for kind, known in REASONS.items():
+        if isinstance(error, kind):
+            return known
+    return f"{type(error).__name__}: {last_line(error)}"
+
+
+def last_line(error: Exception) -> str:
+    """Returns what a long message of Ray comes to."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__

@@ -28,6 +28,7 @@ from pipeline.tuning.executors.base import (
     TrialRaised,
     tensorflow_worker,
 )
+from pipeline.tuning.executors.local import START_SECONDS
 from pipeline.tuning.records import EpochRecord, TrialSpec
 
 if TYPE_CHECKING:
@@ -38,11 +39,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Started:
-    """An attempt has its worker; its time begins."""
+    """An attempt has its worker; its time begins, now or when it says so again.
+
+    Attributes:
+        spare_seconds: How much longer it may take, while the worker imports its libraries.
+    """
 
     uid: str
     pid: int
     node_id: str
+    spare_seconds: float = 0.0
 
 
 Message = Started | EpochDone | TrialRaised
@@ -162,11 +168,14 @@ def run_attempt(
         tempfile.TemporaryDirectory(prefix="trial-") as folder,
         FatalErrors(spec.uid, tell, driver_gone=(RayError,)),
     ):
-        tell(Started(spec.uid, os.getpid(), ray.get_runtime_context().get_node_id()))
+        started = Started(spec.uid, os.getpid(), ray.get_runtime_context().get_node_id())
+        if train is None:
+            tell(replace(started, spare_seconds=START_SECONDS))
+            train = tensorflow_worker(num_threads=num_threads)
+        tell(started)
         file = None if spec.model_file is None else Path(folder) / "model.keras"
         here = replace(spec, model_file=None if file is None else str(file))
         try:
-            train = train or tensorflow_worker(num_threads=num_threads)
             *cuts, files = cuts_and_base
             data = SharedData(dict(zip(names, cuts, strict=True)), files)
             result = train(here, data, report)

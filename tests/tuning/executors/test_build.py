@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -9,7 +10,10 @@ from pipeline.errors import ConfigError
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.params import SearchParams
+from pipeline.tuning.records import DataReference, TrialSpec
 from tests.conftest import ROOT
+from tests.tuning.executors import cut_double
+from tests.tuning.executors.ray_clusters import last_events, spec
 from tests.tuning.training_double import train
 
 
@@ -27,12 +31,16 @@ def test_local_gives_as_many_processes_as_asked_for(params):
         assert executor.num_free == 3
 
 
-def test_ray_gives_a_cluster_with_room_for_as_many_trials(params):
+@pytest.mark.slow
+def test_ray_gives_a_cluster_with_room_for_as_many_trials_and_ends_one_that_hangs(params, cut):
     from pipeline.tuning.executors.ray import RayExecutor
 
-    with build_executor(params(executor="ray", workers=3), train=train) as executor:
+    asked = params(executor="ray", workers=3, trial_timeout="1s")
+    with build_executor(asked, train=cut_double.train) as executor:
         assert isinstance(executor, RayExecutor)
         assert executor.num_free == 3
+        executor.submit(spec("hanging", epoch_seconds=600.0), cut)
+        assert last_events(executor, 1)["hanging"].reason == "it took over 1 s"
 
 
 def test_a_ray_address_without_a_cluster_is_refused(params):
@@ -64,3 +72,15 @@ def test_building_a_local_executor_does_not_import_ray():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_the_time_of_a_trial_is_that_of_params_yaml(params, tmp_path):
+    data = DataReference(features=str(tmp_path), train_file=str(tmp_path / "log"))
+    settings = {"top": 0.5, "behaviour": "hang"}
+    changed = params(executor="local", workers=1, trial_timeout="2s")
+    with build_executor(changed, train=train) as executor:
+        executor.submit(TrialSpec(uid="a", hyperparameters=settings, seed=1, epochs=2), data)
+        events, deadline = [], time.monotonic() + 30
+        while not events and time.monotonic() < deadline:
+            events = executor.wait(0.5)
+    assert [event.reason.partition(" (")[0] for event in events] == ["it took over 2 s"]

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -10,6 +12,8 @@ import pytest
 from pipeline.tuning.executors.base import EpochDone, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.records import DataReference, TrialSpec
+from tests.conftest import ROOT
+from tests.tuning.executors import slow_double
 from tests.tuning.training_double import train
 
 
@@ -113,6 +117,13 @@ def test_an_infeasible_trial_says_so_and_its_worker_goes_on(executor, data):
     assert executor.pids["b"] == pid
 
 
+def test_what_a_worker_imports_is_no_part_of_its_trial(data):
+    limit = slow_double.IMPORT_SECONDS - 1
+    with LocalExecutor(1, trial_timeout_seconds=limit, train=slow_double.train) as local:
+        local.submit(spec("a"), data)
+        assert isinstance(collect(local, 1)[-1], TrialDone)
+
+
 def test_a_hanging_trial_is_killed_after_its_time(data):
     with LocalExecutor(1, train=train, trial_timeout_seconds=2.0) as local:
         local.submit(spec("a", behaviour="hang"), data)
@@ -153,3 +164,78 @@ def test_more_trials_than_workers_are_refused(executor, data):
         executor.submit(spec(uid, behaviour="hang"), data)
     with pytest.raises(ValueError, match=r"All 2 workers are busy\. Received: 'c'"):
         executor.submit(spec("c"), data)
+
+
+def started(log):
+    """Waits until a trial runs, whose worker has then set itself up."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if log.exists() and "start" in log.read_text():
+            return
+        time.sleep(0.02)
+    pytest.fail("no trial began in time")
+
+
+def test_ctrl_c_in_the_terminal_is_the_drivers_to_answer(executor, data, tmp_path):
+    executor.submit(spec("a", epoch_seconds=0.5), data)
+    started(tmp_path / "log")
+    # As the kernel does it to the whole process group.
+    os.kill(executor.pids["a"], signal.SIGINT)
+    assert isinstance(collect(executor, 1)[-1], TrialDone)
+
+
+def test_a_worker_that_hangs_dies_with_its_driver(tmp_path):
+    code = (
+        "import sys, time\n"
+        "from pipeline.tuning.executors.local import LocalExecutor\n"
+        "from pipeline.tuning.records import DataReference, TrialSpec\n"
+        "from tests.tuning.training_double import train\n"
+        "if __name__ == '__main__':\n"
+        "    local = LocalExecutor(1, train=train)\n"
+        "    data = DataReference(features=sys.argv[1], train_file=sys.argv[1] + '/log')\n"
+        "    settings = {'top': 0.5, 'behaviour': 'hang'}\n"
+        "    local.submit(TrialSpec(uid='a', hyperparameters=settings, seed=1, epochs=2), data)\n"
+        "    time.sleep(60)\n"
+    )
+    file = tmp_path / "driver.py"
+    file.write_text(code)
+    driver = subprocess.Popen(
+        [sys.executable, str(file), str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    started(tmp_path / "log")
+    worker = psutil.Process(int((tmp_path / "log").read_text().split()[2]))
+    driver.kill()
+    driver.wait()
+    _, alive = psutil.wait_procs([worker], timeout=10)
+    for process in alive:
+        process.kill()
+    assert not alive
+
+
+def test_a_trial_given_to_a_worker_that_has_just_died_is_lost(executor, data):
+    executor.submit(spec("a"), data)
+    worker = psutil.Process(executor.pids["a"])
+    collect(executor, 1)
+    worker.kill()
+    while worker.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    executor.submit(spec("b"), data)
+    (event,) = collect(executor, 1)
+    assert (event.uid, type(event)) == ("b", TrialLost)
+    assert executor.num_free == 2
+
+
+def test_a_worker_killed_while_it_speaks_loses_its_trial(executor, data):
+    executor.submit(spec("a", behaviour="die_speaking"), data)
+    (event,) = collect(executor, 1)
+    assert isinstance(event, TrialLost)
+    executor.submit(spec("b"), data)
+    assert isinstance(collect(executor, 1)[-1], TrialDone)
+
+
+def test_each_trial_has_the_whole_time(data):
+    with LocalExecutor(1, train=train, trial_timeout_seconds=20.0) as local:
+        for uid in "ab":
+            local.submit(spec(uid), data)
+            assert isinstance(collect(local, 1)[-1], TrialDone)
+            local._workers[0].started -= 19.0

@@ -1,0 +1,100 @@
+"""Checkouts that share a store leave each other's studies and runs alone."""
+
+import optuna
+import pytest
+
+from pipeline.tracking.store import open_store
+from pipeline.tuning import results
+from pipeline.tuning.current import describe
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import trial_dicts
+from tests.commands.repository import Repository, run
+
+
+class Checkouts:
+    """Two checkouts of the same project, and what they share."""
+
+    def __init__(self, folder, document, monkeypatch):
+        self._monkeypatch = monkeypatch
+        self.ann, self.bob = (self._new(folder / name, document) for name in ("ann", "bob"))
+
+    def _new(self, folder, document):
+        folder.mkdir()
+        return Repository(folder, document)
+
+    def share(self, variable, folder):
+        self._monkeypatch.setenv(variable, f"sqlite:///{folder}/shared.db")
+
+    def enter(self, repository):
+        self._monkeypatch.chdir(repository.folder)
+        return repository
+
+    def run(self, repository, *command):
+        self.enter(repository)
+        return run(*command)
+
+    def search(self, repository, *, num_trials=2):
+        """Trains, and mirrors it, without a network."""
+        study = self.enter(repository).study()
+        for _ in range(num_trials):
+            repository.train(study)
+        assert self.run(repository, "audit", "--repair") == 0
+        return study
+
+
+@pytest.fixture
+def checkouts(tmp_path, monkeypatch, params_document):
+    for variable in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"):
+        monkeypatch.delenv(variable, raising=False)
+    return Checkouts(tmp_path, params_document, monkeypatch)
+
+
+def num_active(repository):
+    store = open_store(repository.folder)
+    return len(store.search_runs(store.experiment("digits"), "tags.role = 'trial'"))
+
+
+def test_the_same_study_in_two_checkouts_has_two_sets_of_runs(checkouts, tmp_path):
+    checkouts.share("MLFLOW_TRACKING_URI", tmp_path)
+    checkouts.search(checkouts.ann)
+    checkouts.search(checkouts.bob, num_trials=3)
+    assert checkouts.run(checkouts.ann, "audit") == 0
+    assert checkouts.run(checkouts.bob, "audit") == 0
+    assert num_active(checkouts.ann) == 5
+
+
+def test_a_study_that_was_pulled_and_goes_on_leaves_the_runs_of_the_original(checkouts, tmp_path):
+    checkouts.share("MLFLOW_TRACKING_URI", tmp_path)
+    study = checkouts.search(checkouts.ann)
+    described = describe("tiny", root=checkouts.ann.folder)
+    study.set_user_attr("comparable", "c" * 64)  # As the stage does.
+    exported = results.export(
+        study, name="tiny", dataset="digits", params=described.search, settings=described.settings
+    )
+    results.write(checkouts.bob.folder / "results/tiny", exported)
+    assert checkouts.run(checkouts.bob, "restore") == 0
+    checkouts.search(checkouts.ann)
+    checkouts.search(checkouts.bob, num_trials=1)
+    assert checkouts.run(checkouts.ann, "audit") == 0
+    assert checkouts.run(checkouts.bob, "audit") == 0
+    assert num_active(checkouts.ann) == 4 + 3
+
+
+def test_clean_leaves_what_another_checkout_made(checkouts, tmp_path, capsys):
+    checkouts.share("OPTUNA_STORAGE", tmp_path)
+    for repository in (checkouts.ann, checkouts.bob):
+        repository.document["studies"][f"of-{repository.folder.name}"] = repository.document[
+            "studies"
+        ]["tiny"]
+        repository.set()
+        repository.train(checkouts.enter(repository).study(f"of-{repository.folder.name}"))
+        del repository.document["studies"][f"of-{repository.folder.name}"]
+        repository.set()
+    capsys.readouterr()
+    assert checkouts.run(checkouts.bob, "clean", "--yes") == 0
+    out = capsys.readouterr().out
+    assert "1 old studies that other checkouts made are left to them." in out
+    names = optuna.get_all_study_names(open_storage(tmp_path))
+    assert names == ["digits-of-ann"]
+    (kept,) = trial_dicts(optuna.load_study(study_name=names[0], storage=open_storage(tmp_path)))
+    assert kept["state"] == "COMPLETE"

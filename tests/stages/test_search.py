@@ -1,0 +1,218 @@
+"""The stage goes on where a study was, keeps its budget, and leaves word of what is missing.
+
+Stores, lock, driver and worker processes are real; a training takes no time.
+"""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import optuna
+import pytest
+
+from pipeline.config import load_section
+from pipeline.errors import StudyError
+from pipeline.stages import search
+from pipeline.tracking.store import open_store
+from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.lock import study_lock
+from pipeline.tuning.params import SearchParams, load_study
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import trial_dicts
+from tests import faults
+from tests.commands.repository import Repository
+
+STAMP = "mlruns/stages/search-tiny.json"
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """An empty tracking store; copying it is faster than making one."""
+    root = tmp_path_factory.mktemp("empty")
+    open_store(root).close()
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch, params_document, empty_store):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    made = Repository(tmp_path, params_document)
+    made.set(trials=2)
+
+    def build_executor(params):
+        return LocalExecutor(1, train=faults.train, trial_timeout_seconds=params.trial_timeout)
+
+    monkeypatch.setattr(search, "build_executor", build_executor)
+    return made
+
+
+def stage(repository):
+    """Runs the stage; returns the trials that it exported."""
+    search.run(
+        "tiny",
+        load_study("tiny"),
+        load_section(SearchParams, "search"),
+        root=repository.folder,
+    )
+    return repository.read("results/tiny/study.json")["trials"]
+
+
+def begun(repository):
+    """Opens the study as the stage does, for a search that was killed later."""
+    study = repository.study()
+    study.set_user_attr("comparable", "c" * 64)
+    return study
+
+
+def states(trials):
+    return [trial["state"] for trial in trials]
+
+
+def query(repository, sql):
+    with closing(sqlite3.connect(repository.folder / "mlflow.db")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def stored(repository):
+    return optuna.load_study(study_name="digits-tiny", storage=open_storage(repository.folder))
+
+
+def test_a_finished_study_is_exported_again_without_a_worker(repository, monkeypatch):
+    before = stage(repository)
+    for name in ("results/tiny/study.json", "results/tiny/trials.csv", STAMP):
+        (repository.folder / name).unlink()
+
+    def build_executor(params):
+        raise AssertionError("a worker is started")
+
+    monkeypatch.setattr(search, "build_executor", build_executor)
+    assert stage(repository) == before
+    assert (repository.folder / STAMP).exists()
+
+
+def test_a_trial_that_a_kill_left_is_closed_and_tried_again(repository):
+    study = begun(repository)
+    left = repository.ask(study)
+    trials = stage(repository)
+    assert states(trials) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert trials[0]["user_attrs"]["reason"] == "the search was killed"
+    assert trials[1]["hyperparameters"] == left.hyperparameters
+    assert trials[1]["user_attrs"]["retry_of"] == 0
+    found = query(repository, "select status, count(*) from runs group by 1 order by 1")
+    # The study's own run, two trials, and the one that was cut off.
+    assert found == [("FAILED", 1), ("FINISHED", 3)]
+
+
+def test_a_trial_that_was_told_but_not_mirrored_gets_its_run(repository):
+    repository.train(begun(repository))
+    stage(repository)
+    assert query(repository, "select count(*) from tags where key = 'trial_uid'") == [(2,)]
+
+
+def test_a_lost_study_is_rebuilt_from_its_export_without_training(repository, monkeypatch):
+    before = stage(repository)
+    for file in repository.folder.glob("mlruns/optuna.db*"):
+        file.unlink()
+    monkeypatch.setattr(search, "build_executor", None)
+    assert stage(repository) == before
+    assert trial_dicts(stored(repository)) == before
+
+
+def test_a_changed_space_takes_over_what_fits_and_trains_the_rest_of_the_target(repository):
+    before = stage(repository)
+    repository.document["studies"]["tiny"]["space"]["activation"]["choices"].append("elu")
+    repository.set(trials=3)
+    after = stage(repository)
+    assert states(after) == ["COMPLETE"] * 3
+    assert [t["value"] for t in after[:2]] == [t["value"] for t in before]
+    taken = [trial["user_attrs"].get("taken_over_from", "") for trial in after]
+    assert [name.partition("#")[2] for name in taken] == ["0", "1", ""]
+
+
+def test_a_search_whose_time_is_up_says_so_in_the_study_until_it_is_done(repository):
+    stage(repository)
+    repository.set(trials=4, timeout="1s")
+    # Python itself has been running for longer than that.
+    assert states(stage(repository)) == ["COMPLETE"] * 2
+    stopped = stored(repository).user_attrs["stopped"]
+    assert (stopped["reason"], stopped["missing"]) == ("timeout", 2)
+    repository.set(timeout="none")
+    assert states(stage(repository)) == ["COMPLETE"] * 4
+    assert stored(repository).user_attrs["stopped"] is None
+
+
+def test_replicates_are_trained_where_they_are_asked_for(repository):
+    whole = {"units": 32, "activation": "relu", "learning_rate": 0.1, "clipping": "none"}
+    for duplicates, num_copies in (("replicate", 0), ("reuse", 1)):
+        repository.set(duplicates=duplicates, seed=num_copies)
+        study = begun(repository)
+        for _ in range(2):
+            study.enqueue_trial(whole)
+        trials = stage(repository)
+        copies = [trial for trial in trials if "duplicate_of" in trial["user_attrs"]]
+        assert len(copies) == num_copies
+        assert states(trials) == ["COMPLETE"] * 2
+
+
+def test_the_pruner_is_the_one_of_params_yaml(repository):
+    pruner = {"name": "threshold", "lower": 2.0, "upper": 3.0, "warmup_epochs": 0}
+    repository.set(pruner=pruner)
+    with pytest.raises(StudyError, match="ran to its end: 2 were pruned"):
+        stage(repository)
+    assert states(trial_dicts(stored(repository))) == ["PRUNED"] * 2
+
+
+def test_configurations_of_params_yaml_come_first_and_once(repository):
+    repository.document["studies"]["tiny"]["enqueue"] = [{"units": 17}]
+    repository.set()
+    assert stage(repository)[0]["hyperparameters"]["units"] == 17
+    repository.set(trials=3)
+    assert sum(t["system_attrs"].get("fixed_params") is not None for t in stage(repository)) == 1
+
+
+def test_a_study_that_is_searched_is_left_as_it_is(repository):
+    study = repository.study()
+    repository.ask(study)
+    with (
+        study_lock(repository.folder, "digits-tiny"),
+        pytest.raises(StudyError, match="is being searched already, by process"),
+    ):
+        stage(repository)
+    assert states(trial_dicts(study)) == ["RUNNING"]
+    assert query(repository, "select count(*) from runs") == [(0,)]
+
+
+@pytest.mark.parametrize("name", ["_search", "results.write", "runs.log_artifacts"])
+def test_a_stage_that_is_cut_off_leaves_no_stamp(repository, monkeypatch, name):
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    if name == "runs.log_artifacts":
+        monkeypatch.setattr("pipeline.tracking.runs.StudyRuns.log_artifacts", killed)
+    elif name == "results.write":
+        monkeypatch.setattr(search.results, "write", killed)
+    else:
+        monkeypatch.setattr(search, name, killed)
+    with pytest.raises(KeyboardInterrupt):
+        stage(repository)
+    assert not (repository.folder / STAMP).exists()
+
+
+def test_the_password_of_a_store_is_not_recorded(repository):
+    params = load_section(SearchParams, "search").model_copy(
+        update={"storage": "postgresql://ann:s3cret@db/studies"}
+    )
+    with search.open_runs(
+        repository.study(),
+        params,
+        name="tiny",
+        plan=load_study("tiny"),
+        split=repository.split(),
+        root=repository.folder,
+    ):
+        pass
+    shown = dict(query(repository, "select key, value from params"))
+    assert shown["search.storage"] == "postgresql://ann:***@db/studies"
+    assert "s3cret" not in json.dumps(query(repository, "select * from tags"))

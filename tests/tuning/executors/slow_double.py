@@ -1,0 +1,16 @@
+"""A worker function whose libraries take long to import."""
+
+import multiprocessing
+import time
+
+from tests.tuning import training_double
+
+IMPORT_SECONDS = 3.0
+
+if multiprocessing.parent_process() is not None:
+    time.sleep(IMPORT_SECONDS)
+
+
+def train(spec, data, report):
+    """The double's, under another module's name."""
+    return training_double.train(spec, data, report)
