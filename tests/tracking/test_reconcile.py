@@ -190,3 +190,11 @@ def test_what_a_killed_search_of_an_earlier_space_left_running_is_closed(open_ru
     assert left.data.tags["reason"] == "the search was killed"
     assert client.get_run(old.run_id).info.status == "KILLED"
     assert client.get_run(new.run_id).info.status == "RUNNING"
+
+
+def test_closing_what_was_abandoned_leaves_the_search_itself_running(open_runs):
+    mine = open_runs()
+    mine.start_trial("mine-0", number=0, hyperparameters={}, tags={})
+    mine.close_abandoned([mine.parent.run.data.tags["study_uid"]])
+    assert [run.info.status for run in mine.runs_of("mine-0")] == ["RUNNING"]
+    assert mine.store.client.get_run(mine.run_id).info.status == "RUNNING"
