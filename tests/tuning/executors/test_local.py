@@ -13,7 +13,7 @@ from pipeline.tuning.executors.base import EpochDone, TrialDone, TrialLost, Tria
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.records import DataReference, TrialSpec
 from tests.conftest import ROOT
-from tests.tuning.executors import slow_double
+from tests.tuning.executors import slow_double, stuck_double
 from tests.tuning.training_double import train
 
 
@@ -243,7 +243,7 @@ def test_each_trial_has_the_whole_time(data):
 
 def test_a_worker_that_does_not_get_ready_is_killed_too(data, monkeypatch):
     monkeypatch.setattr("pipeline.tuning.executors.local.START_SECONDS", 0.0)
-    with LocalExecutor(1, trial_timeout_seconds=1.0, train=slow_double.train) as local:
+    with LocalExecutor(1, trial_timeout_seconds=1.0, train=stuck_double.train) as local:
         local.submit(spec("a"), data)
         (event,) = collect(local, 1)
     assert event.reason.startswith("it took over 1 s")
