@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30, help="of workers, in all their searches")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
     print(f"seed {args.seed}; {os.cpu_count()} cores, {platform.machine()}, 2 trials at a time")
     draw = random.Random(args.seed)

@@ -45,18 +45,16 @@ CONNECTION_LOST = (
     ConnectionError,
     grpc.RpcError,
 )
-LOCAL, AUTO = "local", "auto"
-CLIENT = "ray://"
+LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
 # One question a second is nothing to a cluster; a dead one is noticed this much later.
 CHECK_SECONDS = 1.0
-# A short break of the network costs nothing; on this machine there is none. Ray itself ends this
-# process after 60 s without a head.
+# A short break of the network costs nothing; after 60 s without a head, Ray ends this process.
 PATIENCE_SECONDS = 10.0
 OWN_PATIENCE_SECONDS = 3.0
 ANSWER_SECONDS = 3.0
 REHEARSAL_SECONDS = 25.0
 # One in fifteen servers of a client dies as Ray forks it (ray-project/ray#63202).
-CLIENT_FAILED = "Starting Ray client server failed"
+CLIENT_FAILED = "Initialization failure from server"
 CLIENT_RETRIES = 2
 REHEARSAL = """
 import sys, ray
@@ -117,8 +115,8 @@ class Cluster:
         os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", f"{PATIENCE_SECONDS:.0f}")
         # That an attempt failed which nobody waits for any more is no news.
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
-        # Ray prints what happens to its processes in the midst of the search's own line, whatever
-        # `log_to_driver` says; the driver reports it all as lost trials.
+        # Ray prints what happens to its processes in the midst of the search's own line; the driver
+        # reports it all as lost trials.
         setattr(ray._private.worker, "_worker_logs_enabled", False)  # noqa: B010
         options |= {"log_to_driver": False, "logging_level": logging.ERROR}
         for is_last in [False] * CLIENT_RETRIES + [True]:
@@ -127,9 +125,10 @@ class Cluster:
                     context = ray.init(self.address, **options)
                 break
             except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-                said = " ".join(str(error).split())
-                if is_last or CLIENT_FAILED not in said:
-                    raise ConfigError(_no_cluster(self.address, said)) from error
+                if CLIENT_FAILED not in str(error):
+                    raise ConfigError(_no_cluster(self.address, str(error))) from error
+                if is_last:
+                    raise ConfigError(_no_cluster(self.address, last_line(error))) from error
         # What is said by ray:// does not follow the level above.
         for name in ("ray", "ray.util.client.logsclient"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -284,7 +283,7 @@ def _no_cluster(address: str, reason: str) -> str:
     return (
         "search.ray.address must name a Ray cluster that can be used from here; one with a token "
         "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN. "
-        f"Received: address={address!r}: {reason.strip().rstrip('.')}."
+        f"Received: address={address!r}: {' '.join(reason.split()).rstrip('.')}."
     )
 
 
