@@ -37,7 +37,7 @@ def prepare(folder: Path) -> Checkout:
             "fetch": {"dataset": "npz"},
             "split": {"val_size": 2000, "confirmation_size": 2000, "test_size": 0.1},
             "embed": {"bases": {}},
-            "search": {"epochs": 6, "pruner": {"name": "none"}},
+            "search": {"epochs": 12, "pruner": {"name": "none"}},
         }
     )
     checkout.set({"studies": {"transfer": {"base": "none", "space": {}, "enqueue": []}}})
