@@ -1,7 +1,5 @@
 """From `search.executor` in `params.yaml` to what runs the trials."""
 
-import os
-
 from pipeline.errors import ConfigError
 from pipeline.tuning.executors.base import Executor, Train
 from pipeline.tuning.executors.local import LocalExecutor
@@ -22,8 +20,6 @@ def build_executor(params: SearchParams, *, train: Train | None = None) -> Execu
         return LocalExecutor(
             params.num_workers, trial_timeout_seconds=params.trial_timeout, train=train
         )
-    # Read as Ray is imported. Else Ray ends a process whose parent is process 1, as in a container,
-    # when its raylet dies, although the executor starts another one.
     try:
         from pipeline.tuning.executors.ray import RayExecutor
     except ModuleNotFoundError as error:

@@ -80,9 +80,8 @@ def own_process(name):
 
 
 DRIVER = """
-import os, signal, sys
+import sys
 from pipeline.interrupts import listen, raise_received
-from pipeline.processes import die_with_parent
 from pipeline.tuning.executors import ray_cluster
 from pipeline.tuning.executors.ray import RayExecutor
 from pipeline.tuning.records import DataReference
@@ -90,7 +89,6 @@ from tests.tuning.executors.cut_double import train
 from tests.tuning.executors.ray_clusters import spec, until_running
 
 if __name__ == "__main__":
-    die_with_parent(signal.SIGKILL, os.getppid())
     listen()
     ray_cluster.PATIENCE_SECONDS = 2.0
     address, features, train_file = sys.argv[1:]
