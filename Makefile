@@ -7,6 +7,9 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# In a process of their own: what they do to clusters is no other test's business.
+RAY_TESTS := tests/tuning/executors/test_ray.py
+
 .PHONY: run test lint clean help
 
 help:  ## show this text
@@ -16,7 +19,8 @@ run: $(VENV)/installed  ## the whole job on Fashion-MNIST
 	dvc repro
 
 test: $(VENV)/installed  ## the test suite
-	python -m pytest -q
+	python -m pytest -q --ignore=$(RAY_TESTS)
+	python -m pytest -q $(RAY_TESTS)
 
 lint: $(VENV)/installed  ## style and types
 	ruff check pipeline tests benchmarks

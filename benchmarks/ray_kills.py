@@ -1,7 +1,6 @@
 """kill -9 of single Ray workers, raylets, drivers and client servers during searches: what is lost.
 
-Real clusters, a real driver with a real study in SQLite; trainings are doubles of half a second,
-so that many kills hit many trials. Each search is a process of its own, which is killed from here.
+On real clusters. Each search is a process of its own, which is killed from here.
 
 - worker: processes that run a trial, at random moments.
 - raylet: that of the driver's own cluster, and those of further machines of a shared one.
@@ -18,174 +17,16 @@ import platform
 import random
 import secrets
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
-from pipeline.tuning.records import EpochRecord, Report, TrialResult, TrialSpec
-
-ROOT = Path(__file__).parents[1]
-NAME, IDENTITY = "kills-double", "a1" * 32
-EPOCHS, EPOCH_SECONDS = 5, 0.1
-# Bounds that no unlucky series of kills reaches; what is tested here is that nothing is lost.
-MAX_RETRIES, MAX_FAILURES = 20, 60
-
-
-def train(spec: TrialSpec, data: object, report: Report) -> TrialResult:
-    """A training that takes half a second and is as good as its learning rate."""
-    value = float(spec.hyperparameters["learning_rate"])
-    for epoch in range(spec.epochs):
-        time.sleep(EPOCH_SECONDS)
-        report(EpochRecord(epoch=epoch, metrics={"val_accuracy": value}))
-    return TrialResult(
-        outcome="complete",
-        best_epoch=spec.epochs - 1,
-        metrics={"val_accuracy": value},
-        num_parameters=1,
-        num_epochs=spec.epochs,
-        seconds=spec.epochs * EPOCH_SECONDS,
-    )
-
-
-class _Unrecorded:
-    """Stands where MLflow is: what is counted here is in the study."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *told, **more: None
-
-
-class _NoData:
-    """Features that no training looks at."""
-
-    def load_cut(self, cut: str, *, judge: str | None) -> Any:
-        return np.zeros(1)
-
-
-def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
-    """Runs or goes on with the search of a folder, as the stage `search` does."""
-    import optuna
-
-    from pipeline.config import read_document
-    from pipeline.evaluation.metrics import OBJECTIVES
-    from pipeline.tuning.driver import Driver
-    from pipeline.tuning.executors.ray import RayExecutor
-    from pipeline.tuning.plan import SearchPlan
-    from pipeline.tuning.progress import Progress
-    from pipeline.tuning.retries import close_orphans
-    from pipeline.tuning.space import FloatRange
-    from pipeline.tuning.storage import open_storage
-    from pipeline.tuning.study import open_study
-
-    study = open_study(
-        open_storage(folder),
-        name=NAME,
-        identity=IDENTITY,
-        direction="maximize",
-        attrs={"study_uid": IDENTITY},
-    )
-    study.pruner = optuna.pruners.NopPruner()
-    close_orphans(study, max_retries=MAX_RETRIES, reason="the search was killed")
-    plan = SearchPlan(
-        settings={"learning_rate": FloatRange(type="float", low=1e-4, high=1e-1, log=True)},
-        defaults={**read_document(ROOT / "params.yaml")["defaults"], "cut": "block4"},
-        objective="val_accuracy",
-        target=trials,
-        epochs=EPOCHS,
-        seed=seed,
-        sampler="random",
-        max_retries=MAX_RETRIES,
-        max_failures=MAX_FAILURES,
-    )
-    with RayExecutor(address, max_trials=2, train=train) as executor:
-        Driver(
-            study,
-            plan,
-            OBJECTIVES["val_accuracy"],
-            executor=executor,
-            recorder=_Unrecorded(),
-            data=_NoData(),
-            progress=Progress(trials, maximize=True, states=[], best=None),
-        ).run()
-
-
-@dataclass
-class Search:
-    """One search in a folder of its own, run by a process of its own."""
-
-    folder: Path
-    trials: int
-    seed: int
-    address: str = "local"
-    kills: int = 0
-    forgotten: int = 0
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> psutil.Process:
-        """Starts its driver, or the next one."""
-        drive_it = ["drive", self.folder, self.address, self.trials, self.seed]
-        command = [sys.executable, "-m", "benchmarks.ray_kills", *map(str, drive_it)]
-        with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        return psutil.Process(self.process.pid)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its driver has ended."""
-        return self.process.poll() is not None
-
-    def finished(self) -> int:
-        """How many trials are finished in its study."""
-        return Counter(trial.state.name for trial in self._trials())["COMPLETE"]
-
-    def _trials(self) -> list:
-        import optuna
-
-        from pipeline.tuning.storage import open_storage
-
-        storage = open_storage(self.folder)
-        if NAME not in optuna.get_all_study_names(storage):
-            return []
-        return optuna.load_study(study_name=NAME, storage=storage).trials
-
-    def verdict(self) -> str:
-        """Waits for its end and counts what came of it; `OK` only if nothing is wrong."""
-        code = self.process.wait(timeout=300)
-        trials = self._trials()
-        states = Counter(trial.state.name for trial in trials)
-        retries = [trial for trial in trials if "retry_of" in trial.user_attrs]
-        tried_again = Counter(retry.user_attrs["retry_of"] for retry in retries)
-        cut_off = [trial for trial in trials if trial.state.name == "FAIL"]
-        wrong = {
-            "missing": self.trials - states["COMPLETE"],
-            "extra": len(trials) - self.trials - len(cut_off),
-            "not tried again exactly once": sum(tried_again[t.number] != 1 for t in cut_off),
-            "tried again otherwise": sum(
-                not _same(trials[retry.user_attrs["retry_of"]], retry) for retry in retries
-            ),
-            "left RUNNING": states["RUNNING"],
-            "finished and lost": self.forgotten,
-            "exit code": code,
-        }
-        counts = ", ".join(f"{count} {what}" for what, count in wrong.items())
-        return (
-            f"{self.kills} kills, {len(cut_off)} attempts cut off, {states['COMPLETE']} of "
-            f"{self.trials} finished; {counts}: {'WRONG' if any(wrong.values()) else 'OK'}"
-        )
-
-
-def _same(first: Any, second: Any) -> bool:
-    # A trial cut off right after it was asked for has no hyperparameters yet.
-    known = [key for key in ("hyperparameters", "seed") if key in first.user_attrs]
-    return all(first.user_attrs[key] == second.user_attrs[key] for key in known)
+from benchmarks.ray_search import IDENTITY, Search
 
 
 def below(process: psutil.Process, name: str) -> Iterator[psutil.Process]:
@@ -233,7 +74,10 @@ def kill_machines(search: Search, kills: int, draw: random.Random) -> None:
         search.start()
         for _ in range(kills):
             wait_for(search, at_least=search.finished() + draw.randint(3, 6))
-            second.all_processes["raylet"][0].process.kill()
+            raylet = second.all_processes["raylet"][0].process
+            raylet.kill()
+            # Its workers take a zombie for alive.
+            raylet.wait()
             search.kills += 1
             second = cluster.add_node(num_cpus=1)
         search.process.wait(timeout=300)
@@ -340,19 +184,13 @@ def plan(what: str, kills: int) -> Iterator[tuple[str, Kill, int, int]]:
 
 def main() -> None:
     """Prints a line per search."""
-    if sys.argv[1:2] == ["drive"]:
-        folder, address, trials, seed = sys.argv[2:]
-        drive(Path(folder), address=address, trials=int(trials), seed=int(seed))
-        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     choices = ("all", "worker", "raylet", "driver", "client")
     parser.add_argument("--what", choices=choices, default="all")
     parser.add_argument("--kills", type=int, default=30, help="of workers, in all their searches")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Where a client's server looks for the training of this module.
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
     print(f"seed {args.seed}; {os.cpu_count()} cores, {platform.machine()}, 2 trials at a time")
     draw = random.Random(args.seed)

@@ -4,7 +4,7 @@ Real searches on Fashion-MNIST-sized random images (20,000 of 28x28), without a 
 pruning, so that each trial is the same work on both sides. Worker start-up is part of it. The two
 take turns; the median of each is compared.
 
-Run: python -m benchmarks.workers [--trials 12] [--repeats 3]
+Run: python -m benchmarks.workers [--trials 24] [--repeats 3]
 """
 
 import argparse
@@ -37,7 +37,7 @@ def prepare(folder: Path) -> Checkout:
             "fetch": {"dataset": "npz"},
             "split": {"val_size": 2000, "confirmation_size": 2000, "test_size": 0.1},
             "embed": {"bases": {}},
-            "search": {"epochs": 6, "pruner": {"name": "none"}},
+            "search": {"epochs": 12, "pruner": {"name": "none"}},
         }
     )
     checkout.set({"studies": {"transfer": {"base": "none", "space": {}, "enqueue": []}}})
@@ -59,7 +59,7 @@ def trials_per_minute(checkout: Checkout, *, workers: int, trials: int, seed: in
 def main() -> None:
     """Prints both sides and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     rates: dict[int, list[float]] = {1: [], 2: []}

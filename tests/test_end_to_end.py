@@ -215,7 +215,9 @@ def test_lost_databases_are_rebuilt_from_the_exported_study_without_training(che
     (checkout.folder / "mlruns/stages/search-transfer.json").unlink()
     checkout.repro("search@transfer")
     assert read(checkout, "results/transfer/study.json")["trials"] == before
-    assert "trials, 0 differences found" in checkout.pipeline("audit")
+    found = checkout.pipeline("audit", expect=1)
+    assert f"digits-transfer: {len(before)} trials, 0 differences found" in found
+    assert "digits-scratch: the study is lost" in found
 
 
 def test_a_changed_split_does_not_fetch_again(checkout):

@@ -219,3 +219,12 @@ def test_without_data_there_is_nothing_to_audit(root):
     (root / "data/split.json").unlink()
     with pytest.raises(StudyError, match=r"data/split\.json must exist"):
         audit()
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "KILLED"])
+def test_a_repair_leaves_the_study_ended_as_it_was(mirrored, status):
+    with open_runs(mirrored) as runs:
+        runs.close(status)
+    lose_a_run(mirrored)
+    assert audit("--repair") == 0
+    assert runs.store.client.get_run(runs.run_id).info.status == status

@@ -167,6 +167,21 @@ def test_the_databases_shrink(cleaned):
     assert file.stat().st_size < before - 30 * 2000
 
 
+def test_the_space_of_an_old_study_goes_back_to_the_disk(cleaned):
+    file = cleaned.folder / "mlruns/optuna.db"
+    trial = cleaned.study("other").ask()
+    for number in range(30):
+        trial.set_user_attr(f"long {number}", "x" * 10_000)
+    cleaned.set(epochs=5)
+    cleaned.study("other")
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        # What is in the log already would only be moved.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = file.stat().st_size
+    run("clean", "--yes")
+    assert file.stat().st_size < before - 30 * 10_000
+
+
 def test_a_study_that_is_being_searched_keeps_its_old_ones(cleaned, capsys):
     with study_lock(cleaned.folder, "digits-tiny"):
         assert run("clean", "--yes") == 0
@@ -341,6 +356,15 @@ def test_the_files_of_a_living_process_are_no_leftovers(cleaned, capsys):
     with study_lock(cleaned.folder, "digits-other"), study_lock(cleaned.folder, "digits-unknown"):
         run("clean")
     assert "mlruns/locks" not in capsys.readouterr().out
+
+
+def test_what_a_user_put_beside_the_artifacts_of_a_run_stays(cleaned):
+    query = "select run_uuid from tags where key = 'study_name' and value = 'digits-gone'"
+    ((parent,),) = rows(cleaned, query)
+    (folder,) = [f for f in (cleaned.folder / "mlruns/artifacts").rglob(parent) if f.is_dir()]
+    (folder / "mine.txt").touch()
+    run("clean", "--yes")
+    assert [file.name for file in folder.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.slow

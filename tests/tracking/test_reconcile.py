@@ -190,3 +190,25 @@ def test_what_a_killed_search_of_an_earlier_space_left_running_is_closed(open_ru
     assert left.data.tags["reason"] == "the search was killed"
     assert client.get_run(old.run_id).info.status == "KILLED"
     assert client.get_run(new.run_id).info.status == "RUNNING"
+
+
+def test_closing_what_was_abandoned_leaves_the_search_itself_running(open_runs):
+    mine = open_runs()
+    mine.start_trial("mine-0", number=0, hyperparameters={}, tags={})
+    mine.close_abandoned([mine.parent.run.data.tags["study_uid"]])
+    assert [run.info.status for run in mine.runs_of("mine-0")] == ["RUNNING"]
+    assert mine.store.client.get_run(mine.run_id).info.status == "RUNNING"
+
+
+def test_of_two_parents_of_a_study_the_one_opened_last_is_the_current_one(runs):
+    # As where the answer to the first request was lost.
+    parent = runs.parent
+    tags = {**parent.run.data.tags, "opened_at": str(int(parent.run.data.tags["opened_at"]) + 1)}
+    later = runs.store.client.create_run(parent.experiment, tags=tags)
+    uid = tags["study_uid"]
+    found = find_parent(runs.store, parent.experiment, study_uid=uid)
+    assert found.run.info.run_id == later.info.run_id
+    tags["opened_at"] = "1"
+    runs.store.client.create_run(parent.experiment, tags=tags)
+    again = find_parent(runs.store, parent.experiment, study_uid=uid)
+    assert again.run.info.run_id == later.info.run_id

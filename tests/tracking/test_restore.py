@@ -117,3 +117,25 @@ def test_amending_can_set_a_run_going_again(runs, trial):
     run_id = only(runs, trial()).info.run_id
     amend_trial(runs, trial(state="RUNNING", value=None), run_id)
     assert only(runs, trial()).info.status == "RUNNING"
+
+
+def test_importing_replaces_a_run_that_says_something_else(runs, trial):
+    import_trial(runs, trial())
+    wrong = only(runs, trial()).info.run_id
+    runs.store.client.log_metric(wrong, "val_accuracy", 0.9, step=7)
+    import_trial(runs, trial())
+    right = only(runs, trial()).info.run_id
+    assert right != wrong
+    history = runs.store.client.get_metric_history(right, "val_accuracy")
+    assert sorted(point.step for point in history) == [0, 1]
+
+
+def test_amending_what_lacks_only_its_end_doubles_nothing(runs, trial):
+    import_trial(runs, trial())
+    run_id = only(runs, trial()).info.run_id
+    runs.store.client.update_run(run_id, status="RUNNING")
+    later = trial(datetime_complete="2026-11-21T11:00:00")
+    amend_trial(runs, later, run_id)
+    assert only(runs, trial()).info.status == "FINISHED"
+    for name, count in (("value", 1), ("val_accuracy", 2)):
+        assert len(runs.store.client.get_metric_history(run_id, name)) == count

@@ -101,9 +101,10 @@ def test_every_training_is_done_once_and_told_of_in_order(confirm):
 
 
 def test_a_lost_training_is_done_again_and_keeps_only_its_own_epochs(confirm):
-    planned = plan(study(0.5, behaviour="die_once"), seeds=1)
+    planned = plan(study(0.5, behaviour="die_once_late"), seeds=1)
     (uid,) = confirm(planned)
     assert confirm.recorder.started == [(uid, "0"), (uid, "1")]
+    assert confirm.recorder.epochs == [(uid, 0), (uid, 0), (uid, 1)]
     assert [state for _, state, _ in confirm.recorder.ended] == ["FAIL", "COMPLETE"]
     (training,) = confirm.confirmation.trainings()
     assert training["attempt"] == 1

@@ -31,6 +31,8 @@ def train(spec, data, report):
         record = EpochRecord(epoch=epoch, metrics=metrics)
         if report(record):
             return result("stopped", epoch, value)
+        if settings.get("behaviour") == "die_once_late":
+            behave("die_once", Path(data.features))
     note(data.train_file, f"end {spec.uid} {os.getpid()}")
     if settings.get("behaviour") == "nan_result":
         value = math.nan

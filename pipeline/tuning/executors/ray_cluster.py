@@ -45,17 +45,22 @@ CONNECTION_LOST = (
     ConnectionError,
     grpc.RpcError,
 )
-LOCAL, AUTO = "local", "auto"
-CLIENT = "ray://"
+LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
 # One question a second is nothing to a cluster; a dead one is noticed this much later.
 CHECK_SECONDS = 1.0
-# A short break of the network costs nothing; on this machine there is none. Ray itself ends this
-# process after 60 s without a head.
+# A short break of the network costs nothing; after 60 s without a head, Ray ends this process.
 PATIENCE_SECONDS = 10.0
 OWN_PATIENCE_SECONDS = 3.0
 ANSWER_SECONDS = 3.0
 REHEARSAL_SECONDS = 25.0
-REHEARSAL = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
+# One in fifteen servers of a client dies as Ray forks it (ray-project/ray#63202).
+CLIENT_FAILED = "Initialization failure from server"
+CLIENT_RETRIES = 2
+REHEARSAL = """
+import sys, ray
+sys.excepthook = lambda kind, error, trace: print(*str(error).split(), file=sys.stderr)
+ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+"""
 
 
 class Cluster:
@@ -106,21 +111,24 @@ class Cluster:
         self._nodes = ray.nodes()
 
     def _connect(self, **options: Any) -> Any:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         # After that long without its driver, a server of ray:// ends the driver's tasks.
         os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", f"{PATIENCE_SECONDS:.0f}")
         # That an attempt failed which nobody waits for any more is no news.
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
-        # Ray prints what happens to its processes in the midst of the search's own line, whatever
-        # `log_to_driver` says; the driver reports it all as lost trials.
+        # Ray prints what happens to its processes in the midst of the search's own line; the driver
+        # reports it all as lost trials.
         setattr(ray._private.worker, "_worker_logs_enabled", False)  # noqa: B010
-        try:
-            with _own_sigterm(), warnings.catch_warnings(action="ignore"):
-                context = ray.init(
-                    self.address, log_to_driver=False, logging_level=logging.ERROR, **options
-                )
-        except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(_no_cluster(self.address, str(error).partition("\n")[0])) from error
+        options |= {"log_to_driver": False, "logging_level": logging.ERROR}
+        for is_last in [False] * CLIENT_RETRIES + [True]:
+            try:
+                with _own_sigterm(), warnings.catch_warnings(action="ignore"):
+                    context = ray.init(self.address, **options)
+                break
+            except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+                if CLIENT_FAILED not in str(error):
+                    raise ConfigError(_no_cluster(self.address, str(error))) from error
+                if is_last:
+                    raise ConfigError(_no_cluster(self.address, last_line(error))) from error
         # What is said by ray:// does not follow the level above.
         for name in ("ray", "ray.util.client.logsclient"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -264,25 +272,18 @@ def _rehearse(address: str) -> None:
             )
     except OSError as error:
         raise ConfigError(_no_cluster(address, str(error))) from None
-    except subprocess.SubprocessError as error:
-        raise ConfigError(_no_cluster(address, _said(error))) from None
-
-
-def _said(error: subprocess.SubprocessError) -> str:
-    """The last line that the rehearsal wrote: its error, or what it was still trying."""
-    written = getattr(error, "stderr", None) or b""
-    text = written.decode() if isinstance(written, bytes) else written
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return f"no answer in {REHEARSAL_SECONDS:g} s"
-    return re.sub(r"^\[[^]]*\] \S+: ", "", lines[-1])  # Without a log line's time and place.
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(_no_cluster(address, f"no answer in {error.timeout:g} s")) from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.splitlines() or [f"exit code {error.returncode}"]
+        raise ConfigError(_no_cluster(address, said[-1])) from None
 
 
 def _no_cluster(address: str, reason: str) -> str:
     return (
         "search.ray.address must name a Ray cluster that can be used from here; one with a token "
         "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN. "
-        f"Received: address={address!r}: {reason.strip().rstrip('.')}."
+        f"Received: address={address!r}: {' '.join(reason.split()).rstrip('.')}."
     )
 
 

@@ -158,11 +158,12 @@ def run_attempt(
         How it ended, and the model file's content if the spec asks for one and there is a model.
     """
 
+    # Futures, since a task that waits in `ray.get` lends its CPU to another one meanwhile.
     def report(record: EpochRecord) -> bool:
-        return bool(ray.get(mailbox.report.remote(spec.uid, record)))
+        return bool(mailbox.report.remote(spec.uid, record).future().result())
 
     def tell(message: Message) -> None:
-        ray.get(mailbox.tell.remote(message))
+        mailbox.tell.remote(message).future().result()
 
     with (
         tempfile.TemporaryDirectory(prefix="trial-") as folder,

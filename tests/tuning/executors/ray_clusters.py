@@ -81,6 +81,7 @@ def own_process(name):
 
 DRIVER = """
 import sys
+from pipeline.interrupts import listen, raise_received
 from pipeline.tuning.executors import ray_cluster
 from pipeline.tuning.executors.ray import RayExecutor
 from pipeline.tuning.records import DataReference
@@ -88,6 +89,7 @@ from tests.tuning.executors.cut_double import train
 from tests.tuning.executors.ray_clusters import spec, until_running
 
 if __name__ == "__main__":
+    listen()
     ray_cluster.PATIENCE_SECONDS = 2.0
     address, features, train_file = sys.argv[1:]
     data = DataReference(features=features, train_file=train_file)
@@ -95,6 +97,7 @@ if __name__ == "__main__":
         executor.submit(spec("killed", epochs=600, epoch_seconds=1.0), data)
         print(*until_running(executor, "killed"), flush=True)
         while True:
+            raise_received()
             for event in executor.wait(0.5):
                 executor.answer(event.uid, stop=False)
 """

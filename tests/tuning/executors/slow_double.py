@@ -7,7 +7,7 @@ from tests.tuning import training_double
 
 IMPORT_SECONDS = 3.0
 
-if multiprocessing.parent_process() is not None:
+if multiprocessing.current_process().name != "MainProcess":
     time.sleep(IMPORT_SECONDS)
 
 

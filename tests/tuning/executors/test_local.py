@@ -13,7 +13,7 @@ from pipeline.tuning.executors.base import EpochDone, TrialDone, TrialLost, Tria
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.records import DataReference, TrialSpec
 from tests.conftest import ROOT
-from tests.tuning.executors import slow_double
+from tests.tuning.executors import slow_double, stuck_double
 from tests.tuning.training_double import train
 
 
@@ -238,4 +238,12 @@ def test_each_trial_has_the_whole_time(data):
         for uid in "ab":
             local.submit(spec(uid), data)
             assert isinstance(collect(local, 1)[-1], TrialDone)
-            local._workers[0].started -= 19.0
+            local._workers[0].started -= 60.0
+
+
+def test_a_worker_that_does_not_get_ready_is_killed_too(data, monkeypatch):
+    monkeypatch.setattr("pipeline.tuning.executors.local.START_SECONDS", 0.0)
+    with LocalExecutor(1, trial_timeout_seconds=1.0, train=stuck_double.train) as local:
+        local.submit(spec("a"), data)
+        (event,) = collect(local, 1)
+    assert event.reason.startswith("it took over 1 s")

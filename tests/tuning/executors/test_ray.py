@@ -5,6 +5,8 @@ import importlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,13 +15,14 @@ from types import SimpleNamespace
 import grpc
 import numpy as np
 import pytest
+import ray
 
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.tuning.executors import ray as ray_module
 from pipeline.tuning.executors import ray_cluster
 from pipeline.tuning.executors.base import EpochDone, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.executors.ray import RayExecutor
-from pipeline.tuning.records import DataReference, TrialSpec
+from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec
 from tests.conftest import ROOT
 from tests.tuning.executors.cut_double import train
 from tests.tuning.executors.ray_clusters import (
@@ -52,6 +55,17 @@ class TestOnAClusterOfItsOwn:
             assert [type(event) for event in own] == [EpochDone] * 30 + [TrialDone]
             assert [event.record.epoch for event in own[:-1]] == list(range(30))
             assert own[-1].result.metrics == {"val_accuracy": 0.5}
+
+    def test_an_epoch_that_is_heard_of_twice_is_reported_once(self, executor, cut):
+        executor.submit(spec("a3", epochs=1, epoch_seconds=0.3), cut)
+        until_running(executor, "a3")
+        time.sleep(1)
+        # As when a trial ends while another's epoch is on its way.
+        asked = executor._messages(arrived=False, ended=True)
+        assert [type(message) for message in asked] == [EpochDone]
+        assert executor.wait(0.5) == []
+        executor.answer("a3", stop=False)
+        assert isinstance(last_events(executor, 1)["a3"], TrialDone)
 
     def test_a_trial_that_is_told_to_stop_stops_after_that_epoch(self, executor, cut):
         executor.submit(spec("b", epochs=9), cut)
@@ -113,6 +127,17 @@ class TestOnAClusterOfItsOwn:
         assert not event.is_infeasible
         assert ends_within(5, pid)
 
+    def test_an_error_that_is_heard_of_after_its_process_ended_is_not_lost(
+        self, executor, cut, monkeypatch
+    ):
+        record = EpochRecord(epoch=0, metrics={})
+        never = executor._mailbox.report.remote("nobody", record)
+        monkeypatch.setattr(executor, "_taking", never)
+        executor.submit(spec("m", epoch_seconds="unreadable"), cut)
+        event = last_events(executor, 1)["m"]
+        assert isinstance(event, TrialRaised)
+        assert event.message.startswith("ValueError")
+
     def test_an_infeasible_trial_says_so_and_its_process_goes_on(self, executor, cut):
         executor.submit(spec("h", behaviour="infeasible"), cut)
         (pid,) = until_running(executor, "h")
@@ -153,7 +178,7 @@ class TestOnAClusterOfItsOwn:
                 assert again.user_attrs[name] == trial.user_attrs[name]
 
     def test_a_hanging_trial_is_ended_by_force_and_cannot_disturb_a_later_one(
-        self, executor, cut, monkeypatch
+        self, executor, cut, monkeypatch, capfd
     ):
         executor.submit(spec("j1", epochs=9, epoch_seconds=600.0), cut)
         (pid,) = until_running(executor, "j1")
@@ -165,6 +190,7 @@ class TestOnAClusterOfItsOwn:
         executor.answer("j1", stop=False)
         executor.submit(spec("j2"), cut)
         assert {event.uid for event in collect(executor, 1)} == {"j2"}
+        assert capfd.readouterr() == ("", "")
 
     def test_one_silent_moment_after_a_pause_of_the_search_is_no_loss(self, executor, monkeypatch):
         raylet = own_process("raylet/raylet ")
@@ -182,7 +208,9 @@ class TestOnAClusterOfItsOwn:
         assert own_process("raylet/raylet ") == raylet
 
     @pytest.mark.slow
-    def test_a_killed_mailbox_loses_the_running_trials_and_the_next_ones_run(self, executor, cut):
+    def test_a_killed_mailbox_loses_the_running_trials_and_the_next_ones_run_without_a_word(
+        self, executor, cut, capfd
+    ):
         executor.submit(spec("k1", epochs=20, epoch_seconds=0.1), cut)
         until_running(executor, "k1")
         own_process("ray::Mailbox").kill()
@@ -191,25 +219,25 @@ class TestOnAClusterOfItsOwn:
         }
         executor.submit(spec("k2"), cut)
         assert isinstance(last_events(executor, 1)["k2"], TrialDone)
+        assert capfd.readouterr() == ("", "")
 
-    @pytest.mark.slow
-    @pytest.mark.parametrize("name", ["raylet/raylet ", "gcs_server "])
-    def test_a_killed_cluster_loses_the_running_trials_and_the_next_ones_run(
-        self, executor, cut, name
-    ):
-        executor.submit(spec("l1", epochs=200, epoch_seconds=0.1), cut)
-        until_running(executor, "l1")
-        start, killed = time.monotonic(), own_process(name)
-        killed.kill()
-        lost = last_events(executor, 1)["l1"]
-        assert isinstance(lost, TrialLost)
-        assert lost.with_machine
-        assert time.monotonic() - start < 40
-        # Nothing is started before the cluster has been started again.
-        assert executor.num_free == 0 or own_process(name) != killed
-        assert soon(executor, num_free=2)
-        executor.submit(spec("l2"), cut)
-        assert isinstance(last_events(executor, 1)["l2"], TrialDone)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["raylet/raylet ", "gcs_server "])
+def test_a_killed_cluster_loses_the_running_trials_and_the_next_ones_run(cut, name):
+    module = "tests.tuning.executors.cluster_loss"
+    done = subprocess.run(
+        [sys.executable, "-m", module, name, cut.features, cut.train_file],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.stdout.startswith("killed\n"), done.stderr
+    # Ray may end the process itself (see `cluster_loss`); then the search is what a killed one is.
+    ended_by_ray = done.returncode == 1 and done.stdout == "killed\n"
+    assert ended_by_ray or (done.returncode, done.stdout) == (0, "killed\nwent on\n"), done.stderr
 
 
 def search_with_kills(executor, data, folder, monkeypatch, *, killed):
@@ -266,6 +294,8 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as environment, socket.socket() as found:
         environment.setenv("PYTHONPATH", str(ROOT))
+        # Else one in fifteen clients waits for 45 s: docs/ray.md.
+        environment.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
         # A machine that is switched off is found out after 2 s instead of 15 s, one that hangs
         # after 8 s instead of 66 s.
         environment.setenv("RAY_health_check_period_ms", "500")
@@ -283,6 +313,12 @@ def cluster():
 
 def raylet_of(machine):
     return machine.all_processes["raylet"][0].process
+
+
+def switch_off(machine):
+    raylet_of(machine).kill()
+    # Its workers take a zombie for alive.
+    raylet_of(machine).wait()
 
 
 @pytest.mark.slow
@@ -306,6 +342,12 @@ class TestOnASharedCluster:
         for uid in ("e1", "e2"):
             executor.submit(spec(uid, epochs=600, epoch_seconds=0.1), cut)
         until_running(executor, "e1")
+        # Not even while the other one waits for an answer does it get the CPU.
+        deadline, held = time.monotonic() + 2, []
+        while time.monotonic() < deadline:
+            held += executor.wait(0.5)
+        assert {event.uid for event in held} == {"e1"}
+        executor.answer("e1", stop=False)
         # The new machine's trial is heard of before the machine is.
         monkeypatch.setattr(ray_cluster, "CHECK_SECONDS", 1e6)
         machine = cluster.add_node(num_cpus=1)
@@ -315,7 +357,7 @@ class TestOnASharedCluster:
         assert all(isinstance(event, TrialDone) for event in last.values()), last
         # The search's own code was sent along; that of a machine's image may be older.
         sent = {event.result.notes["code"] for event in last.values()}
-        assert all(Path(folder, "pipeline/tuning/worker.py").is_file() for folder in sent)
+        assert all(folder and Path(folder, "pipeline/errors.py").is_file() for folder in sent)
         cluster.remove_node(machine)
         assert soon(executor, num_free=2)
 
@@ -325,7 +367,7 @@ class TestOnASharedCluster:
         for uid in ("f1", "f2"):
             executor.submit(spec(uid, epochs=25, epoch_seconds=0.1), cut)
         until_running(executor, "f1", "f2")
-        raylet_of(machine).kill()
+        switch_off(machine)
         ((uid, lost),) = last_events(executor, 1).items()
         assert lost == TrialLost(uid, "its machine was lost", with_machine=True)
         # Nothing more is started there, though the cluster does not know yet.
@@ -345,7 +387,7 @@ class TestOnASharedCluster:
             "i2": TrialLost("i2", "its machine was lost", with_machine=True)
         }
         assert executor.num_free == 1
-        raylet_of(machine).kill()
+        switch_off(machine)
         assert isinstance(last_events(executor, 1, stop=True)["i1"], TrialDone)
 
     def test_a_model_that_was_not_fetched_is_lost_with_its_machine(
@@ -363,9 +405,16 @@ class TestOnASharedCluster:
                 heard_of.add(event.uid)
         # Time to end, in which nobody asks for its model.
         time.sleep(1)
-        raylet_of(machine).kill()
+        switch_off(machine)
         last = last_events(executor, 2, stop=True)
         assert last["g2"] == TrialLost("g2", "its machine was lost", with_machine=True)
+
+    def test_another_version_of_ray_is_refused_in_one_line(self, cluster, monkeypatch, tmp_path):
+        (tmp_path / "sitecustomize.py").write_text("import ray\nray.__version__ = '2.0.0'\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        with pytest.raises(ConfigError, match=r"Version mismatch.*Ray: 2\.0\.0") as refused:
+            ray_cluster._rehearse(cluster.address)
+        assert "\n" not in str(refused.value)
 
     def test_tasks_end_with_their_driver_and_the_cluster_serves_the_next(
         self, cluster, executor, cut
@@ -461,6 +510,33 @@ class TestThroughTheClientPort:
         driver.communicate()
         assert ends_within(20, pid)
 
+    def test_a_client_server_that_dies_as_it_is_forked_is_asked_for_again(
+        self, cluster, executor, monkeypatch
+    ):
+        def often_dead(*args, **options):
+            # As Ray says it in one of fifteen connections: ray-project/ray#63202.
+            deaths.append("Initialization failure from server:\nTraceback: ...\nError: dead.")
+            if len(deaths) < 3:
+                raise ConnectionAbortedError(deaths[-1])
+            return connect(*args, **options)
+
+        executor.close()
+        connect, deaths = ray.init, []
+        monkeypatch.setattr(ray, "init", often_dead)
+        with RayExecutor(cluster.client_address) as again:
+            assert again.num_free == 1
+        deaths.clear()
+        monkeypatch.setattr(ray_cluster, "CLIENT_RETRIES", 1)
+        with pytest.raises(ConfigError, match=r": Error: dead\.$"):
+            RayExecutor(cluster.client_address)
+
+    def test_another_version_of_ray_is_refused_in_one_line(self, cluster, executor, monkeypatch):
+        executor.close()
+        monkeypatch.setattr(ray, "__version__", "2.0.0")
+        with pytest.raises(ConfigError, match=r"mismatch.*2\.0\.0") as refused:
+            RayExecutor(cluster.client_address)
+        assert "\n" not in str(refused.value)
+
 
 @pytest.mark.slow
 def test_a_killed_driver_takes_its_own_cluster_with_it_and_a_restart_works(cut):
@@ -476,7 +552,7 @@ def test_a_killed_driver_takes_its_own_cluster_with_it_and_a_restart_works(cut):
         pids = [process.pid for group in cluster_processes(again) for process in group]
         # As Ctrl-C does, to every process of the terminal.
         os.killpg(again.pid, signal.SIGINT)
-        _, said = again.communicate(timeout=30)
+        _, said = again.communicate(timeout=90)
         assert again.returncode == -signal.SIGINT
         assert said.strip().endswith("KeyboardInterrupt")
         assert ends_within(20, *pids)
