@@ -21,7 +21,7 @@ SMALL = {
         }
     },
     "search": {"trials": 4, "epochs": 3, "workers": 2},
-    "confirm": {"top": 1, "seeds": 2},
+    "confirm": {"top": 1, "seeds": 2, "export": "ensemble"},
     "evaluate": {"bootstrap": 100},
 }
 

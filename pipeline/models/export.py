@@ -1,8 +1,9 @@
 """One model file from raw images to probabilities, of built-in layers alone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,61 +16,68 @@ from pipeline.models.pooling import NO_POOLING, pooling_layer
 if TYPE_CHECKING:
     import keras
 
+SOFT_VOTE: Final = "soft_vote"
+"""The layer that averages the members' probabilities, where a model has several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """What was trained, and where on the base it stands.
+
+    Attributes:
+        trained: Features of the cut, float32, to probabilities: a head, or a head and the part of
+            the base that was trained with it.
+        cut: The layer that it starts from; `pixels` without a base.
+        pooling: How the cut's output was pooled when it was embedded.
+    """
+
+    trained: "keras.Model"
+    cut: str = "pixels"
+    pooling: str = NO_POOLING
+
 
 def export(
     path: Path,
+    members: Sequence[Member],
     *,
     image_shape: tuple[int, ...],
-    image_size: int | None,
-    base: "keras.Model | None",
-    cut: str,
-    trained: "keras.Model",
-    pooling: str = NO_POOLING,
+    image_size: int | None = None,
+    base: "keras.Model | None" = None,
 ) -> None:
-    """Writes images -> preprocessing -> base up to the cut -> what was trained as a `.keras` file.
+    """Writes images -> preprocessing -> base -> what was trained as a `.keras` file.
 
     It loads with `keras.models.load_model(path, safe_mode=True)` where this project is not.
 
     Args:
         path: Ends in `.keras`.
-        image_shape: Of the images as stored: (height, width) or (height, width, 3).
-        image_size: What the base was fed with, pixels; None without a base.
-        base: What the features were computed with; None for a head on the pixels.
-        cut: The layer that `trained` starts from; `pixels` without a base.
-        trained: That layer's features, float32, to probabilities: a head, or a head and the part
-            of the base that was trained with it.
-        pooling: How the cut's output was pooled when it was embedded.
+        members: As for `join`.
+        image_shape: As for `join`.
+        image_size: As for `join`.
+        base: As for `join`.
     """
-    model = join(
-        trained,
-        image_shape=image_shape,
-        image_size=image_size,
-        base=base,
-        cut=cut,
-        pooling=pooling,
-    )
+    model = join(members, image_shape=image_shape, image_size=image_size, base=base)
     with write_whole(path) as part:
         model.save(part)
 
 
 def join(
-    trained: "keras.Model",
+    members: Sequence[Member],
     *,
     image_shape: tuple[int, ...],
     image_size: int | None = None,
     base: "keras.Model | None" = None,
-    cut: str = "",
-    pooling: str = NO_POOLING,
 ) -> "keras.Model":
     """Returns copies of all layers from uint8 images to probabilities as one flat model.
 
+    Of several members, which share the base as far as each has it, the probabilities are averaged:
+    a soft vote (Lakshminarayanan, Pritzel and Blundell 2017, arXiv:1612.01474, section 2.4).
+
     Args:
-        trained: The cut's features, float32, to probabilities.
+        members: One or more, of the same classes.
         image_shape: Of the images as stored: (height, width) or (height, width, 3).
         image_size: What the base takes, pixels; None without a base.
-        base: As from `load_base`; None for a head on the pixels.
-        cut: A cut point of the base.
-        pooling: Of the cut's output, before it was cached.
+        base: What the features were computed with, as from `load_base`; None for heads on the
+            pixels.
 
     Returns:
         (n, *image_shape) uint8 to (n, num_classes) float32; uncompiled.
@@ -79,12 +87,19 @@ def join(
     from pipeline.models.graph import rebuild, truncate
 
     front = preprocessing(image_shape, image_size)
-    x, clone = front.output, _cloner({layer.name for layer in front.layers})
-    if base is not None:
-        x = rebuild(truncate(base, [cut]), x, clone=clone)
-    pool = pooling_layer(pooling)
-    x = rebuild(trained, x if pool is None else pool(x), clone=clone)
-    return keras.Model(front.input, x, name="images_to_probabilities")
+    clone = _cloner({layer.name for layer in front.layers})
+    starts = dict.fromkeys(member.cut for member in members)
+    if base is None:
+        features = dict.fromkeys(starts, front.output)
+    else:
+        outputs = rebuild(truncate(base, [*starts]), front.output, clone=clone)
+        features = dict(zip(starts, keras.tree.flatten(outputs), strict=True))
+    votes = []
+    for member in members:
+        pool, x = pooling_layer(member.pooling), features[member.cut]
+        votes.append(rebuild(member.trained, x if pool is None else pool(x), clone=clone))
+    output = votes[0] if len(votes) == 1 else keras.layers.Average(name=SOFT_VOTE)(votes)
+    return keras.Model(front.input, output, name="images_to_probabilities")
 
 
 def chain(parts: "Sequence[keras.Model]") -> "keras.Model":

@@ -63,12 +63,12 @@ def rebuild(
     """Applies copies of a model's layers, weights included, to a symbolic tensor.
 
     Args:
-        model: Has one input and one output.
+        model: Has one input.
         inputs: Takes the place of the model's input; of the same shape.
         clone: Returns the layer that stands for a layer, without weights.
 
     Returns:
-        The symbolic output.
+        The symbolic output; a list where the model gives several.
     """
     clones: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
 
@@ -81,7 +81,8 @@ def rebuild(
     for original, copy in clones.values():
         if getattr(original, "weights", None):
             copy.set_weights(original.get_weights())
-    return keras.tree.flatten(outputs)[0]
+    flat = keras.tree.flatten(outputs)
+    return flat[0] if len(flat) == 1 else flat
 
 
 def number_default_names(model: keras.Model) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.models.bases import PREPROCESSING_LAYERS, RESIZE, TO_GRAY
+from pipeline.models.export import SOFT_VOTE
 
 if TYPE_CHECKING:
     import keras
@@ -94,7 +95,8 @@ def load_own_base(
 
     How a model of this pipeline brings its images to size and colours is taken away, since those
     of another data set come in their own size and colours. A model of gray images gets the gray of
-    what it is given.
+    what it is given. Of a model of this pipeline that averages several members, the first is the
+    base: all of them together have no cut above the part that they share.
 
     Args:
         path: A `.keras` file of built-in layers, functional or sequential.
@@ -116,7 +118,7 @@ def load_own_base(
 
     from pipeline.models.flat import flat_copy
 
-    above = _above_preprocessing(_load(path), path)
+    above = _above_preprocessing(_first_member(_load(path)), path)
     shape = tuple(above.input.shape[1:])
     inputs = keras.Input((image_size, image_size, 3), name="images")
     try:
@@ -151,6 +153,16 @@ def _load(path: Path) -> "keras.Model":
             f"Received: model={path}, a {type(model).__name__}."
         )
     return graph
+
+
+def _first_member(model: "keras.Model") -> "keras.Model":
+    import keras
+
+    from pipeline.models.graph import nodes_in_order
+
+    top = nodes_in_order(model)[-1]
+    is_vote = top.operation.name == SOFT_VOTE
+    return keras.Model(model.input, top.input_tensors[0]) if is_vote else model
 
 
 def _above_preprocessing(model: "keras.Model", path: Path) -> "keras.Model":

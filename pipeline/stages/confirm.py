@@ -16,17 +16,15 @@ from tqdm import tqdm
 from pipeline.config import load_section
 from pipeline.data.files import read_json, sha256_file, write_json
 from pipeline.evaluation.metrics import OBJECTIVES
-from pipeline.models.bases import NO_BASE
-from pipeline.models.pooling import NO_POOLING
 from pipeline.stamps import code_sha256, stamp_file, write_stamp
 from pipeline.tracking.spool import Spool
 from pipeline.tracking.store import mirror_uid
 from pipeline.tuning.candidates import PART, candidates, is_of
-from pipeline.tuning.confirmation import EXPORT_RULE, Confirmation, choose, judge
+from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, choose, judge
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
-from pipeline.tuning.records import DataReference, TrialResult
+from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import stored_trials
 
@@ -111,6 +109,7 @@ def _kept(
     is_same = (
         belongs(report, study, root=root)
         and is_of(report, planned, epochs=search.epochs)
+        and report["exported"]["rule"] == EXPORT_RULES[params.export]
         and report["code_sha256"] == code_sha256(*CODE)
     )
     return report if is_same else None
@@ -140,17 +139,18 @@ def _train(
 ) -> dict[str, Any]:
     study = read_json(root / "results" / name / "study.json")
     split = read_json(root / "data/split.json")
-    features = root / "data/features" / plan.base
     objective = OBJECTIVES[study["objective"]]
-    data = DataReference(features=str(features), train_file=str(root / "data/train.npz"))
+    data = DataReference(
+        features=str(root / "data/features" / plan.base), train_file=str(root / "data/train.npz")
+    )
     with tempfile.TemporaryDirectory(prefix="confirm-") as folder:
         planned = _planned(study, params, search, folder=folder)
         results, trainings = _train_all(
             planned, data, search, recorder=recorder, title=f"confirm {name}"
         )
         judged = judge(planned, results, objective)
-        winner, spec = choose(judged, planned, results, objective)
-        exported = _export(root, name, results[spec.uid], features=features, split=split)
+        winner, specs = choose(judged, planned, results, objective, export=params.export)
+        exported, metrics = _export(root, name, [results[spec.uid] for spec in specs], data)
     num_images = split["counts"][PART]["images"]
     return {
         **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
@@ -162,8 +162,12 @@ def _train(
         "seeds": params.seeds,
         "epochs": search.epochs,
         "candidates": judged,
-        "winner": {**winner, "n": num_images},
-        "exported": exported,
+        "winner": {**winner, "n": num_images, "metrics": metrics},
+        "exported": {
+            **exported,
+            "rule": EXPORT_RULES[params.export],
+            "members": _members(specs, results),
+        },
         "trainings": trainings,
     }
 
@@ -227,40 +231,39 @@ def _open_runs(
 
 
 def _export(
-    root: Path,
-    name: str,
-    result: TrialResult,
-    *,
-    features: Path,
-    split: Mapping[str, Any],
-) -> dict[str, Any]:
-    from pipeline.models.export import export, load_exported
-    from pipeline.models.saved_bases import load_saved_base
+    root: Path, name: str, trained: Sequence[TrialResult], data: DataReference
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Writes the model; returns what `confirm.json` says of its file, and what it reaches."""
+    from pipeline.models.export import load_exported
     from pipeline.models.weights import weights_sha256
     from pipeline.training.devices import configure_tensorflow
+    from pipeline.training.winner import export_winner, judge_winner, load_members
 
     configure_tensorflow(num_threads=1)
-    manifest = read_json(features / "manifest.json")
+    split = read_json(root / "data/split.json")
+    members = load_members(trained, data)
     file = Path("models") / f"{name}.keras"
-    export(
-        root / file,
-        image_shape=tuple(split["image_shape"]),
-        image_size=manifest["image_size"],
-        base=None if manifest["base"] == NO_BASE else load_saved_base(features),
-        cut=result.starts_from,
-        pooling=manifest["cuts"][result.starts_from].get("pooling", NO_POOLING),
-        trained=load_exported(Path(str(result.model_file))),
-    )
-    return {
+    export_winner(root / file, members, data, image_shape=tuple(split["image_shape"]))
+    exported = {
         "file": file.as_posix(),
         "file_sha256": sha256_file(root / file),
-        # Of the whole model, as in registration.json; what was trained starts from a cut: the
-        # head alone, or with the part of the base that phase 2 trained.
+        # Of the whole model, as in registration.json; those of the members start from a cut.
         "weights_sha256": weights_sha256(load_exported(root / file)),
-        "starts_from": result.starts_from,
-        "head_weights_sha256": result.weights_sha256,
-        "rule": EXPORT_RULE,
     }
+    return exported, judge_winner(members, data, part=PART)
+
+
+def _members(
+    specs: Sequence[TrialSpec], results: Mapping[str, TrialResult]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": spec.seed,
+            "starts_from": results[spec.uid].starts_from,
+            "weights_sha256": results[spec.uid].weights_sha256,
+        }
+        for spec in specs
+    ]
 
 
 def main(name: str) -> None:

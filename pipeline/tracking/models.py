@@ -245,11 +245,15 @@ def _tags(candidate: Candidate) -> dict[str, str]:
         "study": confirm["study"],
         "base": confirm["base"],
         "trial": str(confirm["winner"]["number"]),
-        "seed": str(confirm["winner"]["seed"]),
+        "seeds": _seeds(candidate),
         "model_sha256": sha256_file(candidate.model_file),
         "export_rule": str(exported["rule"])[:MOST_CHARACTERS],
         **candidate.evidence.tags(),
     }
+
+
+def _seeds(candidate: Candidate) -> str:
+    return ", ".join(str(member["seed"]) for member in candidate.confirm["exported"]["members"])
 
 
 def _description(candidate: Candidate) -> str:
@@ -257,7 +261,7 @@ def _description(candidate: Candidate) -> str:
     interval = interval_text(evidence)
     return (
         f"Trial {winner['number']} of study `{candidate.confirm['study']}` "
-        f"(base {candidate.confirm['base']}), trained again with seed {winner['seed']}. "
+        f"(base {candidate.confirm['base']}), trained again with seed {_seeds(candidate)}. "
         f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
         f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
         "The test images had no part in this choice."

@@ -1,9 +1,10 @@
 """The phases of a training: which epochs each has, and the learning rates of their steps.
 
 Phase 1 trains the head on frozen features. Phase 2, where a trial has one, trains it on with the
-unfrozen layers of the base. One schedule spans both, from the first epoch of phase 1 to the last of
-phase 2; in phase 2 every rate is the schedule's times `learning_rate_ratio`, so that it is below
-what phase 1 would have had at the same step, whatever the schedule.
+unfrozen layers of the base. Each runs the trial's schedule from its start to its end; in phase 2
+every rate is the schedule's times `learning_rate_ratio`, so that it is below what phase 1 had at
+the same share of its steps, whatever the schedule. (One schedule over both phases was tried: a
+cosine is near its end when phase 2 begins, and the base hardly moved.)
 """
 
 from collections.abc import Mapping
@@ -21,14 +22,12 @@ class Phase:
     """Consecutive epochs of a training.
 
     Attributes:
-        epochs: Which, at least one, counted from the training's first.
-        num_epochs: How long the schedule lasts, >= `epochs.stop`.
+        epochs: Which, at least one, counted from the training's first; the schedule lasts as long.
         factor: What the schedule's rates are multiplied by, > 0.
         number: 1 or 2.
     """
 
     epochs: range
-    num_epochs: int
     factor: float = 1.0
     number: int = 1
 
@@ -38,16 +37,15 @@ class Phase:
         """Returns the rate of each step of these epochs, shape (len(epochs) * steps_per_epoch,)."""
         table = learning_rate_table(
             hyperparameters,
-            num_steps=self.num_epochs * steps_per_epoch,
+            num_steps=len(self.epochs) * steps_per_epoch,
             steps_per_epoch=steps_per_epoch,
         )
-        first, end = (epoch * steps_per_epoch for epoch in (self.epochs.start, self.epochs.stop))
-        return np.asarray(table[first:end] * np.float32(self.factor))
+        return np.asarray(table * np.float32(self.factor))
 
 
 def whole(num_epochs: int) -> Phase:
     """Returns the one phase of a training that has no other."""
-    return Phase(epochs=range(num_epochs), num_epochs=num_epochs)
+    return Phase(epochs=range(num_epochs))
 
 
 def phase_1(hyperparameters: Mapping[str, Value], num_epochs: int) -> Phase:
@@ -60,7 +58,7 @@ def phase_1(hyperparameters: Mapping[str, Value], num_epochs: int) -> Phase:
     if not hyperparameters["unfreeze"]:
         return whole(num_epochs)
     kept = max(1, round(float(hyperparameters["fine_tuning_share"]) * num_epochs))
-    return Phase(epochs=range(max(1, num_epochs - kept)), num_epochs=num_epochs)
+    return Phase(epochs=range(max(1, num_epochs - kept)))
 
 
 def phase_2(
@@ -83,6 +81,4 @@ def phase_2(
     factor = float(hyperparameters["learning_rate_ratio"])
     if hyperparameters["schedule"] == "performance":
         factor *= last_learning_rate / float(hyperparameters["learning_rate"])
-    return Phase(
-        epochs=range(first_epoch, num_epochs), num_epochs=num_epochs, factor=factor, number=2
-    )
+    return Phase(epochs=range(first_epoch, num_epochs), factor=factor, number=2)

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
@@ -24,7 +24,11 @@ from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXPORT_RULE = "of the winner's seeds, the one with the best validation value"
+EXPORT_RULES: Final[Mapping[str, str]] = {
+    "ensemble": "the mean of the probabilities over the winner's seeds",
+    "best_seed": "of the winner's seeds, the one with the best validation value",
+}
+"""`confirm.export`, and what it means."""
 
 
 @dataclass
@@ -216,26 +220,25 @@ def choose(
     planned: Sequence[Candidate],
     results: Mapping[str, TrialResult],
     objective: ObjectiveSpec,
-) -> tuple[dict[str, Any], TrialSpec]:
-    """Returns the winner by its mean, and the training whose weights are exported.
+    *,
+    export: str,
+) -> tuple[dict[str, Any], tuple[TrialSpec, ...]]:
+    """Returns the winner by its mean, and the trainings whose weights are exported.
 
-    The exported seed is chosen by its validation value, not by its confirmation value, so that the
+    A single seed is chosen by its validation value, not by its confirmation value, so that the
     latter stays an estimate that nothing was selected by but the configuration.
+
+    Args:
+        judged: As from `judge`.
+        planned: The candidates, in the same order.
+        results: By uid.
+        objective: What they are compared by.
+        export: A key of `EXPORT_RULES`.
     """
     sign = -1.0 if objective.direction == "maximize" else 1.0
     position = min(range(len(judged)), key=lambda p: (sign * judged[p]["mean"], p))
-    spec = min(
-        planned[position].specs,
-        key=lambda spec: sign * results[spec.uid].metrics[objective.metric],
-    )
-    metrics = results[spec.uid].metrics
-    winner = {
-        **{key: judged[position][key] for key in judged[position] if key not in ("seeds",)},
-        "seed": spec.seed,
-        "metrics": {
-            "accuracy": metrics[f"{PART}_accuracy"],
-            "log_loss": metrics[f"{PART}_loss"],
-            "macro_f1": metrics[f"{PART}_macro_f1"],
-        },
-    }
-    return winner, spec
+    winner = {key: value for key, value in judged[position].items() if key != "seeds"}
+    specs = planned[position].specs
+    if export == "ensemble":
+        return winner, specs
+    return winner, (min(specs, key=lambda s: sign * results[s.uid].metrics[objective.metric]),)

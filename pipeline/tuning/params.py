@@ -100,6 +100,9 @@ class ConfirmParams(Section):
 
     top: int = Field(ge=1, description="trials that are trained again")
     seeds: int = Field(ge=1, description="trainings of each, with seeds no search has used")
+    export: Literal["ensemble", "best_seed"] = Field(
+        description="the winner's seeds averaged, or the one of the best validation value"
+    )
 
 
 class StudyParams(Section):

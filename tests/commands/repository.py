@@ -20,6 +20,7 @@ from pipeline.data.files import sha256_file
 from pipeline.stages.confirm import CODE
 from pipeline.stamps import code_sha256
 from pipeline.tuning.candidates import candidates
+from pipeline.tuning.confirmation import EXPORT_RULES
 from pipeline.tuning.current import describe, find_study
 from pipeline.tuning.params import ConfirmParams
 from pipeline.tuning.proposals import Proposals
@@ -151,7 +152,11 @@ class Repository:
                 "mean": 0.5,
                 "num_seeds": params.seeds,
             },
-            "exported": {"file": f"models/{name}.keras", "file_sha256": sha256_file(model)},
+            "exported": {
+                "file": f"models/{name}.keras",
+                "file_sha256": sha256_file(model),
+                "rule": EXPORT_RULES[params.export],
+            },
             "trainings": [
                 self._training(c.trial["number"], spec) for c in planned for spec in c.specs
             ],

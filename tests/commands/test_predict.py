@@ -77,12 +77,12 @@ def repository(tmp_path_factory):
         "sha256": {"train": "ab" * 32},
     }
     winner = {
-        **{"number": 0, "seed": 1, "hyperparameters": {}, "mean": 1.0, "std": 0.0, "low": 0.9},
+        **{"number": 0, "hyperparameters": {}, "mean": 1.0, "std": 0.0, "low": 0.9},
         **{"high": 1.0, "n": 2, "num_seeds": 1, "metrics": {}},
     }
     confirm = {
         **{"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"},
-        **{"winner": winner, "exported": {"rule": "the only one"}},
+        **{"winner": winner, "exported": {"rule": "the only one", "members": [{"seed": 1}]}},
     }
     contents = {"data/split": split, "results/transfer/confirm": confirm, "results/metrics": {}}
     for name, value in contents.items():

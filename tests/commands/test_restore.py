@@ -22,7 +22,7 @@ STAMPS = ("search-tiny.json", "confirm-tiny.json")
 def original(tmp_path_factory, params_document):
     """Where `search` ran, with the real stage, and `confirm` was put beside it."""
     made = Repository(tmp_path_factory.mktemp("original"), params_document)
-    made.document["confirm"] = {"top": 2, "seeds": 2}
+    made.document["confirm"].update(top=2, seeds=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(made.folder)

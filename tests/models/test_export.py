@@ -12,6 +12,8 @@ from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import BASES, load_base, preprocessing
 from pipeline.models.cuts import find_cuts
 from pipeline.models.export import (
+    SOFT_VOTE,
+    Member,
     export,
     for_inference,
     join,
@@ -103,11 +105,10 @@ def test_exported_answers_are_those_of_the_cached_path(tmp_path, head, image_sha
     trained = head(features)
     export(
         tmp_path / "study.keras",
+        [Member(trained=trained, cut=cut)],
         image_shape=image_shape,
         base=base,
         image_size=32,
-        cut=cut,
-        trained=trained,
     )
     model = load_exported(tmp_path / "study.keras")
     expected = np.asarray(trained(features.astype(np.float32)))
@@ -123,9 +124,8 @@ def test_every_kind_of_base_joins(tmp_path, head, name):
     # Not in float16: activations of random weights fade with depth below what it resolves.
     features = features_of(base, ends[len(ends) // 2], images, size)
     trained = head(features)
-    model = join(
-        trained, image_shape=(28, 28), image_size=size, base=base, cut=ends[len(ends) // 2]
-    )
+    member = Member(trained=trained, cut=ends[len(ends) // 2])
+    model = join([member], image_shape=(28, 28), image_size=size, base=base)
     model.save(tmp_path / "joined.keras")
     found = predict_probabilities(load_exported(tmp_path / "joined.keras"), images)
     np.testing.assert_allclose(found, trained(features), atol=1e-5)
@@ -153,11 +153,10 @@ def test_what_phase_2_trained_answers_on_images_as_on_the_cache(tmp_path, head):
     )
     export(
         tmp_path / "study.keras",
+        [Member(trained=model.flat(), cut="block2_add")],
         image_shape=(28, 28),
         base=base,
         image_size=32,
-        cut="block2_add",
-        trained=model.flat(),
     )
     loaded = load_exported(tmp_path / "study.keras")
     expected = np.asarray(model(features, training=False))
@@ -185,7 +184,8 @@ def test_a_trained_segment_of_every_kind_of_base_joins(tmp_path, head, name):
     below = [cut for cut in ends if cut.num_parameters_below < middle.num_parameters_below]
     lower, upper = below[-1].name, middle.name
     model = fine_tuned(base, lower, upper, head(features_of(base, upper, images, size)))
-    joined = join(model.flat(), image_shape=(28, 28), image_size=size, base=base, cut=lower)
+    member = Member(trained=model.flat(), cut=lower)
+    joined = join([member], image_shape=(28, 28), image_size=size, base=base)
     joined.save(tmp_path / "joined.keras")
     found = predict_probabilities(load_exported(tmp_path / "joined.keras"), images)
     expected = model(features_of(base, lower, images, size), training=False)
@@ -200,16 +200,40 @@ def test_a_cut_that_was_pooled_is_pooled_below_the_head(head, pooling):
     base = small_base()
     features = np.asarray(pooling_layer(pooling)(features_of(base, "block2", images, IMAGE_SIZE)))
     trained = head(features)
-    model = join(
-        trained,
-        image_shape=(8, 8),
-        image_size=IMAGE_SIZE,
-        base=base,
-        cut="block2",
-        pooling=pooling,
-    )
+    member = Member(trained=trained, cut="block2", pooling=pooling)
+    model = join([member], image_shape=(8, 8), image_size=IMAGE_SIZE, base=base)
     found = predict_probabilities(model, images)
     np.testing.assert_allclose(found, trained(features), atol=1e-5)
+
+
+def test_several_members_answer_with_the_mean_of_their_probabilities(tmp_path, head):
+    """One of them was fine-tuned and starts lower: the base is shared as far as each has it."""
+    images = random_images(64, 28, 28)
+    base = load_base("efficientnet_lite0", image_size=32)
+    upper, lower = (cached(base, cut, images, 32) for cut in ("block4_add", "block2_add"))
+    heads = [head(upper, units=units) for units in (16, 32)]
+    tuned = fine_tuned(base, "block2_add", "block4_add", head(upper, units=24))
+    export(
+        tmp_path / "study.keras",
+        [
+            Member(trained=heads[0], cut="block4_add"),
+            Member(trained=tuned.flat(), cut="block2_add"),
+            Member(trained=heads[1], cut="block4_add"),
+        ],
+        image_shape=(28, 28),
+        base=base,
+        image_size=32,
+    )
+    model = load_exported(tmp_path / "study.keras")
+    votes = [one(upper.astype(np.float32)) for one in heads]
+    votes.append(tuned(lower.astype(np.float32), training=False))
+    check_equal(predict_probabilities(model, images), np.mean([np.asarray(v) for v in votes], 0))
+    # The part below the lower cut is there once.
+    names = [layer.name for layer in model.layers]
+    assert sum(name.startswith("block1_") for name in names) == sum(
+        layer.name.startswith("block1_") for layer in base.layers
+    )
+    assert names[-1] == SOFT_VOTE
 
 
 @pytest.mark.parametrize("image_shape", [(8, 6), (8, 6, 3)])
@@ -219,11 +243,8 @@ def test_without_a_base_the_head_stands_on_the_pixels(tmp_path, head, image_shap
     trained = head(pixels, num_layers=1)
     export(
         tmp_path / "scratch.keras",
+        [Member(trained=trained, cut="pixels")],
         image_shape=image_shape,
-        base=None,
-        image_size=None,
-        cut="pixels",
-        trained=trained,
     )
     model = load_exported(tmp_path / "scratch.keras")
     assert model.input.dtype == "uint8"
@@ -249,11 +270,10 @@ def test_a_stranger_loads_it_in_safe_mode(tmp_path, head):
         )
         export(
             tmp_path / f"{activation}.keras",
+            [Member(trained=trained, cut="block2_add")],
             image_shape=(28, 28),
             base=base,
             image_size=32,
-            cut="block2_add",
-            trained=trained,
         )
         expected[activation] = np.asarray(trained(features.astype(np.float32)))
     np.save(tmp_path / "images.npy", images)
@@ -272,11 +292,8 @@ def test_the_file_names_built_in_layers_only(tmp_path, head):
     trained = head(pixels, activation="rrelu", dropout="all")
     export(
         tmp_path / "study.keras",
+        [Member(trained=trained, cut="pixels")],
         image_shape=(8, 8),
-        base=None,
-        image_size=None,
-        cut="pixels",
-        trained=trained,
     )
     with zipfile.ZipFile(tmp_path / "study.keras") as archive:
         config = json.loads(archive.read("config.json"))
@@ -288,7 +305,7 @@ def test_the_file_names_built_in_layers_only(tmp_path, head):
 
 
 def test_the_largest_batch_is_the_one_asked_for(head):
-    model = join(head(random_images(4, 8, 8, 1)), image_shape=(8, 8))
+    model = join([Member(trained=head(random_images(4, 8, 8, 1)))], image_shape=(8, 8))
     images = random_images(10, 8, 8)
     one, all_at_once = (predict_probabilities(model, images, batch_size=n) for n in (3, 10))
     np.testing.assert_allclose(one, all_at_once, rtol=1e-5)
@@ -301,7 +318,8 @@ def test_names_taken_by_the_base_are_changed_in_the_head(head):
     inputs = keras.Input((8, 8, 3))
     base = keras.Model(inputs, keras.layers.Dense(4, name="hidden_0")(inputs))
     features = np.zeros((2, 8, 8, 4), np.float32)
-    model = join(head(features), image_shape=(8, 8), image_size=8, base=base, cut="hidden_0")
+    member = Member(trained=head(features), cut="hidden_0")
+    model = join([member], image_shape=(8, 8), image_size=8, base=base)
     names = [layer.name for layer in model.layers]
     assert "hidden_0" in names
     assert "hidden_0_2" in names
@@ -310,7 +328,7 @@ def test_names_taken_by_the_base_are_changed_in_the_head(head):
 
 def test_joining_copies_and_leaves_the_parts_alone(head):
     trained = head(random_images(4, 8, 8, 1))
-    model = join(trained, image_shape=(8, 8))
+    model = join([Member(trained=trained)], image_shape=(8, 8))
     before = [weight.copy() for weight in trained.get_weights()]
     model.set_weights([weight + 1 for weight in model.get_weights()])
     for weight, expected in zip(trained.get_weights(), before, strict=True):
@@ -358,7 +376,7 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
 
 
 def test_a_cut_file_is_refused(tmp_path, head):
-    model = join(head(random_images(4, 8, 8, 1)), image_shape=(8, 8))
+    model = join([Member(trained=head(random_images(4, 8, 8, 1)))], image_shape=(8, 8))
     model.save(tmp_path / "whole.keras")
     content = (tmp_path / "whole.keras").read_bytes()
     (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])

@@ -51,7 +51,7 @@ def answers(base, images, image_size):
 @pytest.fixture
 def exported(tmp_path, hyperparameters):
     """A file as `confirm` writes it: gray images of 8 pixels, resized to 32, base and head."""
-    from pipeline.models.export import export
+    from pipeline.models.export import Member, export
     from pipeline.models.heads import build_head
 
     base = load_base("efficientnet_lite0", image_size=32, weights="random")
@@ -65,11 +65,10 @@ def exported(tmp_path, hyperparameters):
     )
     export(
         tmp_path / "digits.keras",
+        [Member(trained=head, cut="block4_add")],
         image_shape=(8, 8),
         image_size=32,
         base=base,
-        cut="block4_add",
-        trained=head,
     )
     return tmp_path / "digits.keras"
 
@@ -107,18 +106,17 @@ def test_its_own_preprocessing_is_gone_and_its_layers_are_cut_points(exported):
 def test_a_registered_model_can_be_the_base_of_a_registered_model(exported, tmp_path):
     import keras
 
-    from pipeline.models.export import export
+    from pipeline.models.export import Member, export
 
     inputs = keras.Input((8,))
     head = keras.Model(inputs, keras.layers.Dense(2, name="hidden_0")(inputs))
     base = load(exported, image_size=32)
     export(
         tmp_path / "second.keras",
+        [Member(trained=head, cut="hidden_1")],
         image_shape=(12, 12, 3),
         image_size=32,
         base=base,
-        cut="hidden_1",
-        trained=head,
     )
     third = load(tmp_path / "second.keras", image_size=32)
     names = [layer.name for layer in third.layers]
@@ -126,6 +124,28 @@ def test_a_registered_model_can_be_the_base_of_a_registered_model(exported, tmp_
     images = raw(3, 12, 12, 3)
     expected = keras.models.load_model(tmp_path / "second.keras")(images)
     np.testing.assert_allclose(answers(third, images, 32), expected, rtol=1e-5)
+
+
+def test_of_an_averaged_model_the_first_member_is_the_base_with_all_its_cuts(tmp_path):
+    import keras
+
+    from pipeline.models.export import Member, join
+
+    def member(units):
+        inputs = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, padding="same", name=f"conv_{units}")(inputs)
+        x = keras.layers.Flatten()(x)
+        x = keras.layers.Dense(units, name=f"hidden_{units}")(x)
+        return keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+
+    members = [Member(trained=member(units)) for units in (5, 6)]
+    join(members, image_shape=(8, 8, 3)).save(tmp_path / "averaged.keras")
+    join(members[:1], image_shape=(8, 8, 3)).save(tmp_path / "first.keras")
+    base = load(tmp_path / "averaged.keras", image_size=8)
+    assert {"conv_5", "hidden_5"} < {cut.name for cut in find_cuts(base)}
+    images = raw(6, 8, 8, 3)
+    expected = keras.models.load_model(tmp_path / "first.keras")(images)
+    np.testing.assert_allclose(answers(base, images, 8), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255)])

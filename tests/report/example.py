@@ -210,12 +210,13 @@ def _confirm(search, num_seeds, generator):
         "part": "confirmation",
         "n": 5_000,
         "candidates": candidates,
-        "winner": {**{k: v for k, v in winner.items() if k != "seeds"}, "seed": 1, "n": 5_000,
+        "winner": {**{k: v for k, v in winner.items() if k != "seeds"}, "n": 5_000,
                    "metrics": {"accuracy": 0.9, "log_loss": 0.2, "macro_f1": 0.9}},
         "exported": {
             "file": f"models/{study}.keras",
             "weights_sha256": "81508706" * 8,
-            "rule": "of the winner's seeds, the one with the best validation value",
+            "rule": "the mean of the probabilities over the winner's seeds",
+            "members": [{"seed": seed} for seed in range(num_seeds)],
         },
     }  # fmt: skip
 

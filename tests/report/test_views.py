@@ -19,4 +19,4 @@ def test_a_study_has_its_name_and_its_base(view):
 def test_lineage_has_identity_and_weights(view):
     lineage = dict(view.lineage)
     assert re.fullmatch("[0-9a-f]{64}", lineage["Identity"])
-    assert re.fullmatch("[0-9a-f]{64}", lineage["SHA-256 of its head's weights"])
+    assert re.fullmatch("[0-9a-f]{64}", lineage["SHA-256 of its weights"])

@@ -1,10 +1,12 @@
 """Confirm trains anew, but only writes the runs again where the databases were lost."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pipeline.config import load_section
+from pipeline.data.files import write_json
 from pipeline.errors import StudyError
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
@@ -26,7 +28,7 @@ class Trained(Exception):
 def template(tmp_path_factory, params_document):
     """A repository in which `search` and `confirm` have run, but whose stores are gone."""
     made = Repository(tmp_path_factory.mktemp("template"), params_document)
-    made.document["confirm"] = {"top": 2, "seeds": 2}
+    made.document["confirm"] = {"top": 2, "seeds": 2, "export": "ensemble"}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(made.folder)
@@ -113,7 +115,7 @@ def test_with_its_stamp_the_stage_trains_anew(repository):
         stage(repository)
 
 
-@pytest.mark.parametrize("change", [{"top": 1}, {"seeds": 1}])
+@pytest.mark.parametrize("change", [{"top": 1}, {"seeds": 1}, {"export": "best_seed"}])
 def test_other_trainings_are_not_restored(repository, change):
     repository.document["confirm"] |= change
     repository.set()
@@ -121,7 +123,7 @@ def test_other_trainings_are_not_restored(repository, change):
         with pytest.raises(Trained):
             stage(repository)
     finally:
-        repository.document["confirm"] |= {"top": 2, "seeds": 2}
+        repository.document["confirm"] |= {"top": 2, "seeds": 2, "export": "ensemble"}
 
 
 def test_more_epochs_are_not_restored(repository):
@@ -206,17 +208,18 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
         seed=1,
         epochs=12,
         judge="confirmation",
-        model_file=str(tmp_path / "trial.keras"),
     )
-    result = run_trial(spec, reference, lambda _: False)
-    split = {"image_shape": [8, 8]}
-    exported = confirm._export(tmp_path, "mine", result, features=features, split=split)
-    assert exported["starts_from"] == result.starts_from == starts_from
+    specs = [replace(spec, seed=n, model_file=str(tmp_path / f"{n}.keras")) for n in (1, 2)]
+    results = [run_trial(one, reference, lambda _: False) for one in specs]
+    assert starts_from in {result.starts_from for result in results}
+    write_json(tmp_path / "data/split.json", {"image_shape": [8, 8]})
+    exported, metrics = confirm._export(tmp_path, "mine", results, reference)
     images, labels = digits()
     part = rows()["confirmation"]
     probabilities = predict_probabilities(load_exported(tmp_path / exported["file"]), images[part])
     accuracy = float(np.mean(probabilities.argmax(axis=1) == labels[part]))
-    assert accuracy == pytest.approx(result.metrics["confirmation_accuracy"], abs=0.01)
+    assert accuracy == pytest.approx(metrics["accuracy"], abs=0.01)
+    assert min(r.metrics["confirmation_accuracy"] for r in results) <= metrics["accuracy"]
 
 
 def test_a_study_that_is_searched_is_not_confirmed(repository):

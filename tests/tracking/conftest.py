@@ -109,13 +109,14 @@ def candidate(root, split):
         with zipfile.ZipFile(file, "a") as archive:
             archive.comment = b"Saving the same model again gives another file."
         winner = {
-            **{"number": 5, "seed": 11, "hyperparameters": {"units": 64}},
+            **{"number": 5, "hyperparameters": {"units": 64}},
             **{"mean": mean, "std": 0.001, "low": mean - 0.004, "high": mean + 0.004},
             **{"n": 30, "num_seeds": 3, "metrics": {"accuracy": mean, "log_loss": 0.2}},
         }
         confirm = {
             **{"study": study, "base": "efficientnet_lite0", "objective": "val_accuracy"},
-            **{"winner": winner, "exported": {"file": str(file), "rule": "best validation"}},
+            "winner": winner,
+            "exported": {"file": str(file), "rule": "all", "members": [{"seed": 7}, {"seed": 9}]},
         }
         results = root / "results" / study
         results.mkdir(parents=True, exist_ok=True)

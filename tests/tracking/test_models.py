@@ -58,7 +58,7 @@ def test_a_version_says_where_it_comes_from(logged):
     expected = {
         "study": "transfer",
         "trial": "5",
-        "seed": "11",
+        "seeds": "7, 9",
         "base": "efficientnet_lite0",
         "dataset": "digits",
         "data_digest": "ab" * 18,

@@ -177,12 +177,19 @@ def test_the_winner_is_the_best_on_the_part_that_no_search_has_seen(objective):
     planned = plan(study(0.9, 0.8), top=2)
     results = outcomes(planned, [(0.99, 0.5), (0.98, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
     judged = judge(planned, results, objective)
-    winner, spec = choose(judged, planned, results, objective)
+    winner, specs = choose(judged, planned, results, objective, export="best_seed")
     assert winner["number"] == 1
     assert winner["mean"] == pytest.approx(0.7 if objective is ACCURACY else 0.3)
     # The seed that is exported is not chosen by the figure that is reported.
-    assert spec is planned[1].specs[0]
-    assert winner["metrics"]["accuracy"] == 0.6
+    assert specs == (planned[1].specs[0],)
+
+
+def test_an_ensemble_is_of_all_seeds_of_the_winner_and_of_no_other():
+    planned = plan(study(0.9, 0.8), top=2)
+    results = outcomes(planned, [(0.99, 0.5), (0.98, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
+    judged = judge(planned, results, ACCURACY)
+    winner, specs = choose(judged, planned, results, ACCURACY, export="ensemble")
+    assert (winner["number"], specs) == (1, planned[1].specs)
 
 
 def test_a_candidate_that_diverges_with_another_seed_is_said():

@@ -165,24 +165,16 @@ class TestLearningRate:
     @pytest.mark.slow
     @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "performance"])
     def test_in_phase_2_it_is_lower_at_every_step(self, specify, reference, watched, schedule):
-        """Than phase 1 would have had at the same step: a frozen trial goes through them all.
+        """Than in phase 1, step by step: here both are of the same length.
 
         As the optimizer has them. Their table is tested for every schedule beside its module.
         """
-        changes = {"schedule": schedule, "plateau_patience": 1}
-        run_trial(specify(unfreeze=0, **changes), reference, Recorder())
-        frozen = [rate for _, rate in watched[1]]
-        watched[0].clear()
-        watched[1].clear()
-        run_trial(specify(**changes), reference, Recorder())
+        run_trial(specify(schedule=schedule, plateau_patience=1), reference, Recorder())
         first, second = ([r for phase, r in watched[1] if phase == n] for n in (1, 2))
-        assert len(first) + len(second) == len(frozen)
-        assert first == frozen[: len(first)]
+        assert all(b < a for a, b in zip(first, second, strict=True))
         if schedule == "performance":
-            # It follows the metric, which differs from here on.
+            # It follows the metric, and goes on from where that has brought it.
             assert max(second) < min(first)
-        else:
-            assert all(a < b for a, b in zip(second, frozen[len(first) :], strict=True))
 
 
 class TestEpochs:
@@ -316,16 +308,15 @@ class TestOneModel:
         assert result.metrics["confirmation_accuracy"] == accuracy_of(file, reference, "block1")
 
     def test_exported_it_answers_on_raw_images_as_on_the_cache(self, trained, reference, tmp_path):
-        from pipeline.models.export import export, load_exported, predict_probabilities
+        from pipeline.models.export import Member, export, load_exported, predict_probabilities
 
         file, result = trained()
         export(
             tmp_path / "study.keras",
+            [Member(trained=load_exported(file), cut=result.starts_from)],
             image_shape=(IMAGE_SIZE, IMAGE_SIZE),
             image_size=IMAGE_SIZE,
             base=reference.load_base(),
-            cut=result.starts_from,
-            trained=load_exported(file),
         )
         images, _ = digits()
         found = predict_probabilities(load_exported(tmp_path / "study.keras"), images)
@@ -343,7 +334,7 @@ class TestOneModel:
 
 
 def test_a_pooled_cut_is_pooled_above_the_segment(base, specify, tmp_path):
-    from pipeline.models.export import export, load_exported, predict_probabilities
+    from pipeline.models.export import Member, export, load_exported, predict_probabilities
 
     folder = tmp_path / "features"
     folder.mkdir()
@@ -353,11 +344,10 @@ def test_a_pooled_cut_is_pooled_above_the_segment(base, specify, tmp_path):
     assert result.starts_from == "block1"
     export(
         tmp_path / "study.keras",
+        [Member(trained=load_exported(file), cut="block1")],
         image_shape=(IMAGE_SIZE, IMAGE_SIZE),
         image_size=IMAGE_SIZE,
         base=reference.load_base(),
-        cut="block1",
-        trained=load_exported(file),
     )
     images, labels = digits()
     found = predict_probabilities(load_exported(tmp_path / "study.keras"), images)
