@@ -39,11 +39,11 @@ def view_study(study: StudyResults, results: Results) -> StudyView:
 
 def _lineage(study: StudyResults) -> list[tuple[str, str]]:
     exported = study.confirm["exported"]
-    seeds = ", ".join(str(member["seed"]) for member in exported["members"])
+    members = ", ".join(f"trial {one['number']} seed {one['seed']}" for one in exported["members"])
     return [
         ("Optuna study", study.search["study_name"]),
         ("Identity", study.search["identity"]),
         ("Model file", exported["file"]),
         ("SHA-256 of its weights", exported["weights_sha256"]),
-        ("Exported", f"{exported['rule']}: seed {seeds}"),
+        ("Exported", f"{exported['rule']}: {members}"),
     ]

@@ -15,16 +15,16 @@ from tqdm import tqdm
 
 from pipeline.config import load_section
 from pipeline.data.files import read_json, sha256_file, write_json
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
 from pipeline.stamps import code_sha256, stamp_file, write_stamp
 from pipeline.tracking.spool import Spool
 from pipeline.tracking.store import mirror_uid
 from pipeline.tuning.candidates import PART, candidates, is_of
-from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, choose, judge
+from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, judge, rank
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
-from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
+from pipeline.tuning.records import DataReference, TrialResult
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import stored_trials
 
@@ -125,6 +125,7 @@ def _planned(
         epochs=search.epochs,
         root_seed=search.seed,
         folder=folder,
+        is_diverse=params.export == "ensemble",
     )
 
 
@@ -149,8 +150,11 @@ def _train(
             planned, data, search, recorder=recorder, title=f"confirm {name}"
         )
         judged = judge(planned, results, objective)
-        winner, specs = choose(judged, planned, results, objective, export=params.export)
-        exported, metrics = _export(root, name, [results[spec.uid] for spec in specs], data)
+        first, *others = rank(judged, planned, results, objective)
+        ranked = [planned[position] for position in (first, *others)]
+        exported, metrics = _export(
+            root, name, ranked, results, data=data, objective=objective, rule=params.export
+        )
     num_images = split["counts"][PART]["images"]
     return {
         **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
@@ -162,12 +166,8 @@ def _train(
         "seeds": params.seeds,
         "epochs": search.epochs,
         "candidates": judged,
-        "winner": {**winner, "n": num_images, "metrics": metrics},
-        "exported": {
-            **exported,
-            "rule": EXPORT_RULES[params.export],
-            "members": _members(specs, results),
-        },
+        "winner": {**_without_seeds(judged[first]), "n": num_images, "metrics": metrics},
+        "exported": exported,
         "trainings": trainings,
     }
 
@@ -230,40 +230,50 @@ def _open_runs(
     return runs
 
 
+def _without_seeds(judged: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in judged.items() if key != "seeds"}
+
+
 def _export(
-    root: Path, name: str, trained: Sequence[TrialResult], data: DataReference
+    root: Path,
+    name: str,
+    ranked: Sequence[Candidate],
+    results: Mapping[str, TrialResult],
+    *,
+    data: DataReference,
+    objective: ObjectiveSpec,
+    rule: str,
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Writes the model; returns what `confirm.json` says of its file, and what it reaches."""
+    """Writes the model; returns what `confirm.json` says of it, and what it reaches."""
     from pipeline.models.export import load_exported
     from pipeline.models.weights import weights_sha256
     from pipeline.training.devices import configure_tensorflow
-    from pipeline.training.winner import export_winner, judge_winner, load_members
+    from pipeline.training.winner import choose, export_winner, judge_winner
 
     configure_tensorflow(num_threads=1)
-    split = read_json(root / "data/split.json")
-    members = load_members(trained, data)
+    image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
     file = Path("models") / f"{name}.keras"
-    export_winner(root / file, members, data, image_shape=tuple(split["image_shape"]))
+    chosen = choose(ranked, results, data, objective, rule=rule)
+    members = [member for _, member in chosen]
+    export_winner(root / file, members, data, image_shape=image_shape)
+    numbers = {spec.uid: one.trial["number"] for one in ranked for spec in one.specs}
     exported = {
         "file": file.as_posix(),
         "file_sha256": sha256_file(root / file),
         # Of the whole model, as in registration.json; those of the members start from a cut.
         "weights_sha256": weights_sha256(load_exported(root / file)),
+        "rule": EXPORT_RULES[rule],
+        "members": [
+            {
+                "number": numbers[spec.uid],
+                "seed": spec.seed,
+                "starts_from": results[spec.uid].starts_from,
+                "weights_sha256": results[spec.uid].weights_sha256,
+            }
+            for spec, _ in chosen
+        ],
     }
     return exported, judge_winner(members, data, part=PART)
-
-
-def _members(
-    specs: Sequence[TrialSpec], results: Mapping[str, TrialResult]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "seed": spec.seed,
-            "starts_from": results[spec.uid].starts_from,
-            "weights_sha256": results[spec.uid].weights_sha256,
-        }
-        for spec in specs
-    ]
 
 
 def main(name: str) -> None:

@@ -245,15 +245,17 @@ def _tags(candidate: Candidate) -> dict[str, str]:
         "study": confirm["study"],
         "base": confirm["base"],
         "trial": str(confirm["winner"]["number"]),
-        "seeds": _seeds(candidate),
+        "trials": _distinct(candidate, "number"),
+        "seeds": _distinct(candidate, "seed"),
         "model_sha256": sha256_file(candidate.model_file),
         "export_rule": str(exported["rule"])[:MOST_CHARACTERS],
         **candidate.evidence.tags(),
     }
 
 
-def _seeds(candidate: Candidate) -> str:
-    return ", ".join(str(member["seed"]) for member in candidate.confirm["exported"]["members"])
+def _distinct(candidate: Candidate, key: str) -> str:
+    members = candidate.confirm["exported"]["members"]
+    return ", ".join(dict.fromkeys(str(member[key]) for member in members))
 
 
 def _description(candidate: Candidate) -> str:
@@ -261,8 +263,10 @@ def _description(candidate: Candidate) -> str:
     interval = interval_text(evidence)
     return (
         f"Trial {winner['number']} of study `{candidate.confirm['study']}` "
-        f"(base {candidate.confirm['base']}), trained again with seed {_seeds(candidate)}. "
+        f"(base {candidate.confirm['base']}). "
         f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
         f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
+        f"In the file: trial {_distinct(candidate, 'number')}, trained again with seed "
+        f"{_distinct(candidate, 'seed')}; {candidate.confirm['exported']['rule']}. "
         "The test images had no part in this choice."
     )

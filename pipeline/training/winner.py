@@ -1,39 +1,65 @@
-"""The trainings of a confirmed configuration as one model of images, and what that reaches."""
+"""The confirmed trainings as one model of images, and what that reaches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import classification_metrics
+from pipeline.evaluation.metrics import ObjectiveSpec, classification_metrics
 from pipeline.models.bases import NO_BASE
 from pipeline.models.export import Member, export, load_exported
 from pipeline.models.pooling import NO_POOLING
 from pipeline.models.saved_bases import load_saved_base
 from pipeline.training.features import read_manifest
 from pipeline.training.predictions import Predictor
-from pipeline.tuning.records import DataReference, TrialResult
+from pipeline.tuning.candidates import Candidate
+from pipeline.tuning.confirmation import best_seed
+from pipeline.tuning.ensembles import best_size
+from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 
 
-def load_members(trained: Sequence[TrialResult], data: DataReference) -> list[Member]:
-    """Loads what trainings saved.
+def choose(
+    ranked: Sequence[Candidate],
+    results: Mapping[str, TrialResult],
+    data: DataReference,
+    objective: ObjectiveSpec,
+    *,
+    rule: str,
+) -> list[tuple[TrialSpec, Member]]:
+    """Returns the trainings that are exported, each with what it saved.
 
     Args:
-        trained: Results with a model file each.
+        ranked: The winner, then the other configurations, as `tuning.confirmation.rank` has them.
+        results: By uid, with a model file each.
         data: What they were trained on.
+        objective: What they are compared by.
+        rule: A key of `tuning.confirmation.EXPORT_RULES`.
 
     Raises:
         DataIntegrityError: If a file is missing or not whole.
     """
     cuts = read_manifest(Path(data.features))["cuts"]
+    if rule == "best_seed":
+        spec = best_seed(ranked[0], results, objective)
+        return [(spec, _load(results[spec.uid], cuts))]
+    loaded = [[_load(results[spec.uid], cuts) for spec in one.specs] for one in ranked]
+    answers = [mean_probabilities(members, data, part="val") for members in loaded]
+    size = best_size([votes for votes, _ in answers], answers[0][1], objective)
     return [
-        Member(
-            trained=load_exported(Path(str(result.model_file))),
-            cut=result.starts_from,
-            pooling=cuts[result.starts_from].get("pooling", NO_POOLING),
-        )
-        for result in trained
+        pair
+        for one, members in zip(ranked[:size], loaded, strict=False)
+        for pair in zip(one.specs, members, strict=True)
     ]
+
+
+def _load(result: TrialResult, cuts: Mapping[str, Any]) -> Member:
+    return Member(
+        trained=load_exported(Path(str(result.model_file))),
+        cut=result.starts_from,
+        pooling=cuts[result.starts_from].get("pooling", NO_POOLING),
+    )
 
 
 def export_winner(
@@ -43,7 +69,7 @@ def export_winner(
 
     Args:
         path: Ends in `.keras`.
-        members: Of one configuration.
+        members: As from `choose`.
         data: What they were trained on.
         image_shape: Of the images as stored: (height, width) or (height, width, 3).
     """
@@ -58,22 +84,39 @@ def export_winner(
     )
 
 
+def mean_probabilities(
+    members: Sequence[Member], data: DataReference, *, part: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns what members answer together, from what is cached of the images, and the labels.
+
+    Args:
+        members: One or more, of the same classes.
+        data: What they were trained on.
+        part: `val`, or a part that is only judged on, such as `confirmation`.
+
+    Returns:
+        Probabilities, shape (n, num_classes), each the mean over the members, and n class ids.
+    """
+    votes = []
+    for member in members:
+        cut_data = data.load_cut(member.cut, judge=None if part == "val" else part)
+        training = cut_data.training
+        rows = training.val if cut_data.judge is None else cut_data.judge
+        votes.append(Predictor(member.trained)(training.features, rows))
+    return np.mean(votes, axis=0), training.labels[rows]
+
+
 def judge_winner(members: Sequence[Member], data: DataReference, *, part: str) -> dict[str, float]:
-    """Measures the mean of the members' probabilities, from what is cached of the images.
+    """Measures what members answer together.
 
     Args:
         members: As exported.
         data: What they were trained on.
-        part: Of the data, such as `confirmation`.
+        part: As for `mean_probabilities`.
 
     Returns:
         `accuracy`, `log_loss` (nats) and `macro_f1`.
     """
-    votes = []
-    for member in members:
-        cut_data = data.load_cut(member.cut, judge=part)
-        rows, labels = np.asarray(cut_data.judge), cut_data.training.labels
-        votes.append(Predictor(member.trained)(cut_data.training.features, rows))
-    metrics = classification_metrics(np.mean(votes, axis=0), labels[rows])
+    metrics = classification_metrics(*mean_probabilities(members, data, part=part))
     names = {"accuracy": "accuracy", "loss": "log_loss", "macro_f1": "macro_f1"}
     return {name: metrics[key] for key, name in names.items()}

@@ -24,8 +24,18 @@ class Candidate:
     specs: tuple[TrialSpec, ...]
 
 
-def top_trials(trials: Sequence[TrialDict], direction: str, top: int) -> list[TrialDict]:
-    """Returns the best complete trials, best first, each configuration once."""
+def top_trials(
+    trials: Sequence[TrialDict], direction: str, top: int, *, is_diverse: bool = False
+) -> list[TrialDict]:
+    """Returns the best complete trials, best first, each configuration once.
+
+    Args:
+        trials: Of a study.
+        direction: `maximize` or `minimize`.
+        top: Most of them, >= 1.
+        is_diverse: Whether the best trial of each cut goes before the second of any: networks that
+            start from different layers err on different images.
+    """
     sign = -1.0 if direction == "maximize" else 1.0
     complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
     ranked = sorted(complete, key=lambda trial: (sign * trial["value"], trial["number"]))
@@ -33,11 +43,23 @@ def top_trials(trials: Sequence[TrialDict], direction: str, top: int) -> list[Tr
     for trial in ranked:
         if all(trial["hyperparameters"] != kept["hyperparameters"] for kept in distinct):
             distinct.append(trial)
-    return distinct[:top]
+    if not is_diverse:
+        return distinct[:top]
+    cuts = [trial["hyperparameters"]["cut"] for trial in distinct]
+    # Sorting is stable: the best of each cut, then the rest, each as they were ranked.
+    first = sorted(range(len(distinct)), key=lambda position: cuts.index(cuts[position]) < position)
+    return [distinct[position] for position in sorted(first[:top])]
 
 
 def candidates(
-    study: Mapping[str, Any], *, top: int, seeds: int, epochs: int, root_seed: int, folder: str
+    study: Mapping[str, Any],
+    *,
+    top: int,
+    seeds: int,
+    epochs: int,
+    root_seed: int,
+    folder: str,
+    is_diverse: bool = False,
 ) -> list[Candidate]:
     """Plans the trainings: the same seeds for every configuration, so that they compare in pairs.
 
@@ -48,6 +70,7 @@ def candidates(
         epochs: Most epochs of each, as in the search.
         root_seed: `search.seed`; the seeds are derived from it.
         folder: Where the trained models go.
+        is_diverse: As for `top_trials`.
     """
     drawn = [derive_seed(root_seed, "confirm", position) for position in range(seeds)]
     return [
@@ -55,7 +78,7 @@ def candidates(
             trial,
             tuple(_spec(study, trial, seed=seed, epochs=epochs, folder=folder) for seed in drawn),
         )
-        for trial in top_trials(study["trials"], study["direction"], top)
+        for trial in top_trials(study["trials"], study["direction"], top, is_diverse=is_diverse)
     ]
 
 

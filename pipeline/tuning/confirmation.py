@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXPORT_RULES: Final[Mapping[str, str]] = {
-    "ensemble": "the mean of the probabilities over the winner's seeds",
+    "ensemble": "the mean of the probabilities over all seeds of the winner, and of as many of the "
+    "next configurations as the validation part is judged best with",
     "best_seed": "of the winner's seeds, the one with the best validation value",
 }
 """`confirm.export`, and what it means."""
@@ -215,30 +216,41 @@ def judge(
     return judged
 
 
-def choose(
+def rank(
     judged: Sequence[Mapping[str, Any]],
     planned: Sequence[Candidate],
     results: Mapping[str, TrialResult],
     objective: ObjectiveSpec,
-    *,
-    export: str,
-) -> tuple[dict[str, Any], tuple[TrialSpec, ...]]:
-    """Returns the winner by its mean, and the trainings whose weights are exported.
+) -> list[int]:
+    """Returns the positions of the configurations: the winner, then the others.
 
-    A single seed is chosen by its validation value, not by its confirmation value, so that the
-    latter stays an estimate that nothing was selected by but the configuration.
+    The winner has the best mean on the confirmation part. The others are in the order of their
+    mean on the validation part, so that the confirmation part chooses nothing but the winner.
 
     Args:
         judged: As from `judge`.
         planned: The candidates, in the same order.
         results: By uid.
         objective: What they are compared by.
-        export: A key of `EXPORT_RULES`.
     """
     sign = -1.0 if objective.direction == "maximize" else 1.0
-    position = min(range(len(judged)), key=lambda p: (sign * judged[p]["mean"], p))
-    winner = {key: value for key, value in judged[position].items() if key != "seeds"}
-    specs = planned[position].specs
-    if export == "ensemble":
-        return winner, specs
-    return winner, (min(specs, key=lambda s: sign * results[s.uid].metrics[objective.metric]),)
+
+    def searched(position: int) -> float:
+        specs = planned[position].specs
+        return sign * sum(results[spec.uid].metrics[objective.metric] for spec in specs)
+
+    winner = min(range(len(judged)), key=lambda p: (sign * judged[p]["mean"], p))
+    others = sorted((p for p in range(len(judged)) if p != winner), key=lambda p: (searched(p), p))
+    return [winner, *others]
+
+
+def best_seed(
+    candidate: Candidate, results: Mapping[str, TrialResult], objective: ObjectiveSpec
+) -> TrialSpec:
+    """Returns the training of a configuration with the best validation value.
+
+    Not with the best confirmation value, so that the latter stays an estimate that nothing was
+    selected by but the configuration.
+    """
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+    return min(candidate.specs, key=lambda s: sign * results[s.uid].metrics[objective.metric])

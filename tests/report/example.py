@@ -216,7 +216,7 @@ def _confirm(search, num_seeds, generator):
             "file": f"models/{study}.keras",
             "weights_sha256": "81508706" * 8,
             "rule": "the mean of the probabilities over the winner's seeds",
-            "members": [{"seed": seed} for seed in range(num_seeds)],
+            "members": [{"number": winner["number"], "seed": n} for n in range(num_seeds)],
         },
     }  # fmt: skip
 

@@ -8,10 +8,12 @@ import pytest
 from pipeline.config import load_section
 from pipeline.data.files import write_json
 from pipeline.errors import StudyError
+from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
 from pipeline.stamps import stamp_file
 from pipeline.tracking.store import open_store
+from pipeline.tuning.candidates import Candidate
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, load_study
 from tests.commands.repository import Repository
@@ -180,9 +182,12 @@ def test_the_first_time_the_stage_trains(repository):
 
 @pytest.mark.keras
 @pytest.mark.slow
-@pytest.mark.parametrize(("unfreeze", "starts_from"), [(0, "block2"), (1, "block1")])
+@pytest.mark.parametrize(
+    ("unfreeze", "starts_from", "rule"),
+    [(0, "block2", "ensemble"), (1, "block1", "ensemble"), (1, "block1", "best_seed")],
+)
 def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
-    tmp_path, params_document, monkeypatch, unfreeze, starts_from
+    tmp_path, params_document, monkeypatch, unfreeze, starts_from, rule
 ):
     """Images to that cut by the untouched base, and from there by what was trained."""
     import numpy as np
@@ -209,17 +214,28 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
         epochs=12,
         judge="confirmation",
     )
-    specs = [replace(spec, seed=n, model_file=str(tmp_path / f"{n}.keras")) for n in (1, 2)]
-    results = [run_trial(one, reference, lambda _: False) for one in specs]
-    assert starts_from in {result.starts_from for result in results}
+    specs = [replace(spec, uid=str(n), seed=n, model_file=f"{tmp_path}/{n}.keras") for n in (1, 2)]
+    results = {one.uid: run_trial(one, reference, lambda _: False) for one in specs}
+    assert starts_from in {result.starts_from for result in results.values()}
     write_json(tmp_path / "data/split.json", {"image_shape": [8, 8]})
-    exported, metrics = confirm._export(tmp_path, "mine", results, reference)
+    exported, metrics = confirm._export(
+        tmp_path,
+        "mine",
+        [Candidate({"number": 4}, tuple(specs))],
+        results,
+        data=reference,
+        objective=OBJECTIVES["val_accuracy"],
+        rule=rule,
+    )
+    members = {"ensemble": 2, "best_seed": 1}[rule]
+    assert [one["number"] for one in exported["members"]] == [4] * members
     images, labels = digits()
     part = rows()["confirmation"]
     probabilities = predict_probabilities(load_exported(tmp_path / exported["file"]), images[part])
     accuracy = float(np.mean(probabilities.argmax(axis=1) == labels[part]))
     assert accuracy == pytest.approx(metrics["accuracy"], abs=0.01)
-    assert min(r.metrics["confirmation_accuracy"] for r in results) <= metrics["accuracy"]
+    alone = [result.metrics["confirmation_accuracy"] for result in results.values()]
+    assert min(alone) <= metrics["accuracy"]
 
 
 def test_a_study_that_is_searched_is_not_confirmed(repository):

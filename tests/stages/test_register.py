@@ -21,7 +21,11 @@ def confirmation(study, base, mean=0.94, objective="val_accuracy"):
     }
     return {
         **{"study": study, "base": base, "objective": objective, "winner": winner},
-        "exported": {"file": f"models/{study}.keras", "rule": "all", "members": [{"seed": 11}]},
+        "exported": {
+            "file": f"models/{study}.keras",
+            "rule": "all",
+            "members": [{"number": 5, "seed": 11}],
+        },
     }
 
 

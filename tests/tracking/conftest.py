@@ -9,6 +9,7 @@ from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.store import open_store
 
 STUDY_UID = "0123456789abcdef" * 4
+MEMBERS = [{"number": 5, "seed": 7}, {"number": 5, "seed": 9}, {"number": 3, "seed": 7}]
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +117,7 @@ def candidate(root, split):
         confirm = {
             **{"study": study, "base": "efficientnet_lite0", "objective": "val_accuracy"},
             "winner": winner,
-            "exported": {"file": str(file), "rule": "all", "members": [{"seed": 7}, {"seed": 9}]},
+            "exported": {"file": str(file), "rule": "all", "members": MEMBERS},
         }
         results = root / "results" / study
         results.mkdir(parents=True, exist_ok=True)

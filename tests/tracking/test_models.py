@@ -58,6 +58,7 @@ def test_a_version_says_where_it_comes_from(logged):
     expected = {
         "study": "transfer",
         "trial": "5",
+        "trials": "5, 3",
         "seeds": "7, 9",
         "base": "efficientnet_lite0",
         "dataset": "digits",
@@ -147,5 +148,5 @@ def test_one_training_shows_no_interval(store, candidate):
     metrics = store.client.get_run(version.run_id).data.metrics
     assert metrics["confirmation_mean"] == 0.94
     assert "confirmation_std" not in metrics
-    assert "over 1 seeds: 0.9400. The test" in version.description
+    assert "over 1 seeds: 0.9400. In the file" in version.description
     assert "confirmation.low" not in version.tags

@@ -13,7 +13,7 @@ from pipeline import interrupts
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tuning.candidates import candidates
-from pipeline.tuning.confirmation import Confirmation, choose, judge
+from pipeline.tuning.confirmation import Confirmation, best_seed, judge, rank
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.records import DataReference, TrialResult
 from tests.tuning.training_double import train
@@ -54,9 +54,15 @@ def study(*values, **hyperparameters):
     }
 
 
-def plan(exported, *, top=1, seeds=2, root_seed=1):
+def plan(exported, *, top=1, seeds=2, root_seed=1, is_diverse=False):
     return candidates(
-        exported, top=top, seeds=seeds, epochs=2, root_seed=root_seed, folder="models"
+        exported,
+        top=top,
+        seeds=seeds,
+        epochs=2,
+        root_seed=root_seed,
+        folder="models",
+        is_diverse=is_diverse,
     )
 
 
@@ -177,19 +183,18 @@ def test_the_winner_is_the_best_on_the_part_that_no_search_has_seen(objective):
     planned = plan(study(0.9, 0.8), top=2)
     results = outcomes(planned, [(0.99, 0.5), (0.98, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
     judged = judge(planned, results, objective)
-    winner, specs = choose(judged, planned, results, objective, export="best_seed")
-    assert winner["number"] == 1
-    assert winner["mean"] == pytest.approx(0.7 if objective is ACCURACY else 0.3)
+    first, _ = rank(judged, planned, results, objective)
+    assert judged[first]["number"] == 1
+    assert judged[first]["mean"] == pytest.approx(0.7 if objective is ACCURACY else 0.3)
     # The seed that is exported is not chosen by the figure that is reported.
-    assert specs == (planned[1].specs[0],)
+    assert best_seed(planned[first], results, objective) is planned[1].specs[0]
 
 
-def test_an_ensemble_is_of_all_seeds_of_the_winner_and_of_no_other():
-    planned = plan(study(0.9, 0.8), top=2)
-    results = outcomes(planned, [(0.99, 0.5), (0.98, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
-    judged = judge(planned, results, ACCURACY)
-    winner, specs = choose(judged, planned, results, ACCURACY, export="ensemble")
-    assert (winner["number"], specs) == (1, planned[1].specs)
+def test_the_confirmation_part_orders_nothing_but_the_winner():
+    planned = plan(study(0.9, 0.8, 0.7), top=3)
+    searched_and_confirmed = [(0.6, 0.9), (0.7, 0.8), (0.8, 0.7)]
+    results = outcomes(planned, *([one, one] for one in searched_and_confirmed))
+    assert rank(judge(planned, results, ACCURACY), planned, results, ACCURACY) == [0, 2, 1]
 
 
 def test_a_candidate_that_diverges_with_another_seed_is_said():
@@ -210,6 +215,15 @@ class TestCandidates:
         exported = study(0.5, 0.9)
         exported["trials"][1]["state"] = "PRUNED"
         assert [c.trial["number"] for c in plan(exported, top=2)] == [0]
+
+    def test_for_an_ensemble_the_best_of_each_cut_goes_before_the_second_of_any(self):
+        exported = study(0.9, 0.8, 0.7, 0.6)
+        for trial, cut in zip(exported["trials"], ["low", "low", "low", "high"], strict=True):
+            trial["hyperparameters"]["cut"] = cut
+        assert [c.trial["number"] for c in plan(exported, top=2)] == [0, 1]
+        for top, numbers in [(1, [0]), (2, [0, 3]), (3, [0, 1, 3])]:
+            found = plan(exported, top=top, is_diverse=True)
+            assert [c.trial["number"] for c in found] == numbers
 
     @pytest.mark.parametrize(("direction", "best"), [("maximize", 1), ("minimize", 0)])
     def test_the_best_come_first(self, direction, best):
