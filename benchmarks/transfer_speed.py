@@ -148,7 +148,7 @@ def whole_graph_phase_2(spec: TrialSpec, reference: DataReference, *, report: Re
         first_epoch=fit.num_epochs,
         last_learning_rate=fit.learning_rate,
     )
-    lower = reference.lower_cut(cut, num_segments=int(values["unfreeze"]))
+    (lower,) = reference.phase_2_starts(values)
     segment = cut_segment(reference.load_base(), lower, cut)
     names = [layer.name for layer in tunable_layers(segment)]
     data = image_data(reference)

@@ -37,10 +37,10 @@ def earlier_folders(root: Path, *, stage: str, out: str) -> Iterator[Mapping[str
     cache = _cache_folder(root)
     if cache is None:
         return
-    locked = (_read_yaml(root / "dvc.lock").get("stages") or {}).get(stage) or {}
+    locked = (_read_yaml(root / "dvc.lock", naming=out).get("stages") or {}).get(stage) or {}
     runs = sorted((cache / "runs").glob("*/*/*"), key=_age)
     seen = set()
-    for run in (locked, *(_read_yaml(path) for path in runs)):
+    for run in (locked, *(_read_yaml(path, naming=out) for path in runs)):
         for digest in _digests(run, out):
             if digest not in seen:
                 seen.add(digest)
@@ -68,9 +68,12 @@ def _cache_folder(root: Path) -> Path | None:
     return folder if answer.returncode == 0 and folder.is_dir() else None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, *, naming: str) -> dict[str, Any]:
+    # Only what names the out: to parse a text takes milliseconds, and the cache has one for each
+    # run of any stage.
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = YAML(typ="safe", pure=True).load(text) if naming in text else {}
     except (OSError, UnicodeDecodeError, YAMLError):
         return {}
     return content if isinstance(content, dict) else {}

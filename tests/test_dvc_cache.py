@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from ruamel.yaml import YAML
 
+from pipeline import dvc_cache
 from pipeline.dvc_cache import earlier_folders
 
 STAGE = """\
@@ -80,3 +82,23 @@ def test_the_cache_may_be_elsewhere(tmp_path):
     out = "{path: data/features, md5: ab12.dir}"
     (root / "dvc.lock").write_text(f"stages: {{embed: {{cmd: x, outs: [{out}]}}}}")
     assert contents(root) == [{"one/manifest.json": "{}"}]
+
+
+def test_runs_of_stages_that_do_not_name_the_folder_are_not_parsed(tmp_path, monkeypatch):
+    """With hundreds of trials' stages in the cache, parsing would take longer than embedding."""
+    dvc(tmp_path, "init", "--no-scm")
+    for name, out in (("one", "data/raw"), ("two", "data/features")):
+        run = tmp_path / ".dvc/cache/runs/ab" / name / name
+        run.parent.mkdir(parents=True)
+        run.write_text(f"cmd: x\nouts:\n- path: {out}\n  md5: ab12.dir\n")
+    parsed = []
+
+    class Recorded(YAML):
+        def load(self, text):
+            parsed.append(text)
+            return super().load(text)
+
+    monkeypatch.setattr(dvc_cache, "YAML", Recorded)
+    assert contents(tmp_path) == [{}]
+    assert len(parsed) == 1
+    assert "path: data/features" in parsed[0]

@@ -6,6 +6,7 @@ Run: python -m pipeline cuts [BASE] [--image-size PIXELS]
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.models.bases import BASES, RANDOM
 from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
 from pipeline.models.own_bases import RAW, input_dtype, own_image_size
 from pipeline.models.params import BaseParams, EmbedParams
-from pipeline.models.pooling import pooled_cuts
+from pipeline.models.pooling import more_than_the_top, pooled_cuts
 from pipeline.tracking.registered_file import RegisteredFile, registered_file
 
 TRAIN_FILE = Path("data/train.npz")
@@ -37,6 +38,7 @@ class _Chosen:
     kept: list[Cut]
     left_out: list[Cut]
     num_rows: int
+    advice: str
 
 
 def size_text(num_bytes: int) -> str:
@@ -91,16 +93,22 @@ def _choice(name: str, own: BaseParams | None, image_size: int | None) -> BaseCh
 
 def _unlisted(model: str, image_size: int | None) -> BaseChoice:
     choice = BaseChoice(name="base", model=model, image_size=image_size or TYPICAL_IMAGE_SIZE)
-    if not (choice.is_registered or choice.is_file):
-        return replace(choice, name=model) if re.fullmatch(NAME_PATTERN, model) else choice
-    file = _fetch(model).path if choice.is_registered else Path(model)
+    if choice.is_registered:
+        with _fetch(model) as file:
+            return _as_the_file_takes_it(choice, file.path, image_size)
+    if choice.is_file:
+        return _as_the_file_takes_it(choice, Path(model), image_size)
+    return replace(choice, name=model) if re.fullmatch(NAME_PATTERN, model) else choice
+
+
+def _as_the_file_takes_it(choice: BaseChoice, file: Path, image_size: int | None) -> BaseChoice:
     # Which range it is changes no shape.
     input_range = None if input_dtype(file) == RAW else (0.0, 1.0)
     size = image_size or own_image_size(file) or TYPICAL_IMAGE_SIZE
     return replace(choice, image_size=size, input_range=input_range)
 
 
-def _fetch(uri: str) -> RegisteredFile:
+def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
     return registered_file(Path.cwd(), uri, asked_by="model")
 
 
@@ -118,20 +126,23 @@ def _print_base(choice: BaseChoice, own: BaseParams | None, *, max_bytes: int) -
     print(f"kept: {', '.join(cut.name for cut in chosen.kept) or 'none'}")
     print(
         f"{chosen.num_rows:,} rows of them take {size_text(total)} of embed.max_bytes="
-        f"{size_text(max_bytes)}\n"
+        f"{size_text(max_bytes)}"
     )
+    print(f"{chosen.advice}\n" if chosen.advice else "")
 
 
 def _chosen(name: str, own: BaseParams | None, cuts: list[Cut], max_bytes: int) -> _Chosen:
     num_rows = _num_rows(own)
     limits = {"num_images": num_rows, "max_bytes": max_bytes}
+    advice = ""
     if own is None or own.cuts == "auto":
         kept, left_out = default_cuts(cuts, **limits)
+        advice = more_than_the_top(kept, left_out, **limits)
     else:
         where = f"embed.bases.{name}"
         cuts = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
         kept, left_out = named_cuts(cuts, own.cuts, where=f"{where}.cuts", **limits), []
-    return _Chosen(cuts=cuts, kept=kept, left_out=left_out, num_rows=num_rows)
+    return _Chosen(cuts=cuts, kept=kept, left_out=left_out, num_rows=num_rows, advice=advice)
 
 
 def _num_rows(own: BaseParams | None) -> int:

@@ -5,7 +5,8 @@ import os
 import re
 import socket
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -13,10 +14,12 @@ from typing import Any, Final
 import keras
 import numpy as np
 from keras import layers
+from keras.src.utils import file_utils
 
 from pipeline.errors import SourceError
 from pipeline.models.bases import BASES, IMAGENET, RANDOM, BaseSpec, Scaling
 from pipeline.models.graph import number_default_names
+from pipeline.models.model_files import UNREADABLE, one_line
 
 # Of ImageNet's training images, RGB in [0, 255]: what `keras.applications.imagenet_utils` has for
 # its modes `caffe` and `torch`.
@@ -49,8 +52,11 @@ def load_application(
     if spec.is_average_normalized:
         options["pooling"] = "avg"
     is_fetched = weights == IMAGENET
-    fetching = _FetchFailures(spec.constructor) if is_fetched else nullcontext()
-    with fetching, warnings.catch_warnings():
+    with ExitStack() as stack:
+        if is_fetched:
+            stack.enter_context(_FetchFailures(spec.constructor))
+            stack.enter_context(_cache_that_is_read_only())
+        stack.enter_context(warnings.catch_warnings())
         # MobileNet warns that the file is the one of 224 pixels: convolutions fit any size.
         warnings.filterwarnings("ignore", message="`input_shape` is undefined")
         network = getattr(keras.applications, spec.constructor)(
@@ -92,27 +98,50 @@ class _FetchFailures:
         _traceback: TracebackType | None,
     ) -> None:
         socket.setdefaulttimeout(self._timeout)
-        # As Keras finds its cache; its own function for it is not public.
-        folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "models")
+        folder = _cache_folder()
         found = re.match(r"URL fetch failure on (\S+): (.*)", str(error), flags=re.DOTALL)
         if found:
             file = folder / found[1].rpartition("/")[2]
             raise SourceError(
                 f"The ImageNet weights of {self._constructor} could not be downloaded: {found[1]}: "
-                f"{_one_line(found[2])}. Bring that file from elsewhere and put it here: {file}; "
+                f"{one_line(found[2])}. Bring that file from elsewhere and put it here: {file}; "
                 "or set KERAS_HOME to the folder above models; a file there with another hash does "
                 "not count. efficientnet_lite0 needs no download."
             ) from None
         # Of HDF5, of a hash, of shapes or of silence: options were checked before.
-        if isinstance(error, OSError | ValueError):
+        if isinstance(error, UNREADABLE):
             raise SourceError(
                 f"The ImageNet weights of {self._constructor} in {folder} cannot be used: "
-                f"{_one_line(str(error))}. Delete that file, so that it is fetched again."
+                f"{one_line(error)}. Delete that file, so that it is fetched again."
             ) from None
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300].rstrip(".")
+def _cache_folder() -> Path:
+    """Finds Keras' cache as Keras does; its own function for it is not public."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "models").expanduser()
+
+
+@contextmanager
+def _cache_that_is_read_only() -> Iterator[None]:
+    """Lets Keras use what lies in its cache though it may not write there.
+
+    Keras 3.15 then takes a folder below /tmp instead, does not look into its cache at all, and
+    fetches what may lie there. A file of another hash than Keras names is fetched all the same.
+    """
+    folder, get_file = _cache_folder(), file_utils.get_file
+
+    def find_or_get(name: str, *origin: str, **options: Any) -> Any:
+        expected, file = options.get("file_hash"), folder / name
+        if file.is_file() and (not expected or file_utils.validate_file(file, expected)):
+            return str(file)
+        return get_file(name, *origin, **options)
+
+    if not os.access(folder.parent, os.W_OK):
+        file_utils.get_file = find_or_get
+    try:
+        yield
+    finally:
+        file_utils.get_file = get_file
 
 
 def _top(network: keras.Model, spec: BaseSpec) -> Any:
@@ -142,9 +171,9 @@ def _load_file(network: keras.Model, name: str, path: Path) -> None:
             # Where Keras warns that it skips layers, they would stay random.
             warnings.simplefilter("error", UserWarning)
             network.load_weights(path)
-    except (OSError, ValueError, UserWarning) as error:
+    except (*UNREADABLE, UserWarning) as error:
         raise SourceError(
-            f"{path} does not hold the weights of {name}: {_one_line(str(error))}. A file without "
+            f"{path} does not hold the weights of {name}: {one_line(error)}. A file without "
             "the classifier is needed, of the same alpha if the family has one."
         ) from None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.files import sha256_file
 from pipeline.models.cuts import Cut
 from pipeline.models.pooling import NO_POOLING
 from pipeline.models.weights import weights_sha256
@@ -16,8 +17,17 @@ from pipeline.models.weights import weights_sha256
 if TYPE_CHECKING:
     import keras
 
-# What they do is in no layer's configuration.
-CODE: Final = ("embedding.py", "moments.py", "pooling.py", "views.py")
+PACKAGE: Final = Path(__file__).parents[1]
+# What they do is in no layer's configuration: the order of rows, the draws of views, the averages.
+CODE: Final = (
+    "models/embed_plan.py",
+    "models/embedding.py",
+    "models/feature_files.py",
+    "models/moments.py",
+    "models/pooling.py",
+    "models/views.py",
+    "seeds.py",
+)
 
 
 def images_sha256(batches: Iterable[NDArray[np.uint8]], is_train: NDArray[np.bool_]) -> str:
@@ -58,7 +68,8 @@ def array_keys(
 
     shared = {
         "batch_size": batch_size,
-        "code": {name: _sha256_of_code(name) for name in CODE},
+        "code": {name: sha256_file(PACKAGE / name) for name in CODE},
+        "device": _device(),
         "front": _layers(front),
         "images": images,
         "libraries": _versions(),
@@ -91,5 +102,9 @@ def _versions() -> dict[str, str]:
     return {"keras": keras.__version__, "numpy": np.__version__, "tensorflow": tf.__version__}
 
 
-def _sha256_of_code(name: str) -> str:
-    return hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest()
+def _device() -> str:
+    """Returns the kind that TensorFlow computes on: a GPU's sums come out a little different."""
+    import tensorflow as tf
+
+    kinds = {device.device_type for device in tf.config.get_visible_devices()}
+    return ", ".join(sorted(kinds - {"CPU"})) or "CPU"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -68,6 +69,9 @@ class RegisteredModel(Protocol):
         """Its number, such as `3`."""
 
 
+Fetch = Callable[[str], AbstractContextManager[RegisteredModel]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OpenedBase:
     """A base and where it came from.
@@ -107,7 +111,7 @@ def check_choice(choice: BaseChoice) -> None:
         _check_table(choice)
 
 
-def open_base(choice: BaseChoice, *, fetch: Callable[[str], RegisteredModel]) -> OpenedBase:
+def open_base(choice: BaseChoice, *, fetch: Fetch) -> OpenedBase:
     """Loads the base that an entry means, and says which it is.
 
     An alias may move and a file may change without a change of `params.yaml`: DVC then sees no
@@ -117,7 +121,7 @@ def open_base(choice: BaseChoice, *, fetch: Callable[[str], RegisteredModel]) ->
 
     Args:
         choice: The entry.
-        fetch: Brings the file of a `models:/` address to this machine.
+        fetch: Brings the file of a `models:/` address to this machine, for a block.
 
     Raises:
         ConfigError: If the entry cannot be a base, or there is no such registered model.
@@ -126,27 +130,26 @@ def open_base(choice: BaseChoice, *, fetch: Callable[[str], RegisteredModel]) ->
     """
     check_choice(choice)
     source = _said(choice)
-    if choice.is_registered or choice.is_file:
-        path = Path(choice.model)
-        if choice.is_registered:
-            file = fetch(choice.model)
-            path = file.path
+    if choice.is_registered:
+        with fetch(choice.model) as file:
             source |= {"registered_model": file.name, "version": file.version}
-        source["file_sha256"] = sha256_file(path)
-        model = load_own_base(
-            path,
-            image_size=choice.image_size,
-            input_range=choice.input_range,
-            name=choice.name,
-        )
-    else:
-        model = load_base(
-            choice.model,
-            image_size=choice.image_size,
-            weights=choice.weights or IMAGENET,
-            alpha=choice.alpha,
-        )
+            return _open_file(choice, file.path, source)
+    if choice.is_file:
+        return _open_file(choice, Path(choice.model), source)
+    model = load_base(
+        choice.model,
+        image_size=choice.image_size,
+        weights=choice.weights or IMAGENET,
+        alpha=choice.alpha,
+    )
     return OpenedBase(model=model, source=source)
+
+
+def _open_file(choice: BaseChoice, path: Path, source: dict[str, Any]) -> OpenedBase:
+    model = load_own_base(
+        path, image_size=choice.image_size, input_range=choice.input_range, name=choice.name
+    )
+    return OpenedBase(model=model, source={**source, "file_sha256": sha256_file(path)})
 
 
 def describe(source: Mapping[str, Any]) -> str:

@@ -4,13 +4,16 @@ The table can be read without Keras. To add a family of `keras.applications`, ad
 `tests/models/test_bases.py` builds it.
 """
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
+from pipeline.seeds import derive_seed
 
 if TYPE_CHECKING:
     import keras
@@ -182,9 +185,9 @@ def load_base(
     Args:
         name: A key of `BASES`.
         image_size: Height and width, pixels, at least the entry's smallest.
-        weights: `imagenet`; `random` for a network that knows nothing; for those of
-            `keras.applications` also the path of a weight file that Keras publishes, without the
-            classifier.
+        weights: `imagenet`; `random` for a network that knows nothing, the same one each time; for
+            those of `keras.applications` also the path of a weight file that Keras publishes,
+            without the classifier.
         alpha: Width of the network relative to the published one, > 0; where the family has it.
 
     Returns:
@@ -207,16 +210,32 @@ def load_base(
     )
     from pipeline.models.flat import flat_copy
 
-    if BASES[name].constructor:
-        network = load_application(name, image_size, weights=weights, alpha=alpha)
-    elif weights == RANDOM:
-        network = build_efficientnet_lite0(image_size)
-    else:
-        network = load_efficientnet_lite0(image_size)
-    inputs = keras.Input(network.input.shape[1:], name="images")
-    model = keras.Model(inputs, flat_copy(network, inputs), name=name)
+    with _seeded(name):
+        if BASES[name].constructor:
+            network = load_application(name, image_size, weights=weights, alpha=alpha)
+        elif weights == RANDOM:
+            network = build_efficientnet_lite0(image_size)
+        else:
+            network = load_efficientnet_lite0(image_size)
+        inputs = keras.Input(network.input.shape[1:], name="images")
+        model = keras.Model(inputs, flat_copy(network, inputs), name=name)
     model.trainable = False
     return model
+
+
+@contextmanager
+def _seeded(name: str) -> Iterator[None]:
+    """Makes random weights depend on the base's name alone: features of others are not the same.
+
+    Keras takes the seed of each layer's weights from Python's generator, which goes on as if
+    nothing had been taken.
+    """
+    state = random.getstate()
+    random.seed(derive_seed("base", name))
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def preprocessing(image_shape: tuple[int, ...], image_size: int | None) -> "keras.Model":

@@ -152,11 +152,10 @@ def default_cuts(
 ) -> tuple[list[Cut], list[Cut]]:
     """Chooses the cut points to embed when none are named.
 
-    First the top and the last block of each spatial resolution, from the deepest to the
-    shallowest; one that does not fit is skipped. Then the ends of blocks between those that were
-    taken, each time the one farthest from all of them, until one does not fit or there are
-    `MAX_DEFAULT_CUTS`. The map that the top averages comes last: the widest of all, it says little
-    more than the top.
+    First the top and, of each spatial resolution from the deepest to the shallowest, the last end
+    of a block that fits. Then the ends from the lowest of those resolutions on, each time the one
+    farthest from all that were taken, until one does not fit or there are `MAX_DEFAULT_CUTS`. The
+    map that the top averages comes after all others: the widest, it says little more than the top.
 
     Args:
         cuts: From `find_cuts`.
@@ -165,39 +164,53 @@ def default_cuts(
 
     Returns:
         kept: In the network's order.
-        left_out: Those tried that did not fit, in the network's order.
+        left_out: Those that were to be taken and did not fit, in the network's order.
     """
     ends = [cut for cut in cuts[:-1] if cut.ends_block] + [cuts[-1]]
     kept: list[Cut] = []
     left_out: list[Cut] = []
 
-    def take(cut: Cut) -> bool:
-        fits = array_bytes([*kept, cut], num_images) <= max_bytes
-        (kept if fits else left_out).append(cut)
-        return fits
+    def take_first(candidates: Sequence[Cut]) -> bool:
+        for cut in candidates:
+            if array_bytes([*kept, cut], num_images) <= max_bytes:
+                kept.append(cut)
+                break
+        if candidates[0] not in kept:
+            left_out.append(candidates[0])
+        return candidates[0] in kept
 
-    for cut in _last_of_each_resolution(ends):
-        take(cut)
+    for candidates in _by_resolution(ends):
+        take_first(candidates)
     while len(kept) < MAX_DEFAULT_CUTS:
-        between = _farthest(ends, kept)
-        if between is None or not take(between):
+        between = _farthest(ends, kept, [*kept, *left_out])
+        if between is None or not take_first([between]):
             break
     return sorted(kept, key=cuts.index), sorted(left_out, key=cuts.index)
 
 
-def _last_of_each_resolution(ends: list[Cut]) -> list[Cut]:
-    last = {cut.shape[:-1]: cut for cut in ends[:-1] if not cut.is_averaged}
-    deepest_first = sorted(last.values(), key=ends.index, reverse=True)
-    return [ends[-1], *deepest_first]
+def _by_resolution(ends: list[Cut]) -> list[list[Cut]]:
+    """Returns the top alone, then the ends of each resolution, all from the deepest to the lowest.
+
+    The map that the top averages is the last of its resolution.
+    """
+    deepest_first = ends[-2::-1]
+    resolutions = dict.fromkeys(cut.shape[:-1] for cut in deepest_first)
+    groups = [[cut for cut in deepest_first if cut.shape[:-1] == each] for each in resolutions]
+    return [ends[-1:], *(sorted(group, key=lambda cut: cut.is_averaged) for group in groups)]
 
 
-def _farthest(ends: list[Cut], kept: list[Cut]) -> Cut | None:
-    """Returns the end above the lowest kept one that is farthest from all kept; deepest of ties."""
+def _farthest(ends: list[Cut], kept: list[Cut], tried: list[Cut]) -> Cut | None:
+    """Returns the untried end that is farthest from all kept; the deepest of ties.
+
+    Ends below the lowest resolution that has one do not fit: they were tried when it was taken.
+    """
     taken = [ends.index(cut) for cut in kept]
+    lowest = ends[min(taken)].shape[:-1] if taken else None
+    first = next((place for place, end in enumerate(ends) if end.shape[:-1] == lowest), len(ends))
     distances = {
         place: min(abs(place - other) for other in taken)
-        for place in range(min(taken, default=len(ends)), len(ends))
-        if place not in taken
+        for place in range(first, len(ends))
+        if ends[place] not in tried
     }
     if not distances:
         return None

@@ -12,12 +12,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.data.files import BLOCK_BYTES, sha256_file, write_whole
 from pipeline.models.feature_files import MANIFEST, WrittenArray
 
 logger = logging.getLogger(__name__)
+
+_DESCRIPTION: Final = frozenset({"key", "mean", "variance", "sha256"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +47,21 @@ class EarlierArrays:
 
     def __init__(self, folders: Iterable[Mapping[str, Path]]) -> None:
         self._unseen = (array for folder in folders for array in _arrays_in(folder))
-        self._seen: dict[str, EarlierArray] = {}
+        self._seen: dict[str, dict[Path, EarlierArray]] = {}
 
-    def find(self, key: str) -> EarlierArray | None:
-        """Returns the first array of this key, or None."""
-        while key not in self._seen:
+    def find(self, key: str) -> Iterator[EarlierArray]:
+        """Yields the arrays of this key, each file once: where one is damaged, the next may do."""
+        number = 0
+        while True:
+            of_key = [*self._seen.get(key, {}).values()]
+            if number < len(of_key):
+                yield of_key[number]
+                number += 1
+                continue
             array = next(self._unseen, None)
             if array is None:
-                return None
-            self._seen.setdefault(array.key, array)
-        return self._seen[key]
+                return
+            self._seen.setdefault(array.key, {}).setdefault(array.file, array)
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -106,7 +113,7 @@ def _arrays_in(files: Mapping[str, Path]) -> Iterator[EarlierArray]:
         if last == MANIFEST:
             for entry in _entries(path):
                 file = files.get(f"{folder}/{entry.get('file')}")
-                if file is not None and "key" in entry:
+                if file is not None and entry.keys() >= _DESCRIPTION:
                     yield _described(entry, file)
 
 
@@ -129,7 +136,7 @@ def _described(entry: Mapping[str, Any], file: Path) -> EarlierArray:
 def _same(sha256: str, earlier: EarlierArray) -> bool:
     if sha256 != earlier.array.sha256:
         logger.warning(
-            "%s is not what its manifest says, and is computed anew. Its SHA-256 is %s, not %s.",
+            "%s is not what its manifest says, and is not taken. Its SHA-256 is %s, not %s.",
             earlier.file,
             sha256,
             earlier.array.sha256,

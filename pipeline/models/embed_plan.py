@@ -1,7 +1,7 @@
 """Decides what `embed` computes of a base: which cuts, of which rows, kept how."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pipeline.data.rows import row_batches
 from pipeline.errors import ConfigError
 from pipeline.models.array_keys import array_keys
-from pipeline.models.base_choice import RegisteredModel, describe, open_base
+from pipeline.models.base_choice import Fetch, describe, open_base
 from pipeline.models.bases import preprocessing
 from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
 from pipeline.models.feature_files import ImageSet
 from pipeline.models.params import BaseParams, EmbedParams
-from pipeline.models.pooling import pooled_cuts
+from pipeline.models.pooling import more_than_the_top, pooled_cuts
 from pipeline.models.views import View, expand
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def plan_base(
     images: ImageSet,
     *,
     images_sha256: str,
-    fetch: Callable[[str], RegisteredModel],
+    fetch: Fetch,
 ) -> BasePlan:
     """Loads a base and decides what is kept of it.
 
@@ -142,4 +142,7 @@ def _choose(
             f"embed.max_bytes must leave room for one cut of {name}; its top takes {top:,} bytes. "
             f"Received: max_bytes={max_bytes}."
         )
+    advice = more_than_the_top(kept, left_out, **limits)
+    if advice:
+        logger.warning("%s: %s", name, advice)
     return kept, left_out

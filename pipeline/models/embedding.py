@@ -109,6 +109,8 @@ def _embedder(
 
 
 def _kept(output: tf.Tensor, is_counted: tf.Tensor) -> dict[str, tf.Tensor]:
+    # A user's base may compute in half precision, in which a variance overflows.
+    output = tf.cast(output, tf.float32)
     counted = tf.boolean_mask(output, is_counted)
     # Per batch in float32, centred on the batch's own mean; merged in float64.
     mean, variance = tf.nn.moments(counted, axes=list(range(len(output.shape) - 1)))

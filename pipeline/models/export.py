@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import preprocessing
+from pipeline.models.model_files import UNREADABLE, one_line
 from pipeline.models.pooling import NO_POOLING, pooling_layer
 
 if TYPE_CHECKING:
@@ -142,10 +143,9 @@ def load_exported(path: Path) -> "keras.Model":
         raise DataIntegrityError(f"There is no model file {path}. Run: dvc repro")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except UNREADABLE as error:
         raise DataIntegrityError(
-            f"{path} cannot be loaded: {' '.join(str(error).split())[:300]} Delete it and run: "
-            "dvc repro"
+            f"{path} cannot be loaded: {one_line(error)}. Delete it and run: dvc repro"
         ) from None
 
 

@@ -51,10 +51,13 @@ def functional(model: keras.Model) -> keras.Model | None:
     """Returns a model as a graph of layers, or None if it is none.
 
     Args:
-        model: As loaded: functional, sequential, or with a `call` of its own.
+        model: As loaded: functional, sequential, or with a `call` of its own. A sequential model
+            that never saw an input has no graph yet.
     """
-    is_sequential = isinstance(model, keras.Sequential)
-    if not (is_sequential or hasattr(model, "_nodes_by_depth")):
+    # Without a graph, a sequential model raises AttributeError for both.
+    if not (hasattr(model, "inputs") and hasattr(model, "outputs")):
+        return None
+    if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")):
         return None
     # One input may come as a list of one, which a graph without the list does not take.
     ends = (model.inputs, model.outputs)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.errors import ConfigError, SourceError
 from pipeline.models.bases import PREPROCESSING_LAYERS, RESIZE, TO_GRAY
 from pipeline.models.export import SOFT_VOTE
+from pipeline.models.model_files import UNREADABLE, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -66,8 +67,13 @@ def own_image_size(path: Path) -> int | None:
         ConfigError: As `input_dtype`.
     """
     layers = _layers(path)
-    resized = [layer["height"] for layer in layers if layer.get("name") == RESIZE]
-    shapes = [layer["batch_shape"] for layer in layers if layer.get("batch_shape")]
+    # A user's layer of that name may be another kind.
+    resized = [
+        layer["height"] for layer in layers if layer.get("name") == RESIZE and "height" in layer
+    ]
+    shapes = [
+        layer["batch_shape"] for layer in layers if isinstance(layer.get("batch_shape"), list)
+    ]
     if resized or not shapes or len(shapes[0]) < _GRAY_RANK:
         return resized[0] if resized else None
     size: int | None = shapes[0][1]
@@ -80,8 +86,8 @@ def _layers(path: Path) -> list[dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
-        return [layer["config"] for layer in config["config"]["layers"]]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return [dict(layer["config"]) for layer in config["config"]["layers"]]
+    except UNREADABLE as error:
         raise ConfigError(
             f"model must be a .keras file of a functional or sequential model. Received: "
             f"model={path}, in which {type(error).__name__}: {' '.join(str(error).split())[:200]}."
@@ -141,9 +147,9 @@ def _load(path: Path) -> "keras.Model":
 
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except UNREADABLE as error:
         raise SourceError(
-            f"{path} cannot be loaded: {' '.join(str(error).split())[:300]} It must be a .keras "
+            f"{path} cannot be loaded: {one_line(error)}. It must be a .keras "
             "file of built-in layers."
         ) from None
     graph = functional(model)

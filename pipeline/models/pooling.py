@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import ConfigError
-from pipeline.models.cuts import Cut
+from pipeline.models.cuts import Cut, array_bytes
 from pipeline.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -53,6 +53,35 @@ def pooled_shape(shape: tuple[int, ...], pooling: str | None) -> tuple[int, ...]
         height, width, channels = shape
         return (-(-height // 2), -(-width // 2), channels)
     return shape[-1:] if pooling == "global" else shape
+
+
+def more_than_the_top(
+    kept: Sequence[Cut], left_out: Sequence[Cut], *, num_images: int, max_bytes: int
+) -> str:
+    """Returns what to write where `default_cuts` could keep no more than the top, else nothing.
+
+    Args:
+        kept: From `default_cuts`.
+        left_out: Likewise.
+        num_images: Images to embed, >= 1.
+        max_bytes: What all arrays may take together.
+    """
+    if len(kept) != 1 or not left_out:
+        return ""
+    (top,), smallest = kept, min(left_out, key=lambda cut: cut.bytes_per_image)
+    needed = array_bytes([top, smallest], num_images)
+    text = (
+        f"Only {top.name} fits embed.max_bytes. Raise embed.max_bytes to {needed:,} for "
+        f"{smallest.name} too"
+    )
+    maps = [cut for cut in reversed(left_out) if len(cut.shape) == MAP_DIMENSIONS]
+    for pooling in ("average", "global"):
+        for cut in maps:
+            pooled = replace(cut, shape=pooled_shape(cut.shape, pooling))
+            if array_bytes([top, pooled], num_images) <= max_bytes:
+                named = f"cuts: [{cut.name}, {top.name}], pooling: {{{cut.name}: {pooling}}}"
+                return f"{text}, or write {named}."
+    return f"{text}."
 
 
 def pooling_layer(pooling: str, *, name: str = "cut_pooling") -> "keras.layers.Layer | None":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
 from pipeline.models.feature_files import MANIFEST
+from pipeline.models.model_files import UNREADABLE, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -66,9 +67,9 @@ def load_saved_base(features: Path) -> "keras.Model":
     try:
         expected = json.loads((features / MANIFEST).read_text(encoding="utf-8"))["weights_sha256"]
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except UNREADABLE as error:
         raise DataIntegrityError(
-            f"{path} cannot be loaded: {' '.join(str(error).split())[:300]} Run: dvc repro -f embed"
+            f"{path} cannot be loaded: {one_line(error)}. Run: dvc repro -f embed"
         ) from None
     model.trainable = False
     found = weights_sha256(model)

@@ -1,5 +1,6 @@
 """The part of a base between two cuts: what phase 2 trains below the head."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InfeasibleTrialError
@@ -7,6 +8,37 @@ from pipeline.models.pooling import NO_POOLING, pooling_layer
 
 if TYPE_CHECKING:
     import keras
+
+
+def nearest_start(
+    base: "keras.Model", lower: Sequence[str], upper: str, *, num_layers: int | None = None
+) -> str:
+    """Returns the nearest of some cuts that has enough layers to train between it and `upper`.
+
+    Args:
+        base: As from `load_base`.
+        lower: Cut points of the base below `upper`, the nearest first, at least one.
+        upper: A cut point of the base.
+        num_layers: How many it takes, >= 1; None: the layers are not counted, so that any will do.
+
+    Raises:
+        InfeasibleTrialError: If there are fewer even above the lowest.
+    """
+    import keras
+
+    from pipeline.models.graph import output_of
+
+    wanted, found = num_layers or 1, 0
+    for cut in lower:
+        between = keras.Model(output_of(base, cut), output_of(base, upper))
+        found = len(tunable_layers(between))
+        if found >= wanted:
+            return cut
+    raise InfeasibleTrialError(
+        f"{wanted} {'layer' if wanted == 1 else 'layers'} with weights cannot be unfrozen below "
+        f"{upper}: there are {found} above {lower[-1]}, the lowest cut that phase 2 can start "
+        "from. Embed a lower cut, or unfreeze less."
+    )
 
 
 def cut_segment(

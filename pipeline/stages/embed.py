@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def _open_images(file: Path) -> ImageSet:
     return ImageSet(image_shape=tuple(image_shape), num_classes=num_classes, is_train=is_train)
 
 
-def _fetch(uri: str) -> RegisteredFile:
+def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
     return registered_file(Path.cwd(), uri, asked_by="model")
 
 
@@ -135,24 +136,24 @@ def _file(features: Path, base: str, cut: str) -> Path:
 def _arrays_there(plan: BasePlan, features: Path) -> dict[str, WrittenArray]:
     """Returns the arrays that lie where they belong, by the cut's name."""
     earlier = EarlierArrays([files_in(features)])
-    found = {cut.name: earlier.find(plan.keys[cut.name]) for cut in plan.kept}
     return {
-        name: array.array
-        for name, array in found.items()
-        if array and array.file == _file(features, plan.name, name) and is_whole(array)
+        cut.name: found.array
+        for cut in plan.kept
+        for found in earlier.find(plan.keys[cut.name])
+        if found.file == _file(features, plan.name, cut.name) and is_whole(found)
     }
 
 
 def _copy_arrays(
     plan: BasePlan, sources: EarlierArrays, folder: Path, there: Mapping[str, WrittenArray]
 ) -> dict[str, WrittenArray]:
-    missing = [cut.name for cut in plan.kept if cut.name not in there]
-    found = {name: sources.find(plan.keys[name]) for name in missing}
-    return {
-        name: array.array
-        for name, array in found.items()
-        if array and copy_array(array, folder / f"{name}.npy")
-    }
+    copied = {}
+    for name in (cut.name for cut in plan.kept if cut.name not in there):
+        found = sources.find(plan.keys[name])
+        whole = next((each for each in found if copy_array(each, folder / f"{name}.npy")), None)
+        if whole is not None:
+            copied[name] = whole.array
+    return copied
 
 
 def _check_disk(

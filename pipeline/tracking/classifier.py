@@ -41,12 +41,12 @@ def load_classifier(root: Path, uri: str) -> Classifier:
 
     if not uri.startswith(REGISTRY):
         return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
-    file = registered_file(root, uri, asked_by="--model")
-    return Classifier(
-        model=load_exported(file.path),
-        class_names=_class_names(file.folder),
-        source=f"{file.name} version {file.version}",
-    )
+    with registered_file(root, uri, asked_by="--model") as file:
+        return Classifier(
+            model=load_exported(file.path),
+            class_names=_class_names(file.folder),
+            source=f"{file.name} version {file.version}",
+        )
 
 
 def _class_names(folder: Path) -> Sequence[str]:

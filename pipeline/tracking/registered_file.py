@@ -1,8 +1,12 @@
 """Brings the file of a registered model to this machine, and checks that it is that file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
@@ -33,36 +37,44 @@ class RegisteredFile:
     version: str
 
 
-def registered_file(root: Path, uri: str, *, asked_by: str) -> RegisteredFile:
-    """Finds a version, brings its file here and checks it.
+@contextmanager
+def registered_file(root: Path, uri: str, *, asked_by: str) -> Iterator[RegisteredFile]:
+    """Finds a version, brings its file here and checks it; a copy of it goes when the block ends.
 
     Args:
         root: The repository.
         uri: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
         asked_by: What the user wrote the address in, for messages: `--model`, or a key.
 
-    Returns:
+    Yields:
         The file: from a local store in its place, from a server a copy in a temporary folder.
 
     Raises:
         ConfigError: If there is no such version, or no store.
         DataIntegrityError: If its file is not the one that was registered.
     """
+    with TemporaryDirectory() as copies:
+        folder, version = _find(root, uri, Path(copies), asked_by=asked_by)
+        file = folder / MODEL_FILE
+        _check(file, version.tags.get("model_sha256", ""))
+        yield RegisteredFile(
+            folder=folder, path=file, name=version.name, version=str(version.version)
+        )
+
+
+def _find(root: Path, uri: str, copies: Path, *, asked_by: str) -> "tuple[Path, ModelVersion]":
     from mlflow.exceptions import MlflowException
 
     store = open_store(root, create=False)
     try:
         version = _version(store, uri)
-        folder = _download(store, version)
+        return _download(store, version, copies), version
     except MlflowException as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ConfigError(
             f"There is no such model: {reason}. Received: {asked_by} {uri}. "
             "Run `dvc repro` to register one, or name a .keras file."
         ) from None
-    file = folder / MODEL_FILE
-    _check(file, version.tags.get("model_sha256", ""))
-    return RegisteredFile(folder=folder, path=file, name=version.name, version=str(version.version))
 
 
 def _version(store: Store, uri: str) -> "ModelVersion":
@@ -73,13 +85,16 @@ def _version(store: Store, uri: str) -> "ModelVersion":
     return store.client.get_model_version(name, number)
 
 
-def _download(store: Store, version: "ModelVersion") -> Path:
+def _download(store: Store, version: "ModelVersion", copies: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     # Not of the `models:/` address, which MLflow looks up in its global store.
     source = store.client.get_model_version_download_uri(version.name, version.version)
-    # From a local store this is the folder itself, not a copy.
-    return Path(download_artifacts(source, tracking_uri=store.uri))
+    # Without a destination a local folder is given as it is, and anything else is copied into a
+    # folder that MLflow never removes.
+    is_here = urlsplit(source).scheme in ("", "file")
+    destination = None if is_here else str(copies)
+    return Path(download_artifacts(source, dst_path=destination, tracking_uri=store.uri))
 
 
 def _check(file: Path, expected: str) -> None:

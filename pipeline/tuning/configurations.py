@@ -148,9 +148,10 @@ def _depth_problem(configuration: Mapping[str, Any], settings: Mapping[str, Sett
     setting, wanted = settings["unfreeze"], configuration["unfreeze"]
     if not isinstance(setting, SegmentRange):
         return None
-    counts = setting.num_below
-    cuts = [configuration["cut"]] if "cut" in configuration else list(counts)
-    shallow = [f"{counts[cut]} below {cut}" for cut in cuts if counts[cut] < wanted]
+    # Of a cut that there is not, its own name says so.
+    asked = configuration.get("cut")
+    counts = {cut: n for cut, n in setting.num_below.items() if asked is None or cut == asked}
+    shallow = [f"{count} below {cut}" for cut, count in counts.items() if count < wanted]
     if not shallow:
         return None
     return (

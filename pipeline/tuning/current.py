@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import load_section
 from pipeline.errors import StudyError
-from pipeline.tuning.identity import study_identity
+from pipeline.tuning.identity import Identity, study_identity
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
 from pipeline.tuning.space import Setting
 from pipeline.tuning.storage import has_storage, open_storage
@@ -27,19 +27,22 @@ class DescribedStudy:
 
     Attributes:
         study_name: As Optuna calls it.
-        identity: Hash of what makes its trials comparable.
-        comparable: The same without its space.
+        hashes: Of what makes its trials comparable.
         plan: Its section of params.yaml.
         search: The section `search`.
         settings: What it searches or fixes, with the cuts that were embedded.
     """
 
     study_name: str
-    identity: str
-    comparable: str
+    hashes: Identity
     plan: StudyPlan
     search: SearchParams
     settings: dict[str, Setting]
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that makes its trials comparable, its space among it."""
+        return self.hashes.whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +92,7 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
     identity = study_identity(plan, search, settings=settings, split=split, manifest=manifest)
     return DescribedStudy(
         study_name=f"{split['dataset']}-{name}",
-        identity=identity.whole,
-        comparable=identity.comparable,
+        hashes=identity,
         plan=plan,
         search=search,
         settings=settings,
@@ -113,7 +115,7 @@ def num_kept(study: Study, described: DescribedStudy) -> int | None:
     aside = find_study(study._storage, f"{described.study_name}-{described.identity[:8]}")
     if aside is not None:
         return num_finished(trial_dicts(aside))
-    if study.user_attrs.get("comparable") != described.comparable:
+    if not described.hashes.can_take_over(study.user_attrs.get("comparable")):
         return 0
     settings, defaults = described.settings, described.plan.defaults
     return len(fitting(trial_dicts(study), settings, defaults, source=study.study_name))

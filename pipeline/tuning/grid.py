@@ -1,7 +1,7 @@
 """Optuna's grid sampler, for a search that is ended by its target and begins with a queue."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,12 +17,25 @@ class TargetedGridSampler(GridSampler):  # type: ignore[misc]
         search_space: The values of each hyperparameter.
         seed: Of the order of the combinations; the same for all trials.
         own_seed: Of what this trial draws, where it has no place in the grid.
+        allows: Whether a combination can be tried; of the others the grid has none.
     """
 
+    _all_grids: list[tuple[Any, ...]]
+
     def __init__(
-        self, search_space: Mapping[str, Sequence[Any]], *, seed: int, own_seed: int
+        self,
+        search_space: Mapping[str, Sequence[Any]],
+        *,
+        seed: int,
+        own_seed: int,
+        allows: Callable[[Mapping[str, Any]], bool] = lambda values: True,
     ) -> None:
         super().__init__(search_space, seed=seed)
+        names = self._param_names
+        self._all_grids = [
+            values for values in self._all_grids if allows(dict(zip(names, values, strict=True)))
+        ]
+        self._n_min_trials = len(self._all_grids)
         self._draws = random.Random(own_seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -45,8 +58,10 @@ class TargetedGridSampler(GridSampler):  # type: ignore[misc]
         param_distribution: BaseDistribution,
     ) -> Any:
         if "grid_id" not in trial.system_attrs:
-            # A queued trial has no place in the grid; what it leaves open is drawn from the grid.
-            return self._draws.choice(self._search_space[param_name])
+            # A queued trial has no place in the grid; what it leaves open is drawn from the grid,
+            # as far as the range goes that is left beside what it says.
+            values = self._search_space[param_name]
+            return self._draws.choice([v for v in values if _holds(param_distribution, v)])
         return super().sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
@@ -57,3 +72,7 @@ class TargetedGridSampler(GridSampler):  # type: ignore[misc]
         values: Sequence[float] | None,
     ) -> None:
         """Does nothing: Optuna's calls `study.stop`, which is an error outside `optimize`."""
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    return bool(distribution._contains(distribution.to_internal_repr(value)))

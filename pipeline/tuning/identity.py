@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.tuning.configurations import can_exist
@@ -32,10 +32,22 @@ class Identity:
             pruner is part of it: changing them goes on with the same study.
         comparable: Of everything but the space and the defaults: trials of two studies that share
             it were trained and judged in the same way, each with its own hyperparameters.
+        counterpart: What `comparable` would be if the space unfroze layers of the base where it
+            does not, or the other way round.
     """
 
     whole: str
     comparable: str
+    # Of another space than this study's: it may differ where the study is the same.
+    counterpart: str = field(compare=False)
+
+    def can_take_over(self, comparable: object) -> bool:
+        """Whether trials of a study with this `comparable` may be taken over, those that fit.
+
+        Where one of two studies unfreezes layers and the other does not, only frozen trials fit
+        both, and those were trained in the same way.
+        """
+        return comparable in (self.comparable, self.counterpart)
 
 
 def study_identity(
@@ -63,9 +75,11 @@ def study_identity(
         "seed": params.seed,
     }
     judged |= _kept_features(manifest)
-    if can_unfreeze(settings, plan.defaults):
-        # A segment ends at the next embedded cut: with others, the same number means other layers.
-        judged["segments"] = {cut: lower_cuts(manifest["cuts"], cut) for cut in manifest["cuts"]}
+    # A segment ends at the next embedded cut: with others, the same number means other layers.
+    segments = {cut: lower_cuts(manifest["cuts"], cut) for cut in manifest["cuts"]}
+    frozen, unfrozen = judged, {**judged, "segments": segments}
+    is_frozen = not can_unfreeze(settings, plan.defaults)
+    judged, other = (frozen, unfrozen) if is_frozen else (unfrozen, frozen)
     space = describe_space(settings)
     fixed = {
         name: value
@@ -74,7 +88,11 @@ def study_identity(
         if name not in space and can_exist(name, settings, plan.defaults)
     }
     whole = {**judged, "space": space, "fixed": fixed}
-    return Identity(whole=identity_hash(whole), comparable=identity_hash(judged))
+    return Identity(
+        whole=identity_hash(whole),
+        comparable=identity_hash(judged),
+        counterpart=identity_hash(other),
+    )
 
 
 def _kept_features(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,10 +131,10 @@ def first_trials(
     content = json.loads(exported.read_text(encoding="utf-8")) if exported.exists() else {}
     if content.get("identity") == identity.whole:
         return list(content["trials"])
-    if previous is not None and previous.user_attrs.get("comparable") == identity.comparable:
+    if previous is not None and identity.can_take_over(previous.user_attrs.get("comparable")):
         source = f"{previous.study_name}-{previous.user_attrs['identity'][:8]}"
         return _taken(trial_dicts(previous), settings, defaults, source=source)
-    if content.get("comparable") == identity.comparable:
+    if identity.can_take_over(content.get("comparable")):
         source = f"{content['study_name']}-{content['identity'][:8]}"
         return _taken(content["trials"], settings, defaults, source=source)
     return []

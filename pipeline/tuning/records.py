@@ -6,7 +6,7 @@ hears whether to stop, and ends with a `TrialResult`. It knows neither Optuna no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -26,8 +26,8 @@ class TrialData(Hashable, Protocol):
     def load_cut(self, cut: str, *, judge: str | None) -> CutData:
         """Opens one cut; arguments and errors as in `training.features.load_cut`."""
 
-    def lower_cut(self, cut: str, *, num_segments: int) -> str:
-        """Names the cut that phase 2 starts from; as in `tuning.unfreezing.lower_cut`."""
+    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
+        """Names the cuts that phase 2 can start from; as in `tuning.unfreezing.phase_2_starts`."""
 
     def load_base(self) -> keras.Model:
         """Returns the base that the features were computed with, frozen.
@@ -57,12 +57,13 @@ class DataReference:
 
         return load_cut(self, cut, judge=judge)
 
-    def lower_cut(self, cut: str, *, num_segments: int) -> str:
+    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
         from pipeline.training.features import read_manifest
-        from pipeline.tuning.unfreezing import lower_cut
+        from pipeline.tuning.unfreezing import phase_2_starts
 
-        cuts = read_manifest(Path(self.features))["cuts"]
-        return lower_cut(cuts, cut, num_segments=num_segments)
+        if not hyperparameters.get("unfreeze"):
+            return []
+        return phase_2_starts(read_manifest(Path(self.features))["cuts"], hyperparameters)
 
     def load_base(self) -> keras.Model:
         from pipeline.models.saved_bases import load_saved_base
@@ -100,11 +101,6 @@ class TrialSpec:
     judge: str | None = None
     model_file: str | None = None
 
-    @property
-    def num_segments(self) -> int:
-        """Segments of the base that phase 2 trains; 0: there is no phase 2."""
-        return int(self.hyperparameters.get("unfreeze", 0))
-
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
@@ -127,7 +123,8 @@ class TrialResult:
 
     Attributes:
         outcome: `complete`: ran to its end or stopped early by its own rule; `stopped`: told to
-            stop; `diverged`: loss or weights became non-finite.
+            stop; `diverged`: loss or weights became non-finite. Where only phase 2 diverged, the
+            trial is complete: phase 1 was, and the better of the two counts.
         best_epoch: The epoch whose weights were kept; None if it diverged in the first.
         metrics: That epoch's metrics, with `val_` names; and `confirmation_*` if judged.
         num_parameters: Weights of the kept model, trainable or not: of the head, and of the part
@@ -136,6 +133,8 @@ class TrialResult:
             did better than phase 1, the lower one that phase 2 starts from.
         model_file: As in the spec, now written.
         weights_sha256: Of the kept weights, in order; empty if nothing was kept.
+        notes: As from `training.fit`; those of phase 2 begin with `phase_2_`, such as
+            `phase_2_diverged_epoch`, beside its `first_epoch` and the cut that it `starts_from`.
     """
 
     outcome: str

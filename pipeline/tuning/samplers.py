@@ -7,6 +7,7 @@ To add one, register a function below.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import warnings
@@ -144,14 +145,17 @@ def grid(occasion: Occasion) -> BaseSampler:
     """Every combination once, in a shuffled order that the seed decides.
 
     Combinations that differ only in what another choice switches off are the same configuration;
-    they are told apart by nothing, and `search.duplicates: reuse` trains them once.
+    they are told apart by nothing, and `search.duplicates: reuse` trains them once. Those that
+    unfreeze more than there is below their cut are left out.
     """
     from pipeline.tuning.grid import TargetedGridSampler
+    from pipeline.tuning.unfreezing import allows
 
     return TargetedGridSampler(
         {name: setting.grid() or [] for name, setting in searched(occasion.settings).items()},
         seed=occasion.shared_seed,
         own_seed=occasion.own_seed,
+        allows=functools.partial(allows, occasion.settings),
     )
 
 

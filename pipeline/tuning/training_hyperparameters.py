@@ -174,8 +174,8 @@ TRAINING_HYPERPARAMETERS: Final[dict[str, Hyperparameter]] = {
         high=2,
         choices=("all",),
         active_when=where(unfreeze=1),
-        help="all layers of that segment, or only its last one or two with weights; batch "
-        "normalization is none of them",
+        help="all layers of that segment, or only the last one or two with weights below the cut, "
+        "in whatever segment they lie; batch normalization is none of them",
     ),
     "learning_rate_ratio": Hyperparameter(
         kind="float",

@@ -43,21 +43,53 @@ def lower_cuts(cuts: Cuts, cut: str) -> list[str]:
     return [below[count] for count in sorted(below, reverse=True) if count < top]
 
 
-def lower_cut(cuts: Cuts, cut: str, *, num_segments: int) -> str:
-    """Returns the cut that so many segments below a cut begin at.
+def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str]:
+    """Returns the cuts that phase 2 of a trial can start from, the nearest first.
+
+    Of whole segments it is one. Where layers are counted it is the nearest with enough layers
+    above it, and only the base tells which that is: every lower cut may be.
 
     Args:
         cuts: Of the manifest.
-        cut: One of them.
-        num_segments: `unfreeze`, >= 1.
+        hyperparameters: A trial's active ones.
+
+    Returns:
+        None of them where the trial has no phase 2.
 
     Raises:
-        ConfigError: If fewer cuts were embedded below it.
+        ConfigError: If fewer cuts were embedded below the trial's own than it unfreezes segments.
     """
+    num_segments = int(hyperparameters.get("unfreeze", 0))
+    if not num_segments:
+        return []
+    cut = str(hyperparameters["cut"])
     lower = lower_cuts(cuts, cut)
     if num_segments > len(lower):
         raise ConfigError(_too_deep(cut, len(lower), received=num_segments))
-    return lower[num_segments - 1]
+    is_counted = num_layers(hyperparameters) is not None
+    return lower if is_counted else [lower[num_segments - 1]]
+
+
+def num_layers(hyperparameters: Mapping[str, Value]) -> int | None:
+    """Returns how many of the last layers with weights phase 2 trains; None: all it reaches."""
+    # Asked for where one segment is unfrozen; of more, all layers are trained.
+    wanted = hyperparameters.get("unfreeze_layers", "all")
+    return None if wanted == "all" else int(wanted)
+
+
+def allows(settings: Mapping[str, Setting], values: Mapping[str, Any]) -> bool:
+    """Whether the cut of some values has as many segments below it as they unfreeze.
+
+    Args:
+        settings: A study's settings.
+        values: Of all that it searches.
+    """
+    setting = settings.get("unfreeze")
+    if not isinstance(setting, SegmentRange):
+        return True
+    known: dict[str, Any] = {**settings, **values}
+    left, wanted = setting.narrowed(known), values["unfreeze"]
+    return left.holds(wanted) if isinstance(left, IntRange) else bool(left == wanted)
 
 
 def can_unfreeze(settings: Mapping[str, Setting], defaults: Mapping[str, Value]) -> bool:

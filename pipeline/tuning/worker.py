@@ -36,6 +36,15 @@ class _Trained:
     fit: FitResult
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Unfrozen:
+    """What phase 2 trains below the head: a segment of the base, from a cut's features on."""
+
+    segment: keras.Model
+    cut: str
+    cut_data: CutData
+
+
 def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
     """Trains a head on cached features, then layers of the base below it, if the spec says so.
 
@@ -52,19 +61,19 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
         ConfigError: If the spec names an unknown cut, schedule, optimizer or layer, or fewer cuts
             are cached below its own than it unfreezes segments.
         DataIntegrityError: If the data are missing or do not fit each other.
-        InfeasibleTrialError: If these hyperparameters contradict each other or do not fit into
-            the accelerator's memory.
+        InfeasibleTrialError: If these hyperparameters contradict each other, ask for more layers
+            than can be unfrozen, or do not fit into the accelerator's memory.
     """
     start = time.perf_counter()
     phases = _run_phases(spec, data, report)
-    kept, last = _better(phases, spec.objective), phases[-1].fit
+    kept = _better(phases, spec.objective)
     metrics = dict(kept.fit.best.metrics) if kept.fit.best else {}
     model_file, weights_sha256 = None, ""
     if kept.fit.best:
         metrics |= _judged(kept.model, kept.cut_data, spec)
         model_file, weights_sha256 = _kept(kept.model, spec)
     return TrialResult(
-        outcome=last.outcome,
+        outcome=_outcome(phases),
         best_epoch=kept.fit.best.epoch if kept.fit.best else None,
         metrics=metrics,
         num_parameters=kept.model.count_params(),
@@ -80,58 +89,58 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
 def _run_phases(spec: TrialSpec, data: TrialData, report: Report) -> list[_Trained]:
     from pipeline.training import phases
 
-    cut, num_segments = str(spec.hyperparameters["cut"]), spec.num_segments
-    # Before anything is trained: a trial that cannot have its second phase has no first one.
-    lower = data.lower_cut(cut, num_segments=num_segments) if num_segments else None
-    if lower is not None and spec.epochs < MIN_EPOCHS_OF_TWO_PHASES:
+    values, cut = spec.hyperparameters, str(spec.hyperparameters["cut"])
+    starts = data.phase_2_starts(values)
+    if starts and spec.epochs < MIN_EPOCHS_OF_TWO_PHASES:
         raise InfeasibleTrialError(
             f"Two phases need two epochs or more. Received: epochs={spec.epochs}, "
-            f"unfreeze={num_segments}."
+            f"unfreeze={values['unfreeze']}."
         )
     cut_data = data.load_cut(cut, judge=spec.judge)
     head = _build_head(spec, cut_data)
-    fit = _train(head, cut_data, spec, phases.phase_1(spec.hyperparameters, spec.epochs), report)
+    # Before anything is trained: a trial that cannot have its second phase has no first one.
+    unfrozen = _unfreeze(spec, data, starts, pooling=cut_data.pooling) if starts else None
+    fit = _train(head, cut_data, spec, phases.phase_1(values, spec.epochs), report)
     first = _Trained(model=head, cut=cut, cut_data=cut_data, fit=fit)
-    if lower is None or fit.outcome != "complete":
+    if unfrozen is None or fit.outcome != "complete":
         return [first]
     phase = phases.phase_2(
-        spec.hyperparameters,
-        spec.epochs,
-        first_epoch=fit.num_epochs,
-        last_learning_rate=fit.learning_rate,
+        values, spec.epochs, first_epoch=fit.num_epochs, last_learning_rate=fit.learning_rate
     )
-    return [first, _fine_tune(first, spec, data, phase, report, lower=lower)]
+    return [first, _fine_tune(first, spec, unfrozen, phase, report)]
+
+
+def _unfreeze(
+    spec: TrialSpec, data: TrialData, starts: Sequence[str], *, pooling: str
+) -> _Unfrozen:
+    from pipeline.models.segments import cut_segment, nearest_start
+    from pipeline.tuning.unfreezing import num_layers
+
+    base, upper = data.load_base(), str(spec.hyperparameters["cut"])
+    wanted = num_layers(spec.hyperparameters)
+    cut = nearest_start(base, starts, upper, num_layers=wanted)
+    return _Unfrozen(
+        segment=cut_segment(base, cut, upper, num_layers=wanted, pooling=pooling),
+        cut=cut,
+        cut_data=data.load_cut(cut, judge=spec.judge),
+    )
 
 
 def _fine_tune(
-    first: _Trained,
-    spec: TrialSpec,
-    data: TrialData,
-    phase: Phase,
-    report: Report,
-    *,
-    lower: str,
+    first: _Trained, spec: TrialSpec, unfrozen: _Unfrozen, phase: Phase, report: Report
 ) -> _Trained:
     from pipeline.models.fine_tuned import FineTuned
-    from pipeline.models.segments import cut_segment
 
-    cut_data = data.load_cut(lower, judge=spec.judge)
-    segment = cut_segment(
-        data.load_base(),
-        lower,
-        first.cut,
-        num_layers=_num_layers(spec),
-        pooling=first.cut_data.pooling,
-    )
-    model = FineTuned(segment, first.model)
-    fit = _train(model, cut_data, spec, phase, report)
-    return _Trained(model=model, cut=lower, cut_data=cut_data, fit=fit)
+    model = FineTuned(unfrozen.segment, first.model)
+    fit = _train(model, unfrozen.cut_data, spec, phase, report)
+    return _Trained(model=model, cut=unfrozen.cut, cut_data=unfrozen.cut_data, fit=fit)
 
 
-def _num_layers(spec: TrialSpec) -> int | None:
-    # Asked for one segment only; of more, all layers are trained.
-    wanted = spec.hyperparameters.get("unfreeze_layers", "all")
-    return None if wanted == "all" else int(wanted)
+def _outcome(phases: Sequence[_Trained]) -> str:
+    first, last = phases[0].fit, phases[-1].fit
+    # A second phase that diverges takes nothing from the first, whose model is there.
+    has_diverged_after = last is not first and last.outcome == "diverged"
+    return first.outcome if has_diverged_after and first.best else last.outcome
 
 
 def _better(phases: Sequence[_Trained], objective: str) -> _Trained:

@@ -16,7 +16,7 @@ embed:
   bases:
     lite: {model: efficientnet_lite0, image_size: 32, cuts: %s%s}
   batch_size: 8
-  max_bytes: 1000000000
+  max_bytes: %d
 """
 
 
@@ -25,8 +25,8 @@ def show(tmp_path, monkeypatch, capsys):
     """Runs the command in an empty folder with a params.yaml; returns its lines."""
     monkeypatch.chdir(tmp_path)
 
-    def show(*arguments, cuts_value="auto", more=""):
-        Path("params.yaml").write_text(SECTION % (cuts_value, more))
+    def show(*arguments, cuts_value="auto", more="", max_bytes=10**9):
+        Path("params.yaml").write_text(SECTION % (cuts_value, more, max_bytes))
         parser = argparse.ArgumentParser()
         cuts.add_arguments(parser)
         assert cuts.main(parser.parse_args(arguments)) == 0
@@ -67,6 +67,13 @@ def test_what_is_kept_is_summed_up(show):
     lines = show(cuts_value="[block5_bn2]")
     assert "kept: block5_bn2" in lines
     assert "60,000 rows of them take 38.4 MB of embed.max_bytes=1.00 GB" in lines
+
+
+def test_where_only_the_top_fits_it_says_how_to_keep_more(show):
+    lines = show(max_bytes=60_000 * 2660)
+    assert kept(lines) == ["avg_pool"]
+    assert lines[-2].startswith("Only avg_pool fits embed.max_bytes. Raise embed.max_bytes to ")
+    assert show()[-2].startswith("60,000 rows of them take ")
 
 
 def test_another_size_changes_shapes_and_what_fits(show):

@@ -82,7 +82,10 @@ def repository(tmp_path_factory):
     }
     confirm = {
         **{"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"},
-        **{"winner": winner, "exported": {"rule": "the only one", "members": [{"number": 0, "seed": 1}]}},
+        **{
+            "winner": winner,
+            "exported": {"rule": "the only one", "members": [{"number": 0, "seed": 1}]},
+        },
     }
     contents = {"data/split": split, "results/transfer/confirm": confirm, "results/metrics": {}}
     for name, value in contents.items():

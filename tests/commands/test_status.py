@@ -93,9 +93,12 @@ def test_trials_of_other_params_are_not_counted(repository, capsys):
     assert "other params" not in status(capsys)
 
 
-def test_trials_that_another_space_takes_over_count(repository, capsys):
+# The counterpart is what a study that may unfreeze layers has.
+@pytest.mark.parametrize("known_as", ["comparable", "counterpart"])
+def test_trials_that_another_space_takes_over_count(repository, capsys, known_as):
     study = repository.study()
-    study.set_user_attr("comparable", describe("tiny", root=repository.folder).comparable)
+    hashes = describe("tiny", root=repository.folder).hashes
+    study.set_user_attr("comparable", getattr(hashes, known_as))
     for _ in range(2):
         repository.train(study)
     repository.document["studies"]["tiny"]["space"]["activation"]["choices"] += ["elu"]

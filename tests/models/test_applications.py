@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import SourceError
 from pipeline.models.bases import BASES, load_base
 from pipeline.models.weights import weights_sha256
+from tests.models.damage import flip_bit
 
 pytestmark = pytest.mark.keras
 
@@ -138,6 +139,27 @@ def test_a_file_of_another_width_is_refused(published_quarter):
         load_base("mobilenet", image_size=64, weights=str(published_quarter[0]), alpha=0.5)
 
 
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_damaged_model_file_is_said(published_quarter, tmp_path, deflated):
+    import keras
+
+    network = keras.models.load_model(published_quarter[0], compile=False)
+    network.save(tmp_path / "quarter.keras")
+    flip_bit(tmp_path / "quarter.keras", deflated=deflated)
+    with pytest.raises(SourceError, match=r"quarter\.keras does not hold the weights of mobilenet"):
+        load_base("mobilenet", image_size=64, weights=str(tmp_path / "quarter.keras"), alpha=0.25)
+
+
+def test_a_damaged_weight_file_is_said(published_quarter, tmp_path):
+    content = bytearray(published_quarter[0].read_bytes())
+    # HDF5 has no checksums: wherever it names its groups, a lost block is noticed.
+    for start in range(1000, len(content), 20_000):
+        content[start : start + 600] = bytes(600)
+    (tmp_path / "quarter.h5").write_bytes(content)
+    with pytest.raises(SourceError, match=r"quarter\.h5 does not hold the weights of mobilenet"):
+        load_base("mobilenet", image_size=64, weights=str(tmp_path / "quarter.h5"), alpha=0.25)
+
+
 # In another process: Keras reads the variable when it is imported.
 FETCH = """
 import sys
@@ -145,15 +167,16 @@ from pipeline.errors import SourceError
 from pipeline.models.bases import load_base
 from pipeline.models.weights import weights_sha256
 try:
-    print(weights_sha256(load_base("mobilenet", image_size=64, alpha=float(sys.argv[1]))))
+    alpha = float(sys.argv[2]) if len(sys.argv) > 2 else None
+    print(weights_sha256(load_base(sys.argv[1], image_size=64, alpha=alpha)))
 except SourceError as error:
     print(error)
 """
 
 
-def fetch(home, alpha):
+def fetch(home, *arguments, prefix=()):
     done = subprocess.run(
-        [sys.executable, "-c", FETCH, str(alpha)],
+        [*prefix, sys.executable, "-c", FETCH, *map(str, arguments)],
         env={**os.environ, "KERAS_HOME": str(home), "https_proxy": "http://127.0.0.1:9"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -167,13 +190,15 @@ def fetch(home, alpha):
 def test_a_file_in_the_cache_of_keras_is_used_without_a_network(published_quarter):
     path, _ = published_quarter
     base = load_base("mobilenet", image_size=64, weights=str(path), alpha=0.25)
-    assert fetch(path.parents[1], 0.25) == weights_sha256(base)
+    assert fetch(path.parents[1], "mobilenet", 0.25) == weights_sha256(base)
 
 
 @pytest.mark.slow
 def test_a_file_that_is_not_in_the_cache_is_named_with_its_place(published_quarter):
     folder = published_quarter[0].parent
-    assert f"put it here: {folder}/mobilenet_5_0_224_tf_no_top.h5" in fetch(folder.parent, 0.5)
+    assert f"put it here: {folder}/mobilenet_5_0_224_tf_no_top.h5" in fetch(
+        folder.parent, "mobilenet", 0.5
+    )
 
 
 @pytest.mark.slow
@@ -181,7 +206,44 @@ def test_a_damaged_file_in_the_cache_is_said(published_quarter, tmp_path):
     (tmp_path / "models").mkdir()
     content = published_quarter[0].read_bytes()[:5000]
     (tmp_path / "models" / "mobilenet_2_5_224_tf_no_top.h5").write_bytes(content)
-    assert f"in {tmp_path}/models cannot be used" in fetch(tmp_path, 0.25)
+    assert f"in {tmp_path}/models cannot be used" in fetch(tmp_path, "mobilenet", 0.25)
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A folder for KERAS_HOME, and what to run before a command that must not write there."""
+    home = tmp_path / "shared"
+    (home / "models").mkdir(parents=True)
+    # Root may write everywhere unless it gives its privileges away.
+    prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+    def read_only(name, content):
+        (home / "models" / name).write_bytes(content)
+        for folder in (home / "models", home):
+            folder.chmod(0o555)
+        return home, prefix
+
+    yield read_only
+    for folder in (home, home / "models"):
+        folder.chmod(0o755)
+
+
+@pytest.mark.slow
+def test_a_file_in_a_cache_that_only_others_may_write_is_used(published_quarter, read_only):
+    """Keras itself takes another folder where it may not write."""
+    path, _ = published_quarter
+    home, prefix = read_only(path.name, path.read_bytes())
+    base = load_base("mobilenet", image_size=64, weights=str(path), alpha=0.25)
+    assert fetch(home, "mobilenet", 0.25, prefix=prefix) == weights_sha256(base)
+
+
+@pytest.mark.slow
+def test_a_file_in_such_a_cache_must_have_the_hash_that_keras_names(read_only, published_file):
+    name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    home, prefix = read_only(name, published_file[0].read_bytes())
+    said = fetch(home, "vgg16", prefix=prefix)
+    assert "could not be downloaded" in said
+    assert "a file there with another hash does not count" in said
 
 
 def test_without_a_network_it_says_where_to_put_the_file(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """A key changes with all that an array depends on, and with nothing else."""
 
+import importlib
+import shutil
 import subprocess
 import sys
 
@@ -66,11 +68,53 @@ def test_pooling_matters_to_the_cut_that_is_pooled():
     assert [changed[name] == same[name] for name in "abc"] == [True, False, True]
 
 
-def test_code_that_makes_arrays_matters(monkeypatch):
+def test_code_that_makes_arrays_matters(monkeypatch, tmp_path):
     from pipeline.models import array_keys as module
 
     same = keys()
-    monkeypatch.setattr(module, "CODE", module.CODE[:-1])
+    for name in module.CODE:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(module.PACKAGE / name, tmp_path / name)
+    monkeypatch.setattr(module, "PACKAGE", tmp_path)
+    assert keys() == same
+    for name in module.CODE:
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content + b"#")
+        assert keys() != same, name
+        (tmp_path / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models/embed_plan.py",
+        "models/embedding.py",
+        "models/feature_files.py",
+        "models/moments.py",
+        "models/pooling.py",
+        "models/views.py",
+        "seeds.py",
+    ],
+)
+def test_what_draws_views_orders_rows_and_averages_is_code_that_matters(name):
+    from pipeline.models.array_keys import CODE
+
+    assert name in CODE
+
+
+@pytest.mark.parametrize("library", ["keras", "numpy", "tensorflow"])
+def test_the_version_of_each_library_matters(monkeypatch, library):
+    same = keys()
+    monkeypatch.setattr(importlib.import_module(library), "__version__", "0.0")
+    assert keys() != same
+
+
+def test_the_kind_of_device_matters(monkeypatch):
+    import tensorflow as tf
+
+    same = keys()
+    device = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda: [device])
     assert keys() != same
 
 

@@ -1,6 +1,7 @@
 """What an entry of embed.bases means, and what is said of where a base came from."""
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_an_alias_is_resolved_to_its_version(model_file):
 
     def fetch(uri):
         asked.append(uri)
-        return Registered(model_file)
+        return nullcontext(Registered(model_file))
 
     opened = open_base(choice(CHAMPION, image_size=8), fetch=fetch)
     assert asked == [CHAMPION]

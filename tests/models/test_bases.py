@@ -169,3 +169,18 @@ def test_shrinking_looks_at_every_pixel():
     image[:, ::4] = 255
     output = np.asarray(preprocessing((32, 32), 8)(image[None]))[0, 2:-2, 2:-2]
     np.testing.assert_allclose(output, 255 / 4, rtol=0.15)
+
+
+def test_random_weights_are_the_same_each_time_and_leave_pythons_generator_alone():
+    import random
+
+    from pipeline.models.weights import weights_sha256
+
+    state = random.getstate()
+    for name, image_size in (("mobilenet_v3_small", 32), ("efficientnet_lite0", 48)):
+        first, second = (
+            weights_sha256(load_base(name, image_size=image_size, weights="random"))
+            for _ in range(2)
+        )
+        assert first == second
+    assert random.getstate() == state

@@ -154,8 +154,9 @@ def test_the_top_comes_first(lite0_cuts):
     assert [cut.name for cut in kept] == ["avg_pool"]
 
 
-def make_cut(name, *shape, ends_block=True):
+def make_cut(name, *shape, ends_block=True, is_averaged=False):
     return Cut(
+        is_averaged=is_averaged,
         name=name,
         shape=shape,
         num_parameters_below=1,
@@ -170,6 +171,40 @@ def test_default_prefers_the_block_farthest_from_those_taken():
     # Taken first: top, b4 and wide; b1 and b2 are two blocks from them, b0 and b3 one.
     kept, _ = default_cuts(cuts, num_images=1, max_bytes=2 * (8 + 32 + 128 + 32))
     assert [cut.name for cut in kept] == ["wide", "b2", "b4", "top"]
+
+
+def choose_names(cuts, num_values):
+    kept, left_out = default_cuts(cuts, num_images=1, max_bytes=2 * num_values)
+    return [[cut.name for cut in chosen] for chosen in (kept, left_out)]
+
+
+def test_where_the_last_end_of_a_resolution_is_too_large_the_next_one_that_fits_is_taken():
+    """As in a dense network, whose maps widen within a resolution."""
+    dense = [make_cut(f"d{i}", 2, 2, 8 * (i + 1)) for i in range(4)]
+    cuts = [*dense, make_cut("relu", 2, 2, 32, is_averaged=True), make_cut("top", 32)]
+    assert choose_names(cuts, 32 + 2 * 2 * 16) == [["d1", "top"], ["d3", "relu"]]
+
+
+def test_the_map_that_the_top_averages_is_better_than_no_map_of_its_resolution():
+    """As in a VGG, which ends with pooling."""
+    cuts = [make_cut("block4", 4, 4, 8), make_cut("block5", 4, 4, 8)]
+    cuts += [make_cut("pool", 2, 2, 8, is_averaged=True), make_cut("top", 8)]
+    assert choose_names(cuts, 8 + 2 * 2 * 8) == [["pool", "top"], ["block5"]]
+
+
+def test_ends_below_the_last_of_the_lowest_resolution_are_taken_too():
+    cuts = [*(make_cut(f"b{i}", 2, 2, 8) for i in range(5)), make_cut("top", 8)]
+    assert choose_names(cuts, 8 + 3 * 32) == [["b0", "b2", "b4", "top"], ["b3"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size"),
+    [("vgg16", 64), ("vgg16", 96), pytest.param("densenet121", 96, marks=pytest.mark.slow)],
+)
+def test_default_of_a_large_family_is_more_than_its_top(name, image_size):
+    cuts = find_cuts(load_base(name, image_size=image_size, weights="random"))
+    kept, _ = default_cuts(cuts, num_images=60_000, max_bytes=GIGABYTE)
+    assert len(kept) >= 2
 
 
 def test_a_model_with_one_cut_point_keeps_it():

@@ -15,6 +15,8 @@ from pipeline.models.earlier_arrays import (
     remove_all_but,
 )
 
+KEY_ALONE = '{"cuts": {"block": {"file": "block.npy", "key": "k1"}}}'
+
 
 def write_base(folder, *, key="k1", content=b"values", name="block"):
     """A folder of features with one array."""
@@ -31,7 +33,7 @@ def write_base(folder, *, key="k1", content=b"values", name="block"):
 
 
 def find(folder, key="k1"):
-    return EarlierArrays([files_in(folder)]).find(key)
+    return next(EarlierArrays([files_in(folder)]).find(key), None)
 
 
 def test_an_array_is_found_by_what_it_depends_on(tmp_path):
@@ -52,7 +54,20 @@ def test_the_first_folder_that_has_it_is_asked_and_no_other(tmp_path):
         yield files_in(tmp_path / "new")
         raise AssertionError("looked further than needed")
 
-    assert EarlierArrays(folders()).find("k1").file.is_relative_to(tmp_path / "new")
+    found = next(EarlierArrays(folders()).find("k1"))
+    assert found.file.is_relative_to(tmp_path / "new")
+
+
+def test_all_arrays_of_a_key_are_found_each_file_once_and_again_for_whoever_asks_later(tmp_path):
+    for name in ("new", "old"):
+        write_base(tmp_path / name / "one")
+        write_base(tmp_path / name / "two", key="k2")
+    folders = [files_in(tmp_path / name) for name in ("new", "new", "old")]
+    arrays = EarlierArrays(folders)
+    expected = [tmp_path / name / "one/block.npy" for name in ("new", "old")]
+    for _ in range(2):
+        assert [found.file for found in arrays.find("k1")] == expected
+    assert len(list(arrays.find("k2"))) == 2
 
 
 def test_without_a_manifest_there_is_nothing(tmp_path):
@@ -61,7 +76,9 @@ def test_without_a_manifest_there_is_nothing(tmp_path):
     assert find(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"cuts": {"block": {"file": "block.npy"}}}', "{}"])
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"cuts": {"block": {"file": "block.npy"}}}', KEY_ALONE, "{}"]
+)
 def test_a_manifest_that_says_nothing_is_passed_over(tmp_path, text):
     write_base(tmp_path / "one")
     (tmp_path / "one/manifest.json").write_text(text)
@@ -81,7 +98,7 @@ def test_a_file_that_is_not_what_the_manifest_says_is_not_taken(tmp_path, caplog
     with caplog.at_level(logging.WARNING):
         assert not is_whole(found)
         assert not copy_array(found, tmp_path / "copy.npy")
-    assert "one/block.npy is not what its manifest says, and is computed anew" in caplog.text
+    assert "one/block.npy is not what its manifest says, and is not taken" in caplog.text
     assert not (tmp_path / "copy.npy").exists()
 
 

@@ -58,3 +58,10 @@ def test_kept_cuts_have_the_shapes_of_what_is_kept():
 def test_a_budget_below_every_cut_is_refused():
     with pytest.raises(ConfigError, match="room for one cut of efficientnet_lite0"):
         plan(cuts="auto", max_bytes=1)
+
+
+def test_where_only_the_top_fits_it_says_how_to_keep_more(caplog):
+    _, planned = plan(cuts="auto", max_bytes=8 * (2560 + 100))
+    assert [cut.name for cut in planned.kept] == ["avg_pool"]
+    assert "efficientnet_lite0: Only avg_pool fits embed.max_bytes. Raise" in caplog.text
+    assert "pooling: {block4_add: global}" in caplog.text

@@ -219,3 +219,18 @@ def test_a_cut_computed_alone_is_bit_equal_to_the_same_beside_others(base, cuts,
     for cut in cuts:
         alone = embed(base, [cut], [images], tmp_path / cut.name)
         assert alone[cut.name] == together[cut.name]
+
+
+def test_statistics_of_a_base_in_half_precision_are_of_single_precision(tmp_path):
+    """The variance of what fits float16 need not fit it."""
+    import keras
+
+    inputs = keras.Input((4, 4, 3))
+    scaled = keras.layers.Rescaling(200.0, name="scaled", dtype="mixed_float16")(inputs)
+    base = keras.Model(inputs, scaled)
+    images = random_images(20, 4, 4, 3)
+    arrays = embed(base, find_cuts(base), [images], tmp_path)
+    expected = 200.0 * images[IS_TRAIN].astype(np.float64)
+    array = arrays["scaled"]
+    np.testing.assert_allclose(array.mean, expected.mean(axis=(0, 1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(array.variance, expected.var(axis=(0, 1, 2)), rtol=1e-3)

@@ -21,6 +21,7 @@ from pipeline.models.export import (
     predict_probabilities,
 )
 from pipeline.models.heads import build_head
+from tests.models.damage import flip_bit
 from tests.models.small_base import IMAGE_SIZE, digits, small_base
 
 pytestmark = pytest.mark.keras
@@ -392,3 +393,11 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     model.save(tmp_path / "lambda.keras")
     with pytest.raises(DataIntegrityError, match=r"lambda\.keras cannot be loaded"):
         load_exported(tmp_path / "lambda.keras")
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_damaged_file_is_refused(tmp_path, head, deflated):
+    head(random_images(4, 8, 8, 1)).save(tmp_path / "damaged.keras")
+    flip_bit(tmp_path / "damaged.keras", deflated=deflated)
+    with pytest.raises(DataIntegrityError, match=r"damaged\.keras cannot be loaded"):
+        load_exported(tmp_path / "damaged.keras")

@@ -94,5 +94,6 @@ def test_a_model_with_a_call_of_its_own_is_no_graph():
             return x
 
     assert functional(Own()) is None
+    assert functional(keras.Sequential([keras.layers.Dense(3)])) is None
     sequential = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     assert functional(sequential).output.shape == (None, 3)

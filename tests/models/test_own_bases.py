@@ -17,6 +17,7 @@ from pipeline.models.own_bases import (
     load_own_base,
     own_image_size,
 )
+from tests.models.damage import flip_bit
 
 pytestmark = pytest.mark.keras
 
@@ -270,6 +271,43 @@ def test_another_archive_is_no_model_file(tmp_path):
         archive.writestr("config.json", '{"class_name": "Own", "config": {}}')
     with pytest.raises(ConfigError, match="in which KeyError: 'layers'"):
         check_own_base(tmp_path / "own.keras", input_range=[0, 1])
+
+
+@pytest.mark.parametrize("layers", ['[{"config": "x"}]', '[{"config": null}]', "[5]"])
+def test_layers_without_a_configuration_are_no_model(tmp_path, layers):
+    with zipfile.ZipFile(tmp_path / "own.keras", "w") as archive:
+        archive.writestr(
+            "config.json", f'{{"class_name": "Own", "config": {{"layers": {layers}}}}}'
+        )
+    with pytest.raises(ConfigError, match=r"must be a \.keras file of a functional or sequential"):
+        check_own_base(tmp_path / "own.keras", input_range=[0, 1])
+
+
+def test_a_layer_of_the_users_that_is_called_resize_names_no_size(tmp_path):
+    import keras
+
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.UpSampling2D(name="resize")(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / "own.keras")
+    assert own_image_size(tmp_path / "own.keras") == 16
+
+
+def test_a_model_that_never_saw_an_input_is_refused(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    with pytest.warns(UserWarning, match="not yet been built"):
+        model.save(tmp_path / "own.keras")
+    with pytest.raises(ConfigError, match=r"with one input and one output.*a Sequential"):
+        load(tmp_path / "own.keras", image_size=16, input_range=[0, 1])
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_damaged_file_is_said(tmp_path, deflated):
+    save(tmp_path / "own.keras", shape=(16, 16, 3))
+    flip_bit(tmp_path / "own.keras", deflated=deflated)
+    with pytest.raises(SourceError, match=r"own\.keras cannot be loaded"):
+        load(tmp_path / "own.keras", image_size=16, input_range=[0, 1])
 
 
 def test_the_file_tells_its_type_and_size(exported, tmp_path):

@@ -15,6 +15,7 @@ from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import load_base
 from pipeline.models.saved_bases import BASE_FILE, load_saved_base, save_base
 from pipeline.models.weights import weights_sha256
+from tests.models.damage import flip_bit
 
 pytestmark = pytest.mark.keras
 
@@ -112,5 +113,12 @@ def test_a_missing_file_says_what_to_run(folder, name):
 def test_a_cut_file_is_refused(folder):
     file = folder / BASE_FILE
     file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DataIntegrityError, match=r"base\.keras cannot be loaded"):
+        load_saved_base(folder)
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_damaged_file_is_refused(folder, deflated):
+    flip_bit(folder / BASE_FILE, deflated=deflated)
     with pytest.raises(DataIntegrityError, match=r"base\.keras cannot be loaded"):
         load_saved_base(folder)

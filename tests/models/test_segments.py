@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.models.segments import cut_segment, tunable_layers
+from pipeline.models.segments import cut_segment, nearest_start, tunable_layers
 from tests.models.networks import GRAPHS
 from tests.models.small_base import BATCH_NORMS, digits, small_base
 
@@ -130,3 +130,48 @@ def test_batch_normalization_uses_its_own_statistics_also_while_training(base):
     x = output(base, "stem", images())
     np.testing.assert_array_equal(segment(x, training=True), segment(x, training=False))
     assert not any(segment.get_layer(n).trainable for n in BATCH_NORMS if n in ("bn1",))
+
+
+class TestNearestStart:
+    LOWER = ("block2", "block1", "stem")
+
+    @pytest.mark.parametrize(
+        ("upper", "num_layers", "start", "expected"),
+        [
+            ("block3", 1, "block2", ["conv3"]),
+            ("block3", 2, "block1", ["conv2b", "conv3"]),
+            # Between the two highest there is no layer to train.
+            ("top", 1, "block2", ["conv3"]),
+            ("top", 2, "block1", ["conv2b", "conv3"]),
+        ],
+    )
+    def test_layers_are_counted_down_through_as_many_cuts_as_it_takes(
+        self, base, upper, num_layers, start, expected
+    ):
+        lower = self.LOWER if upper == "block3" else ("block3", *self.LOWER)
+        assert nearest_start(base, lower, upper, num_layers=num_layers) == start
+        assert trainable(cut_segment(base, start, upper, num_layers=num_layers)) == expected
+
+    def test_of_whole_segments_one_layer_is_enough(self, base):
+        assert nearest_start(base, ["block1"], "block3") == "block1"
+
+    @pytest.mark.parametrize(
+        ("lower", "upper", "num_layers", "message"),
+        [
+            (
+                ["stem"],
+                "block1",
+                2,
+                r"2 layers .* below block1: there are 1 above stem, the lowest",
+            ),
+            (
+                ["block3"],
+                "top",
+                None,
+                r"1 layer .* below top: there are 0 above block3, the lowest",
+            ),
+        ],
+    )
+    def test_too_few_above_the_lowest_is_refused(self, base, lower, upper, num_layers, message):
+        with pytest.raises(InfeasibleTrialError, match=message):
+            nearest_start(base, lower, upper, num_layers=num_layers)

@@ -345,7 +345,19 @@ class TestEarlierArrays:
         content[-1] ^= 1
         file.write_bytes(content)
         run(params(cuts=(LOW,)))
-        assert "is not what its manifest says, and is computed anew" in caplog.text
+        assert "is not what its manifest says, and is not taken" in caplog.text
+        assert_equals_a_fresh_run(params(cuts=(LOW,)))
+
+    def test_are_taken_from_another_place_if_the_first_is_damaged(self, here, computed):
+        run(params(cuts=(LOW,)), features="cache")
+        folders = []
+        for name in ("damaged", "whole"):
+            shutil.copytree("cache", name)
+            files = (path for path in Path(name).rglob("*.*"))
+            folders.append({path.relative_to(name).as_posix(): path for path in files})
+        Path(f"damaged/{BASE}/{LOW}.npy").write_bytes(b"damaged")
+        run(params(cuts=(LOW,)), earlier=folders)
+        assert computed == [[LOW]]
         assert_equals_a_fresh_run(params(cuts=(LOW,)))
 
     def test_are_copied_from_where_they_lie_now(self, here, computed):

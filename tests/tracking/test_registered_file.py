@@ -1,5 +1,7 @@
 """The file of a registered model comes here, and it is that file."""
 
+import tempfile
+
 import pytest
 
 from pipeline.data.files import sha256_file
@@ -7,6 +9,7 @@ from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.tracking.registered_file import registered_file
 from pipeline.tracking.registration import register
 from pipeline.tracking.store import open_store
+from tests.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.keras
 
@@ -21,7 +24,8 @@ def registered(root, candidate):
 
 
 def find(root, uri=CHAMPION):
-    return registered_file(root, uri, asked_by="model")
+    with registered_file(root, uri, asked_by="model") as file:
+        return file
 
 
 @pytest.mark.parametrize("uri", [CHAMPION, "models:/digits-classifier/1"])
@@ -29,6 +33,8 @@ def test_the_very_file_that_was_registered_comes_with_its_version(root, register
     found = find(root, uri)
     assert (found.name, found.version) == ("digits-classifier", "1")
     assert sha256_file(found.path) == sha256_file(registered.model_file)
+    # In its place, not a copy.
+    assert found.path.is_relative_to(root / "mlruns")
 
 
 def test_an_alias_that_moves_names_another_version(root, registered, candidate):
@@ -49,3 +55,18 @@ def test_a_file_that_was_changed_is_refused(root, registered):
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(DataIntegrityError, match="must be the file that was registered"):
         find(root)
+
+
+@pytest.mark.slow
+def test_a_copy_from_a_server_is_gone_when_it_was_used(root, candidate, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with TrackingServer(tmp_path / "server") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        one = candidate()
+        register(open_store(root), one)
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        with registered_file(root, CHAMPION, asked_by="model") as file:
+            assert file.path.is_relative_to(temporary)
+            assert sha256_file(file.path) == sha256_file(one.model_file)
+        assert list(temporary.iterdir()) == []

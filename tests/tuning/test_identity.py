@@ -102,3 +102,27 @@ def test_another_space_starts_a_study_that_may_take_trials_over(identity, change
 def test_where_layers_are_unfrozen_the_embedded_cuts_say_which(identity):
     more = identity(**UNFREEZE, base={"cuts": MORE_CUTS})
     assert more.comparable != identity(**UNFREEZE).comparable
+
+
+SEARCHED = {"space": {**SPACE, "unfreeze": {"type": "int", "low": 0, "high": 1}}}
+
+
+class TestTakingOver:
+    def test_a_study_that_may_unfreeze_takes_from_one_that_may_not_and_the_other_way(
+        self, identity
+    ):
+        frozen, deep = identity(), identity(**SEARCHED)
+        assert frozen.comparable != deep.comparable
+        assert deep.can_take_over(frozen.comparable)
+        assert frozen.can_take_over(deep.comparable)
+
+    def test_between_other_cuts_its_trials_had_other_layers(self, identity):
+        more = identity(**SEARCHED, base={"cuts": MORE_CUTS})
+        assert not more.can_take_over(identity(**SEARCHED).comparable)
+        assert more.can_take_over(identity().comparable)
+        assert not identity(base={"cuts": MORE_CUTS}).can_take_over(identity(**SEARCHED).comparable)
+
+    def test_not_with_other_data_nor_from_what_does_not_say(self, identity):
+        other = identity(split={"sha256": {"train": "u"}})
+        assert not identity(**SEARCHED).can_take_over(other.comparable)
+        assert not identity().can_take_over(None)

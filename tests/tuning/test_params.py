@@ -125,6 +125,11 @@ class TestStudySettings:
         with pytest.raises(ConfigError, match=message):
             settings(SPACE, enqueue=[{"cut": "block4", "unfreeze": 1}])
 
+    def test_a_queued_cut_that_is_not_embedded_any_more_is_refused(self, settings):
+        message = r"^enqueue\.0\.cut: lies outside what is searched, one of block4, block7\."
+        with pytest.raises(ConfigError, match=message):
+            settings(SPACE, enqueue=[{"cut": "block9", "unfreeze": 1}])
+
     def test_two_phases_need_two_epochs(self, settings):
         with pytest.raises(ConfigError, match=r"search\.epochs must be 2 or more"):
             settings(SPACE, epochs=1)

@@ -8,7 +8,8 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.tuning.retries import fail_trial, retry_failed
 from pipeline.tuning.samplers import SAMPLERS, build_sampler
-from pipeline.tuning.space import Choice, FloatRange, IntRange
+from pipeline.tuning.space import Choice, FloatRange, IntRange, suggest
+from pipeline.tuning.unfreezing import SegmentRange
 
 SETTINGS = {
     "rate": FloatRange(type="float", low=0.005, high=0.1, step=0.005),
@@ -120,6 +121,38 @@ def test_a_trial_that_was_killed_before_it_had_a_combination_gets_one():
 def test_what_queued_trials_leave_open_differs_between_them():
     found = grid_search(6, queue=[{"kind": "a"}] * 6)
     assert len({extra for _, extra in found}) > 2
+
+
+NARROWED = {
+    "cut": Choice(type="choice", choices=["low", "middle", "top"]),
+    "unfreeze": SegmentRange(
+        type="int", low=0, high=3, num_below={"low": 0, "middle": 1, "top": 2}
+    ),
+}
+ALLOWED = {("low", 0), ("middle", 0), ("middle", 1), ("top", 0), ("top", 1), ("top", 2)}
+
+
+@pytest.mark.parametrize("queue", [[], [{"cut": "low"}, {"cut": "middle"}] * 5], ids=len)
+def test_the_grid_tries_no_depth_that_its_cut_does_not_have(params_document, queue):
+    study = optuna.create_study(direction="maximize")
+    for params in queue:
+        study.enqueue_trial(params)
+    found = []
+    for index in range(len(queue) + len(ALLOWED)):
+        study.sampler = build_sampler("grid", seed=3, index=index, target=6, settings=NARROWED)
+        trial = study.ask()
+        values = suggest(NARROWED, params_document["defaults"], trial)
+        study.tell(trial, 0.5)
+        found.append((values["cut"], values["unfreeze"]))
+    assert sorted(found[len(queue) :]) == sorted(ALLOWED)
+    assert set(found) == ALLOWED
+    assert [cut for cut, _ in found[: len(queue)]] == [params["cut"] for params in queue]
+
+
+def test_the_grid_of_one_cut_reaches_as_deep_as_that(params_document):
+    settings = {**NARROWED, "cut": "middle"}
+    sampler = build_sampler("grid", seed=3, index=0, target=6, settings=settings)
+    assert sorted(sampler._all_grids) == [(0,), (1,)]
 
 
 def test_the_grid_refuses_what_has_no_end_of_values():

@@ -8,10 +8,11 @@ import pytest
 from pipeline.tuning.identity import Identity, first_trials
 from pipeline.tuning.queue import enqueue
 from pipeline.tuning.retries import fail_trial, retry_failed
-from pipeline.tuning.space import SearchSpace, suggest
+from pipeline.tuning.space import Choice, SearchSpace, suggest
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import import_trials, open_study, trial_dicts
 from pipeline.tuning.takeover import fitting, still_queued
+from pipeline.tuning.unfreezing import SegmentRange
 
 SPACE = {
     "activation": {"type": "choice", "choices": ["relu", "selu"]},
@@ -96,6 +97,44 @@ def test_what_is_searched_anew_keeps_the_value_that_it_had(old, defaults):
     assert {trial["params"]["batch_size"] for trial in found} == {defaults["batch_size"]}
 
 
+DEPTHS = {
+    "unfreeze": SegmentRange(type="int", low=0, high=2, num_below={"low": 0, "top": 1}),
+    "unfreeze_layers": {"type": "choice", "choices": ["all", 1, 2]},
+    "learning_rate_ratio": {"type": "float", "low": 0.001, "high": 0.5, "log": True},
+}
+
+
+@pytest.mark.parametrize("cut", ["low", "top"])
+def test_frozen_trials_are_points_of_a_space_that_may_unfreeze(old, defaults, cut):
+    trials = trial_dicts(old)
+    for trial in trials:
+        trial["hyperparameters"] = {**trial["hyperparameters"], "cut": cut}
+    settings = settings_of(**{name: DEPTHS[name] for name in list(DEPTHS)[1:]})
+    settings |= {"cut": Choice(type="choice", choices=["low", "top"])}
+    found = fitting(trials, {**settings, "unfreeze": DEPTHS["unfreeze"]}, defaults, source="old")
+    assert len(found) == 12
+    # Below the lowest cut there is nothing to ask about.
+    assert {trial["params"].get("unfreeze") for trial in found} == {None if cut == "low" else 0}
+    assert not any("learning_rate_ratio" in trial["params"] for trial in found)
+
+
+@pytest.mark.parametrize("exported_only", [True, False])
+def test_they_are_taken_over_by_a_study_that_may_unfreeze(tmp_path, old, defaults, exported_only):
+    file = exported(tmp_path, old) if exported_only else tmp_path / "none.json"
+    old.set_user_attr("comparable", "c" * 64)
+    identity = Identity(whole="b" * 64, comparable="e" * 64, counterpart="c" * 64)
+    settings = settings_of(unfreeze={"type": "int", "low": 0, "high": 1})
+    found = first_trials(
+        file,
+        None if exported_only else old,
+        identity,
+        settings=settings,
+        defaults=defaults,
+    )
+    assert len(found) == 12
+    assert {trial["params"]["unfreeze"] for trial in found} == {0}
+
+
 def test_another_default_keeps_nothing(old, defaults):
     assert taken(old, {**defaults, "batch_size": 32}) == []
 
@@ -120,7 +159,7 @@ class TestQueue:
     def begin(self, old, defaults, tmp_path, **changes):
         """Returns the study of another space, as its search begins with it."""
         old.set_user_attr("comparable", "c" * 64)
-        identity = Identity(whole="b" * 64, comparable="c" * 64)
+        identity = Identity(whole="b" * 64, comparable="c" * 64, counterpart="f" * 64)
         settings, none = settings_of(**changes), tmp_path / "none.json"
         return open_study(
             open_storage(tmp_path),
@@ -177,7 +216,7 @@ def exported(tmp_path, old, **content):
 
 
 def begin(file, previous, defaults, *, whole="b" * 64, comparable="c" * 64):
-    identity = Identity(whole=whole, comparable=comparable)
+    identity = Identity(whole=whole, comparable=comparable, counterpart="f" * 64)
     more = settings_of(activation={"type": "choice", "choices": ["relu", "selu", "elu"]})
     return first_trials(file, previous, identity, settings=more, defaults=defaults)
 

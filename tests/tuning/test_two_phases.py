@@ -1,14 +1,24 @@
 """A trial that trains a head, then the layers of the base below it: what changes and what not."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
+import optuna
 import pytest
 
 from pipeline.errors import ConfigError, InfeasibleTrialError
-from pipeline.evaluation.metrics import classification_metrics
+from pipeline.evaluation.metrics import OBJECTIVES, classification_metrics
+from pipeline.tuning.candidates import candidates
 from pipeline.tuning.configurations import completed
-from pipeline.tuning.records import TrialSpec
+from pipeline.tuning.confirmation import Confirmation, judge
+from pipeline.tuning.driver import Driver
+from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.plan import SearchPlan
+from pipeline.tuning.progress import Progress
+from pipeline.tuning.records import DataReference, TrialSpec
+from pipeline.tuning.storage import open_storage
+from pipeline.tuning.study import open_study, trial_dicts
 from pipeline.tuning.worker import run_trial
 from tests.models.small_base import (
     BATCH_NORMS,
@@ -79,27 +89,65 @@ class Recorder:
         return [record.metrics[name] for record in self.records]
 
 
+class Ignoring:
+    """A recorder that keeps nothing."""
+
+    def start_trial(self, uid, **told):
+        pass
+
+    def log_epoch(self, uid, record, *, at_ms):
+        pass
+
+    def end_trial(self, uid, state, **told):
+        pass
+
+
+class Watched(NamedTuple):
+    """A phase's model, and its weights before and after.
+
+    Attributes:
+        bases: Each that the trial has loaded, its weights when it was, and after the phase.
+    """
+
+    model: object
+    before: dict
+    after: dict
+    bases: list
+
+
 @pytest.fixture
 def watched(monkeypatch):
-    """Keeps each phase's model with its weights before and after, and the rate of every step."""
+    """Keeps each phase, and the rate of every step."""
     from pipeline.training import batches, fit
     from pipeline.tuning import worker
 
-    phases, rates, train = [], [], worker._train
+    phases, rates, bases, train = [], [], [], worker._train
+    load_base = DataReference.load_base
+
+    def load_watched(reference):
+        base = load_base(reference)
+        bases.append((base, base.get_weights()))
+        return base
 
     def train_watched(model, cut_data, spec, phase, report):
         before = {weight.path: weight.numpy() for weight in model.weights}
         result = train(model, cut_data, spec, phase, report)
-        phases.append((model, before, {w.path: w.numpy() for w in model.weights}))
+        after = {weight.path: weight.numpy() for weight in model.weights}
+        phases.append(
+            Watched(
+                model, before, after, [(base, loaded, base.get_weights()) for base, loaded in bases]
+            )
+        )
         return result
 
-    class Watched(fit.Steps):
+    class WatchedSteps(fit.Steps):
         def train(self, chunk):
             rates.append((len(phases) + 1, float(self.optimizer.learning_rate)))
             return super().train(chunk)
 
+    monkeypatch.setattr(DataReference, "load_base", load_watched)
     monkeypatch.setattr(worker, "_train", train_watched)
-    monkeypatch.setattr(fit, "Steps", Watched)
+    monkeypatch.setattr(fit, "Steps", WatchedSteps)
     monkeypatch.setattr(batches, "MAX_CHUNK_STEPS", 1)
     return phases, rates
 
@@ -109,16 +157,17 @@ def changed(before, after):
 
 
 class TestWhatIsTrained:
-    def test_in_phase_1_no_weight_of_the_base(self, base, specify, reference, watched):
-        before = base.get_weights()
-        run_trial(specify(), reference, Recorder())
-        (head, *weights), _ = watched[0]
-        assert not {layer.name for layer in head.layers} & {layer.name for layer in base.layers}
-        assert changed(*weights)
-        loaded = reference.load_base().get_weights()
-        for weight, kept, expected in zip(base.get_weights(), loaded, before, strict=True):
-            np.testing.assert_array_equal(weight, expected)
-            np.testing.assert_array_equal(kept, expected)
+    def test_in_neither_phase_a_weight_of_the_base_itself(self, specify, reference, watched):
+        """Phase 2 trains copies of its layers: the base as the trial loads it stays as it is."""
+        run_trial(specify(unfreeze=2), reference, Recorder())
+        for phase in watched[0]:
+            ((base, loaded, found),) = phase.bases
+            names = [weight.path for weight in base.weights]
+            assert {f"{name}/moving_mean" for name in BATCH_NORMS} <= set(names)
+            for name, expected, weight in zip(names, loaded, found, strict=True):
+                np.testing.assert_array_equal(weight, expected, err_msg=name)
+        # What would have shown a change: both phases train.
+        assert all(changed(phase.before, phase.after) for phase in watched[0])
 
     @pytest.mark.parametrize(
         ("changes", "expected"),
@@ -128,6 +177,8 @@ class TestWhatIsTrained:
             ({"unfreeze_layers": 2}, BETWEEN),
             ({"unfreeze": 2}, ["conv1", *BETWEEN]),
             ({"cut": "block3", "unfreeze": 3}, ["conv1", *BETWEEN, "conv3"]),
+            ({"cut": "block3", "unfreeze_layers": 1}, ["conv3"]),
+            ({"cut": "block3", "unfreeze_layers": 2}, ["conv2b", "conv3"]),
         ],
         ids=lambda value: "-".join(map(str, value)),
     )
@@ -135,7 +186,7 @@ class TestWhatIsTrained:
         self, base, specify, reference, watched, changes, expected
     ):
         run_trial(specify(**changes), reference, Recorder())
-        model, before, after = watched[0][1]
+        model, before, after, _ = watched[0][1]
         of_base = {path for path in changed(before, after) if path.split("/")[0] in _names(base)}
         assert of_base == {f"{name}/{part}" for name in expected for part in ("kernel", "bias")}
         assert changed(before, after) - of_base == {
@@ -152,9 +203,9 @@ class TestWhatIsTrained:
 
     def test_phase_2_begins_with_the_best_weights_of_phase_1(self, specify, reference, watched):
         run_trial(specify(), reference, Recorder())
-        (_, _, head), (_, tuned, _) = watched[0]
-        for path in head:
-            np.testing.assert_array_equal(tuned[path], head[path])
+        first, second = watched[0]
+        for path in first.after:
+            np.testing.assert_array_equal(second.before[path], first.after[path])
 
 
 def _names(model):
@@ -218,6 +269,32 @@ class TestEpochs:
             run_trial(specify(cut="block1", unfreeze=2), reference, report)
         assert report.records == []
 
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"cut": "block1", "unfreeze_layers": 2}, r"2 layers .*: there are 1 above stem"),
+            ({"cut": "block3"}, r"1 layer .* below block3: there are 0 above conv3"),
+        ],
+        ids=["two layers of one", "batch normalization alone"],
+    )
+    def test_layers_that_there_are_not_are_refused_before_anything_is_trained(
+        self, base, specify, tmp_path, changes, message
+    ):
+        cuts = ["stem", "block1", "conv3", "block3"]
+        reference, report = write_features(tmp_path, base, cuts=cuts), Recorder()
+        with pytest.raises(InfeasibleTrialError, match=message):
+            run_trial(specify(**changes), reference, report)
+        assert report.records == []
+
+    def test_a_segment_with_nothing_to_train_is_passed_over_where_layers_are_counted(
+        self, base, specify, tmp_path
+    ):
+        reference = write_features(tmp_path, base, cuts=["block2", "conv3", "block3"])
+        result = run_trial(
+            specify(cut="block3", unfreeze_layers=1, epochs=2), reference, Recorder()
+        )
+        assert result.notes["phase_2_starts_from"] == "block2"
+
 
 class TestBetterPhase:
     def test_fine_tuning_helps_here_and_is_kept(self, specify, reference):
@@ -251,7 +328,7 @@ class TestBetterPhase:
 
         monkeypatch.setattr(worker, "_train", train)
         result = run_trial(specify(), reference, Recorder())
-        assert (result.outcome, result.num_epochs, result.starts_from) == ("diverged", 4, "block2")
+        assert (result.outcome, result.num_epochs, result.starts_from) == ("complete", 4, "block2")
         assert result.notes["phase_2_diverged_epoch"] == 4
         assert result.metrics["val_accuracy"] > 0.5
 
@@ -378,3 +455,46 @@ def test_from_the_cache_and_through_the_whole_graph_the_loss_curves_are_the_same
         tolerance = 1e-2 if dtype is np.float16 else 1e-4
         np.testing.assert_allclose(curves[dtype], found, rtol=tolerance)
     assert curves[np.float32][-1] < curves[np.float32][0]
+
+
+@pytest.mark.slow
+def test_a_trial_whose_phase_2_diverges_counts_with_its_phase_1_and_can_be_confirmed(
+    reference, tmp_path, params_document
+):
+    """Through a search's driver and a worker process: at this rate the base's layers diverge."""
+    values = {
+        **params_document["defaults"],
+        **{"num_layers": 0, "dropout": "none", "optimizer": "sgd", "schedule": "constant"},
+        **{"learning_rate": 50.0, "batch_size": 32, "early_stopping": "none", "cut": "block2"},
+        **{"unfreeze": 1, "learning_rate_ratio": 0.5, "fine_tuning_share": 0.5},
+    }
+    study = open_study(
+        open_storage(tmp_path), name="digits-mine", identity="a" * 64, direction="maximize"
+    )
+    study.pruner = optuna.pruners.NopPruner()
+    plan = SearchPlan(
+        **{"settings": {}, "defaults": values, "objective": "val_accuracy", "target": 1},
+        **{"epochs": 4, "seed": 1, "sampler": "random", "max_retries": 0, "max_failures": 1},
+    )
+    recorder, objective = Ignoring(), OBJECTIVES["val_accuracy"]
+    with LocalExecutor(1) as executor:
+        told = {"executor": executor, "recorder": recorder, "data": reference}
+        progress = Progress(1, maximize=True, states=[], best=None)
+        Driver(study, plan, objective, **told, progress=progress).run()
+        (trial,) = trial_dicts(study)
+        exported = {"study_uid": "u" * 32, "objective": "val_accuracy", "direction": "maximize"}
+        planned = candidates(
+            {**exported, "trials": [trial]},
+            **{"top": 1, "seeds": 1, "epochs": 4, "root_seed": 1, "folder": str(tmp_path)},
+        )
+        done = Confirmation(executor, recorder, reference, max_retries=0, on_done=lambda: None).run(
+            planned
+        )
+    epochs = trial["user_attrs"]["epochs"]
+    assert {epoch["metrics"]["phase"] for epoch in epochs} == {1.0}
+    assert (trial["state"], trial["user_attrs"]["outcome"]) == ("COMPLETE", "complete")
+    assert trial["value"] == max(epoch["metrics"]["val_accuracy"] for epoch in epochs)
+    (result,) = done.values()
+    assert (result.outcome, result.notes["phase_2_diverged_epoch"]) == ("complete", 2)
+    (judged,) = judge(planned, done, objective)
+    assert judged["mean"] == accuracy_of(result.model_file, reference, "block2") > 0.5

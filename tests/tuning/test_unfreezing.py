@@ -9,8 +9,8 @@ from pipeline.tuning.space import Choice, IntRange, parse_setting, suggest
 from pipeline.tuning.unfreezing import (
     SegmentRange,
     can_unfreeze,
-    lower_cut,
     lower_cuts,
+    phase_2_starts,
     with_segments,
 )
 
@@ -43,13 +43,28 @@ class TestLowerCuts:
     def test_without_a_base_there_are_none(self):
         assert lower_cuts({"pixels": {}}, "pixels") == []
 
-    def test_segments_are_counted_downwards(self):
-        found = [lower_cut(CUTS, "top", num_segments=number) for number in (1, 2, 3)]
-        assert found == ["block10", "block7", "block4"]
 
-    def test_too_many_are_refused(self):
-        with pytest.raises(ConfigError, match=r"below block7 as segments, and there are 1\."):
-            lower_cut(CUTS, "block7", num_segments=2)
+class TestPhase2Starts:
+    def test_of_whole_segments_it_is_the_cut_that_many_below(self):
+        found = [phase_2_starts(CUTS, {"cut": "top", "unfreeze": n}) for n in (1, 2, 3)]
+        assert found == [["block10"], ["block7"], ["block4"]]
+
+    @pytest.mark.parametrize("num_layers", [1, 2])
+    def test_single_layers_may_lie_further_down(self, num_layers):
+        values = {"cut": "block10", "unfreeze": 1, "unfreeze_layers": num_layers}
+        assert phase_2_starts(CUTS, values) == ["block7", "block4"]
+
+    def test_frozen_there_is_none(self):
+        assert phase_2_starts(CUTS, {"cut": "top", "unfreeze": 0}) == []
+        assert phase_2_starts({}, {}) == []
+
+    @pytest.mark.parametrize(
+        ("cut", "values", "count"),
+        [("block7", {"unfreeze": 2}, 1), ("block4", {"unfreeze": 1, "unfreeze_layers": 1}, 0)],
+    )
+    def test_too_many_are_refused(self, cut, values, count):
+        with pytest.raises(ConfigError, match=rf"below {cut} as segments, and there are {count}\."):
+            phase_2_starts(CUTS, {"cut": cut, **values})
 
 
 @pytest.fixture
@@ -140,3 +155,10 @@ class TestQueue:
     def test_without_a_cut_every_cut_must_have_it(self, settings, params_document):
         (problem,) = self.problems(settings, params_document, unfreeze=1)
         assert "0 below block4. Received: 1." in problem
+
+    @pytest.mark.parametrize("cut", ["blok10", ["block10"]])
+    def test_a_cut_that_there_is_not_is_a_problem_like_any_other(
+        self, settings, params_document, cut
+    ):
+        (problem,) = self.problems(settings, params_document, cut=cut, unfreeze=1)
+        assert problem.startswith("enqueue.0.cut: lies outside what is searched, one of block4")

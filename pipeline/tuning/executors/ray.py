@@ -176,10 +176,7 @@ class RayExecutor(Executor):
             self._is_lost = True
 
     def _cut_names(self, spec: TrialSpec, data: TrialData) -> list[str]:
-        cut = str(spec.hyperparameters["cut"])
-        if not spec.num_segments:
-            return [cut]
-        return [cut, data.lower_cut(cut, num_segments=spec.num_segments)]
+        return [str(spec.hyperparameters["cut"]), *data.phase_2_starts(spec.hyperparameters)]
 
     def _shared(self, data: TrialData, cut: str, *, judge: str | None) -> Any:
         key = (data, cut, judge)

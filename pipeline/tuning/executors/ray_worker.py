@@ -29,7 +29,7 @@ from pipeline.tuning.executors.base import (
     tensorflow_worker,
 )
 from pipeline.tuning.executors.local import START_SECONDS
-from pipeline.tuning.records import EpochRecord, TrialSpec
+from pipeline.tuning.records import EpochRecord, TrialSpec, Value
 
 if TYPE_CHECKING:
     import keras
@@ -109,7 +109,8 @@ class SharedData:
     """Trial data that one attempt needs, mapped from its node's object store.
 
     Attributes:
-        cuts: By name: the trial's own and, if it has two phases, the one that phase 2 starts from.
+        cuts: By name: the trial's own, then, if it has two phases, those that phase 2 can start
+            from, the nearest first.
         files: Of the base, by name; none where there is one phase.
     """
 
@@ -119,9 +120,8 @@ class SharedData:
     def load_cut(self, cut: str, *, judge: str | None) -> CutData:
         return self.cuts[cut]
 
-    def lower_cut(self, cut: str, *, num_segments: int) -> str:
-        (lower,) = self.cuts.keys() - {cut}
-        return lower
+    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
+        return list(self.cuts)[1:]
 
     def load_base(self) -> keras.Model:
         from pipeline.models.saved_bases import load_saved_base

@@ -610,7 +610,9 @@ def test_the_real_worker_has_both_phases_where_no_file_of_the_driver_is(tmp_path
     here.mkdir()
     written = write_features(here, small_base())
     data = Elsewhere(features=written.features, train_file=written.train_file)
-    defaults = {**params_document["defaults"], "cut": "block2", "unfreeze": 1, "units": 8}
+    # Two layers that lie in two segments: the worker finds out which cut phase 2 starts from.
+    layers = {"cut": "block3", "unfreeze": 1, "unfreeze_layers": 2}
+    defaults = {**params_document["defaults"], **layers, "units": 8}
     file = tmp_path / "trial.keras"
     two_phases = TrialSpec(
         uid="phases",

@@ -3,7 +3,7 @@
 import asyncio
 
 from pipeline.tuning.executors.base import EpochDone
-from pipeline.tuning.executors.ray_worker import Mailbox
+from pipeline.tuning.executors.ray_worker import Mailbox, SharedData
 from pipeline.tuning.records import EpochRecord
 
 FIRST, SECOND = (EpochRecord(epoch=epoch, metrics={"val_accuracy": 0.5}) for epoch in (0, 1))
@@ -63,3 +63,13 @@ def test_a_trial_that_was_given_up_is_stopped_whether_it_waits_or_reports_later(
         assert numbers(await mailbox.take(1, waits=False)) == []
 
     asyncio.run(talk())
+
+
+def test_a_task_knows_where_phase_2_can_start_by_the_cuts_it_was_given():
+    def found(*cuts, **values):
+        return SharedData(dict.fromkeys(cuts), {}).phase_2_starts({"cut": cuts[0], **values})
+
+    assert found("block10", unfreeze=0) == []
+    assert found("block10", "block4", unfreeze=2) == ["block4"]
+    # The nearest first, whatever their names.
+    assert found("top", "block7", "block10", unfreeze=1) == ["block7", "block10"]
