@@ -30,6 +30,7 @@ from pipeline.tuning.hyperparameters import described
 from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.proposals import Proposal, Proposals
+from pipeline.tuning.pruners import is_due
 from pipeline.tuning.recorder import Recorder, run_summary
 from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
 from pipeline.tuning.retries import close_orphans, fail_trial, retry_failed
@@ -47,6 +48,7 @@ OUT_OF_TIME = "the search's time was up"
 @dataclass
 class _Running:
     trial: Trial
+    rung_epochs: int  # of phase 2; 0 where there is none
     epochs: list[dict[str, Any]] = field(default_factory=list)
     is_cut_off: bool = False
 
@@ -136,7 +138,8 @@ class Driver:
         return False
 
     def _open(self, proposal: Proposal) -> None:
-        self._running[proposal.uid] = _Running(proposal.trial)
+        two_phases = bool(proposal.hyperparameters.get("unfreeze"))
+        self._running[proposal.uid] = _Running(proposal.trial, self._plan.rung_epochs * two_phases)
         self._recorder.start_trial(
             proposal.uid,
             number=proposal.trial.number,
@@ -190,7 +193,8 @@ class Driver:
     def _on_epoch(self, uid: str, record: EpochRecord) -> None:
         self._deadline.epoch_ended(uid, record.epoch)
         running = self._running[uid]
-        is_judged = self._keep_epoch(uid, record)
+        has_value = self._keep_epoch(uid, record)
+        is_judged = has_value and is_due(running.epochs, rung_epochs=running.rung_epochs)
         is_last = record.epoch + 1 >= self._plan.epochs
         is_pruned = is_judged and not is_last and running.trial.should_prune()
         running.is_cut_off = self._deadline.is_over and not is_last and not is_pruned

@@ -10,7 +10,8 @@ for the first 20 to 40 trials.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +19,9 @@ from pipeline.config import Section
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+
+SECOND_PHASE: Final = 2
+"""What the metric `phase` of an epoch is in phase 2."""
 
 
 class NoPruner(Section):
@@ -186,3 +190,17 @@ Pruner = Annotated[
     | WilcoxonPruner,
     Field(discriminator="name"),
 ]
+
+
+def is_due(epochs: Sequence[Mapping[str, Any]], *, rung_epochs: int) -> bool:
+    """Whether a trial has come so far that it may be compared with others at its epoch.
+
+    The first of two phases is short and says little about the second, in which layers of the base
+    learn too; so it is the second that is judged, after as many epochs as other trials have.
+
+    Args:
+        epochs: So far, each with its `metrics`.
+        rung_epochs: Of phase 2, as the pruner's `first_judgement`; 0 for a trial of one phase.
+    """
+    in_the_second = [epoch for epoch in epochs if epoch["metrics"].get("phase") == SECOND_PHASE]
+    return len(in_the_second) >= rung_epochs

@@ -55,6 +55,7 @@ def table(monkeypatch):
         "top": entry(kind="float", help="value after the last epoch"),
         "behaviour": entry(kind="name", help="what goes wrong"),
         "epoch_seconds": entry(kind="float", help="time of an epoch"),
+        "unfreeze": entry(kind="int", help="whether there is a phase 2"),
     }
     monkeypatch.setattr(space, "HYPERPARAMETERS", names)
 
@@ -78,7 +79,8 @@ class Search:
         )
         study.pruner = pruner or optuna.pruners.NopPruner()
         recorder = RecordingRecorder()
-        defaults = {"behaviour": behaviour, "epoch_seconds": plan.pop("epoch_seconds", 0.0)}
+        seconds = plan.pop("epoch_seconds", 0.0)
+        defaults = {"behaviour": behaviour, "epoch_seconds": seconds, "unfreeze": 0}
         settings = plan.pop("space", {"top": FloatRange(type="float", low=0.0, high=1.0)})
         if isinstance(behaviour, list):
             settings["behaviour"] = Choice(type="choice", choices=behaviour)
@@ -168,6 +170,23 @@ def test_a_pruned_trial_is_pruned_in_the_study_and_in_the_record(search):
     assert states(study) == ["PRUNED"] * 3
     assert {calls[-1] for calls in recorder.calls.values()} == {("end", "PRUNED")}
     assert study.trials[0].user_attrs["outcome"] == "pruned"
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "rung_epochs", "state", "num_epochs"),
+    [(0, 1, "PRUNED", 1), (1, 1, "PRUNED", 2), (1, 2, "COMPLETE", 3)],
+)
+def test_a_trial_of_two_phases_is_judged_in_the_second(
+    search, unfreeze, rung_epochs, state, num_epochs
+):
+    space = {
+        "top": FloatRange(type="float", low=0.0, high=1.0),
+    }
+    space["unfreeze"] = Choice(type="choice", choices=[unfreeze])
+    pruner = optuna.pruners.ThresholdPruner(lower=2.0)
+    study, _ = search(target=1, pruner=pruner, space=space, rung_epochs=rung_epochs)
+    assert states(study) == [state]
+    assert len(study.trials[0].intermediate_values) == num_epochs
 
 
 def test_a_diverged_trial_counts_as_pruned_and_says_so(search):

@@ -1,7 +1,8 @@
 """Stands in for a training where processes, not networks, are under test.
 
-What it does is said by its hyperparameters: `epochs_done` values rise to `top`; `behaviour` says
-what goes wrong. Each training leaves its uid in the file `train_file`, so that a test can count.
+What it does is said by its hyperparameters: values rise to `top`; with `unfreeze`, all epochs but
+the first are of phase 2; `behaviour` says what goes wrong. Each training leaves its uid in the file
+`train_file`, so that a test can count.
 """
 
 import math
@@ -26,6 +27,8 @@ def train(spec, data, report):
         time.sleep(float(settings.get("epoch_seconds", 0.0)))
         value = float(settings["top"]) * (epoch + 1) / spec.epochs
         metrics = {"val_accuracy": value, "loss": 1.0 - value}
+        if settings.get("unfreeze"):
+            metrics["phase"] = 1.0 if epoch == 0 else 2.0
         if epoch == 0 and settings.get("behaviour") == "nan_epoch":
             metrics["val_accuracy"] = math.nan
         record = EpochRecord(epoch=epoch, metrics=metrics)
