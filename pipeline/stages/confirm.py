@@ -20,7 +20,7 @@ from pipeline.stamps import code_sha256, stamp_file, write_stamp
 from pipeline.tracking.spool import Spool
 from pipeline.tracking.store import mirror_uid
 from pipeline.tuning.candidates import PART, candidates, is_of
-from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, judge, rank
+from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
@@ -150,10 +150,16 @@ def _train(
             planned, data, search, recorder=recorder, title=f"confirm {name}"
         )
         judged = judge(planned, results, objective)
-        first, *others = rank(judged, planned, results, objective)
-        ranked = [planned[position] for position in (first, *others)]
+        winner = winner_of(judged, objective)
         exported, metrics = _export(
-            root, name, ranked, results, data=data, objective=objective, rule=params.export
+            root,
+            name,
+            planned,
+            results,
+            data=data,
+            objective=objective,
+            winner=winner,
+            rule=params.export,
         )
     num_images = split["counts"][PART]["images"]
     return {
@@ -166,7 +172,7 @@ def _train(
         "seeds": params.seeds,
         "epochs": search.epochs,
         "candidates": judged,
-        "winner": {**_without_seeds(judged[first]), "n": num_images, "metrics": metrics},
+        "winner": {**_without_seeds(judged[winner]), "n": num_images, "metrics": metrics},
         "exported": exported,
         "trainings": trainings,
     }
@@ -237,11 +243,12 @@ def _without_seeds(judged: Mapping[str, Any]) -> dict[str, Any]:
 def _export(
     root: Path,
     name: str,
-    ranked: Sequence[Candidate],
+    planned: Sequence[Candidate],
     results: Mapping[str, TrialResult],
     *,
     data: DataReference,
     objective: ObjectiveSpec,
+    winner: int,
     rule: str,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Writes the model; returns what `confirm.json` says of it, and what it reaches."""
@@ -253,10 +260,11 @@ def _export(
     configure_tensorflow(num_threads=1)
     image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
     file = Path("models") / f"{name}.keras"
-    chosen = choose(ranked, results, data, objective, rule=rule)
+    specs = in_order(planned, results, objective, winner=winner)
+    chosen = choose(specs, results, data, objective, rule=rule)
     members = [member for _, member in chosen]
     export_winner(root / file, members, data, image_shape=image_shape)
-    numbers = {spec.uid: one.trial["number"] for one in ranked for spec in one.specs}
+    numbers = {spec.uid: one.trial["number"] for one in planned for spec in one.specs}
     exported = {
         "file": file.as_posix(),
         "file_sha256": sha256_file(root / file),

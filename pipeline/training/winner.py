@@ -14,14 +14,12 @@ from pipeline.models.pooling import NO_POOLING
 from pipeline.models.saved_bases import load_saved_base
 from pipeline.training.features import read_manifest
 from pipeline.training.predictions import Predictor
-from pipeline.tuning.candidates import Candidate
-from pipeline.tuning.confirmation import best_seed
 from pipeline.tuning.ensembles import best_size
 from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 
 
 def choose(
-    ranked: Sequence[Candidate],
+    specs: Sequence[TrialSpec],
     results: Mapping[str, TrialResult],
     data: DataReference,
     objective: ObjectiveSpec,
@@ -31,7 +29,7 @@ def choose(
     """Returns the trainings that are exported, each with what it saved.
 
     Args:
-        ranked: The winner, then the other configurations, as `tuning.confirmation.rank` has them.
+        specs: As from `tuning.confirmation.in_order`.
         results: By uid, with a model file each.
         data: What they were trained on.
         objective: What they are compared by.
@@ -41,17 +39,11 @@ def choose(
         DataIntegrityError: If a file is missing or not whole.
     """
     cuts = read_manifest(Path(data.features))["cuts"]
-    if rule == "best_seed":
-        spec = best_seed(ranked[0], results, objective)
-        return [(spec, _load(results[spec.uid], cuts))]
-    loaded = [[_load(results[spec.uid], cuts) for spec in one.specs] for one in ranked]
-    answers = [mean_probabilities(members, data, part="val") for members in loaded]
+    wanted = specs if rule == "ensemble" else specs[:1]
+    members = [_load(results[spec.uid], cuts) for spec in wanted]
+    answers = [mean_probabilities([member], data, part="val") for member in members]
     size = best_size([votes for votes, _ in answers], answers[0][1], objective)
-    return [
-        pair
-        for one, members in zip(ranked[:size], loaded, strict=False)
-        for pair in zip(one.specs, members, strict=True)
-    ]
+    return list(zip(wanted, members, strict=True))[:size]
 
 
 def _load(result: TrialResult, cuts: Mapping[str, Any]) -> Member:

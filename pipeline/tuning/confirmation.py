@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXPORT_RULES: Final[Mapping[str, str]] = {
-    "ensemble": "the mean of the probabilities over all seeds of the winner, and of as many of the "
-    "next configurations as the validation part is judged best with",
+    "ensemble": "the mean of the probabilities over the winner's seed with the best validation "
+    "value and as many of the other trainings, best first, as the validation part is judged best "
+    "with",
     "best_seed": "of the winner's seeds, the one with the best validation value",
 }
 """`confirm.export`, and what it means."""
@@ -216,41 +217,35 @@ def judge(
     return judged
 
 
-def rank(
-    judged: Sequence[Mapping[str, Any]],
+def winner_of(judged: Sequence[Mapping[str, Any]], objective: ObjectiveSpec) -> int:
+    """Returns the position of the configuration with the best mean, as `judge` has them."""
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+    return min(range(len(judged)), key=lambda position: (sign * judged[position]["mean"], position))
+
+
+def in_order(
     planned: Sequence[Candidate],
     results: Mapping[str, TrialResult],
     objective: ObjectiveSpec,
-) -> list[int]:
-    """Returns the positions of the configurations: the winner, then the others.
+    *,
+    winner: int,
+) -> list[TrialSpec]:
+    """Returns the trainings in the order in which they are exported: a seed of the winner first.
 
-    The winner has the best mean on the confirmation part. The others are in the order of their
-    mean on the validation part, so that the confirmation part chooses nothing but the winner.
+    Of that seed as of the others the best validation value decides, so that the confirmation part
+    stays an estimate that nothing was selected by but the configuration.
 
     Args:
-        judged: As from `judge`.
-        planned: The candidates, in the same order.
+        planned: The candidates.
         results: By uid.
         objective: What they are compared by.
+        winner: The winner's position among the candidates.
     """
     sign = -1.0 if objective.direction == "maximize" else 1.0
 
-    def searched(position: int) -> float:
-        specs = planned[position].specs
-        return sign * sum(results[spec.uid].metrics[objective.metric] for spec in specs)
+    def by_value(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
+        return sorted(specs, key=lambda spec: sign * results[spec.uid].metrics[objective.metric])
 
-    winner = min(range(len(judged)), key=lambda p: (sign * judged[p]["mean"], p))
-    others = sorted((p for p in range(len(judged)) if p != winner), key=lambda p: (searched(p), p))
-    return [winner, *others]
-
-
-def best_seed(
-    candidate: Candidate, results: Mapping[str, TrialResult], objective: ObjectiveSpec
-) -> TrialSpec:
-    """Returns the training of a configuration with the best validation value.
-
-    Not with the best confirmation value, so that the latter stays an estimate that nothing was
-    selected by but the configuration.
-    """
-    sign = -1.0 if objective.direction == "maximize" else 1.0
-    return min(candidate.specs, key=lambda s: sign * results[s.uid].metrics[objective.metric])
+    first = by_value(planned[winner].specs)[0]
+    others = [spec for one in planned for spec in one.specs if spec is not first]
+    return [first, *by_value(others)]

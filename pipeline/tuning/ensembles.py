@@ -1,4 +1,4 @@
-"""Which of the confirmed configurations are averaged in the exported model."""
+"""How many of the confirmed trainings are averaged in the exported model."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from pipeline.evaluation.metrics import ObjectiveSpec, classification_metrics
 def best_size(
     votes: Sequence[NDArray[np.float32]], labels: NDArray[np.int64], objective: ObjectiveSpec
 ) -> int:
-    """Returns how many configurations, taken in their order, answer best together.
+    """Returns how many networks, taken in their order, answer best together.
 
-    Only as many ensembles are compared as there are configurations, so that little is gained by
-    chance; choosing freely among all trainings (Caruana et al. 2004, section 2) overfits a small
-    validation part.
+    Only as many ensembles are compared as there are networks, so that little is gained by chance;
+    choosing freely among them (Caruana et al. 2004, "Ensemble selection from libraries of models",
+    section 2) overfits a small validation part.
 
     Args:
-        votes: Of each configuration the mean of its trainings' probabilities, shape
-            (n, num_classes), best configuration first; one or more.
+        votes: Of each network its probabilities, shape (n, num_classes), in the order in which they
+            are taken; one or more.
         labels: Class ids of the same n images, of a part that nothing is judged on afterwards.
-        objective: What they are compared by; the smaller ensemble wins a tie.
+        objective: What ensembles are compared by; the smaller wins a tie.
     """
     best, best_value = 0, objective.worst
     for size in range(1, len(votes) + 1):

@@ -13,7 +13,7 @@ from pipeline import interrupts
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tuning.candidates import candidates
-from pipeline.tuning.confirmation import Confirmation, best_seed, judge, rank
+from pipeline.tuning.confirmation import Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.records import DataReference, TrialResult
 from tests.tuning.training_double import train
@@ -183,18 +183,25 @@ def test_the_winner_is_the_best_on_the_part_that_no_search_has_seen(objective):
     planned = plan(study(0.9, 0.8), top=2)
     results = outcomes(planned, [(0.99, 0.5), (0.98, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
     judged = judge(planned, results, objective)
-    first, _ = rank(judged, planned, results, objective)
-    assert judged[first]["number"] == 1
-    assert judged[first]["mean"] == pytest.approx(0.7 if objective is ACCURACY else 0.3)
-    # The seed that is exported is not chosen by the figure that is reported.
-    assert best_seed(planned[first], results, objective) is planned[1].specs[0]
+    winner = winner_of(judged, objective)
+    assert judged[winner]["number"] == 1
+    assert judged[winner]["mean"] == pytest.approx(0.7 if objective is ACCURACY else 0.3)
 
 
-def test_the_confirmation_part_orders_nothing_but_the_winner():
-    planned = plan(study(0.9, 0.8, 0.7), top=3)
-    searched_and_confirmed = [(0.6, 0.9), (0.7, 0.8), (0.8, 0.7)]
-    results = outcomes(planned, *([one, one] for one in searched_and_confirmed))
-    assert rank(judge(planned, results, ACCURACY), planned, results, ACCURACY) == [0, 2, 1]
+@pytest.mark.parametrize("objective", [ACCURACY, LOSS])
+def test_no_training_is_exported_for_its_confirmation_value(objective):
+    planned = plan(study(0.9, 0.8), top=2)
+    results = outcomes(planned, [(0.99, 0.5), (0.97, 0.9)], [(0.7, 0.6), (0.98, 0.1)])
+    (best, second), (worst, third) = (candidate.specs for candidate in planned)
+    found = in_order(planned, results, objective, winner=0)
+    assert found == [best, third, second, worst]
+
+
+def test_the_first_that_is_exported_is_of_the_winner_whatever_is_better_on_validation():
+    planned = plan(study(0.9, 0.8), top=2)
+    results = outcomes(planned, [(0.99, 0.5), (0.97, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
+    found = in_order(planned, results, ACCURACY, winner=1)
+    assert found == [planned[1].specs[0], *planned[0].specs, planned[1].specs[1]]
 
 
 def test_a_candidate_that_diverges_with_another_seed_is_said():
