@@ -18,7 +18,7 @@ GOOD = (ROOT / "params.yaml").read_text(encoding="utf-8")
 BASE_SIZE = "image_size: 64     # pixels, what"
 
 WRONG = {
-    "typo in a key": ("trials: 24 ", "trails: 24 ", "search.trails: there is no such key."),
+    "typo in a key": ("trials: 12 ", "trails: 12 ", "search.trails: there is no such key."),
     "text for a number": ("epochs: 12 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
     "low above high": ("low: 64, high: 384", "low: 384, high: 64", "units: low < high must hold"),
     "unknown activation": ("[relu, leaky_relu, elu", "[reluu, leaky_relu, elu", "'reluu'"),
@@ -51,7 +51,7 @@ WRONG = {
         "batch_size: 25.6\n  max",
         "embed.batch_size",
     ),
-    "negative trials": ("trials: 24 ", "trials: -1 ", "greater than or equal to 1"),
+    "negative trials": ("trials: 12 ", "trials: -1 ", "greater than or equal to 1"),
     "missing section": (
         "confirm:\n  top: 3 ",
         "confrim:\n  top: 3 ",
@@ -180,7 +180,7 @@ def test_names_that_only_look_alike_are_fine(params_document):
 
 
 def test_the_command_prints_every_problem_and_exits_with_2(tmp_path):
-    text = GOOD.replace("trials: 24 ", "trails: 24 ").replace("sampler: tpe", "sampler: tpee")
+    text = GOOD.replace("trials: 12 ", "trails: 12 ").replace("sampler: tpe", "sampler: tpee")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     done = check(tmp_path)
     assert done.returncode == 2

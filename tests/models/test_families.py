@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.models.bases import BASES, load_base, preprocessing
 from pipeline.models.cuts import find_cuts
-from pipeline.models.export import export, load_exported, predict_probabilities
+from pipeline.models.export import Member, export, load_exported, predict_probabilities
 from pipeline.models.heads import build_head
 from pipeline.models.saved_bases import load_saved_base, save_base
 
@@ -99,11 +99,10 @@ def check_export(folder, base, cut, hyperparameters):
     save_base(base, folder)
     export(
         folder / "study.keras",
+        [Member(trained=trained, cut=cut)],
         image_shape=images.shape[1:],
         image_size=base.input.shape[1],
         base=load_saved_base(folder),
-        cut=cut,
-        trained=trained,
     )
     found = predict_probabilities(load_exported(folder / "study.keras"), images)
     expected = trained.predict(features.astype(np.float32), verbose=0)
