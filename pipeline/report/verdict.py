@@ -1,5 +1,8 @@
 """The result in plain sentences, each with its figures, n and interval."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pipeline.evaluation.significance import Interval, mean_interval, paired_difference
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.searches import summarize_search
@@ -73,9 +76,18 @@ def _choice(study: StudyResults) -> str:
         f"{capitalized(study.name)} is trial {winner['number']} of its search, where it had "
         f"{objective_value(winner['search_value'], summary)} {summary.objective_name}; on the "
         f"confirmation part, which no search has seen, it has "
-        f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. The test part was "
-        "read after that and decided nothing."
+        f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. "
+        f"{_exported(study.confirm['exported']['members'])}The test part was read after that and "
+        "decided nothing."
     )
+
+
+def _exported(members: Sequence[Mapping[str, Any]]) -> str:
+    if len(members) == 1:
+        return ""
+    numbers = sorted({member["number"] for member in members})
+    trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    return f"The exported model averages {len(members)} trainings of {trials}. "
 
 
 def _span(difference: Interval) -> str:

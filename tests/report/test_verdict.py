@@ -67,3 +67,11 @@ def test_the_last_sentence_says_how_it_was_chosen(results):
     assert f"Transfer is trial {winner['number']} of its search" in last
     assert "validation accuracy; on the confirmation part" in last
     assert "over 3 trainings" in last
+    assert f"averages 3 trainings of trial {winner['number']}. The test part" in last
+
+
+def test_one_exported_training_is_no_average(results):
+    first = results.studies[0]
+    exported = {**first.confirm["exported"], "members": first.confirm["exported"]["members"][:1]}
+    alone = replace(first, confirm={**first.confirm, "exported": exported})
+    assert "averages" not in verdict(replace(results, studies=[alone]))[-1]
