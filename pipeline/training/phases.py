@@ -4,7 +4,7 @@ Phase 1 trains the head on frozen features. Phase 2, where a trial has one, trai
 unfrozen layers of the base. Each runs the trial's schedule from its start to its end; in phase 2
 every rate is the schedule's times `learning_rate_ratio`, so that it is below what phase 1 had at
 the same share of its steps, whatever the schedule. (One schedule over both phases was tried: a
-cosine is near its end when phase 2 begins, and the base hardly moved.)
+cosine is near its end when phase 2 begins.)
 """
 
 from collections.abc import Mapping
