@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,37 +71,6 @@ def sqlite_file(address: str) -> Path | None:
     return Path(name) if address.startswith(SQLITE) else None
 
 
-def try_sqlite(address: str, *, source: str) -> None:
-    """Opens an SQLite database, made with its folder if it is missing, and lets readers in.
-
-    Write-ahead logging, which stays with the file: a reader such as `status` or `mlflow ui` never
-    blocks the one writer, and writing is two to three times faster. A network drive refuses it,
-    which costs only that.
-
-    Args:
-        address: Of an SQLite database.
-        source: Where the address was read, for messages: `search.storage`, or a variable.
-
-    Raises:
-        ConfigError: If it names no file that can be written, or a file that is no database.
-    """
-    try:
-        file = sqlite_file(address)
-        if file is None or file.name in ("", ":memory:"):
-            raise OSError("that is no name of a file")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            # Taken and given back: whoever may not write is told now.
-            connection.execute("BEGIN IMMEDIATE")
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"{source} must name an SQLite file that can be written: {reason}. Received: "
-            f"{source}={address}. Write sqlite:////FOLDER/FILE.db for an absolute path."
-        ) from None
-
-
 def connect_options() -> dict[str, Any]:
     """Returns what every engine of this project is made with."""
     return {"pool_pre_ping": True, "connect_args": dict(CONNECT_ARGS)}
@@ -114,19 +83,69 @@ def being_created(address: str, table: str, *, source: str) -> Iterator[None]:
     Two processes that start on an empty database would both make them, and one would die.
 
     Args:
-        address: Of a PostgreSQL.
+        address: Of a PostgreSQL, or of an SQLite file, which is made with its folder if missing.
         table: `studies` or `experiments`: whose tables are made.
         source: Where the address was read, for messages: `search.storage`, or a variable.
 
     Raises:
         ConfigError: If the address cannot be read, its server does not answer within 4 s, refuses
-            these credentials or has no such database, or the database holds the other one's tables.
+            these credentials or has no such database, or the database holds the other one's tables;
+            if it names no file that can be written, or a file that is no database; or if another
+            process has held it for two minutes.
     """
+    if not is_postgres(address):
+        with _sqlite_alone(address, source=source):
+            yield
+        return
     engine = _engine(address, source=source)
     with _connected(engine, address, source=source) as connection:
         _lock(connection, address, source=source)
         _refuse_shared(connection, table, address, source=source)
         yield
+
+
+@contextmanager
+def _sqlite_alone(address: str, *, source: str) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    file = sqlite_file(address)
+    with ExitStack() as held:
+        try:
+            if file is None or file.name in ("", ":memory:"):
+                raise OSError("that is no name of a file")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _read(file)  # A file of another kind gets no lock beside it.
+            lock = FileLock(file.with_name(f".{file.name}.lock"), timeout=CREATION_SECONDS)
+            held.enter_context(lock)
+            _let_readers_in(file)
+        except Timeout:
+            raise ConfigError(
+                f"{address} has been held by another process for {CREATION_SECONDS} s. "
+                "Wait for it, or end it."
+            ) from None
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(
+                f"{source} must name an SQLite file that can be written: {reason}. Received: "
+                f"{source}={address}. Write sqlite:////FOLDER/FILE.db for an absolute path."
+            ) from None
+        yield
+
+
+def _read(file: Path) -> None:
+    with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA user_version")
+
+
+def _let_readers_in(file: Path) -> None:
+    # Write-ahead logging, which stays with the file: a reader such as `status` or `mlflow ui` never
+    # blocks the one writer, and writing is two to three times faster. A network drive refuses it,
+    # which costs only that. Two processes that change to it at once do not wait for each other,
+    # whatever the timeout: one is told "database is locked".
+    with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        # Taken and given back: whoever may not write is told now.
+        connection.execute("BEGIN IMMEDIATE")
 
 
 def _engine(address: str, *, source: str) -> Engine:

@@ -22,7 +22,6 @@ from pipeline.databases import (
     being_created,
     is_postgres,
     sqlite_file,
-    try_sqlite,
 )
 from pipeline.databases import without_password as without_password
 from pipeline.errors import ConfigError
@@ -180,7 +179,7 @@ def open_store(root: Path, *, create: bool = True) -> Store:
 
     try:
         # Two processes that open a fresh database at once both migrate it, and one of them dies.
-        with locked(root, "store"), _alone_in_database(uri):
+        with _alone_in_database(uri), locked(root, "store"):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError) as error:
@@ -225,8 +224,6 @@ def locked(root: Path, name: str) -> Iterator[None]:
 def _preflight(uri: str) -> None:
     # MLflow's own client tries for two to four minutes before it says that nobody answers.
     parts = urlsplit(uri)
-    if parts.scheme == "sqlite":
-        try_sqlite(uri, source=VARIABLE)
     try:
         if parts.scheme.startswith("http"):
             host = parts.netloc.rpartition("@")[2]
@@ -253,7 +250,7 @@ def _unreachable(uri: str, reason: str) -> ConfigError:
 
 
 def _alone_in_database(uri: str) -> AbstractContextManager[None]:
-    if not is_postgres(uri):
+    if urlsplit(uri).scheme != "sqlite" and not is_postgres(uri):
         return nullcontext()
     # Of the connections that MLflow makes by itself; it would wait for a silent host for minutes.
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_SECONDS))

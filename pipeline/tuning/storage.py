@@ -14,7 +14,6 @@ from pipeline.databases import (
     first_line,
     is_postgres,
     sqlite_file,
-    try_sqlite,
     without_password,
 )
 from pipeline.errors import ConfigError
@@ -133,10 +132,10 @@ def _source_and_url(root: Path, url: str) -> tuple[str, str]:
 def _open_sqlite(address: str, *, source: str) -> RDBStorage:
     import optuna
 
-    try_sqlite(address, source=source)
-    return optuna.storages.RDBStorage(
-        address, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}}
-    )
+    with being_created(address, "studies", source=source):
+        return optuna.storages.RDBStorage(
+            address, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}}
+        )
 
 
 def _open_postgres(address: str, *, source: str) -> BaseStorage:

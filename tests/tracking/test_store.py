@@ -252,8 +252,9 @@ class TestAPostgresql:
 
 
 @pytest.mark.slow
-def test_two_processes_may_create_the_store_at_once(tmp_path):
-    assert start_together([tmp_path, tmp_path]) == ["1", "1"]
+def test_many_processes_may_create_the_store_at_once(tmp_path):
+    # Two are stopped by SQLite's own race one time in twenty only.
+    assert start_together([tmp_path] * 6) == ["1"] * 6
 
 
 def start_together(roots, **environment):
