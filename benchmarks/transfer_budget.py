@@ -228,11 +228,12 @@ def _report(figures: Figures, out: Path, dataset: str, *, minutes: float, seeds:
     title = f"{TITLES[dataset]}: the same {minutes:g} minutes"
     head = ["", "test accuracy", "best validation accuracy", "trained", "seconds"]
     print_table(head, rows)
+    averaged = "one seed" if seeds == 1 else f"the average of {seeds} seeds"
     confirm = [figures[f"confirm {study}"]["seconds"] for study in ("scratch", "transfer")]
     print(
-        f"{title}; n = {convnets['n']:,} test images, 95% intervals (Wilson), the average of "
-        f"{seeds} seeds; single convnets {spread(convnets['single_test_accuracies'])}. Of "
-        f"transfer's seconds, {figures['embed']['seconds']:.0f} are embed's. Not counted: confirm, "
+        f"{title}; n = {convnets['n']:,} test images, 95% intervals (Wilson), {averaged}; "
+        f"single convnets {spread(convnets['single_test_accuracies'])}. Of transfer's seconds, "
+        f"{figures['embed']['seconds']:.0f} are embed's. Not counted: confirm, "
         f"{confirm[0]:.0f} s scratch, {confirm[1]:.0f} s transfer; the convnet's further seeds."
     )
     print(figures.where)

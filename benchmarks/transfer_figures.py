@@ -99,6 +99,15 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
+def over_seeds(seeds: int) -> str:
+    """Returns what the numbers of `spread` are over.
+
+    >>> over_seeds(1), over_seeds(3)
+    ('one seed', 'mean ± standard deviation over 3 seeds')
+    """
+    return "one seed" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints markdown."""
     print("\n| " + " | ".join(head) + " |")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks.transfer_figures import Figures, draw_lines, plot, print_table, spread
+from benchmarks.transfer_figures import Figures, draw_lines, over_seeds, plot, print_table, spread
 from benchmarks.transfer_networks import BATCH_SIZE, residual_net, train_until
 from benchmarks.transfer_sizes import (
     SHARED,
@@ -197,7 +197,7 @@ def _report(figures: Figures, out: Path, *, per_class: Sequence[int], seeds: int
     title = "CIFAR-10: the animals' network for the vehicles"
     print_table(["training images a class", *lines], rows)
     print(
-        f"{title}: test accuracy, n = {n:,} images; mean ± standard deviation over {seeds} seeds. "
+        f"{title}: test accuracy, n = {n:,} images; {over_seeds(seeds)}. "
         f"The animals' own: {animals['test_accuracy']:.3f}, n = {animals['n']:,}, "
         f"{animals['num_parameters']:,} parameters, "
         f"{animals['epochs']:.1f} epochs, {animals['seconds']:.0f} s."

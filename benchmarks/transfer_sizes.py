@@ -19,6 +19,7 @@ from benchmarks.transfer_figures import (
     TITLES,
     Figures,
     draw_lines,
+    over_seeds,
     plot,
     print_table,
     spread,
@@ -198,7 +199,7 @@ def _report(
     ]
     title = f"{TITLES[dataset]}: test accuracy over the size of the training set"
     print_table(["share", "training images", *lines], rows)
-    print(f"{title}; n = {n:,} test images; mean ± standard deviation over {seeds} seeds.")
+    print(f"{title}; n = {n:,} test images; {over_seeds(seeds)}.")
     print(figures.where)
     file = out / f"transfer-sizes-{dataset}.png"
     with plot(file, title=title, x="training images", y="test accuracy") as axes:
