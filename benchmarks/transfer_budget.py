@@ -37,7 +37,7 @@ from tests.checkout import Checkout
 SIDES = {
     "scratch": "dense network on pixels, searched",
     "convnet": "convnet from scratch",
-    "transfer": "frozen and unfrozen base, searched",
+    "transfer": "pretrained base, searched",
 }
 # More than any time allows: the clock ends a search, never the count.
 ENDLESS = 100_000
