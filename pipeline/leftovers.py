@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.tracking.cleaning import artifact_bytes, remove_runs, runs_left
 from pipeline.tracking.spool_file import FOLDER as SPOOL_FOLDER
 from pipeline.tracking.store import Store, mirror_uid
+from pipeline.tuning.kept_trainings import FOLDER as TRAININGS_FOLDER
 from pipeline.tuning.lock import lock_folder
 from pipeline.tuning.old_studies import StoredStudy, num_trials, remove_study
 from pipeline.tuning.overview import read_holder
@@ -75,6 +76,7 @@ def leftovers(stores: Stores) -> list[Leftover]:
         *(_of_study(study, stores) for study in old),
         *(item for study in kept for item in _trash_of(study, stores)),
         *_spool_files(stores),
+        *_kept_trainings(stores),
         *_lock_files(stores),
     ]
 
@@ -139,6 +141,20 @@ def _spool_files(stores: Stores) -> Iterator[Leftover]:
         )
 
 
+def _kept_trainings(stores: Stores) -> Iterator[Leftover]:
+    kept, folder = _names_of(stores, old=False), stores.root / TRAININGS_FOLDER
+    for study in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if study.name not in kept:
+            files = _files(study)
+            yield Leftover(
+                what=f"{TRAININGS_FOLDER}/{study.name}",
+                why="trainings of no current study",
+                remove=partial(_remove_folder, study),
+                locked_by=study.name,
+                num_bytes=sum(file.stat().st_size for file in files),
+            )
+
+
 def _lock_files(stores: Stores) -> Iterator[Leftover]:
     # Those of old studies go with them.
     known = _names_of(stores, old=False) | _names_of(stores, old=True)
@@ -166,6 +182,12 @@ def _shown(file: Path, root: Path) -> str:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
+
+
+def _remove_folder(folder: Path) -> None:
+    _unlink(_files(folder))
+    if folder.is_dir():
+        folder.rmdir()
 
 
 def _unlink(files: Iterable[Path]) -> None:

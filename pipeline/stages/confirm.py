@@ -6,13 +6,13 @@ Run: python -m pipeline confirm STUDY
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from pipeline.checkout import store_root
 from pipeline.config import load_section
 from pipeline.data.files import read_json, sha256_file, write_json
 from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
@@ -22,9 +22,10 @@ from pipeline.tracking.store import mirror_uid
 from pipeline.tuning.candidates import PART, candidates, is_of
 from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.build import build_executor
+from pipeline.tuning.kept_trainings import FOLDER, KeptTrainings
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
-from pipeline.tuning.records import DataReference, TrialResult
+from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import stored_trials
 
@@ -43,6 +44,9 @@ def run(
     name: str, plan: StudyPlan, params: ConfirmParams, search: SearchParams, *, root: Path
 ) -> None:
     """Trains the best trials again, judges them on the confirmation part, exports the winner.
+
+    A training that was done before, by the same code on the same data, is not done again: the stage
+    goes on where it was interrupted, and trains only what other settings add.
 
     Where the stage's stamp is gone, the databases were lost with it: if `confirm.json` and the
     model are whole and of the same trainings by the same code, only their runs are written again.
@@ -65,8 +69,12 @@ def run(
         runs.reconcile(stored_trials(storage, study))
         report = _kept(root, name, study, params=params, search=search)
         if report is None:
-            report = _train(name, plan, params, search, root=root, recorder=recorder)
+            kept = _kept_trainings(root, study)
+            report = _train(
+                name, plan, params, search, root=root, runs=runs, recorder=recorder, kept=kept
+            )
             write_json(root / "results" / name / "confirm.json", report)
+            kept.forget_others([training["uid"] for training in report["trainings"]])
         else:
             count = restore_trainings(runs, report)
             logger.info("%s: %d runs written again, nothing trained", name, count)
@@ -129,6 +137,13 @@ def _planned(
     )
 
 
+def _kept_trainings(root: Path, study: Mapping[str, Any]) -> KeptTrainings:
+    return KeptTrainings(
+        store_root(root) / FOLDER / study["study_name"],
+        {"identity": study["identity"], "code_sha256": code_sha256(*CODE)},
+    )
+
+
 def _train(
     name: str,
     plan: StudyPlan,
@@ -136,7 +151,9 @@ def _train(
     search: SearchParams,
     *,
     root: Path,
+    runs: StudyRuns,
     recorder: Recorder,
+    kept: KeptTrainings,
 ) -> dict[str, Any]:
     study = read_json(root / "results" / name / "study.json")
     split = read_json(root / "data/split.json")
@@ -144,23 +161,22 @@ def _train(
     data = DataReference(
         features=str(root / "data/features" / plan.base), train_file=str(root / "data/train.npz")
     )
-    with tempfile.TemporaryDirectory(prefix="confirm-") as folder:
-        planned = _planned(study, params, search, folder=folder)
-        results, trainings = _train_all(
-            planned, data, search, recorder=recorder, title=f"confirm {name}"
-        )
-        judged = judge(planned, results, objective)
-        winner = winner_of(judged, objective)
-        exported, metrics = _export(
-            root,
-            name,
-            planned,
-            results,
-            data=data,
-            objective=objective,
-            winner=winner,
-            rule=params.export,
-        )
+    planned = _planned(study, params, search, folder=str(kept.folder))
+    results, trainings = _train_all(
+        planned, data, search, runs=runs, recorder=recorder, kept=kept, title=f"confirm {name}"
+    )
+    judged = judge(planned, results, objective)
+    winner = winner_of(judged, objective)
+    exported, metrics = _export(
+        root,
+        name,
+        planned,
+        results,
+        data=data,
+        objective=objective,
+        winner=winner,
+        rule=params.export,
+    )
     num_images = split["counts"][PART]["images"]
     return {
         **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
@@ -183,22 +199,38 @@ def _train_all(
     data: DataReference,
     search: SearchParams,
     *,
+    runs: StudyRuns,
     recorder: Recorder,
+    kept: KeptTrainings,
     title: str,
 ) -> tuple[dict[str, TrialResult], list[dict[str, Any]]]:
-    total = sum(len(candidate.specs) for candidate in planned)
+    from pipeline.tracking.trainings import restore_trainings
+
+    specs = [spec for candidate in planned for spec in candidate.specs]
+    found = kept.find(specs)
+    if found:
+        logger.info("%d of %d trainings were done before", len(found), len(specs))
+        told = {
+            "candidates": [candidate.trial for candidate in planned],
+            "trainings": [one.report for one in found.values()],
+        }
+        # Before the spool's first record: until then the runs may be written from here.
+        restore_trainings(runs, told)
     with (
         build_executor(search) as executor,
-        tqdm(total=total, desc=title, unit="training", disable=None) as bar,
+        tqdm(
+            total=len(specs), initial=len(found), desc=title, unit="training", disable=None
+        ) as bar,
     ):
+
+        def on_done(spec: TrialSpec, result: TrialResult, report: Mapping[str, Any]) -> None:
+            kept.keep(spec, result, report)
+            bar.update()
+
         confirmation = Confirmation(
-            executor,
-            recorder,
-            data,
-            max_retries=search.max_retries,
-            on_done=lambda: bar.update() and None,
+            executor, recorder, data, max_retries=search.max_retries, on_done=on_done
         )
-        return confirmation.run(planned), confirmation.trainings()
+        return confirmation.run(planned, kept=found), confirmation.trainings()
 
 
 def _log_winner(report: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from pipeline.evaluation.significance import mean_interval
 from pipeline.interrupts import raise_received
 from pipeline.tuning.candidates import PART, Candidate
 from pipeline.tuning.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
+from pipeline.tuning.kept_trainings import KeptTraining
 from pipeline.tuning.recorder import Recorder, run_summary
 from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 
@@ -48,7 +49,8 @@ class Confirmation:
         recorder: Where they are mirrored.
         data: What they are trained on.
         max_retries: How often a lost training is tried again, >= 0.
-        on_done: Called after each training.
+        on_done: Called with each training that is over and what `confirm.json` says of it, before
+            it is recorded as over.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Confirmation:
         data: DataReference,
         *,
         max_retries: int,
-        on_done: Callable[[], None],
+        on_done: Callable[[TrialSpec, TrialResult, Mapping[str, Any]], None],
     ) -> None:
         self._executor = executor
         self._recorder = recorder
@@ -72,8 +74,14 @@ class Confirmation:
         self._results: dict[str, TrialResult] = {}
         self._trainings: dict[str, dict[str, Any]] = {}
 
-    def run(self, planned: Sequence[Candidate]) -> dict[str, TrialResult]:
+    def run(
+        self, planned: Sequence[Candidate], *, kept: Mapping[str, KeptTraining]
+    ) -> dict[str, TrialResult]:
         """Returns the result of each training by its uid.
+
+        Args:
+            planned: The trainings.
+            kept: Those that are over already, by uid.
 
         Raises:
             StudyError: If a training fails, or is lost more often than it may be.
@@ -82,8 +90,10 @@ class Confirmation:
             for spec in candidate.specs:
                 self._specs[spec.uid] = spec
                 self._numbers[spec.uid] = candidate.trial["number"]
+        self._results = {uid: one.result for uid, one in kept.items()}
+        self._trainings = {uid: dict(one.report) for uid, one in kept.items()}
         try:
-            self._train(list(self._specs))
+            self._train([uid for uid in self._specs if uid not in kept])
         finally:
             self._abandon_running()
         return self._results
@@ -138,7 +148,7 @@ class Confirmation:
         self._results[uid] = result
         value = result.metrics.get(OBJECTIVES[spec.objective].metric)
         metrics = run_summary(result)
-        self._trainings[uid] = {
+        report = {
             "uid": uid,
             "number": self._numbers[uid],
             "seed": spec.seed,
@@ -150,6 +160,9 @@ class Confirmation:
             "start_ms": attempt.start_ms,
             "end_ms": _now_ms(),
         }
+        self._trainings[uid] = report
+        # First, so that one whose run is over is never trained again.
+        self._on_done(spec, result, report)
         self._running.discard(uid)
         self._recorder.end_trial(
             uid,
@@ -159,7 +172,6 @@ class Confirmation:
             tags={"outcome": result.outcome},
             traceback=None,
         )
-        self._on_done()
 
     def _fail(self, event: TrialRaised | TrialLost) -> str:
         is_lost = isinstance(event, TrialLost)

@@ -147,6 +147,21 @@ def test_with_yes_the_old_are_gone_for_good_and_the_current_untouched(cleaned, c
     assert len(list((cleaned.folder / "mlruns/artifacts").iterdir())) == 2
 
 
+def test_kept_trainings_of_no_current_study_go(cleaned, capsys):
+    folder = cleaned.folder / "mlruns/trainings"
+    for name in ("digits-gone", "digits-tiny"):
+        cleaned.write(f"mlruns/trainings/{name}/one.json", {})
+        (folder / name / "one.keras").write_bytes(b"x" * 4998)
+    run("clean")
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    reason = "trainings of no current study".split()
+    assert ["mlruns/trainings/digits-gone", *reason, "-", "-", "5.0", "kB"] in shown
+    assert not [line for line in shown if line[0] == "mlruns/trainings/digits-tiny"]
+    run("clean", "--yes")
+    assert [study.name for study in folder.iterdir()] == ["digits-tiny"]
+    assert len(list((folder / "digits-tiny").iterdir())) == 2
+
+
 def test_a_second_clean_finds_nothing(cleaned, capsys):
     run("clean", "--yes")
     capsys.readouterr()

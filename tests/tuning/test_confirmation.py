@@ -15,6 +15,7 @@ from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.confirmation import Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.local import LocalExecutor
+from pipeline.tuning.kept_trainings import KeptTraining
 from pipeline.tuning.records import DataReference, TrialResult
 from tests.tuning.training_double import train
 
@@ -70,20 +71,22 @@ class Confirming:
     """Runs a confirmation with two workers; keeps the last one and what it recorded."""
 
     def __init__(self, folder):
-        self._folder = folder
+        self.folder = folder
         self.confirmation = None
         self.recorder = RecordingRecorder()
         self.num_done = 0
 
-    def __call__(self, planned, max_retries=1):
-        data = DataReference(features=str(self._folder), train_file=str(self._folder / "log"))
+    def __call__(self, planned, max_retries=1, kept=None):
+        data = DataReference(features=str(self.folder), train_file=str(self.folder / "log"))
         with LocalExecutor(2, train=train) as executor:
             self.confirmation = Confirmation(
                 executor, self.recorder, data, max_retries=max_retries, on_done=self._on_done
             )
-            return self.confirmation.run(planned)
+            return self.confirmation.run(planned, kept=kept or {})
 
-    def _on_done(self):
+    def _on_done(self, spec, result, report):
+        assert report["uid"] == spec.uid
+        assert (spec.uid, "COMPLETE") not in [ended[:2] for ended in self.recorder.ended]
         self.num_done += 1
 
 
@@ -104,6 +107,20 @@ def test_every_training_is_done_once_and_told_of_in_order(confirm):
     assert [training["value"] for training in trainings] == [0.75, 0.75, 0.5, 0.5]
     assert {state for _, state, _ in confirm.recorder.ended} == {"COMPLETE"}
     assert all(len(training["epochs"]) == 2 for training in trainings)
+
+
+def test_one_that_was_kept_is_not_done_again(confirm):
+    planned = plan(study(0.5, 0.75), top=2, seeds=1)
+    first = planned[0].specs[0].uid
+    before = confirm(planned)
+    report = confirm.confirmation.trainings()[0]
+    again = Confirming(confirm.folder)
+    results = again(planned, kept={first: KeptTraining(result=before[first], report=report)})
+    assert results == before
+    assert [uid for uid, _ in again.recorder.started] == [planned[1].specs[0].uid]
+    told = again.confirmation.trainings()
+    assert told[0] == report
+    assert [training["uid"] for training in told] == [c.specs[0].uid for c in planned]
 
 
 def test_a_lost_training_is_done_again_and_keeps_only_its_own_epochs(confirm):

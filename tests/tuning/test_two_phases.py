@@ -487,9 +487,9 @@ def test_a_trial_whose_phase_2_diverges_counts_with_its_phase_1_and_can_be_confi
             {**exported, "trials": [trial]},
             **{"top": 1, "seeds": 1, "epochs": 4, "root_seed": 1, "folder": str(tmp_path)},
         )
-        done = Confirmation(executor, recorder, reference, max_retries=0, on_done=lambda: None).run(
-            planned
-        )
+        done = Confirmation(
+            executor, recorder, reference, max_retries=0, on_done=lambda *_: None
+        ).run(planned, kept={})
     epochs = trial["user_attrs"]["epochs"]
     assert {epoch["metrics"]["phase"] for epoch in epochs} == {1.0}
     assert (trial["state"], trial["user_attrs"]["outcome"]) == ("COMPLETE", "complete")
