@@ -1,4 +1,4 @@
-"""A confirmation training that is over is found again, unless anything that it follows from changed."""
+"""A confirmation training that is over is found again, unless what it follows from changed."""
 
 import math
 from dataclasses import replace
