@@ -250,8 +250,9 @@ def _unreachable(uri: str, reason: str) -> ConfigError:
 
 
 def _alone_in_database(uri: str) -> AbstractContextManager[None]:
-    if urlsplit(uri).scheme != "sqlite" and not is_postgres(uri):
+    if is_postgres(uri):
+        # Of connections that MLflow makes by itself; it would wait for a silent host for minutes.
+        os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_SECONDS))
+    elif urlsplit(uri).scheme != "sqlite":
         return nullcontext()
-    # Of the connections that MLflow makes by itself; it would wait for a silent host for minutes.
-    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_SECONDS))
     return being_created(uri, "experiments", source=VARIABLE)
