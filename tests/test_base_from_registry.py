@@ -1,6 +1,8 @@
 """A model registered from one data set is the base for another, through the whole graph."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -74,6 +76,18 @@ def test_the_manifest_tells_which_version_the_alias_was(checkout):
     source = read(checkout, "data/features/digits/manifest.json")["source"]
     assert source["model"] == CHAMPION
     assert (source["registered_model"], source["version"]) == ("digits-classifier", "1")
+
+
+def test_the_version_made_of_it_leads_to_the_version_that_it_was(checkout):
+    query = (
+        "select key, value from model_version_tags "
+        "where name = 'folder-classifier' and version = 1 and key like 'base.%'"
+    )
+    with closing(sqlite3.connect(checkout.folder / "mlflow.db")) as connection:
+        tags = dict(connection.execute(query).fetchall())
+    source = read(checkout, "data/features/digits/manifest.json")["source"]
+    assert (tags["base.registered_model"], tags["base.version"]) == ("digits-classifier", "1")
+    assert tags["base.file_sha256"] == source["file_sha256"]
 
 
 def test_the_layers_of_both_parts_of_the_old_model_are_cuts(checkout):

@@ -181,6 +181,7 @@ def _train(
     return {
         **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
         "base": plan.base,
+        "base_source": _base_source(Path(data.features)),
         "code_sha256": code_sha256(*CODE),
         "part": PART,
         "n": num_images,
@@ -231,6 +232,13 @@ def _train_all(
             executor, recorder, data, max_retries=search.max_retries, on_done=on_done
         )
         return confirmation.run(planned, kept=found), confirmation.trainings()
+
+
+def _base_source(features: Path) -> dict[str, Any]:
+    """Returns what `embed` says of where a base came from; of pixels, nothing."""
+    manifest = read_json(features / "manifest.json")
+    source = manifest.get("source")
+    return {**source, "weights_sha256": manifest["weights_sha256"]} if source else {}
 
 
 def _log_winner(report: Mapping[str, Any]) -> None:

@@ -239,11 +239,14 @@ def _metrics(winner: Mapping[str, Any]) -> dict[str, float]:
 
 def _tags(candidate: Candidate) -> dict[str, str]:
     confirm, exported = candidate.confirm, candidate.confirm["exported"]
+    # Where the base is a registered model itself, these lead to it. Earlier releases lack them.
+    source = confirm.get("base_source", {})
     return {
         **candidate.lineage,
         "dataset": candidate.split["dataset"],
         "study": confirm["study"],
         "base": confirm["base"],
+        **{f"base.{key}": str(value) for key, value in source.items()},
         "trial": str(confirm["winner"]["number"]),
         "trials": _distinct(candidate, "number"),
         "seeds": _distinct(candidate, "seed"),

@@ -116,6 +116,7 @@ def candidate(root, split):
         }
         confirm = {
             **{"study": study, "base": "efficientnet_lite0", "objective": "val_accuracy"},
+            "base_source": {"model": "models:/flowers-classifier@champion", "version": "3"},
             "winner": winner,
             "exported": {"file": str(file), "rule": "all", "members": MEMBERS},
         }

@@ -61,6 +61,8 @@ def test_a_version_says_where_it_comes_from(logged):
         "trials": "5, 3",
         "seeds": "7, 9",
         "base": "efficientnet_lite0",
+        "base.model": "models:/flowers-classifier@champion",
+        "base.version": "3",
         "dataset": "digits",
         "data_digest": "ab" * 18,
         "weights_sha256": candidate.evidence.weights_sha256,
