@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -99,6 +100,8 @@ def test_the_mirror_of_the_environment_is_tried_and_named(tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))  # No apt-get: this test must not leave the machine.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    # The first request of a process fixes the proxies of all later ones.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(SourceError) as caught:
         run(tmp_path, dataset="fashion_mnist")
     message = str(caught.value)
