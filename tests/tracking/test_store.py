@@ -264,7 +264,8 @@ def start_together(roots, **environment):
         "mlflow.MlflowClient; time.sleep(max(0, float(sys.argv[2]) - time.time())); "
         "print(open_store(pathlib.Path(sys.argv[1])).experiment('digits'))"
     )
-    start = str(time.time() + 8)
+    # Importing MLflow takes each some seconds of a core, and they share two.
+    start = str(time.time() + 4 * len(roots))
     racers = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(root), start],
