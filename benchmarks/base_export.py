@@ -81,7 +81,8 @@ def compare(base, images: np.ndarray, labels: np.ndarray, folder: Path) -> None:
         progress=id,
     )
     for cut in cuts:
-        features = np.load(folder / f"{cut.name}.npy").astype(np.float32)
+        centre = np.array(arrays[cut.name].centre, dtype=np.float32)
+        features = np.load(folder / f"{cut.name}.npy").astype(np.float32) + centre
         head = trained_head(features, labels, arrays[cut.name])
         member = Member(trained=head, cut=cut.name)
         export(folder / "model.keras", [member], image_shape=shape, image_size=size, base=base)

@@ -28,6 +28,7 @@ from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec, Value
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.training.batches import TrainingData
     from pipeline.training.features import CutData
 
 PIXELS = "pixels"
@@ -57,7 +58,7 @@ class Subset:
         data = self.reference.load_cut(cut, judge=judge)
         training = data.training.without_views()
         chosen = self._chosen(training.labels, training.train)
-        mean, variance = _moments(training.features, chosen)
+        mean, variance = _moments(training, chosen)
         repeated = np.tile(chosen, -(-self.min_rows // len(chosen)))
         return replace(
             data, training=replace(training, train=repeated), mean=mean, variance=variance
@@ -80,12 +81,12 @@ class Subset:
         return np.sort(np.concatenate(chosen))
 
 
-def _moments(features: NDArray[Any], rows: NDArray[Any]) -> tuple[list[float], list[float]]:
+def _moments(data: TrainingData, rows: NDArray[Any]) -> tuple[list[float], list[float]]:
     from pipeline.models.moments import Moments
 
-    moments = Moments(features.shape[-1])
+    moments = Moments(data.features.shape[-1])
     for batch in np.array_split(rows, -(-len(rows) // 1000)):
-        moments.add(features[batch])
+        moments.add(data.features[batch] + data.centre)
     return moments.mean.tolist(), moments.variance.tolist()
 
 

@@ -19,7 +19,7 @@ from pipeline.models.feature_files import MANIFEST, WrittenArray
 
 logger = logging.getLogger(__name__)
 
-_DESCRIPTION: Final = frozenset({"key", "mean", "variance", "sha256"})
+_DESCRIPTION: Final = frozenset({"key", "mean", "variance", "centre", "sha256"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,10 @@ def _entries(manifest: Path) -> list[dict[str, Any]]:
 
 def _described(entry: Mapping[str, Any], file: Path) -> EarlierArray:
     array = WrittenArray(
-        mean=entry["mean"], variance=entry["variance"], sha256=str(entry["sha256"])
+        mean=entry["mean"],
+        variance=entry["variance"],
+        sha256=str(entry["sha256"]),
+        centre=entry["centre"],
     )
     return EarlierArray(key=str(entry["key"]), file=file, array=array)
 

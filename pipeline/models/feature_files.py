@@ -2,6 +2,8 @@
 
 Rows are the images in order; where there are views, one block of rows for each view follows, which
 holds the images of the train part in order. `row_images.npy` then says which image each row is of.
+
+A base's features are a row of the array plus `centre`, which the manifest gives for each channel.
 """
 
 import hashlib
@@ -124,17 +126,22 @@ class WrittenArray:
         mean: Of each channel over the train part's own images, views aside.
         variance: Likewise.
         sha256: Of its file.
+        centre: Of each channel, what was taken away before it was written.
     """
 
     mean: Sequence[float]
     variance: Sequence[float]
     sha256: str
+    centre: Sequence[float]
 
 
-def written_array(moments: Moments, sha256: str) -> WrittenArray:
+def written_array(moments: Moments, sha256: str, *, centre: NDArray[np.float32]) -> WrittenArray:
     """Returns what the manifest says of an array that was just written."""
     return WrittenArray(
-        mean=moments.mean.tolist(), variance=moments.variance.tolist(), sha256=sha256
+        mean=moments.mean.tolist(),
+        variance=moments.variance.tolist(),
+        sha256=sha256,
+        centre=centre.tolist(),
     )
 
 
@@ -201,7 +208,7 @@ def write_pixels(folder: Path, images: ImageSet, batches: Iterable[NDArray[np.ui
             moments.add(rows[images.is_train[start : start + len(rows)]])
             start += len(rows)
     pixels = Cut(name=PIXELS, shape=shape, num_parameters_below=0, num_parameters_above=0)
-    array = written_array(moments, stream.sha256)
+    array = written_array(moments, stream.sha256, centre=np.zeros(shape[-1], np.float32))
     content: dict[str, Any] = {
         "base": NO_BASE,
         "image_size": None,
@@ -227,6 +234,7 @@ def _entry(cut: Cut, dtype: str, array: WrittenArray) -> dict[str, Any]:
         "dtype": dtype,
         "mean": list(array.mean),
         "variance": list(array.variance),
+        "centre": list(array.centre),
         "sha256": array.sha256,
         "num_parameters_below": cut.num_parameters_below,
     }

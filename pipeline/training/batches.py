@@ -1,11 +1,11 @@
 """Where a training's numbers come from: batches gathered from a memory-mapped array.
 
 Only the rows of the next few batches are ever in memory, in the type they are stored in (float16
-features, uint8 pixels); they become float32 inside the training step.
+features, uint8 pixels); inside the training step they become float32, and their centre is added.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class TrainingData:
         val: Rows that choose the epoch, >= 1 of them.
         num_classes: Classes of the data set, those without an example here too.
         num_images: Rows of images as they are; what follows them are views. None: all are.
+        centre: What is to be added to `features` before a model takes them: a number, or one for
+            each entry of the last axis, shape (channels,).
     """
 
     features: Features
@@ -41,6 +43,7 @@ class TrainingData:
     val: Indices
     num_classes: int
     num_images: int | None = None
+    centre: NDArray[np.float32] = field(default_factory=lambda: np.zeros((), np.float32))
 
     def without_views(self) -> "TrainingData":
         """Returns the same data to be trained on as they are."""

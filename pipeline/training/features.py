@@ -78,6 +78,8 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
             val=rows["val"],
             num_classes=manifest["num_classes"],
             num_images=num_images,
+            # Arrays of earlier versions were written as they are.
+            centre=np.asarray(entry.get("centre", 0.0), dtype=np.float32),
         ),
         shape=tuple(features.shape[1:]),
         mean=entry["mean"],

@@ -90,6 +90,7 @@ class Training:
             batch_size=self._batch_size,
             steps_per_epoch=self.steps_per_epoch,
             class_weights=_class_weights(hyperparameters, data),
+            centre=data.centre,
         )
 
     def run_epoch(self, epoch: int) -> EpochRecord | None:
@@ -98,7 +99,7 @@ class Training:
         sums = self._train_epoch(epoch)
         if sums is None:
             return None
-        probabilities = self._predict(self._data.features, self._data.val)
+        probabilities = self._predict(self._data, self._data.val)
         if not np.isfinite(probabilities).all():
             return None
         val = classification_metrics(probabilities, self._data.labels[self._data.val])

@@ -39,6 +39,7 @@ class Steps:
         batch_size: Rows per update, >= 1.
         steps_per_epoch: Updates in one epoch, >= 1; decides how often the norm is measured.
         class_weights: Weight of each class in the loss, shape (num_classes,), or None for 1.
+        centre: As of `TrainingData`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Steps:
         batch_size: int,
         steps_per_epoch: int,
         class_weights: NDArray[np.float32] | None,
+        centre: NDArray[np.float32],
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -56,6 +58,7 @@ class Steps:
         self._loss = keras.losses.SparseCategoricalCrossentropy()
         self._batch_size = batch_size
         self._class_weights = class_weights
+        self._centre = centre
         measured_all = steps_per_epoch < GRADIENT_NORM_INTERVAL * MIN_MEASURED_STEPS
         self._norm_interval = 1 if measured_all else GRADIENT_NORM_INTERVAL
         optimizer.build(model.trainable_variables)
@@ -80,7 +83,8 @@ class Steps:
         sums = tf.zeros(4)
         for batch in tf.range(num_batches):
             rows = slice(batch * self._batch_size, (batch + 1) * self._batch_size)
-            sums += self._train_batch(tf.cast(features[rows], tf.float32), labels[rows])
+            batch_features = tf.cast(features[rows], tf.float32) + self._centre
+            sums += self._train_batch(batch_features, labels[rows])
         return sums
 
     def _train_batch(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -94,7 +94,7 @@ def mean_probabilities(
         cut_data = data.load_cut(member.cut, judge=None if part == "val" else part)
         training = cut_data.training
         rows = training.val if cut_data.judge is None else cut_data.judge
-        votes.append(Predictor(member.trained)(training.features, rows))
+        votes.append(Predictor(member.trained)(training, rows))
     return np.mean(votes, axis=0), training.labels[rows]
 
 

@@ -217,7 +217,7 @@ def _judged(model: keras.Model, cut_data: CutData, spec: TrialSpec) -> dict[str,
         return {}
     data = cut_data.training
     metrics = classification_metrics(
-        Predictor(model)(data.features, cut_data.judge), data.labels[cut_data.judge]
+        Predictor(model)(data, cut_data.judge), data.labels[cut_data.judge]
     )
     return {f"{spec.judge}_{name}": value for name, value in metrics.items()}
 

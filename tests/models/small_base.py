@@ -58,6 +58,23 @@ def rows(parts=PARTS):
     return dict(zip(parts, split, strict=True))
 
 
+def centre_of(features):
+    """What `embed` would take away from each channel before it rounds."""
+    return features[:256].mean(axis=tuple(range(features.ndim - 1)), dtype=np.float32)
+
+
+def from_cache(features):
+    """What a training gets of features that `embed` kept: float32, rounded by float16."""
+    centre = centre_of(features)
+    return (features - centre).astype(np.float16).astype(np.float32) + centre
+
+
+def read_features(reference, cut):
+    """What a training gets of a cut's rows, (n, ...) float32."""
+    data = reference.load_cut(cut, judge=None).training
+    return data.features.astype(np.float32) + data.centre
+
+
 def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
     """Writes what `embed` and `split` would; returns where it lies."""
     from pipeline.models.bases import preprocessing
@@ -77,8 +94,9 @@ def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
         kind = (pooling or {}).get(cut, "none")
         layer = pooling_layer(kind)
         output = truncate(base, [cut])(colours, training=False)
-        features = np.asarray(output if layer is None else layer(output)).astype(dtype)
-        np.save(folder / f"{cut}.npy", features)
+        features = np.asarray(output if layer is None else layer(output))
+        centre = centre_of(features)
+        np.save(folder / f"{cut}.npy", (features - centre).astype(dtype))
         train = features[parts["train"]].astype(np.float64)
         axes = tuple(range(train.ndim - 1))
         entries[cut] = {
@@ -86,6 +104,7 @@ def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
             "shape": list(features.shape[1:]),
             "mean": train.mean(axis=axes).tolist(),
             "variance": train.var(axis=axes).tolist(),
+            "centre": centre.tolist(),
             "num_parameters_below": below[cut],
             "pooling": kind,
         }

@@ -27,6 +27,7 @@ def write_base(folder, *, key="k1", content=b"values", name="block"):
         "key": key,
         "mean": [1.0],
         "variance": [2.0],
+        "centre": [0.5],
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     (folder / "manifest.json").write_text(json.dumps({"cuts": {name: entry}}))
@@ -41,7 +42,8 @@ def test_an_array_is_found_by_what_it_depends_on(tmp_path):
     write_base(tmp_path / "two", key="k2", name="other")
     found = find(tmp_path, "k2")
     assert found.file == tmp_path / "two/other.npy"
-    assert (found.array.mean, found.array.variance) == ([1.0], [2.0])
+    array = found.array
+    assert (array.mean, array.variance, array.centre) == ([1.0], [2.0], [0.5])
     assert is_whole(found)
     assert find(tmp_path, "k3") is None
 

@@ -22,7 +22,7 @@ from pipeline.models.export import (
 )
 from pipeline.models.heads import build_head
 from tests.models.damage import flip_bit
-from tests.models.small_base import IMAGE_SIZE, digits, small_base
+from tests.models.small_base import IMAGE_SIZE, digits, from_cache, small_base
 
 pytestmark = pytest.mark.keras
 
@@ -83,8 +83,8 @@ def features_of(base, cut, images, image_size):
 
 
 def cached(base, cut, images, image_size):
-    """The features that a trial would train on: float16, as `embed` keeps them."""
-    return features_of(base, cut, images, image_size).astype(np.float16)
+    """The features that a trial would train on: what `embed` keeps of them."""
+    return from_cache(features_of(base, cut, images, image_size))
 
 
 def check_equal(found, expected):

@@ -8,6 +8,7 @@ from pipeline.models.cuts import find_cuts
 from pipeline.models.export import Member, export, load_exported, predict_probabilities
 from pipeline.models.heads import build_head
 from pipeline.models.saved_bases import load_saved_base, save_base
+from tests.models.small_base import from_cache
 
 pytestmark = pytest.mark.keras
 
@@ -66,12 +67,12 @@ def digits():
 
 
 def cached(base, cut, images):
-    """What a trial trains on: float16, as `embed` keeps it."""
+    """What a trial trains on: what `embed` keeps of it."""
     from pipeline.models.graph import truncate
 
     below, front = truncate(base, [cut]), preprocessing(images.shape[1:], base.input.shape[1])
     parts = [below(front(part), training=False) for part in np.array_split(images, 20)]
-    return np.concatenate(parts).astype(np.float16)
+    return from_cache(np.concatenate(parts))
 
 
 def trained_on(features, labels, hyperparameters):
@@ -87,14 +88,14 @@ def trained_on(features, labels, hyperparameters):
         seed=5,
     )
     head.compile("adam", "sparse_categorical_crossentropy")
-    head.fit(features.astype(np.float32), labels, epochs=3, verbose=0)
+    head.fit(features, labels, epochs=3, verbose=0)
     return head
 
 
 def check_export(folder, base, cut, hyperparameters):
     images, labels = digits()
     features = cached(base, cut, images)
-    assert features.astype(np.float32).std() > 1e-3, "random weights fade below float16"
+    assert features.std() > 1e-3, "random weights fade below float16"
     trained = trained_on(features, labels, hyperparameters)
     save_base(base, folder)
     export(
@@ -105,7 +106,7 @@ def check_export(folder, base, cut, hyperparameters):
         base=load_saved_base(folder),
     )
     found = predict_probabilities(load_exported(folder / "study.keras"), images)
-    expected = trained.predict(features.astype(np.float32), verbose=0)
+    expected = trained.predict(features, verbose=0)
     assert np.ptp(expected, axis=0).max() > 0.1, "the head tells images apart"
     assert np.abs(found - expected).max() <= 1e-3
     assert np.mean(found.argmax(1) == expected.argmax(1)) >= 0.999

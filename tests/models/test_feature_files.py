@@ -95,7 +95,7 @@ def write_base(folder, *, views=()):
     ]
     moments = Moments(4)
     moments.add(np.arange(8.0).reshape(2, 4))
-    array = written_array(moments, "cd" * 32)
+    array = written_array(moments, "cd" * 32, centre=np.arange(4, dtype=np.float32))
     write_manifest(
         folder,
         image_set(4, 6),
@@ -128,6 +128,7 @@ def test_manifest_of_a_base_names_its_cuts_and_what_was_left_out(tmp_path):
                 "dtype": "float16",
                 "mean": [2.0, 3.0, 4.0, 5.0],
                 "variance": [4.0] * 4,
+                "centre": [0.0, 1.0, 2.0, 3.0],
                 "num_parameters_below": 9,
                 "sha256": "cd" * 32,
                 "key": "ef" * 32,

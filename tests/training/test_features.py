@@ -42,6 +42,18 @@ def test_features_stay_on_the_disk(write):
     assert (cut.mean, cut.variance) == ([5.5], [2.0])
 
 
+@pytest.mark.parametrize(("written", "found"), [({"centre": [4.0]}, [4.0]), ({}, 0.0)])
+def test_the_centre_is_the_manifests(write, tmp_path, written, found):
+    """Arrays of earlier versions have none: they were written as they are."""
+    reference = write()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["cuts"]["top"] |= written
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    centre = load_cut(reference, "top", judge=None).training.centre
+    assert centre.dtype == np.float32
+    assert centre.tolist() == found
+
+
 def test_parts_are_those_of_the_split(write):
     training = load_cut(write(), "top", judge=None).training
     assert training.train.tolist() == [0, 1, 2]

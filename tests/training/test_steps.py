@@ -1,5 +1,7 @@
 """The compiled steps are Keras' own, and what they report is what was asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,19 @@ from pipeline.training.batches import Chunk, balanced_class_weights
 pytestmark = pytest.mark.keras
 
 
-def steps_of(model, *, batch_size, learning_rate=0.1, steps_per_epoch=1, weights=None, **options):
+NO_CENTRE = np.zeros((), np.float32)
+
+
+def steps_of(
+    model,
+    *,
+    batch_size,
+    learning_rate=0.1,
+    steps_per_epoch=1,
+    weights=None,
+    centre=NO_CENTRE,
+    **options,
+):
     import keras
 
     from pipeline.training.steps import Steps
@@ -19,6 +33,7 @@ def steps_of(model, *, batch_size, learning_rate=0.1, steps_per_epoch=1, weights
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
         class_weights=weights,
+        centre=centre,
     )
 
 
@@ -29,6 +44,18 @@ def chunk_of(data, *, num_rows, batch_size):
         labels=data.labels[rows].astype(np.int32),
         num_batches=-(-num_rows // batch_size),
     )
+
+
+def test_the_centre_is_added_to_what_is_stored(build, blobs):
+    centre = np.array([1.0, -2.0, 0.5, 3.0], np.float32)
+    chunk = chunk_of(blobs, num_rows=40, batch_size=16)
+    ours, plain = build(), build()
+    steps_of(ours, batch_size=16, centre=centre).train(chunk)
+    steps_of(plain, batch_size=16).train(
+        replace(chunk, features=chunk.features.astype(np.float32) + centre)
+    )
+    for weights, expected in zip(ours.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.01])

@@ -25,6 +25,7 @@ from tests.models.small_base import (
     IMAGE_SIZE,
     PARTS,
     digits,
+    read_features,
     rows,
     small_base,
     write_features,
@@ -351,7 +352,7 @@ def accuracy_of(file, reference, cut):
 
     model = keras.models.load_model(file, safe_mode=True)
     part = rows()["confirmation"]
-    features = np.load(f"{reference.features}/{cut}.npy")[part].astype(np.float32)
+    features = read_features(reference, cut)[part]
     found = model.predict(features, verbose=0)
     return classification_metrics(found, digits()[1][part])["accuracy"]
 
@@ -397,7 +398,7 @@ class TestOneModel:
         )
         images, _ = digits()
         found = predict_probabilities(load_exported(tmp_path / "study.keras"), images)
-        cached = np.load(f"{reference.features}/{result.starts_from}.npy").astype(np.float32)
+        cached = read_features(reference, result.starts_from)
         expected = load_exported(file).predict(cached, verbose=0)
         assert np.abs(found - expected).max() <= 1e-3
         assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.999
