@@ -18,8 +18,8 @@ GOOD = (ROOT / "params.yaml").read_text(encoding="utf-8")
 BASE_SIZE = "image_size: 64     # pixels, what"
 
 WRONG = {
-    "typo in a key": ("trials: 12 ", "trails: 12 ", "search.trails: there is no such key."),
-    "text for a number": ("epochs: 12 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
+    "typo in a key": ("trials: 10 ", "trails: 10 ", "search.trails: there is no such key."),
+    "text for a number": ("epochs: 10 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
     "low above high": ("low: 64, high: 384", "low: 384, high: 64", "units: low < high must hold"),
     "unknown activation": ("[relu, leaky_relu, elu", "[reluu, leaky_relu, elu", "'reluu'"),
     "empty choices": ("choices: [64, 128, 256]", "choices: []", "at least 1 item"),
@@ -33,7 +33,7 @@ WRONG = {
         "studies.scratch.space: search.sampler grid needs a `step` or choices for every",
     ),
     "bounds of a pruner in the wrong order": (
-        "    name: median\n    startup_trials: 4    # finished trials before anything is pruned\n",
+        "    name: median\n    startup_trials: 7    # finished trials before anything is pruned: those that are queued below\n",
         "    name: threshold\n    lower: 0.9\n    upper: 0.1\n",
         "search.pruner.threshold: lower <= upper must hold. Received: lower=0.9, upper=0.1.",
     ),
@@ -51,7 +51,7 @@ WRONG = {
         "batch_size: 25.6\n  max",
         "embed.batch_size",
     ),
-    "negative trials": ("trials: 12 ", "trials: -1 ", "greater than or equal to 1"),
+    "negative trials": ("trials: 10 ", "trials: -1 ", "greater than or equal to 1"),
     "missing section": (
         "confirm:\n  top: 3 ",
         "confrim:\n  top: 3 ",
@@ -180,7 +180,7 @@ def test_names_that_only_look_alike_are_fine(params_document):
 
 
 def test_the_command_prints_every_problem_and_exits_with_2(tmp_path):
-    text = GOOD.replace("trials: 12 ", "trails: 12 ").replace("sampler: tpe", "sampler: tpee")
+    text = GOOD.replace("trials: 10 ", "trails: 10 ").replace("sampler: tpe", "sampler: tpee")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     done = check(tmp_path)
     assert done.returncode == 2
