@@ -33,6 +33,34 @@ def row_batches(file: Path, name: str, *, batch_size: int) -> Iterator[NDArray[A
             yield np.frombuffer(data, dtype).reshape(size, *shape[1:])
 
 
+def part_images(file: Path, part: str, *, batch_size: int) -> Iterator[NDArray[np.uint8]]:
+    """Yields the images of one part, in the order of its rows.
+
+    Args:
+        file: `data/train.npz`, as the stage `split` wrote it.
+        part: `train`, `val` or `confirmation`; its rows are sorted.
+        batch_size: Images at a time, >= 1; the last batch holds what is left.
+
+    Raises:
+        DataIntegrityError: As `row_batches`.
+    """
+    (num_images, *image_shape) = row_shape(file, "images")
+    is_wanted = np.zeros(num_images, bool)
+    for rows in row_batches(file, part, batch_size=max(num_images, 1)):
+        is_wanted[rows] = True
+    waiting = np.empty((0, *image_shape), np.uint8)
+    start = 0
+    for images in row_batches(file, "images", batch_size=batch_size):
+        wanted = images[is_wanted[start : start + len(images)]]
+        start += len(images)
+        waiting = np.concatenate([waiting, wanted])
+        if len(waiting) >= batch_size:
+            yield waiting[:batch_size]
+            waiting = waiting[batch_size:]
+    if len(waiting):
+        yield waiting
+
+
 def row_shape(file: Path, name: str) -> tuple[int, ...]:
     """Returns the shape of an array without reading it; see `row_batches` for the errors."""
     with _opened(file, name) as stream:

@@ -1,6 +1,6 @@
 """One model file from raw images to probabilities, of built-in layers alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +44,7 @@ def export(
     image_shape: tuple[int, ...],
     image_size: int | None = None,
     base: "keras.Model | None" = None,
+    verify: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes images -> preprocessing -> base -> what was trained as a `.keras` file.
 
@@ -55,10 +56,14 @@ def export(
         image_shape: As for `join`.
         image_size: As for `join`.
         base: As for `join`.
+        verify: Called with the whole file before it has its name. If it raises, there is no file
+            of that name, or still the one of before.
     """
     model = join(members, image_shape=image_shape, image_size=image_size, base=base)
     with write_whole(path) as part:
         model.save(part)
+        if verify is not None:
+            verify(part)
 
 
 def join(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -295,7 +296,7 @@ def _export(
     from pipeline.models.export import load_exported
     from pipeline.models.weights import weights_sha256
     from pipeline.training.devices import configure_tensorflow
-    from pipeline.training.winner import choose, export_winner, judge_winner
+    from pipeline.training.winner import choose, export_winner
 
     configure_tensorflow(num_threads=1)
     image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
@@ -303,13 +304,24 @@ def _export(
     specs = in_order(planned, results, objective, winner=winner)
     chosen = choose(specs, results, data, objective, rule=rule)
     members = [member for _, member in chosen]
-    export_winner(root / file, members, data, image_shape=image_shape)
+    verified = export_winner(root / file, members, data, image_shape=image_shape, part=PART)
+    logger.info(
+        "%s on %d raw %s images: accuracy %.4f, from the cache %.4f; probabilities differ by %.1e",
+        file,
+        verified.n,
+        PART,
+        verified.metrics["accuracy"],
+        verified.from_cache["accuracy"],
+        verified.mean_difference,
+    )
     numbers = {spec.uid: one.trial["number"] for one in planned for spec in one.specs}
     exported = {
         "file": file.as_posix(),
         "file_sha256": sha256_file(root / file),
         # Of the whole model, as in registration.json; those of the members start from a cut.
         "weights_sha256": weights_sha256(load_exported(root / file)),
+        # The file itself was run on raw images before it had its name.
+        "verified": asdict(verified),
         "rule": EXPORT_RULES[rule],
         "members": [
             {
@@ -321,7 +333,7 @@ def _export(
             for spec, _ in chosen
         ],
     }
-    return exported, judge_winner(members, data, part=PART)
+    return exported, dict(verified.metrics)
 
 
 def main(name: str) -> None:

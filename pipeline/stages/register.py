@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.config import Section, load_section, read_document
-from pipeline.data.files import write_json
+from pipeline.data.files import sha256_file, write_json
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.processes import num_cores
@@ -74,6 +74,7 @@ def run(params: RegisterParams, *, studies: Sequence[str], root: Path) -> None:
     candidate = load_candidate(study, confirmations[study], root=root)
     report = _kept(root, study, candidate)
     if report is None:
+        _check_is_verified(candidate)
         registration = register(store, candidate)
         report = _report(study, candidate, registration)
         write_json(root / "results/registration.json", report)
@@ -104,6 +105,7 @@ def load_candidate(study: str, confirm: Confirmation, *, root: Path) -> Candidat
     test = _read(root / "results/metrics.json").get(study, {})
     model_file = root / "models" / f"{study}.keras"
     model = load_exported(model_file)
+    _check_is_confirmed(model_file, confirm, study)
     examples = _examples(root / "data/train.npz")
     check_model(model, examples, num_classes=len(split["class_names"]), file=model_file)
     return Candidate(
@@ -217,6 +219,25 @@ def check_model(
         raise DataIntegrityError(
             f"{file} must return probabilities, which sum to 1. Received: sums={sums.tolist()}. "
             "Run `dvc repro` to export it again."
+        )
+
+
+def _check_is_confirmed(file: Path, confirm: Confirmation, study: str) -> None:
+    found, expected = sha256_file(file), confirm["exported"]["file_sha256"]
+    if found != expected:
+        raise DataIntegrityError(
+            f"{file} must be the file that `confirm` exported, sha256 {expected}, since the "
+            f"evidence is that one's. Received: sha256={found}. Run: dvc repro -f confirm@{study}"
+        )
+
+
+def _check_is_verified(candidate: Candidate) -> None:
+    if "verified" not in candidate.confirm["exported"]:
+        study = candidate.confirm["study"]
+        raise DataIntegrityError(
+            f"results/{study}/confirm.json must say what {candidate.model_file.name} reaches on "
+            "raw images; that of an earlier release does not. Nothing was registered. Run: "
+            f"dvc repro -f confirm@{study}"
         )
 
 

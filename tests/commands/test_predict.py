@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.commands.predict import add_arguments, champion_uri, described, main
+from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
 
 
@@ -80,11 +81,15 @@ def repository(tmp_path_factory):
         **{"number": 0, "hyperparameters": {}, "mean": 1.0, "std": 0.0, "low": 0.9},
         **{"high": 1.0, "n": 2, "num_seeds": 1, "metrics": {}},
     }
+    model_file = save_model(root / "models/transfer.keras", (8, 8))
     confirm = {
         **{"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"},
         **{
             "winner": winner,
-            "exported": {"rule": "the only one", "members": [{"number": 0, "seed": 1}]},
+            "exported": {
+                **{"rule": "the only one", "members": [{"number": 0, "seed": 1}]},
+                **{"file_sha256": sha256_file(model_file), "verified": {"n": 2}},
+            },
         },
     }
     contents = {"data/split": split, "results/transfer/confirm": confirm, "results/metrics": {}}
@@ -93,7 +98,6 @@ def repository(tmp_path_factory):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value))
     np.savez(root / "data/train.npz", images=np.zeros((3, 8, 8), np.uint8), train=np.arange(3))
-    save_model(root / "models/transfer.keras", (8, 8))
     run(RegisterParams(study="auto"), studies=["transfer"], root=root)
     return root
 

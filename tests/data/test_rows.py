@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.data.rows import row_batches, row_shape
+from pipeline.data.rows import part_images, row_batches, row_shape
 from pipeline.errors import DataIntegrityError
 
 
@@ -22,6 +22,16 @@ def test_batches_are_the_array(images, batch_size):
     batches = list(row_batches(file, "images", batch_size=batch_size))
     assert {len(batch) for batch in batches[:-1]} <= {batch_size}
     np.testing.assert_array_equal(np.concatenate(batches), values)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
+def test_the_images_of_a_part_are_its_rows_in_order(tmp_path, images, batch_size):
+    _, values = images
+    rows = np.array([0, 3, 4, 5, 8, 9])
+    np.savez(tmp_path / "train.npz", images=values, val=rows)
+    batches = list(part_images(tmp_path / "train.npz", "val", batch_size=batch_size))
+    assert {len(batch) for batch in batches[:-1]} <= {batch_size}
+    np.testing.assert_array_equal(np.concatenate(batches), values[rows])
 
 
 def test_other_types_keep_theirs(images):

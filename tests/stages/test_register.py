@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import parse_section
+from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.stages.register import RegisterParams, check_model, choose_study, run
 
@@ -23,6 +24,7 @@ def confirmation(study, base, mean=0.94, objective="val_accuracy"):
         **{"study": study, "base": base, "objective": objective, "winner": winner},
         "exported": {
             "file": f"models/{study}.keras",
+            "verified": {"n": 30},
             "rule": "all",
             "members": [{"number": 5, "seed": 11}],
         },
@@ -83,8 +85,18 @@ def save_model(root, study, *, activation="softmax", classes=3, shape=(8, 8)):
     features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
     model = keras.Model(images, keras.layers.Dense(classes, activation=activation)(features))
     (root / "models").mkdir(exist_ok=True)
-    model.save(root / "models" / f"{study}.keras")
+    file = root / "models" / f"{study}.keras"
+    model.save(file)
+    confirm(root, study, file_sha256=sha256_file(file))
     return model
+
+
+def confirm(root, study, **exported):
+    """Changes what a study's confirm.json says of the exported file."""
+    report_file = root / f"results/{study}/confirm.json"
+    report = json.loads(report_file.read_text())
+    report["exported"] |= exported
+    write_json(report_file, report)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +190,25 @@ class TestRun:
         run(AUTO, studies=STUDIES, root=root)
         report = read_report(root)
         assert (report["version"], report["registered"], report["champion"]) == ("1", False, True)
+
+    def test_a_file_that_confirm_did_not_export_is_not_registered(self, root):
+        save_model(root, "transfer")
+        confirm(root, "transfer", file_sha256="ab" * 32)
+        with pytest.raises(
+            DataIntegrityError, match=r"the evidence is that one's.*-f confirm@tran"
+        ):
+            run(AUTO, studies=STUDIES, root=root)
+        assert not versions(root)
+
+    def test_a_file_that_was_never_run_on_raw_images_is_not_registered(self, root):
+        save_model(root, "transfer")
+        file = root / "results/transfer/confirm.json"
+        report = json.loads(file.read_text())
+        del report["exported"]["verified"]
+        write_json(file, report)
+        with pytest.raises(DataIntegrityError, match=r"reaches on raw images.*-f confirm@transfer"):
+            run(AUTO, studies=STUDIES, root=root)
+        assert not versions(root)
 
     def test_what_evaluate_measured_is_beside_the_version(self, root):
         save_model(root, "transfer")
