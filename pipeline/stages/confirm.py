@@ -293,12 +293,14 @@ def _export(
     rule: str,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Writes the model; returns what `confirm.json` says of it, and what it reaches."""
+    from pipeline.training.devices import configure_tensorflow
+
+    # Before what imports TensorFlow, which would start with settings of its own.
+    configure_tensorflow(num_threads=1)
     from pipeline.models.export import load_exported
     from pipeline.models.weights import weights_sha256
-    from pipeline.training.devices import configure_tensorflow
     from pipeline.training.winner import choose, export_winner
 
-    configure_tensorflow(num_threads=1)
     image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
     file = Path("models") / f"{name}.keras"
     specs = in_order(planned, results, objective, winner=winner)
