@@ -13,10 +13,10 @@ import numpy as np
 
 from pipeline.data.cifar import read_cifar_files
 from pipeline.data.downloads import SourceFile
-from pipeline.data.folders import read_folder
 from pipeline.data.idx import read_mnist_files
 from pipeline.data.labelled import LabelledImages, undivided
 from pipeline.data.npz import read_npz
+from pipeline.data.readers.folder import read_folder
 from pipeline.data.sources import PublicFiles
 
 

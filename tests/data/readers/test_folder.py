@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.folders import read_folder
 from pipeline.data.images import load_image
 from pipeline.data.labelled import check_labelled
+from pipeline.data.readers.folder import read_folder
 from pipeline.errors import ConfigError, DataIntegrityError
 
 CAT, DOG = (200, 0, 0), (0, 0, 200)
