@@ -1,12 +1,11 @@
-"""Reads a folder of one's own images: a sub-folder per class, divided into parts or not."""
+"""Reads a folder of one's own images: classes by folders or by a table."""
 
 import hashlib
 import io
 import logging
-import os
 import sys
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,174 +13,169 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.data.images import EXTENSIONS, decode_image, to_gray
-from pipeline.data.labelled import PARTS, LabelledImages
+from pipeline.data.files import sha256_file
+from pipeline.data.images import ValueRange, decode_image, to_gray
+from pipeline.data.labelled import LabelledImages
+from pipeline.data.readers.class_folders import EXPECTED
+from pipeline.data.readers.layout import Parts, lay_out
+from pipeline.data.readers.left_out import LeftOut
+from pipeline.data.readers.pixel_report import PixelReport, resolve_range
+from pipeline.data.readers.sorting import Entry, Layout
+from pipeline.data.readers.table import TableChoice, lay_out_table
+from pipeline.data.readers.tree import read_tree
 from pipeline.errors import ConfigError, DataIntegrityError
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = "one sub-folder of images per class, or train/ (and val/, test/) with these inside"
-# Folders of these names are parts in other people's layouts; as classes they would be nonsense.
-_PART_NAMES = frozenset(
-    {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Which files are used, and why the others are not; nothing is decoded yet.
+
+    Attributes:
+        layout: The images that are used, and what was taken for what.
+        class_names: In the order of their numbers.
+        left_out: All other files below the folder, by reason.
+        table: The table of labels, below the folder, if one is used.
+    """
+
+    layout: Layout
+    class_names: tuple[str, ...]
+    left_out: LeftOut
+    table: str | None
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One image file, and what its place says about it."""
+def find_images(root: Path, *, parts: Parts, labels: TableChoice | None) -> Found:
+    """Decides of every file below `root` whether it is used; opens none but the table.
 
-    path: Path
-    part: str
-    class_name: str
+    Args:
+        root: The folder.
+        parts: As for `lay_out`.
+        labels: The table of labels; None: folders are classes.
+
+    Raises:
+        ConfigError: If there is no such folder, table or column.
+        DataIntegrityError: If it holds no classes, or what its folders or rows mean is not certain.
+    """
+    if not root.is_dir():
+        raise ConfigError(
+            f"fetch.path must be a folder with {EXPECTED}. Received: fetch.path={str(root)!r}, "
+            "which is not there."
+        )
+    tree = read_tree(root)
+    left_out = tree.left_out
+    if labels is not None:
+        layout, class_names = lay_out_table(tree, labels, left_out)
+        left_out.take_back(labels.file)
+    else:
+        layout = lay_out(tree.top, parts=parts, left_out=left_out)
+        class_names = tuple(sorted({entry.class_name for entry in layout.entries}))
+    num_used = len(layout.entries) + (labels is not None)
+    if num_used + left_out.total() != tree.num_files:
+        # No user can mend this: a file was lost on the way, or taken twice.
+        raise RuntimeError(f"{num_used} used, {left_out.total()} left out of {tree.num_files}")
+    return Found(
+        layout=layout,
+        class_names=class_names,
+        left_out=left_out,
+        table=labels.file if labels else None,
+    )
 
 
 def read_folder(
-    root: Path, *, image_size: int, color: Literal["auto", "rgb", "gray"]
+    root: Path,
+    *,
+    image_size: int,
+    color: Literal["auto", "rgb", "gray"],
+    parts: Parts = "auto",
+    labels: TableChoice | None = None,
+    value_range: Literal["format", "data"] | ValueRange = "format",
 ) -> LabelledImages:
-    """Reads every image below `root`, in the order of part, class and path.
+    """Reads the images below `root`, in the order of part, class and path.
 
-    Below a class, deeper folders belong to it. Hidden files and files of other kinds are ignored,
-    and counted in the log. If `root` has a folder train/ with folders inside, it is divided: its
-    parts are train/, val/ and test/, of which the last two may be absent.
+    Below a class, deeper folders belong to it. Every other file is counted under a reason.
 
     Args:
         root: The folder.
         image_size: Height and width that images are brought to, pixels; `images` says how.
         color: "rgb", "gray", or "auto": gray if every file is stored as gray.
+        parts: As for `lay_out`.
+        labels: The table of labels; None: folders are classes.
+        value_range: What becomes black and white in gray of more than 8 bits: two values, "format":
+            0 and 65535, or "data": the lowest and highest of all such images but the test part's.
 
     Raises:
-        ConfigError: If there is no such folder.
-        DataIntegrityError: If it holds no classes, fewer than two, one without images, one that is
-            not in train/, or a file that cannot be read. All such files are named.
+        ConfigError: If there is no such folder, table or column.
+        DataIntegrityError: If it holds no classes, or what its folders or rows mean is not certain,
+            or a file cannot be read. All such files are named.
     """
-    entries = _find_images(root)
-    class_names = _class_names(entries, root)
-    pixels, all_gray, files = _decode_all(entries, root, image_size=image_size)
-    is_gray = color == "gray" or (color == "auto" and all_gray)
-    numbers = {name: number for number, name in enumerate(class_names)}
+    found = find_images(root, parts=parts, labels=labels)
+    entries = found.layout.entries
+    logger.info("%s: %s", root, found.layout.text)
+    found.left_out.log(str(root), num_used=len(entries))
+    given = resolve_range(entries, value_range)
+    reading = _decode_all(entries, root, image_size=image_size, value_range=given)
+    reading.report.log(str(root), image_size=image_size, value_range=given)
+    is_gray = color == "gray" or (color == "auto" and reading.all_gray)
+    pixels = reading.pixels
+    numbers = {name: number for number, name in enumerate(found.class_names)}
+    table = {found.table: sha256_file(root / found.table)} if found.table else {}
     return LabelledImages(
         images=np.stack([to_gray(image) for image in pixels]) if is_gray else pixels,
         labels=np.array([numbers[entry.class_name] for entry in entries], np.int64),
         parts=np.array([entry.part for entry in entries], "<U5"),
-        class_names=class_names,
-        files=files,
+        class_names=found.class_names,
+        files={**reading.files, **table},
+        left_out=found.left_out.counts(),
+        layout=found.layout.described,
+        value_range=reading.report.range_in_use(given),
     )
+
+
+@dataclass(kw_only=True)
+class _Reading:
+    """What was decoded so far.
+
+    Attributes:
+        pixels: RGB, uint8, shape (n, image_size, image_size, 3).
+        report: Sizes and values of the files' own pixels.
+        files: Hashes of the files by name.
+        all_gray: Whether every file is stored as gray.
+        unreadable: What is wrong with files that are no images.
+    """
+
+    pixels: NDArray[np.uint8]
+    report: PixelReport = field(default_factory=PixelReport)
+    files: dict[str, str] = field(default_factory=dict)
+    all_gray: bool = True
+    unreadable: list[str] = field(default_factory=list)
 
 
 def _decode_all(
-    entries: list[_Entry], root: Path, *, image_size: int
-) -> tuple[NDArray[np.uint8], bool, dict[str, str]]:
-    """Returns RGB pixels, whether every file is stored as gray, and the files' hashes by name."""
-    pixels = np.empty((len(entries), image_size, image_size, 3), np.uint8)
-    files: dict[str, str] = {}
-    unreadable: list[str] = []
-    all_gray = True
+    entries: Sequence[Entry], root: Path, *, image_size: int, value_range: ValueRange | None
+) -> _Reading:
+    reading = _Reading(pixels=np.empty((len(entries), image_size, image_size, 3), np.uint8))
     for index, entry in enumerate(
         tqdm(entries, desc=root.name, unit="image", file=sys.stderr, disable=None)
     ):
-        name = entry.path.relative_to(root).as_posix()
+        name = entry.image.name
         try:
-            content = entry.path.read_bytes()
-            pixels[index], is_gray = decode_image(io.BytesIO(content), image_size=image_size)
+            content = Path(entry.image.real).read_bytes()
+            decoded = decode_image(
+                io.BytesIO(content), image_size=image_size, value_range=value_range
+            )
         except OSError as error:
-            unreadable.append(f"{name} cannot be opened: {error.strerror}")
+            reading.unreadable.append(f"{name} cannot be opened: {error.strerror}")
         except DataIntegrityError as error:
-            unreadable.append(f"{name} {error}")
+            reading.unreadable.append(f"{name} {error}")
         else:
-            all_gray = all_gray and is_gray
-            files[name] = hashlib.sha256(content).hexdigest()
-    if unreadable:
-        raise DataIntegrityError(_all_unreadable(root, unreadable, num_images=len(entries)))
-    return pixels, all_gray, files
-
-
-def _find_images(root: Path) -> list[_Entry]:
-    if not root.is_dir():
-        raise ConfigError(
-            f"fetch.path must be a folder with {_LAYOUT}. Received: fetch.path={str(root)!r}, "
-            "which is not there."
-        )
-    entries: list[_Entry] = []
-    ignored: Counter[str] = Counter(_kind(path) for path in root.iterdir() if path.is_file())
-    for part, folder in _part_folders(root).items():
-        for class_folder in _sub_folders(folder):
-            paths, others = _images_below(class_folder)
-            ignored += others
-            if not paths:
-                name = class_folder.relative_to(root).as_posix()
-                raise DataIntegrityError(
-                    f"{root}: every class needs images ({', '.join(sorted(EXTENSIONS))}). "
-                    f"Received: none in {name}/. Add some, or remove the folder."
-                )
-            entries += [_Entry(path, part, class_folder.name) for path in paths]
-    if ignored:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
-        logger.info("%s: ignored %d files: %s", root, ignored.total(), kinds)
-    return entries
-
-
-def _part_folders(root: Path) -> dict[str, Path]:
-    """Returns the folder that holds the class folders of each part."""
-    names = {folder.name for folder in _sub_folders(root)}
-    if not names:
-        raise DataIntegrityError(
-            f"fetch.path must hold {_LAYOUT}. Received: no folders in {root}/. "
-            "Put your images there, or set fetch.path to where they are."
-        )
-    if "train" in names and _sub_folders(root / "train"):
-        if strange := sorted(names - set(PARTS)):
-            raise DataIntegrityError(
-                f"{root} is divided, so it must hold train/, val/ and test/ only. "
-                f"Received: {', '.join(strange)}. Rename or move these."
-            )
-        return {part: root / part for part in PARTS if part in names}
-    if {name.lower() for name in names} <= _PART_NAMES:
-        raise DataIntegrityError(
-            f"fetch.path must hold {_LAYOUT}. Received: {', '.join(sorted(names))} in {root}/."
-        )
-    return {"train": root}
-
-
-def _class_names(entries: list[_Entry], root: Path) -> tuple[str, ...]:
-    in_train = {entry.class_name for entry in entries if entry.part == "train"}
-    for entry in entries:
-        if entry.class_name not in in_train:
-            raise DataIntegrityError(
-                f"{root}: every class must be in train/. "
-                f"Received: {entry.class_name} in {entry.part}/ only."
-            )
-        if not entry.class_name.isprintable():
-            raise DataIntegrityError(
-                f"{root}: a class is named by its folder, in printable characters. "
-                f"Received: {entry.class_name!r}. Rename the folder."
-            )
-    return tuple(sorted(in_train))
-
-
-def _images_below(folder: Path) -> tuple[list[Path], Counter[str]]:
-    found: list[Path] = []
-    ignored: Counter[str] = Counter()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(parent) / name for name in names):
-            if _kind(path) in EXTENSIONS:
-                found.append(path)
-            else:
-                ignored[_kind(path)] += 1
-    return sorted(found), ignored
-
-
-def _kind(path: Path) -> str:
-    if path.name.startswith("."):
-        return "hidden"
-    return path.suffix.lower() or "without a suffix"
-
-
-def _sub_folders(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+            reading.pixels[index] = decoded.pixels
+            reading.report.add(decoded)
+            reading.all_gray = reading.all_gray and decoded.is_gray
+            reading.files[name] = hashlib.sha256(content).hexdigest()
+    if reading.unreadable:
+        raise DataIntegrityError(_all_unreadable(root, reading.unreadable, num_images=len(entries)))
+    return reading
 
 
 def _all_unreadable(root: Path, unreadable: list[str], *, num_images: int) -> str:
