@@ -148,13 +148,14 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
                 f"{folder / name}.npy must hold what its manifest says, sha256 {expected}. "
                 f"Received: sha256={found}. {again}"
             )
-    value_range = manifest["value_range"]
+    # Earlier releases wrote none of the last three.
+    value_range = manifest.get("value_range")
     return manifest["dataset"], LabelledImages(
         **arrays,
         class_names=tuple(manifest["class_names"]),
         files=manifest["files"],
-        left_out=manifest["left_out"],
-        layout=manifest["layout"],
+        left_out=manifest.get("left_out", {}),
+        layout=manifest.get("layout", {}),
         value_range=tuple(value_range) if value_range else None,
     )
 

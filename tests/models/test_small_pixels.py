@@ -1,4 +1,4 @@
-"""A network on the pixels of large images sees them small, in the cache and in its exported file."""
+"""A network on the pixels of large images sees them small, cached and in its exported file."""
 
 import json
 

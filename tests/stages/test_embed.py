@@ -128,10 +128,10 @@ def test_pixels_are_always_there(here):
 
 
 def test_pixels_are_brought_to_the_largest_size_that_is_wanted(here):
-    run(params(bases={}, pixels_size=6))
+    run(params(bases={}, pixels_size=8))
     pixels = np.load("data/features/none/pixels.npy", mmap_mode="r")
-    assert (pixels.shape, pixels.dtype) == ((NUM_IMAGES, 6, 6, 1), np.float16)
-    assert manifest("none")["image_size"] == 6
+    assert (pixels.shape, pixels.dtype) == ((NUM_IMAGES, 8, 8, 1), np.float16)
+    assert manifest("none")["image_size"] == 8
 
 
 def test_what_a_former_run_left_is_gone(here):

@@ -63,7 +63,10 @@ def lay_out(top: Folder, *, parts: Parts, left_out: LeftOut) -> Layout:
             check_classes(folder)
         _take_classes(folder, "train", sorting)
         where = "" if folder is top else f" in {folder.path}/"
-        return sorting.layout({"classes": folder.path}, f"folders{where} are classes, no parts")
+        like_parts = ", ".join(each.path for each in folder.full if claim_of(each.name))
+        text = f"folders{where} are classes, no parts"
+        text += f"; so are those called like parts: {like_parts}" if like_parts else ""
+        return sorting.layout({"classes": folder.path}, text)
     return _by_parts(folder, divided, sorting)
 
 
@@ -108,18 +111,20 @@ def _divided(folder: Folder) -> dict[str, Folder] | None:
         # flowers_train beside flowers_test: the word is the data set's.
         same_rest = len({claim.rest for claim in claims.values()}) == 1
         certain = set(claims) if same_rest else set()
-    several = len({claim.part for claim in claims.values()}) > 1
-    if several and certain != set(claims):
-        raise not_understood(folder, "Folders that name parts must all do so alike", claims)
     if not certain:
         return None
     others = [each for each in folder.full if each.name not in certain]
     if _is_vehicle(certain, folder.full):
         return None
-    classes = [each.path for each in others if each.full or not is_unlabelled(each.name)]
+    classes = [each.path for each in others if not _is_all_unlabelled(each)]
     if classes:
         raise not_understood(folder, "Beside parts there must be no other folders", classes)
     return _assigned(folder, {name: claims[name].part for name in sorted(certain)})
+
+
+def _is_all_unlabelled(folder: Folder) -> bool:
+    """Whether its images lie in folders of such names alone: `seg_pred/seg_pred/`."""
+    return all(is_unlabelled(each.name) for each in folder.walk() if each.images)
 
 
 def _is_vehicle(certain: set[str], full: Sequence[Folder]) -> bool:

@@ -190,6 +190,8 @@ def undivided(layout):
         layout.class_folder(top, "train", name)
     for _ in range(layout.draw.choice([0, 0, 1, 2])):
         layout.stray("")
+    if top and len(layout.used) >= 10:
+        layout.image("", "no class folder", name="preview.png")
     if not top and layout.draw.random() < 0.2:
         layout.image("", "no class folder", name="loose.png")
 
@@ -211,7 +213,8 @@ def divided(layout):
         if layout.draw.random() < 0.2 and not nested:
             layout.images(where, "no class folder")
     if layout.draw.random() < 0.2:
-        layout.images(_join(top, "seg_pred"), "no class folder")
+        inner = layout.draw.choice(["", "seg_pred", "images"])
+        layout.images(_join(top, "seg_pred", inner), "no class folder")
     if layout.draw.random() < 0.2 and not top:
         layout.write("annotations/a.xml", b"<a/>", "no picture")
         layout.image("", "no class folder", name="loose.png")
