@@ -113,6 +113,14 @@ def read_folder(
     entries = found.layout.entries
     logger.info("%s: %s", root, found.layout.text)
     found.left_out.log(str(root), num_used=len(entries))
+    num_linked = sum(entry.image.is_linked for entry in entries)
+    if num_linked:
+        # DVC 3.67 does not go into folders that are links.
+        logger.info(
+            "%s: %d images are reached by links. DVC does not see changes behind them: "
+            "run `dvc repro -f fetch` after one",
+            *(root, num_linked),
+        )
     given = resolve_range(entries, value_range)
     reading = _decode_all(entries, root, image_size=image_size, value_range=given)
     reading.report.log(str(root), image_size=image_size, value_range=given)

@@ -112,7 +112,13 @@ def lay_out_table(
         else:
             seen.add((image.real, label, part))
             entries.append(Entry(image=image, part=part, class_name=label))
-    names = class_order({entry.class_name for entry in entries})
+    names = class_order({entry.class_name for entry in entries if entry.part == "train"})
+    strange = sorted({entry.class_name for entry in entries} - set(names))
+    if len(names) < 2 or strange:
+        raise DataIntegrityError(
+            f"{choice.file} must have two classes or more, all of them in train. Received: "
+            f"{', '.join(names) or 'none'} in train, {', '.join(strange) or 'none'} elsewhere only."
+        )
     columns = {"image": image_column, "label": label_column, "part": part_column}
     return _layout(entries, names, choice.file, columns), names
 

@@ -253,7 +253,9 @@ def table(layout):
     rows = []
     for index in range(layout.draw.randint(4, 12)):
         label = ("red, dark", "blue", "9", "10")[index % layout.draw.choice([2, 2, 4])]
-        part = layout.draw.choice(["train", "valid", "TEST"]) if has_parts else "train"
+        # Each class is in train first.
+        in_train = any(row[1] == label for row in rows)
+        part = layout.draw.choice(["train", "valid", "TEST"]) if has_parts and in_train else "train"
         name = f"p{index}.png"
         split = {"train": "train", "valid": "val", "TEST": "test"}[part]
         layout.image(folder, (split, label), name=name)

@@ -114,6 +114,15 @@ def test_hidden_files_and_files_of_other_kinds_are_left_out_and_counted(mixed, c
     ) in caplog.text
 
 
+def test_images_behind_links_are_used_and_dvc_s_blindness_is_said(mixed, tmp_path_factory, caplog):
+    caplog.set_level(logging.INFO)
+    far = tmp_path_factory.mktemp("far")
+    put(far / "z.png")
+    (mixed / "cat" / "more").symlink_to(far)
+    assert "cat/more/z.png" in read(mixed).files
+    assert "1 images are reached by links. DVC does not see changes behind them" in caplog.text
+
+
 def test_every_unreadable_file_is_named(mixed):
     (mixed / "cat" / "b.PNG").write_bytes(b"")
     content = (mixed / "dog" / "f.jpg").read_bytes()

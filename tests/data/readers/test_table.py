@@ -85,6 +85,8 @@ def test_the_table_is_among_the_files_and_the_parts_are_its_own(root):
         ("Bild,label\na,x\n", r"must have a column of image names.*image: COLUMN"),
         ("id,Klasse\na,x\n", r"must have a column of labels.*label: COLUMN"),
         ("id,label\na,x,1\n", r"2 cells in every line.*3 in line 2"),
+        ("id,label\na,\nb,\n", r"two classes or more.* none in train, none elsewhere"),
+        ("id,label,set\na,x,train\nb,y,train\nc,z,val\n", r"x, y in train, z elsewhere only"),
         ("id,label\n", r"a line for each image. Received: 1 lines"),
         ("id,label,split\na,x,train\nb,y,fold7\n", r"must say train, val or test. .*'fold7'"),
         ('id,label\na,"x\n', r"must be a table. Received: line"),
