@@ -186,7 +186,7 @@ def embed(folder: Path, image_size: int) -> tuple[float, float]:
 
     configure_tensorflow(num_threads=num_cores())
     base = {"image_size": image_size, "cuts": [LOWER, CUT, TOP]}
-    params = {"bases": {BASE: base}, "batch_size": 256, "max_bytes": 10**11}
+    params = {"bases": {BASE: base}, "pixels_size": 64, "batch_size": 256, "max_bytes": 10**11}
     start, cpu_start = time.perf_counter(), time.process_time()
     stage.run(
         EmbedParams.model_validate(params),

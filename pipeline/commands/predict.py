@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pipeline.config import read_document
-from pipeline.data.images import load_image
+from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"IMAGE must be a file. Received: {', '.join(missing)}.")
     root = Path.cwd()
     classifier = load_classifier(root, args.model or champion_uri())
-    images = np.stack([_load(path, classifier.model.input_shape[1:]) for path in args.images])
+    shape, values = classifier.model.input_shape[1:], value_range(classifier, root)
+    images = np.stack([_load(path, shape, values) for path in args.images])
     names = class_names(classifier, root)
     probabilities = predict_probabilities(classifier.model, images)
     print(f"model: {classifier.source}")
@@ -87,6 +88,19 @@ def class_names(classifier: Classifier, root: Path) -> Sequence[str]:
     return names if len(names) == num_classes else [str(index) for index in range(num_classes)]
 
 
+def value_range(classifier: Classifier, root: Path) -> ValueRange | None:
+    """Returns what is black and white to a model in gray of more than 8 bits; None: the format's.
+
+    A `.keras` file does not hold it: then it is what `data/split.json` says.
+    """
+    if classifier.class_names:
+        return classifier.value_range
+    split_file = root / "data/split.json"
+    split = json.loads(split_file.read_text(encoding="utf-8")) if split_file.is_file() else {}
+    low_and_high = split.get("value_range")
+    return tuple(low_and_high) if low_and_high else None
+
+
 def described(probabilities: NDArray[np.float32], names: Sequence[str], *, top: int) -> str:
     """Returns the likeliest class, then the `top` largest probabilities.
 
@@ -98,7 +112,7 @@ def described(probabilities: NDArray[np.float32], names: Sequence[str], *, top: 
     return f"{names[order[0]]} ({shown})"
 
 
-def _load(path: Path, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _load(path: Path, input_shape: tuple[int, ...], values: ValueRange | None) -> NDArray[np.uint8]:
     height, width = input_shape[:2]
     if height != width:
         raise ConfigError(
@@ -106,4 +120,4 @@ def _load(path: Path, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
             "Load the model in Python and give it arrays of that shape."
         )
     color: Literal["rgb", "gray"] = "rgb" if len(input_shape) == RGB_RANK else "gray"
-    return load_image(path, image_size=height, color=color)
+    return load_image(path, image_size=height, color=color, value_range=values)

@@ -13,10 +13,12 @@ import numpy as np
 
 from pipeline.data.cifar import read_cifar_files
 from pipeline.data.downloads import SourceFile
-from pipeline.data.folders import read_folder
 from pipeline.data.idx import read_mnist_files
 from pipeline.data.labelled import LabelledImages, undivided
 from pipeline.data.npz import read_npz
+from pipeline.data.readers.folder import read_folder
+from pipeline.data.readers.layout import Parts
+from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import PublicFiles
 
 
@@ -29,12 +31,18 @@ class Request:
         path: Where the user's own data lies.
         image_size: Height and width that a folder's images are brought to, pixels.
         color: What a folder's images are brought to.
+        parts: What the parts of a folder are; see `readers.layout`.
+        labels: A folder's table of labels; None: its folders are classes.
+        value_range: What becomes black and white in deep gray; see `readers.folder`.
     """
 
     files: Mapping[str, Path]
     path: Path
     image_size: int
     color: Literal["auto", "rgb", "gray"]
+    parts: Parts = "auto"
+    labels: TableChoice | None = None
+    value_range: Literal["format", "data"] | tuple[float, float] = "format"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,10 +178,15 @@ DATASETS: dict[str, DatasetSpec] = {
         read=_read_digits,
     ),
     "folder": DatasetSpec(
-        title="your own images, one sub-folder per class below fetch.path",
+        title="your own images, by class folders or a table of labels below fetch.path",
         license="yours",
         read=lambda request: read_folder(
-            request.path, image_size=request.image_size, color=request.color
+            request.path,
+            image_size=request.image_size,
+            color=request.color,
+            parts=request.parts,
+            labels=request.labels,
+            value_range=request.value_range,
         ),
     ),
     "npz": DatasetSpec(

@@ -1,42 +1,86 @@
 """Reads one image file the one way: what a model was trained on is what `predict` shows it.
 
-Rotated as EXIF says; transparency laid on white; 16-bit gray divided by 257; then the largest
-centred square is cut out and brought to size with Pillow's bilinear filter, which averages over all
-pixels that fall into one (antialias). Of an animation the first frame counts.
+Rotated as EXIF says; transparency laid on white; deep gray brought to 8 bits, from the whole range
+of its 16 bits or from a range that is given; then the largest centred square is cut out and brought
+to size with Pillow's bilinear filter, which averages over all pixels that fall into one
+(antialias). Of an animation the first frame counts.
 """
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.formats import HEIF_CURE, PictureKind, decoders, kind_of_content
 from pipeline.errors import DataIntegrityError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# Formats that Pillow decodes by itself. Others would start programs (EPS) or are no photographs.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-EXTENSIONS = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+ValueRange = tuple[float, float]
+FORMAT_RANGE: Final[ValueRange] = (0, 65_535)
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+_FLOATS = (
+    "its pixels are floating-point numbers, whose range no file states: set fetch.value_range to "
+    "two numbers, or save it with 8 bits"
+)
 _WHITE = (255, 255, 255, 255)
 # What Pillow's decoders raise on damaged files, besides errors of their own.
 UNREADABLE = (
     *(OSError, EOFError, struct.error, OverflowError, MemoryError, SyntaxError, ValueError),
-    *(TypeError, IndexError, KeyError, AttributeError),
+    *(TypeError, IndexError, KeyError, AttributeError, RuntimeError),
 )
 # A JPEG decoder halves an image for a fraction of the work. Never below twice the size wanted, so
 # that the filter still averages: `Image.thumbnail` takes the same figure (its `reducing_gap`).
 _SPARE_RESOLUTION = 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeepValues:
+    """What the pixels of a gray image of more than 8 bits held.
+
+    Attributes:
+        low: Lowest value in the file.
+        high: Highest.
+        num_clipped: Pixels outside the range that was given.
+    """
+
+    low: float
+    high: float
+    num_clipped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """One image.
+
+    Attributes:
+        pixels: RGB, uint8, shape (image_size, image_size, 3).
+        is_gray: Whether the file is stored as gray.
+        size: Width and height of the file's picture, upright, pixels.
+        deep: Of gray of more than 8 bits; else None.
+        is_deep_color: Whether it has 16 bits a colour, of which only the upper 8 are read.
+    """
+
+    pixels: NDArray[np.uint8]
+    is_gray: bool
+    size: tuple[int, int]
+    deep: DeepValues | None
+    is_deep_color: bool
+
+
 def load_image(
-    path_or_file: Path | BinaryIO, *, image_size: int, color: Literal["rgb", "gray"]
+    path_or_file: Path | BinaryIO,
+    *,
+    image_size: int,
+    color: Literal["rgb", "gray"],
+    value_range: ValueRange | None = None,
 ) -> NDArray[np.uint8]:
     """Returns an image file as a square of pixels.
 
@@ -44,6 +88,7 @@ def load_image(
         path_or_file: A file, or what it holds, opened for reading.
         image_size: Height and width of the result, pixels, >= 1.
         color: "gray" weighs colours as ITU-R 601-2 does: 0.299 R + 0.587 G + 0.114 B.
+        value_range: As for `decode_image`.
 
     Returns:
         uint8, shape (image_size, image_size), with 3 channels behind if `color` is "rgb".
@@ -53,7 +98,7 @@ def load_image(
             memory than Pillow's limit (89 megapixels), or has pixels without a stated range.
     """
     try:
-        pixels, _ = decode_image(path_or_file, image_size=image_size)
+        pixels = decode_image(path_or_file, image_size=image_size, value_range=value_range).pixels
     except DataIntegrityError as error:
         is_path = isinstance(path_or_file, Path)
         name = path_or_file if is_path else getattr(path_or_file, "name", "the image")
@@ -62,9 +107,16 @@ def load_image(
 
 
 def decode_image(
-    path_or_file: Path | BinaryIO, *, image_size: int
-) -> tuple[NDArray[np.uint8], bool]:
-    """Like `load_image` in colour; also says whether the file is stored as gray.
+    path_or_file: Path | BinaryIO, *, image_size: int, value_range: ValueRange | None = None
+) -> Decoded:
+    """Like `load_image` in colour; also says what the file held.
+
+    Args:
+        path_or_file: As for `load_image`.
+        image_size: As for `load_image`.
+        value_range: What becomes black and white in gray of more than 8 bits; values outside are
+            clipped. None: 0 and 65535, what the format says, and floating-point pixels, of which no
+            format says it, are refused. Images of 8 bits are never rescaled.
 
     Raises:
         DataIntegrityError: As `load_image`; the message starts with a verb, for the caller to name
@@ -72,23 +124,39 @@ def decode_image(
     """
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            # Other warnings are of odd metadata; pixels that cannot be decoded raise. But Pillow
-            # only warns of an image of one to two times its limit.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path_or_file, formats=FORMATS) as image:
-                spare = _SPARE_RESOLUTION * image_size
-                image.draft(None, (spare, spare))
-                is_gray = image.mode in _GRAY_MODES
-                return np.asarray(_square(_to_rgb(image), image_size)), is_gray
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataIntegrityError(f"is too large to be opened safely: {error}") from None
-    except UNREADABLE as error:
-        reason = "no image of a known format" if "cannot identify" in str(error) else str(error)
-        reason = reason or type(error).__name__
-        raise DataIntegrityError(f"cannot be read as an image: {reason.rstrip('.')}") from None
+    with _opened(path_or_file) as image:
+        full, is_gray = image.size, image.mode in _GRAY_MODES
+        is_deep_color = image.mode not in _GRAY_MODES and _has_16_bits(image)
+        spare = _SPARE_RESOLUTION * image_size
+        image.draft(None, (spare, spare))
+        upright = _upright(image)
+        deep: DeepValues | None = None
+        if _is_deep(upright):
+            gray, deep = _from_deep(np.asarray(upright), value_range)
+            upright = Image.fromarray(gray)
+        is_turned = (upright.width < upright.height) != (full[0] < full[1])
+        return Decoded(
+            pixels=np.asarray(_square(_to_rgb(upright), image_size)),
+            is_gray=is_gray or deep is not None,
+            size=(full[1], full[0]) if is_turned else full,
+            deep=deep,
+            is_deep_color=is_deep_color,
+        )
+
+
+def deep_values(path_or_file: Path | BinaryIO) -> ValueRange | None:
+    """Returns the lowest and highest value of gray of more than 8 bits; None of any other image.
+
+    Raises:
+        DataIntegrityError: As `decode_image`.
+    """
+    with _opened(path_or_file) as image:
+        if not _is_deep(image):
+            return None
+        values = np.asarray(_upright(image))
+        if image.mode == "F":
+            raise ValueError(_FLOATS)
+        return float(values.min()), float(values.max())
 
 
 def to_gray(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -98,28 +166,80 @@ def to_gray(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def _to_rgb(image: "Image.Image") -> "Image.Image":
-    from PIL import Image, ImageOps
+@contextmanager
+def _opened(path_or_file: Path | BinaryIO) -> Iterator["Image.Image"]:
+    """Opens an image; whatever is wrong with it, in the block too, is a DataIntegrityError."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # Other warnings are of odd metadata; pixels that cannot be decoded raise. But Pillow
+            # only warns of an image of one to two times its limit.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path_or_file, formats=decoders()) as image:
+                yield image
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataIntegrityError(f"is too large to be opened safely: {error}") from None
+    except UNREADABLE as error:
+        is_unknown = "cannot identify" in str(error)
+        reason = _unknown_format(path_or_file) if is_unknown else str(error)
+        reason = reason or type(error).__name__
+        raise DataIntegrityError(f"cannot be read as an image: {reason.rstrip('.')}") from None
+
+
+def _unknown_format(path_or_file: Path | BinaryIO) -> str:
+    if isinstance(path_or_file, Path):
+        with path_or_file.open("rb") as stream:
+            beginning = stream.read(16)
+    else:
+        path_or_file.seek(0)
+        beginning = path_or_file.read(16)
+    if kind_of_content(beginning, is_named=True) is PictureKind.HEIF:
+        return f"it is HEIC, which needs pillow-heif: {HEIF_CURE}"
+    return "no image of a known format"
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    from PIL import ImageOps
 
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        return _from_16_bit(upright).convert("RGB")
-    if upright.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it with 8 bits")
+    return ImageOps.exif_transpose(image)
+
+
+def _is_deep(image: "Image.Image") -> bool:
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def _has_16_bits(image: "Image.Image") -> bool:
+    # Pillow has no colour mode of 16 bits: what it reads such a file as is all that tells.
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _from_deep(
+    values: NDArray[Any], value_range: ValueRange | None
+) -> tuple[NDArray[np.uint8], DeepValues]:
+    if values.dtype.kind == "f" and value_range is None:
+        raise ValueError(_FLOATS)
+    lowest, highest = float(values.min()), float(values.max())
+    if not np.isfinite([lowest, highest]).all():
+        raise ValueError("its pixels must be finite numbers, and some are not")
+    if value_range is None and (lowest < FORMAT_RANGE[0] or highest > FORMAT_RANGE[1]):
+        raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
+    low, high = value_range or FORMAT_RANGE
+    clipped = np.clip(values.astype(np.float64), low, high)
+    num_clipped = int(np.count_nonzero((values < low) | (values > high)))
+    gray = np.round((clipped - low) * (255 / (high - low))).astype(np.uint8)
+    return gray, DeepValues(low=lowest, high=highest, num_clipped=num_clipped)
+
+
+def _to_rgb(upright: "Image.Image") -> "Image.Image":
+    from PIL import Image
+
     if not upright.has_transparency_data:
         return upright.convert("RGB")
     page = Image.new("RGBA", upright.size, _WHITE)
     return Image.alpha_composite(page, upright.convert("RGBA")).convert("RGB")
-
-
-def _from_16_bit(image: "Image.Image") -> "Image.Image":
-    from PIL import Image
-
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65_535:
-        raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
-    return Image.fromarray(np.round(values / 257).astype(np.uint8))
 
 
 def _square(image: "Image.Image", image_size: int) -> "Image.Image":

@@ -29,6 +29,9 @@ class LabelledImages:
         parts: The dataset's own division, shape (n,), each of `PARTS`; all "train" if it has none.
         class_names: C names; class c is `class_names[c]`.
         files: SHA-256 of each source file, by name.
+        left_out: Number of files that are not used, by reason.
+        layout: What of a folder was taken for what.
+        value_range: What became black and white in pixels of more than 8 bits; None if none were.
     """
 
     images: NDArray[np.uint8]
@@ -36,6 +39,9 @@ class LabelledImages:
     parts: NDArray[np.str_]
     class_names: tuple[str, ...]
     files: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    layout: Mapping[str, object] = field(default_factory=dict)
+    value_range: tuple[float, float] | None = None
 
 
 def undivided(num_images: int) -> NDArray[np.str_]:
@@ -110,6 +116,9 @@ def save_raw(data: LabelledImages, folder: Path, *, dataset: str) -> None:
             "num_images": len(data.images),
             "parts": {name: count for name, count in counts.items() if count},
             "files": dict(data.files),
+            "left_out": dict(data.left_out),
+            "layout": dict(data.layout),
+            "value_range": data.value_range,
             "sha256": {name: sha256_arrays(getattr(data, name)) for name in _ARRAYS},
         },
     )
@@ -139,8 +148,16 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
                 f"{folder / name}.npy must hold what its manifest says, sha256 {expected}. "
                 f"Received: sha256={found}. {again}"
             )
-    names = tuple(manifest["class_names"])
-    return manifest["dataset"], LabelledImages(**arrays, class_names=names, files=manifest["files"])
+    # Earlier releases wrote none of the last three.
+    value_range = manifest.get("value_range")
+    return manifest["dataset"], LabelledImages(
+        **arrays,
+        class_names=tuple(manifest["class_names"]),
+        files=manifest["files"],
+        left_out=manifest.get("left_out", {}),
+        layout=manifest.get("layout", {}),
+        value_range=tuple(value_range) if value_range else None,
+    )
 
 
 def _check_images(images: NDArray[Any]) -> None:

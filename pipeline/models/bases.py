@@ -238,17 +238,20 @@ def _seeded(name: str) -> Iterator[None]:
         random.setstate(state)
 
 
-def preprocessing(image_shape: tuple[int, ...], image_size: int | None) -> "keras.Model":
+def preprocessing(
+    image_shape: tuple[int, ...], image_size: int | None, *, to_rgb: bool = True
+) -> "keras.Model":
     """Returns the layers that bring images as they are stored to what a base or a head takes.
 
     Resizing is bilinear, averaging over all pixels where it shrinks; gray is repeated.
 
     Args:
         image_shape: (height, width) of gray images, (height, width, 3) of RGB.
-        image_size: What the base takes, pixels; None for a head on the pixels themselves.
+        image_size: What the base takes, pixels; None for a head on the pixels as they are stored.
+        to_rgb: Whether gray is repeated where `image_size` is given, as bases need it.
 
     Returns:
-        (n, *image_shape) uint8 to (n, image_size, image_size, 3) float32 in [0, 255], or to
+        (n, *image_shape) uint8 to (n, image_size, image_size, channels) float32 in [0, 255], or to
         (n, height, width, channels) float32 in [0, 255].
     """
     import keras
@@ -266,6 +269,6 @@ def preprocessing(image_shape: tuple[int, ...], image_size: int | None) -> "kera
         x = layers.Resizing(
             image_size, image_size, antialias=max(height, width) > image_size, name=RESIZE
         )(x)
-    if len(image_shape) == 2:
+    if len(image_shape) == 2 and to_rgb:
         x = layers.Concatenate(name="gray_to_rgb")([x, x, x])
     return keras.Model(inputs, x, name="preprocessing")

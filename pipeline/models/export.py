@@ -81,7 +81,8 @@ def join(
     Args:
         members: One or more, of the same classes.
         image_shape: Of the images as stored: (height, width) or (height, width, 3).
-        image_size: What the base takes, pixels; None without a base.
+        image_size: What the base, or without one the head, takes, pixels; None: pixels as they
+            are stored.
         base: What the features were computed with, as from `load_base`; None for heads on the
             pixels.
 
@@ -92,7 +93,7 @@ def join(
 
     from pipeline.models.graph import rebuild, truncate
 
-    front = preprocessing(image_shape, image_size)
+    front = preprocessing(image_shape, image_size, to_rgb=base is not None)
     clone = _cloner({layer.name for layer in front.layers})
     starts = dict.fromkeys(member.cut for member in members)
     if base is None:

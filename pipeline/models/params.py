@@ -72,6 +72,7 @@ class EmbedParams(Section):
     """Section `embed`: which bases run over the images, and what is kept of them."""
 
     bases: dict[str, BaseParams] = Field(description="by name; none is always there")
+    pixels_size: int = Field(ge=8, le=512, description="most that `none` shows, pixels")
     batch_size: int = Field(ge=1, description="images at a time")
     max_bytes: int = Field(ge=1, description="of all arrays of one base")
 

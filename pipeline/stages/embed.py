@@ -10,6 +10,7 @@ Run: python -m pipeline embed
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import sys
 import time
@@ -45,6 +46,7 @@ from pipeline.models.feature_files import (
 )
 from pipeline.models.params import EmbedParams
 from pipeline.models.pooling import NO_POOLING
+from pipeline.models.small_pixels import FLOAT16_BYTES, small_shape, write_small_pixels
 from pipeline.processes import num_cores
 from pipeline.tracking.registered_file import RegisteredFile, registered_file
 
@@ -89,8 +91,12 @@ def run(
     features.mkdir(parents=True, exist_ok=True)
     there = {plan.name: _arrays_there(plan, features) for plan in plans}
     remove_all_but(features, {_file(features, n, cut) for n in there for cut in there[n]})
-    _check_disk(plans, there, images, features)
-    write_pixels(features / NO_BASE, images, pixels())
+    pixels_size = _pixels_size(params, images)
+    _check_disk(plans, there, images, features, pixels_size=pixels_size)
+    if pixels_size is None:
+        write_pixels(features / NO_BASE, images, pixels())
+    else:
+        write_small_pixels(features / NO_BASE, images, pixels(), image_size=pixels_size)
     sources = EarlierArrays(earlier)
     for plan in plans:
         folder = features / plan.name
@@ -123,6 +129,16 @@ def _open_images(file: Path) -> ImageSet:
         # Every class is in every part: `split` refuses a dataset otherwise.
         num_classes = int(archive["labels"].max()) + 1
     return ImageSet(image_shape=tuple(image_shape), num_classes=num_classes, is_train=is_train)
+
+
+def _pixels_size(params: EmbedParams, images: ImageSet) -> int | None:
+    """Returns what images are brought to for a network on the pixels; None: they are small."""
+    height, width = images.image_shape[:2]
+    if max(height, width) <= params.pixels_size:
+        return None
+    size = params.pixels_size
+    logger.info("none: images of %dx%d pixels are brought to %dx%d", height, width, size, size)
+    return size
 
 
 def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
@@ -161,8 +177,13 @@ def _check_disk(
     there: Mapping[str, Mapping[str, WrittenArray]],
     images: ImageSet,
     features: Path,
+    *,
+    pixels_size: int | None,
 ) -> None:
-    needed = images.num_images * int(np.prod(images.image_shape))
+    num_values = math.prod(images.image_shape)
+    if pixels_size is not None:
+        num_values = FLOAT16_BYTES * math.prod(small_shape(images.image_shape, pixels_size))
+    needed = images.num_images * num_values
     for plan in plans:
         new = [cut for cut in plan.kept if cut.name not in there[plan.name]]
         needed += array_bytes(new, plan.num_rows) + FLOAT32_BYTES * plan.base.count_params()

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Section, load_section
 from pipeline.data.datasets import DATASETS, Request
-from pipeline.data.labelled import check_labelled, save_raw
+from pipeline.data.labelled import PARTS, check_labelled, save_raw
+from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import check_mirror, mirror_in_use, obtain
 from pipeline.registry import unknown_name
 
@@ -23,6 +24,15 @@ RAW = Path("data/raw")
 CACHE = Path("data/cache")
 
 
+class LabelsParams(Section):
+    """Section `fetch.labels`: a table, and columns whose names do not say what they are."""
+
+    file: str = Field(min_length=1, description="CSV or TSV file below fetch.path")
+    image: str | None = Field(default=None, description="column of the images' names")
+    label: str | None = Field(default=None, description="column of their classes")
+    part: str | None = Field(default=None, description="column of their parts")
+
+
 class FetchParams(Section):
     """Section `fetch`: which images."""
 
@@ -30,6 +40,11 @@ class FetchParams(Section):
     path: str = Field(min_length=1, description="where the user's own images lie")
     image_size: int = Field(ge=8, le=512, description="side of a folder's images, pixels")
     color: Literal["auto", "rgb", "gray"] = Field(description="what a folder's images become")
+    labels: LabelsParams | None = Field(description="a folder's table of labels, or null")
+    parts: Literal["auto", "none"] | dict[str, str] = Field(description="a folder's parts")
+    value_range: Literal["format", "data"] | tuple[float, float] = Field(
+        description="what becomes black and white in gray of more than 8 bits"
+    )
     mirror: str | None = Field(description="folder or address tried first, or null")
 
     @field_validator("dataset")
@@ -50,6 +65,71 @@ class FetchParams(Section):
                     "Put your images into a folder of their own, such as data/own"
                 )
         return path
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _is_table(cls, labels: object) -> object:
+        value = {"file": labels} if isinstance(labels, str) else labels
+        if value is not None and not isinstance(value, dict | LabelsParams):
+            raise ValueError(
+                "must be null, a CSV or TSV file below fetch.path, or "
+                "{file: FILE, image: COLUMN, label: COLUMN, part: COLUMN}"
+            )
+        if isinstance(value, dict) and isinstance(value.get("file"), str):
+            _check_below("the file", value["file"])
+        return value
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _are_parts(cls, parts: object) -> object:
+        if parts in ("auto", "none"):
+            return parts
+        given = parts if isinstance(parts, dict) else {}
+        are_parts = "train" in given and set(given) <= set(PARTS)
+        if not are_parts or not all(isinstance(folder, str) for folder in given.values()):
+            raise ValueError(
+                "must be auto, none, or {train: FOLDER, val: FOLDER, test: FOLDER} with folders "
+                f"below fetch.path, of which train must be there. Received: parts={parts!r}"
+            )
+        for part, folder in given.items():
+            _check_below(f"the folder of {part}", folder)
+        folders = [posixpath.normpath(folder.replace("\\", "/")) for folder in given.values()]
+        if len(set(folders)) < len(folders):
+            raise ValueError(f"must name another folder for each part. Received: parts={parts!r}")
+        return parts
+
+    @field_validator("value_range", mode="before")
+    @classmethod
+    def _is_range(cls, value_range: object) -> object:
+        if value_range in ("format", "data"):
+            return value_range
+        given = value_range if isinstance(value_range, list | tuple) else ()
+        numbers = [n for n in given if type(n) in (int, float)]
+        if not len(given) == len(numbers) == 2 or not numbers[0] < numbers[1]:
+            raise ValueError(
+                "must be format, data, or two numbers, black's below white's, such as [0, 4095]"
+            )
+        return tuple(numbers)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "FetchParams":
+        if self.labels is not None and self.parts != "auto":
+            raise ValueError(
+                "parts must be auto where labels is set: then the table says the parts, in a "
+                f"column. Received: parts={self.parts!r}"
+            )
+        unused = {
+            "labels": self.labels is not None,
+            "parts": self.parts != "auto",
+            "value_range": self.value_range != "format",
+        }
+        stray = [name for name, is_set in unused.items() if is_set]
+        if self.dataset != "folder" and stray:
+            raise ValueError(
+                f"{', '.join(stray)} must be left as they are, null, auto and format, where "
+                f"dataset is not folder. Received: dataset={self.dataset!r}"
+            )
+        return self
 
     @field_validator("mirror")
     @classmethod
@@ -80,6 +160,9 @@ def run(params: FetchParams, *, raw: Path, cache: Path) -> None:
             path=Path(params.path),
             image_size=params.image_size,
             color=params.color,
+            parts=params.parts,
+            labels=TableChoice(**params.labels.model_dump()) if params.labels else None,
+            value_range=params.value_range,
         )
     )
     if public:
@@ -92,6 +175,15 @@ def run(params: FetchParams, *, raw: Path, cache: Path) -> None:
         data.images.shape[1:],
         len(data.class_names),
     )
+
+
+def _check_below(what: str, path: str) -> None:
+    own = posixpath.normpath(path.replace("\\", "/"))
+    if own.startswith(("/", "../")) or own == ".." or ":" in own[:2]:
+        raise ValueError(
+            f"{what} must lie below fetch.path, so that DVC sees it change, and be named relative "
+            f"to it. Received: {path!r}"
+        )
 
 
 def main() -> None:

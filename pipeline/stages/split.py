@@ -108,6 +108,7 @@ def _summary(
         "dataset": dataset,
         "class_names": list(data.class_names),
         "image_shape": list(data.images.shape[1:]),
+        "value_range": data.value_range,
         "counts": {
             part: {
                 "images": len(of_part),

@@ -1,9 +1,9 @@
 """Loads a classifier from the registry, or from a file, for use on images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.tracking.registered_file import REGISTRY, registered_file
 
@@ -19,11 +19,14 @@ class Classifier:
         model: uint8 images in the shape of its input to probabilities, shape (n, C).
         class_names: One for each of its outputs; empty if nobody knows.
         source: What it is, for people: `fashion_mnist-classifier version 3`.
+        value_range: What is black and white to it in gray of more than 8 bits; None: what formats
+            say, or, of a file, nobody knows.
     """
 
     model: "keras.Model"
     class_names: Sequence[str]
     source: str
+    value_range: tuple[float, float] | None = None
 
 
 def load_classifier(root: Path, uri: str) -> Classifier:
@@ -42,15 +45,17 @@ def load_classifier(root: Path, uri: str) -> Classifier:
     if not uri.startswith(REGISTRY):
         return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
     with registered_file(root, uri, asked_by="--model") as file:
+        metadata = _metadata(file.folder)
+        value_range = metadata.get("value_range")
         return Classifier(
             model=load_exported(file.path),
-            class_names=_class_names(file.folder),
+            class_names=list(metadata.get("class_names", ())),
+            value_range=tuple(value_range) if value_range else None,
             source=f"{file.name} version {file.version}",
         )
 
 
-def _class_names(folder: Path) -> Sequence[str]:
+def _metadata(folder: Path) -> Mapping[str, Any]:
     from mlflow.models import Model
 
-    metadata = Model.load(str(folder)).metadata or {}
-    return list(metadata.get("class_names", ()))
+    return Model.load(str(folder)).metadata or {}

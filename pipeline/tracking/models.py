@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +211,8 @@ def _metadata(candidate: Candidate) -> dict[str, Any]:
         "dataset": candidate.split["dataset"],
         "class_names": list(candidate.split["class_names"]),
         "image_shape": list(candidate.split["image_shape"]),
+        # What was black and white in gray of more than 8 bits; earlier releases had the format's.
+        "value_range": candidate.split.get("value_range"),
         "study": candidate.confirm["study"],
         "weights_sha256": candidate.evidence.weights_sha256,
         "model_sha256": sha256_file(candidate.model_file),
@@ -244,6 +246,7 @@ def _tags(candidate: Candidate) -> dict[str, str]:
     return {
         **candidate.lineage,
         "dataset": candidate.split["dataset"],
+        **_range_tag(candidate.split.get("value_range")),
         "study": confirm["study"],
         "base": confirm["base"],
         **{f"base.{key}": str(value) for key, value in source.items()},
@@ -254,6 +257,10 @@ def _tags(candidate: Candidate) -> dict[str, str]:
         "export_rule": str(exported["rule"])[:MOST_CHARACTERS],
         **candidate.evidence.tags(),
     }
+
+
+def _range_tag(value_range: Sequence[float] | None) -> dict[str, str]:
+    return {} if value_range is None else {"value_range": ", ".join(map(str, value_range))}
 
 
 def _distinct(candidate: Candidate, key: str) -> str:

@@ -74,6 +74,7 @@ def repository(tmp_path_factory):
         "dataset": "folder",
         "class_names": ["dark", "bright"],
         "image_shape": [8, 8],
+        "value_range": [0, 4095],
         "counts": dict.fromkeys(("train", "val", "confirmation"), part),
         "sha256": {"train": "ab" * 32},
     }
@@ -139,6 +140,17 @@ class TestWithModels:
     def test_a_file_takes_the_class_names_of_the_split(self, registered, photos, capsys):
         predict(photos[0], "--model", "models/transfer.keras", "--top", "1")
         assert capsys.readouterr().out.splitlines()[1].endswith("dark (dark 0.9756)")
+
+    @pytest.mark.parametrize("model", [(), ("--model", "models/transfer.keras")])
+    def test_deep_pixels_are_brought_to_the_range_that_it_was_trained_on(
+        self, registered, tmp_path, capsys, model
+    ):
+        from PIL import Image
+
+        file = tmp_path / "xray.png"
+        Image.fromarray(np.full((9, 9), 3900, np.uint16)).save(file)
+        predict(file, *model)
+        assert capsys.readouterr().out.splitlines()[1].startswith(f"{file}: bright")
 
     def test_a_file_without_a_split_numbers_its_classes(self, root, photos, capsys):
         predict(photos[1], "--model", save_model(root / "bright.keras", (8, 8)))

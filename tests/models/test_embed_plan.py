@@ -17,7 +17,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (8, 12, 12), dtype=np.uint8)
 def plan(*, max_bytes=10**9, **own):
     settings = {"image_size": 32, "cuts": ["block2_add"], "weights": "random", **own}
     bases = {"efficientnet_lite0": settings}
-    params = EmbedParams.model_validate({"bases": bases, "batch_size": 3, "max_bytes": max_bytes})
+    params = EmbedParams.model_validate(
+        {"bases": bases, "pixels_size": 64, "batch_size": 3, "max_bytes": max_bytes}
+    )
     images = ImageSet(image_shape=(12, 12), num_classes=2, is_train=IS_TRAIN)
     return images, plan_base(
         "efficientnet_lite0", params, images, images_sha256="ab", fetch=pytest.fail

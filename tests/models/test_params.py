@@ -10,7 +10,12 @@ LITE0 = {"image_size": 64, "cuts": "auto"}
 
 
 def parse(**changes):
-    section = {"bases": {"efficientnet_lite0": LITE0}, "batch_size": 256, "max_bytes": 10**9}
+    section = {
+        "bases": {"efficientnet_lite0": LITE0},
+        "pixels_size": 64,
+        "batch_size": 256,
+        "max_bytes": 10**9,
+    }
     return parse_section(EmbedParams, "embed", {**section, **changes})
 
 

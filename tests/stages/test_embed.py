@@ -46,10 +46,12 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def params(*, cuts=("block2_add", "block4_add"), max_bytes=10**9, bases=None, **settings):
+def params(
+    *, cuts=("block2_add", "block4_add"), max_bytes=10**9, bases=None, pixels_size=64, **settings
+):
     own = {"image_size": 32, "cuts": list(cuts) if isinstance(cuts, tuple) else cuts, **settings}
     bases = {BASE: own} if bases is None else bases
-    section = {"bases": bases, "batch_size": 8, "max_bytes": max_bytes}
+    section = {"bases": bases, "pixels_size": pixels_size, "batch_size": 8, "max_bytes": max_bytes}
     return EmbedParams.model_validate(section)
 
 
@@ -123,6 +125,13 @@ def test_pixels_are_always_there(here):
     assert entry["mean"] == pytest.approx([images[train].mean()])
     assert entry["variance"] == pytest.approx([images[train].astype(float).var()])
     assert [path.name for path in Path("data/features").iterdir()] == ["none"]
+
+
+def test_pixels_are_brought_to_the_largest_size_that_is_wanted(here):
+    run(params(bases={}, pixels_size=8))
+    pixels = np.load("data/features/none/pixels.npy", mmap_mode="r")
+    assert (pixels.shape, pixels.dtype) == ((NUM_IMAGES, 8, 8, 1), np.float16)
+    assert manifest("none")["image_size"] == 8
 
 
 def test_what_a_former_run_left_is_gone(here):
@@ -206,7 +215,9 @@ def test_a_cut_file_is_refused(here):
 
 def test_the_command_reads_the_section_of_params_yaml(here):
     # In a process of its own: it sets TensorFlow's threads, which only a fresh one can.
-    Path("params.yaml").write_text("embed: {bases: {}, batch_size: 8, max_bytes: 1}\n")
+    Path("params.yaml").write_text(
+        "embed: {bases: {}, pixels_size: 64, batch_size: 8, max_bytes: 1}\n"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pipeline", "embed"]
     subprocess.run(command, check=True, capture_output=True, env=environment)
@@ -401,7 +412,8 @@ class TestEarlierArrays:
 
 def write_section(cuts):
     own = f"{{image_size: 32, cuts: [{', '.join(cuts)}]}}"
-    section = f"embed: {{bases: {{{BASE}: {own}}}, batch_size: 8, max_bytes: 1000000000}}\n"
+    rest = "pixels_size: 64, batch_size: 8, max_bytes: 1000000000"
+    section = f"embed: {{bases: {{{BASE}: {own}}}, {rest}}}\n"
     Path("params.yaml").write_text(section)
 
 
@@ -433,7 +445,7 @@ def test_a_kill_between_two_cuts_leaves_nothing_that_is_trusted(here):
     assert not Path(f"data/features/{BASE}/{HIGH}.npy").exists()
     subprocess.run(command, check=True, capture_output=True, env=environment)
     section = {"bases": {BASE: {"image_size": 32, "cuts": [LOW, HIGH]}}}
-    section |= {"batch_size": 8, "max_bytes": 10**9}
+    section |= {"pixels_size": 64, "batch_size": 8, "max_bytes": 10**9}
     assert not part.exists()
     assert_equals_a_fresh_run(EmbedParams.model_validate(section))
 

@@ -20,6 +20,9 @@ SECTION = {
     "path": "data/own",
     "image_size": 16,
     "color": "auto",
+    "labels": None,
+    "parts": "auto",
+    "value_range": "format",
     "mirror": None,
 }
 
@@ -70,6 +73,31 @@ def test_a_folder_of_one_s_own(tmp_path):
     assert sorted(data.files) == [
         f"{c}/{f}" for c in ("cat", "dog") for f in ("0.png", "1.jpg", "2.jpg")
     ]
+
+
+def test_what_a_folder_lost_and_what_was_taken_for_what_is_in_the_manifest(tmp_path):
+    root = make_folder(tmp_path / "own")
+    (root / "cat" / "gone.png").symlink_to("nowhere")
+    run(tmp_path, dataset="folder", path=str(root))
+    manifest = json.loads((tmp_path / "raw" / "manifest.json").read_text())
+    assert manifest["left_out"] == {"link that leads nowhere": 1}
+    assert manifest["layout"] == {"classes": "."}
+    assert manifest["value_range"] is None
+    assert str(tmp_path) not in (tmp_path / "raw" / "manifest.json").read_text()
+
+
+def test_the_keys_of_the_section_reach_the_reader(tmp_path):
+    root = make_folder(tmp_path / "own")
+    for folder in ("train", "test"):
+        (root / folder).symlink_to(root / "cat")
+    Image.fromarray(np.full((9, 9), 700, np.uint16)).save(root / "cat" / "deep.png")
+    (root / "own.csv").write_text("Bild,Art\ncat/0,x\ncat/1,y\ncat/deep,x\n")
+    change = {"dataset": "folder", "path": str(root), "value_range": [0, 700]}
+    _, data = run(tmp_path, **change, parts="none")
+    assert data.class_names == ("cat", "dog", "test", "train")
+    assert data.value_range == (0, 700)
+    labels = {"file": "own.csv", "image": "Bild", "label": "Art"}
+    assert run(tmp_path, **change, labels=labels)[1].class_names == ("x", "y")
 
 
 def test_a_file_of_arrays(tmp_path):
@@ -139,6 +167,32 @@ def test_the_mirror_of_the_environment_is_tried_and_named(tmp_path, monkeypatch)
         (
             {"mirror": "ftp://host"},
             "fetch.mirror: mirror must be a folder, or an http or https addr",
+        ),
+        ({"dataset": "folder", "labels": 5}, "fetch.labels: must be null, a CSV or TSV file below"),
+        ({"dataset": "folder", "labels": "../a.csv"}, "the file must lie below fetch.path, so tha"),
+        (
+            {"dataset": "folder", "labels": {"file": "a", "image": 3}},
+            "fetch.labels.image: Input sh",
+        ),
+        ({"dataset": "folder", "parts": "no"}, "fetch.parts: must be auto, none, or {train: FOLDE"),
+        (
+            {"dataset": "folder", "parts": {"val": "a"}},
+            "of which train must be there. Received: parts={",
+        ),
+        ({"dataset": "folder", "parts": {"train": "/a"}}, "the folder of train must lie below fe"),
+        (
+            {"dataset": "folder", "parts": {"train": "a", "test": "./a/"}},
+            "fetch.parts: must name another folder for each part",
+        ),
+        ({"dataset": "folder", "value_range": [5, 5]}, "two numbers, black's below white's, such"),
+        ({"dataset": "folder", "value_range": [0, True]}, "fetch.value_range: must be format, d"),
+        (
+            {"dataset": "folder", "labels": "a.csv", "parts": "none"},
+            "fetch: parts must be auto where labels is set: then the table says the parts",
+        ),
+        (
+            {"labels": "a.csv", "value_range": "data"},
+            "fetch: labels, value_range must be left as they are, null, auto and format, where",
         ),
         ({"mirrors": "x"}, "fetch.mirrors: there is no such key. Did you mean 'mirror'?"),
     ],

@@ -35,6 +35,7 @@ def raw(tmp_path):
         labels=np.arange(300) % 2,
         parts=np.array(["train"] * 240 + ["test"] * 60),
         class_names=("cat", "dog"),
+        value_range=(0, 4095),
     )
     save_raw(data, tmp_path / "raw", dataset="pets")
     return data
@@ -85,6 +86,7 @@ def test_the_summary_counts_what_is_in_the_files(tmp_path, raw):
     train, test, summary = run(tmp_path)
     assert (summary["dataset"], summary["class_names"]) == ("pets", ["cat", "dog"])
     assert summary["image_shape"] == [4, 4]
+    assert summary["value_range"] == [0, 4095]
     for part in ("train", "val", "confirmation"):
         labels = train["labels"][train[part]]
         assert summary["counts"][part] == {

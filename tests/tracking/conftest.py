@@ -82,6 +82,7 @@ def split():
         "dataset": "digits",
         "class_names": ["zero", "one", "two"],
         "image_shape": [8, 8],
+        "value_range": [0, 4095],
         "counts": {name: part for name in ("train", "val", "confirmation", "test")},
         "duplicates": {},
         "sha256": {"train": "ab" * 32, "test": "cd" * 32},

@@ -102,6 +102,8 @@ def test_the_signature_takes_raw_images(store, logged):
     assert (image.type, image.shape) == (np.dtype("uint8"), (-1, 8, 8))
     assert (probability.type, probability.shape) == (np.dtype("float32"), (-1, 3))
     assert info.metadata["class_names"] == ["zero", "one", "two"]
+    assert info.metadata["value_range"] == [0, 4095]
+    assert logged[1].tags["value_range"] == "0, 4095"
     requirements = (folder / "requirements.txt").read_text()
     assert "tensorflow==" in requirements
     assert "keras==" in requirements

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.folders import read_folder
 from pipeline.data.images import load_image
 from pipeline.data.labelled import check_labelled
+from pipeline.data.readers.folder import read_folder
 from pipeline.errors import ConfigError, DataIntegrityError
 
 CAT, DOG = (200, 0, 0), (0, 0, 200)
@@ -101,14 +101,26 @@ def test_a_class_may_be_called_train(tmp_path):
     assert read(tmp_path).class_names == ("plane", "train")
 
 
-def test_hidden_files_and_files_of_other_kinds_are_ignored_and_counted(mixed, caplog):
+def test_hidden_files_and_files_of_other_kinds_are_left_out_and_counted(mixed, caplog):
     caplog.set_level(logging.INFO)
     for name in (".DS_Store", "cat/.hidden.png", "cat/notes.txt", "dog/Thumbs.db", "README"):
         (mixed / name).write_text("x")
     put(mixed / ".git" / "a.png")
     put(mixed / "cat" / ".thumbnails" / "a.png")
     assert len(read(mixed).images) == 7
-    assert "ignored 5 files: 1 .db, 1 .txt, 2 hidden, 1 without a suffix" in caplog.text
+    assert (
+        "left out 7 files: 4 litter of systems and programs (first: .DS_Store); "
+        "2 no picture (first: README); 1 hidden (first: cat/.hidden.png)"
+    ) in caplog.text
+
+
+def test_images_behind_links_are_used_and_dvc_s_blindness_is_said(mixed, tmp_path_factory, caplog):
+    caplog.set_level(logging.INFO)
+    far = tmp_path_factory.mktemp("far")
+    put(far / "z.png")
+    (mixed / "cat" / "more").symlink_to(far)
+    assert "cat/more/z.png" in read(mixed).files
+    assert "1 images are reached by links. DVC does not see changes behind them" in caplog.text
 
 
 def test_every_unreadable_file_is_named(mixed):
@@ -130,8 +142,9 @@ def test_an_empty_folder_is_one_clear_line(tmp_path):
         read(tmp_path)
     assert str(caught.value) == (
         "fetch.path must hold one sub-folder of images per class, or train/ (and val/, test/) with "
-        f"these inside. Received: no folders in {tmp_path}/. "
-        "Put your images there, or set fetch.path to where they are."
+        "these inside. Received: no folders. "
+        "Put your images there, or set fetch.path to where they are. "
+        "If a table says each image's class, set fetch.labels to that CSV or TSV file."
     )
 
 
@@ -143,14 +156,17 @@ def test_no_folder_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["cat/a.png"], "at least two classes. Received: cat"),
-        (["cat/a.png", "dog/"], "every class needs images .*Received: none in dog/"),
+        (["cat/a.png"], "at least two classes: .*Received: cat"),
+        (["cat/a.png", "dog/"], "Every class needs images .*Received: none in dog/"),
         (["train/cat/a.png", "train/dog/a.png", "val/dog/"], r"none in val/dog/"),
-        (["train/cat/a.png", "train/dog/a.png", "test/cow/a.png"], "Received: cow in test/ only"),
-        (["train/cat/a.png", "train/dog/a.png", "valid/cat/a.png"], "only. Received: valid. Ren"),
-        (["train/a.png", "test/a.png"], r"Received: test, train in"),
-        (["Train/cat/a.png", "Test/cat/a.png"], r"Received: Test, Train in"),
-        (["val/cat/a.png", "test/cat/a.png"], r"Received: test, val in"),
+        (["train/cat/a.png", "train/dog/a.png", "test/cow/a.png"], "Received: cow in test only"),
+        (["train/a.png", "test1/a.png"], r"Received: images in train/ without .*set fetch\.labels"),
+        (["Train/cat/a.png", "Test/cat/a.png"], "at least two classes.*Received: cat"),
+        (["val/cat/a.png", "test/cat/a.png"], r"must be train. Received: test, val in fetch\.path"),
+        (
+            ["A/x/a.png", "A/y/a.png", "B/x/a.png", "B/y/a.png"],
+            r"Received: x, y .*fetch\.parts: {t",
+        ),
         (["cat/a.png", "d\x1bog/a.png"], r"printable characters. Received: 'd\\x1bog'. Rename"),
     ],
 )

@@ -1,0 +1,72 @@
+"""Finds images by the names that a table gives them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Final
+
+from pipeline.data.readers.tree import ImageFile, Tree
+
+_MOST_NAMED: Final = 3
+
+
+class ImageIndex:
+    """The images of a tree by all names that may be meant by a row.
+
+    Args:
+        tree: What lies below the folder.
+        table: The table, whose folder names may be relative to.
+    """
+
+    def __init__(self, tree: Tree, *, table: str) -> None:
+        folder = PurePosixPath(table).parent
+        self._prefixes = ["", *([f"{folder}/"] if str(folder) != "." else [])]
+        self._exact: dict[str, list[ImageFile]] = defaultdict(list)
+        # Of a file that links lead to, one is enough.
+        self._ends: dict[str, dict[str, ImageFile]] = defaultdict(dict)
+        self._left_out = {
+            end: reason.text
+            for reason, names in tree.left_out.names.items()
+            for name in names
+            for end in (PurePosixPath(name).name, PurePosixPath(name).stem)
+        }
+        for image in sorted(tree.top.all_images(), key=lambda image: image.is_linked):
+            for name in {image.name, image.stem}:
+                self._exact[name].append(image)
+                for start in range(name.count("/") + 1):
+                    self._ends[name.split("/", start)[-1]].setdefault(image.real, image)
+
+    def find_all(self, names: Sequence[str]) -> tuple[list[ImageFile], str | None]:
+        """Returns the image of each name, and what is wrong if a name has none or several."""
+        found = [self._find(_plain(name)) for name in names]
+        missing = [name for name, images in zip(names, found, strict=True) if not images]
+        if missing:
+            reason = self._left_out.get(PurePosixPath(_plain(missing[0])).name)
+            why = f" ({missing[0]} is left out: {reason})" if reason else ""
+            return (
+                [],
+                f"{len(missing)} of {len(names)} rows without an image: {_some(missing)}{why}",
+            )
+        several = [(n, images) for n, images in zip(names, found, strict=True) if len(images) > 1]
+        if several:
+            name, images = several[0]
+            these = _some([image.name for image in images])
+            return [], f"{len(several)} rows that name several, such as {name!r}: {these}"
+        return [images[0] for images in found], None
+
+    def _find(self, name: str) -> list[ImageFile]:
+        if not name:
+            return []
+        for prefix in self._prefixes:
+            if images := self._exact.get(f"{prefix}{name}"):
+                return images
+        return list(self._ends.get(name, {}).values())
+
+
+def _plain(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./").strip("/")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"

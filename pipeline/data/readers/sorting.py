@@ -1,0 +1,94 @@
+"""Images on their way from their folders to a part and a class, or to a reason to be left out."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.data.labelled import PARTS
+from pipeline.data.readers.class_folders import EXPECTED, EXPLICIT, TABLE
+from pipeline.data.readers.left_out import NO_CLASS, SAME_FILE, LeftOut
+from pipeline.data.readers.tree import Folder, ImageFile
+from pipeline.errors import DataIntegrityError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An image, and what its place or its row says about it."""
+
+    image: ImageFile
+    part: str
+    class_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What was taken for what.
+
+    Attributes:
+        entries: The images that are used, in the order of part, class and path.
+        described: For the manifest: the folders of the parts, or of the classes.
+        text: The same for people.
+    """
+
+    entries: Sequence[Entry]
+    described: Mapping[str, object]
+    text: str
+
+
+@dataclass(kw_only=True)
+class Sorting:
+    """Sorts images into used and left out."""
+
+    left_out: LeftOut
+    entries: list[Entry] = field(default_factory=list)
+
+    def take(self, folder: Folder, *, part: str, without: frozenset[str] = frozenset()) -> None:
+        """Takes the images of a class folder; one that two links lead to is taken once."""
+        name = unicodedata.normalize("NFC", folder.name)
+        seen: set[str] = set()
+        images = images_apart(folder, without)
+        # Sorted so that of a file and a link to it the file is taken.
+        for image in sorted(images, key=lambda image: (image.is_linked, image.name.split("/"))):
+            if image.real in seen:
+                self.left_out.add(SAME_FILE, image.name)
+                continue
+            seen.add(image.real)
+            self.entries.append(Entry(image=image, part=part, class_name=name))
+
+    def drop(self, images: Sequence[ImageFile]) -> None:
+        """Leaves out images that lie in no class folder."""
+        for image in images:
+            self.left_out.add(NO_CLASS, image.name)
+
+    def layout(self, described: Mapping[str, object], text: str) -> Layout:
+        """Returns what was taken, in order; train needs two classes, and all that others have."""
+        in_train = {entry.class_name for entry in self.entries if entry.part == "train"}
+        if len(in_train) < 2:
+            raise DataIntegrityError(
+                f"A classifier needs at least two classes: fetch.path must hold {EXPECTED}. "
+                f"Received: {', '.join(in_train) or 'none'}. {TABLE}."
+            )
+        for entry in self.entries:
+            if entry.class_name not in in_train:
+                raise DataIntegrityError(
+                    "Every class must be in train. "
+                    f"Received: {entry.class_name} in {entry.part} only, such as "
+                    f"{entry.image.name}. {EXPLICIT}."
+                )
+        order = {part: number for number, part in enumerate(PARTS)}
+        entries = sorted(
+            self.entries,
+            key=lambda entry: (order[entry.part], entry.class_name, entry.image.name.split("/")),
+        )
+        return Layout(entries=entries, described=described, text=text)
+
+
+def images_apart(folder: Folder, without: frozenset[str]) -> list[ImageFile]:
+    """Returns the images below a folder that do not lie in one of other parts."""
+    if folder.path in without:
+        return []
+    inside = [path for path in without if path.startswith(f"{folder.path}/")]
+    images = folder.all_images()
+    if not inside:
+        return images
+    return [i for i in images if not any(i.name.startswith(f"{path}/") for path in inside)]

@@ -1,0 +1,278 @@
+"""Labels in a CSV or TSV file beside images: whose row is whose image, of which class and part."""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from pipeline.data.labelled import PARTS
+from pipeline.data.readers.image_index import ImageIndex
+from pipeline.data.readers.label_texts import (
+    check_one_each,
+    check_single_labels,
+    class_order,
+    one_hot_labels,
+)
+from pipeline.data.readers.left_out import SAME_FILE, LeftOut, no_label, not_in_table
+from pipeline.data.readers.part_names import EVALUATION, claim_of
+from pipeline.data.readers.sorting import Entry, Layout
+from pipeline.data.readers.tree import ImageFile, Tree
+from pipeline.errors import ConfigError, DataIntegrityError
+
+# Names of columns, letters and digits alone in lower case, the likeliest first.
+_IMAGE_COLUMNS: Final = (
+    *("filename", "filepath", "imagepath", "imagename", "imagefile", "imagefilename", "imgpath"),
+    *("imgname", "imgfile", "image", "img", "file", "path", "name", "picture", "photo", "imageid"),
+    *("imgid", "photoid", "fileid", "idcode", "isicid", "id", "images", "filenames", "files"),
+)
+_LABEL_COLUMNS: Final = (
+    *("label", "labels", "class", "classes", "classname", "category", "categoryname", "target"),
+    *("species", "breed", "labelname", "classid", "labelid", "categoryid", "diagnosis"),
+)
+_PART_COLUMNS: Final = ("part", "split", "set", "subset", "partition", "dataset", "datasplit")
+_DELIMITERS: Final = ",;\t|"
+_TAB_SUFFIXES: Final = frozenset({".tsv", ".tab"})
+_OTHER_TABLES: Final = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".npz"})
+_MOST_NAMED: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableChoice:
+    """Which table, and which of its columns; a column that is None is found by its name.
+
+    Attributes:
+        file: The CSV or TSV file, below the folder that is read, with slashes.
+        image: Column of the images' names.
+        label: Column of their classes.
+        part: Column of their parts.
+    """
+
+    file: str
+    image: str | None = None
+    label: str | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """A table as text: every row has as many cells as there are columns."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def cells(self, column: str) -> list[str]:
+        position = self.columns.index(column)
+        return [row[position] for row in self.rows]
+
+
+def lay_out_table(
+    tree: Tree, choice: TableChoice, left_out: LeftOut
+) -> tuple[Layout, tuple[str, ...]]:
+    """Gives each image the class, and the part, of its row.
+
+    A row's name is an image's path relative to the folder that is read or to the table's own
+    folder, or the end of its path; the suffix may be missing.
+
+    Args:
+        tree: What lies below the folder.
+        choice: The table.
+        left_out: Images without a row, or without a label in it, are added to it.
+
+    Returns:
+        The layout, and the classes in order: by number if all are numbers.
+
+    Raises:
+        ConfigError: If there is no such table or column.
+        DataIntegrityError: If the table cannot be read, a row has no image or several, or an image
+            has several labels.
+    """
+    table = _read(tree, choice.file)
+    part_column = _column(table, "part", choice.part, _PART_COLUMNS)
+    image_column, found = _matched(table, choice, tree)
+    label_column, labels = _labels(table, choice, {image_column, part_column})
+    parts = _parts(table, part_column)
+    check_one_each([image.name for image in found], labels, parts, table=choice.file)
+    check_single_labels(labels, table=choice.file)
+    rows = dict(zip((image.name for image in found), zip(labels, parts, strict=True), strict=True))
+    reals = {image.real for image in found}
+    entries, seen = [], set()
+    for image in sorted(tree.top.all_images(), key=lambda image: image.is_linked):
+        label, part = rows.get(image.name, (None, ""))
+        if label is None and image.real in reals:
+            left_out.add(SAME_FILE, image.name)
+        elif not label:
+            reason = no_label if label == "" else not_in_table
+            left_out.add(reason(choice.file), image.name)
+        elif (image.real, label, part) in seen:
+            left_out.add(SAME_FILE, image.name)
+        else:
+            seen.add((image.real, label, part))
+            entries.append(Entry(image=image, part=part, class_name=label))
+    names = class_order({entry.class_name for entry in entries if entry.part == "train"})
+    strange = sorted({entry.class_name for entry in entries} - set(names))
+    if len(names) < 2 or strange:
+        raise DataIntegrityError(
+            f"{choice.file} must have two classes or more, all of them in train. Received: "
+            f"{', '.join(names) or 'none'} in train, {', '.join(strange) or 'none'} elsewhere only."
+        )
+    columns = {"image": image_column, "label": label_column, "part": part_column}
+    return _layout(entries, names, choice.file, columns), names
+
+
+def _layout(
+    entries: Sequence[Entry], names: Sequence[str], file: str, columns: Mapping[str, str | None]
+) -> Layout:
+    order = {part: number for number, part in enumerate(PARTS)}
+    numbers = {name: number for number, name in enumerate(names)}
+    told = ", ".join(f"{role} from {column!r}" for role, column in columns.items() if column)
+    return Layout(
+        entries=sorted(
+            entries,
+            key=lambda e: (order[e.part], numbers[e.class_name], e.image.name.split("/")),
+        ),
+        described={"labels": file, "columns": {k: v for k, v in columns.items() if v}},
+        text=f"labels are from {file}: {told}",
+    )
+
+
+def _read(tree: Tree, file: str) -> _Table:
+    path = tree.root / file
+    where = f"fetch.labels must be a CSV or TSV file below fetch.path. Received: {file!r}"
+    if not path.is_file():
+        others = ", ".join(_other_tables(tree)) or "none"
+        raise ConfigError(f"{where}, which is not there. Tables there: {others}.")
+    if path.suffix.lower() in _OTHER_TABLES:
+        raise ConfigError(f"{where}. Save the table as CSV.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataIntegrityError(
+            f"{file} must be UTF-8 text. Received: {error}. Save it so."
+        ) from None
+    first = text.partition("\n")[0]
+    delimiter = "\t" if path.suffix.lower() in _TAB_SUFFIXES else max(_DELIMITERS, key=first.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
+    except csv.Error as error:
+        raise DataIntegrityError(
+            f"{file} must be a table. Received: line {lines.line_num}: {error}. Mend that line."
+        ) from None
+    return _checked(file, [(number, row) for number, row in rows if any(row)])
+
+
+def _other_tables(tree: Tree) -> list[str]:
+    names = [name for names in tree.left_out.names.values() for name in names]
+    return sorted(n for n in names if PurePosixPath(n).suffix.lower() in {".csv", *_TAB_SUFFIXES})
+
+
+def _checked(file: str, rows: list[tuple[int, list[str]]]) -> _Table:
+    if len(rows) < 2:
+        raise DataIntegrityError(
+            f"{file} must have a line of column names, and a line for each image. "
+            f"Received: {len(rows)} lines."
+        )
+    columns = rows[0][1]
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    if twice:
+        raise DataIntegrityError(
+            f"{file} must have columns of different names. Received: {', '.join(twice)} twice."
+        )
+    for number, row in rows[1:]:
+        if len(row) != len(columns):
+            raise DataIntegrityError(
+                f"{file} must have {len(columns)} cells in every line, as in its first. "
+                f"Received: {len(row)} in line {number}. Put quotes around cells with commas."
+            )
+    return _Table(name=file, columns=columns, rows=[row for _, row in rows[1:]])
+
+
+def _column(table: _Table, role: str, wanted: str | None, known: Sequence[str]) -> str | None:
+    """Returns the column of a role, None if there is none; several that may be it are refused."""
+    if wanted is not None:
+        if wanted not in table.columns:
+            raise ConfigError(
+                f"fetch.labels.{role} must be a column of {table.name}. Received: {wanted!r}. "
+                f"Its columns are: {', '.join(table.columns)}."
+            )
+        return wanted
+    found = _candidates(table, known)
+    if len(found) > 1:
+        raise ConfigError(
+            f"{table.name} has several columns that may be the {role}: {', '.join(found)}. "
+            f"Name one: fetch.labels: {{file: {table.name}, {role}: {found[0]}}}."
+        )
+    return found[0] if found else None
+
+
+def _candidates(table: _Table, known: Sequence[str]) -> list[str]:
+    plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in reversed(table.columns)}
+    return [plain[name] for name in known if name in plain]
+
+
+def _matched(table: _Table, choice: TableChoice, tree: Tree) -> tuple[str, list[ImageFile]]:
+    """Returns the column of the images, and the image of each row.
+
+    Of several columns that may be it, the one is taken whose cells all name images.
+    """
+    if choice.image is not None:
+        names = [str(_column(table, "image", choice.image, ()))]
+    else:
+        names = _candidates(table, _IMAGE_COLUMNS)
+    if not names:
+        raise ConfigError(
+            f"{table.name} must have a column of image names, such as filename, in its first line. "
+            f"Received: {', '.join(table.columns)}. "
+            f"Name it: fetch.labels: {{file: {table.name}, image: COLUMN, label: COLUMN}}."
+        )
+    index = ImageIndex(tree, table=table.name)
+    problems = {}
+    for name in names:
+        images, problem = index.find_all(table.cells(name))
+        if problem is None:
+            return name, images
+        problems[name] = problem
+    # The likeliest column's problem is the one to tell.
+    raise DataIntegrityError(
+        f"Every row of {table.name} must name one image, in column {names[0]!r}. "
+        f"Received: {problems[names[0]]}."
+    )
+
+
+def _labels(
+    table: _Table, choice: TableChoice, taken: set[str | None]
+) -> tuple[str | None, list[str]]:
+    """Returns the column of the labels, None if there is one for each class, and the labels."""
+    column = _column(table, "label", choice.label, _LABEL_COLUMNS)
+    if column is not None and column not in taken:
+        return column, table.cells(column)
+    others = [name for name in table.columns if name and name not in taken]
+    cells = {name: table.cells(name) for name in others}
+    one_hot = one_hot_labels(cells, table=table.name)
+    if one_hot is not None:
+        return None, one_hot
+    raise ConfigError(
+        f"{table.name} must have a column of labels, such as label, in its first line. "
+        f"Received: {', '.join(table.columns)}. "
+        f"Name it: fetch.labels: {{file: {table.name}, label: COLUMN}}."
+    )
+
+
+def _parts(table: _Table, column: str | None) -> list[str]:
+    if column is None:
+        return ["train"] * len(table.rows)
+    cells = table.cells(column)
+    claims = {cell: claim_of(cell) for cell in set(cells)}
+    strange = sorted(cell for cell, claim in claims.items() if claim is None or claim.rest)
+    if strange:
+        raise DataIntegrityError(
+            f"Column {column!r} of {table.name} must say train, val or test. Received: "
+            f"{', '.join(map(repr, strange[:_MOST_NAMED]))}. Change it, or rename the column."
+        )
+    parts = {cell: claim.part for cell, claim in claims.items() if claim}
+    evaluation = "val" if "test" in parts.values() else "test"
+    return [evaluation if parts[c] == EVALUATION else parts[c] for c in cells]

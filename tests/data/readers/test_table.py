@@ -1,0 +1,121 @@
+"""Labels in a table, as people write them; and what no single-label classifier can use."""
+
+import pytest
+from PIL import Image
+
+from pipeline.data.readers.folder import find_images, read_folder
+from pipeline.data.readers.table import TableChoice
+from pipeline.errors import ConfigError, PipelineError
+
+NAMES = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Four images in one folder; tests write the table."""
+    (tmp_path / "images").mkdir()
+    for name in NAMES:
+        Image.new("L", (9, 9)).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path
+
+
+def classes(root, text, *, file="labels.csv", encoding="utf-8", **columns):
+    """What each image's class is, in order of the images' names."""
+    (root / file).write_text(text, encoding=encoding)
+    found = find_images(root, parts="auto", labels=TableChoice(file=file, **columns))
+    pairs = {entry.image.name: entry.class_name for entry in found.layout.entries}
+    return [pairs.get(f"images/{name}.png") for name in NAMES], found.class_names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename,label\na.png,x\nb.png,y\nc.png,x\nd.png,y\n",
+        "\ufeffimage_id;Breed\r\na;x\r\nb;y\r\nc;x\r\nd;y\r\n",
+        "id\tclass\nimages/a.png\tx\nimages/b.png\ty\nimages/c.png\tx\n\nimages/d.png\ty\n",
+        '"Image Name","Target","note"\n"a","x","1, 2"\nb,y,\nc,x,\nd,y,\n',
+        ",id,path,species\n0,9,./images\\a.png,x\n1,8,images/b.png,y\n2,7,c,x\n3,6,d,y\n",
+        "image,x,y\na,1,0\nb,0,1\nc,1.0,0.0\nd,0,1\n",
+    ],
+    ids=["plain", "semicolons", "tabs", "quoted", "index", "one-hot"],
+)
+def test_tables_as_people_write_them(root, text):
+    assert classes(root, text) == (["x", "y", "x", "y"], ("x", "y"))
+
+
+def test_columns_can_be_named(root):
+    text = "Bild,Klasse,label\na.png,x,0\nb.png,y,0\nc.png,x,0\nd.png,y,0\n"
+    assert classes(root, text, image="Bild", label="Klasse")[0] == ["x", "y", "x", "y"]
+    with pytest.raises(ConfigError, match=r"fetch.labels.label must be a column .*'klasse'"):
+        classes(root, text, image="Bild", label="klasse")
+
+
+def test_numbers_are_names_in_the_order_of_numbers(root):
+    assert classes(root, "id,label\na,10\nb,9\nc,10\nd,100\n")[1] == ("9", "10", "100")
+
+
+def test_images_without_a_row_or_a_label_are_left_out_by_reason(root):
+    (root / "labels.csv").write_text("id,label\na,x\nb,y\nc,\n")
+    found = find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
+    assert found.left_out.counts() == {"no label in labels.csv": 1, "not in labels.csv": 1}
+
+
+def test_the_table_is_among_the_files_and_the_parts_are_its_own(root):
+    rows = "a,x,train\nb,y,TRAIN\nc,x,Validation\nd,y,test\n"
+    (root / "labels.csv").write_text(f"id,label,split\n{rows}")
+    data = read_folder(root, image_size=8, color="auto", labels=TableChoice(file="labels.csv"))
+    assert data.parts.tolist() == ["train", "train", "val", "test"]
+    assert "labels.csv" in data.files
+    assert data.layout["columns"] == {"image": "id", "label": "label", "part": "split"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,label\na,x\nb,y\ne,x\n", r"1 of 3 rows without an image: e"),
+        (
+            "id,label\na,x\na,y\n",
+            r"one class.*images/a.png in labels.csv as 'x' in train and as 'y'",
+        ),
+        ("id,label\na,x\nb,y\nc,x y\nd,y\n", r"'x y' in labels.csv, which reads as several labels"),
+        ("id,label\na,x|y\nb,y\n", r"'x\|y' in labels.csv"),
+        ("id,label\na,\"['x', 'y']\"\nb,y\n", r"\['x', 'y'\].* reads as several"),
+        ("id,x,y\na,1,1\nb,0,1\n", r"2 columns of labels.csv that are 1 in row 1"),
+        ("id,label,class\na,x,1\nb,y,2\n", r"several columns that may be the label: label, class"),
+        ("Bild,label\na,x\n", r"must have a column of image names.*image: COLUMN"),
+        ("id,Klasse\na,x\n", r"must have a column of labels.*label: COLUMN"),
+        ("id,label\na,x,1\n", r"2 cells in every line.*3 in line 2"),
+        ("id,label\na,\nb,\n", r"two classes or more.* none in train, none elsewhere"),
+        ("id,label,set\na,x,train\nb,y,train\nc,z,val\n", r"x, y in train, z elsewhere only"),
+        ("id,label\n", r"a line for each image. Received: 1 lines"),
+        ("id,label,split\na,x,train\nb,y,fold7\n", r"must say train, val or test. .*'fold7'"),
+        ('id,label\na,"x\n', r"must be a table. Received: line"),
+    ],
+)
+def test_what_cannot_be_used_is_one_clear_line(root, text, message):
+    with pytest.raises(PipelineError, match=message) as caught:
+        classes(root, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_of_two_images_is_refused_with_both(root):
+    (root / "more").mkdir()
+    Image.new("L", (9, 9)).save(root / "more" / "a.png")
+    with pytest.raises(PipelineError, match=r"several, such as 'a': images/a.png, more/a.png"):
+        classes(root, "id,label\na,x\nb,y\n")
+
+
+def test_a_file_that_is_not_there_names_the_tables_that_are(root):
+    (root / "train.tsv").write_text("")
+    with pytest.raises(ConfigError, match=r"'labels.csv', which is not there. Tables.*: train.tsv"):
+        find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
+
+
+def test_a_table_that_is_not_utf_8_is_refused(root):
+    with pytest.raises(PipelineError, match="must be UTF-8 text"):
+        classes(root, "id,label\na,café\nb,y\n", encoding="cp1252")
+
+
+def test_class_names_of_two_words_are_no_two_labels(root):
+    text = "id,label\na,red apple\nb,red car\nc,green apple\nd,green car\n"
+    assert classes(root, text)[1] == ("green apple", "green car", "red apple", "red car")
