@@ -29,6 +29,7 @@ class LabelledImages:
         parts: The dataset's own division, shape (n,), each of `PARTS`; all "train" if it has none.
         class_names: C names; class c is `class_names[c]`.
         files: SHA-256 of each source file, by name.
+        source: What `fetch` was told to read: `dataset`, and of one's own images `path` and `name`.
     """
 
     images: NDArray[np.uint8]
@@ -36,6 +37,7 @@ class LabelledImages:
     parts: NDArray[np.str_]
     class_names: tuple[str, ...]
     files: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, str] = field(default_factory=dict)
 
 
 def undivided(num_images: int) -> NDArray[np.str_]:
@@ -105,6 +107,7 @@ def save_raw(data: LabelledImages, folder: Path, *, dataset: str) -> None:
         manifest,
         {
             "dataset": dataset,
+            "source": dict(data.source),
             "class_names": list(data.class_names),
             "image_shape": list(data.images.shape[1:]),
             "num_images": len(data.images),
@@ -140,7 +143,9 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
                 f"Received: sha256={found}. {again}"
             )
     names = tuple(manifest["class_names"])
-    return manifest["dataset"], LabelledImages(**arrays, class_names=names, files=manifest["files"])
+    source = manifest.get("source", {})  # Earlier releases wrote none.
+    data = LabelledImages(**arrays, class_names=names, files=manifest["files"], source=source)
+    return manifest["dataset"], data
 
 
 def _check_images(images: NDArray[Any]) -> None:

@@ -18,6 +18,7 @@ from pipeline.stages.fetch import FetchParams
 SECTION = {
     "dataset": "digits",
     "path": "data/own",
+    "name": "auto",
     "image_size": 16,
     "color": "auto",
     "mirror": None,
@@ -64,7 +65,7 @@ def test_a_second_run_gives_the_same_bytes(tmp_path):
 def test_a_folder_of_one_s_own(tmp_path):
     root = make_folder(tmp_path / "own")
     name, data = run(tmp_path, dataset="folder", path=str(root))
-    assert name == "folder"
+    assert name == tmp_path.name
     assert data.images.shape == (6, 16, 16, 3)
     assert data.class_names == ("cat", "dog")
     assert sorted(data.files) == [
