@@ -86,15 +86,18 @@ def open_study(
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def study_attrs(root: Path, *, objective: str, exported: Mapping[str, Any]) -> dict[str, Any]:
+def study_attrs(
+    root: Path, *, dataset: str, objective: str, exported: Mapping[str, Any]
+) -> dict[str, Any]:
     """Returns what a new study says of itself, besides its identity.
 
     Args:
         root: The repository.
+        dataset: What it learns from; its name alone does not say where that ends.
         objective: A key of `OBJECTIVES`.
         exported: The `study.json` that it is built from; empty where it begins anew.
     """
-    attrs = {"objective": objective, "made_in": checkout_name(root)}
+    attrs = {"dataset": dataset, "objective": objective, "made_in": checkout_name(root)}
     kept = ("study_uid", "comparable")
     return attrs | {name: exported[name] for name in kept if name in exported}
 

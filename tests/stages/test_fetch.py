@@ -73,6 +73,73 @@ def test_a_folder_of_one_s_own(tmp_path):
     ]
 
 
+class TestName:
+    """What `auto` has called one's own images stays, wherever the checkout goes."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path, monkeypatch):
+        """A checkout called roses, where `fetch` and `split` have run."""
+        root = tmp_path / "roses"
+        make_folder(root / "data/own")
+        monkeypatch.chdir(root)
+        assert self.fetch(root) == "roses"
+        return root
+
+    def fetch(self, root, **change):
+        """Runs `fetch`, and leaves what `split` would leave of it."""
+        here = params(dataset="folder", **change)
+        fetch.run(here, raw=root / "data/raw", cache=root / "data/cache", root=root)
+        manifest = json.loads((root / "data/raw/manifest.json").read_text())
+        (root / "data/split.json").write_text(json.dumps(manifest))
+        return manifest["dataset"]
+
+    def rename(self, root, monkeypatch, name="tulips"):
+        renamed = root.rename(root.parent / name)
+        monkeypatch.chdir(renamed)
+        return renamed
+
+    def test_is_said_with_the_key_that_sets_another(self, checkout, caplog):
+        (checkout / "data/split.json").unlink()
+        with caplog.at_level("INFO"):
+            self.fetch(checkout)
+        assert f"data set: roses, after {checkout}; fetch.name sets another name" in caplog.text
+
+    def test_stays_where_the_checkout_is_renamed_and_an_image_is_added(
+        self, checkout, monkeypatch, caplog
+    ):
+        renamed = self.rename(checkout, monkeypatch)
+        Image.new("RGB", (9, 9)).save(renamed / "data/own/cat/new.png")
+        with caplog.at_level("INFO"):
+            assert self.fetch(renamed) == "roses"
+        assert f"roses, as until now, though {renamed} would be tulips" in caplog.text
+
+    def test_stays_in_an_experiment_of_a_renamed_checkout(self, checkout, monkeypatch):
+        renamed = self.rename(checkout, monkeypatch)
+        copy = renamed / ".dvc/tmp/exps/standalone/tmpa1b2c3"
+        make_folder(copy / "data/own")
+        monkeypatch.chdir(copy)
+        assert self.fetch(copy) == "roses"
+
+    @pytest.mark.parametrize("change", ["classes", "path", "name"])
+    def test_is_another_for_other_classes_or_params(self, checkout, monkeypatch, caplog, change):
+        renamed = self.rename(checkout, monkeypatch)
+        if change == "classes":
+            (renamed / "data/own/cat").rename(renamed / "data/own/cow")
+            assert self.fetch(renamed) == "tulips"
+            assert "called roses until now: fetch.name: roses goes on" in caplog.text
+        elif change == "path":
+            (renamed / "data/own").rename(renamed / "data/images")
+            assert self.fetch(renamed, path="data/images") == "tulips"
+        else:
+            assert self.fetch(renamed, name="lilies") == "lilies"
+            assert self.fetch(renamed) == "tulips"
+
+    def test_of_an_earlier_release_is_said_with_how_to_keep_it(self, checkout, caplog):
+        (checkout / "data/split.json").write_text('{"dataset": "folder", "class_names": []}')
+        assert self.fetch(checkout) == "roses"
+        assert "called folder until now: fetch.name: folder goes on with the studies" in caplog.text
+
+
 def test_a_file_of_arrays(tmp_path):
     images = np.arange(16, dtype=np.uint8).reshape(4, 2, 2)
     np.savez(tmp_path / "mine.npz", images=images, labels=[0, 1, 0, 1])
@@ -141,6 +208,11 @@ def test_the_mirror_of_the_environment_is_tried_and_named(tmp_path, monkeypatch)
             {"mirror": "ftp://host"},
             "fetch.mirror: mirror must be a folder, or an http or https addr",
         ),
+        ({"name": "my images"}, "fetch.name: must be auto, or up to 64 of the letters A to Z"),
+        ({"name": "-x"}, "of which the first is a letter or digit. Received: '-x'."),
+        ({"name": "x" * 65}, "fetch.name: must be auto, or up to 64"),
+        ({"name": "x\n"}, "fetch.name: must be auto, or up to 64"),
+        ({"name": "Cifar10"}, "name must not be that of another data set. Received: name=Cifar10"),
         ({"mirrors": "x"}, "fetch.mirrors: there is no such key. Did you mean 'mirror'?"),
     ],
 )
