@@ -82,8 +82,17 @@ def open_study(
         logger.info(
             "%s is a new study: what its trials depend on has changed; %s stays", name, aside
         )
+        _warn_of_others(current, aside, here=(attrs or {}).get("made_in"))
     rename_study(storage, coming, name)
     return optuna.load_study(study_name=name, storage=storage)
+
+
+def _warn_of_others(study: Study, aside: str, *, here: str | None) -> None:
+    made_in = study.user_attrs.get("made_in")
+    if here is not None and made_in not in (None, here):
+        logger.warning(
+            "%s was made in %s; if that is another project, set fetch.name here", aside, made_in
+        )
 
 
 def study_attrs(
