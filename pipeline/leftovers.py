@@ -6,6 +6,7 @@ registered version was made from, what DVC tracks, and whatever this checkout di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +130,7 @@ def _trash_of(study: StoredStudy, stores: Stores) -> Iterator[Leftover]:
 
 def _spool_files(stores: Stores) -> Iterator[Leftover]:
     kept = {f"{s.base_name}-{s.uid[:8]}" for s in stores.studies if not (s.old and s.is_own)}
-    names = {file.name.partition(".")[0] for file in _files(stores.root / SPOOL_FOLDER)}
+    names = {_spool_name(file) for file in _files(stores.root / SPOOL_FOLDER)}
     for name in sorted(names - kept):
         files = [f for f in _files(stores.root / SPOOL_FOLDER) if f.name.startswith(f"{name}.")]
         yield Leftover(
@@ -139,6 +140,12 @@ def _spool_files(stores: Stores) -> Iterator[Leftover]:
             locked_by=name.rpartition("-")[0] or name,
             num_bytes=sum(file.stat().st_size for file in files),
         )
+
+
+def _spool_name(file: Path) -> str:
+    # The name of a data set may have dots too.
+    named = re.match(r"(.+-[0-9a-f]{8})\.", file.name)
+    return named[1] if named else file.name.partition(".")[0]
 
 
 def _kept_trainings(stores: Stores) -> Iterator[Leftover]:

@@ -14,7 +14,7 @@ from pipeline.config import load_section, read_document
 from pipeline.databases import sqlite_file
 from pipeline.errors import StudyError
 from pipeline.tracking.store import mirror_uid, open_store, tracking_uri
-from pipeline.tuning.current import find_study
+from pipeline.tuning.current import own_study
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams
 from pipeline.tuning.storage import AUTO, has_storage, open_storage
@@ -60,7 +60,11 @@ def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) 
     from pipeline.tracking.audit import table
 
     study_name = f"{dataset}-{name}"
-    study = find_study(open_storage(root, url), study_name) if has_storage(root, url) else None
+    study = (
+        own_study(root, open_storage(root, url), study_name, name=name, url=url)
+        if has_storage(root, url)
+        else None
+    )
     is_exported = (root / "results" / name / "study.json").is_file()
     if study is None:
         lost = f"is lost, but results/{name}/study.json is there: {RESTORE}"

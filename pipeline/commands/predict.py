@@ -6,16 +6,17 @@ Run: python -m pipeline predict IMAGE... [--model URI] [--top N]
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pipeline.config import read_document
+from pipeline.config import load_section
+from pipeline.data.files import read_json
 from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError
+from pipeline.stages.fetch import FetchParams, expected_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="URI",
         help="models:/NAME@ALIAS, models:/NAME/VERSION or a .keras file "
-        "(default: models:/DATASET-classifier@champion)",
+        "(default: the champion of this checkout's data set, if it learned from these data)",
     )
     parser.add_argument(
         "--top", type=int, default=3, help="probabilities shown per image (default: %(default)s)"
@@ -43,17 +44,21 @@ def main(args: argparse.Namespace) -> int:
     """Prints a line for each image: its class, and the largest probabilities.
 
     Raises:
-        ConfigError: If there is no such model or image.
+        ConfigError: If there is no such model or image, or the champion is of other data.
         DataIntegrityError: If a file is no image, or the model not what was registered.
     """
     from pipeline.models.export import predict_probabilities
-    from pipeline.tracking.classifier import load_classifier
+    from pipeline.tracking.classifier import load_champion, load_classifier
 
     missing = [str(path) for path in args.images if not path.is_file()]
     if missing:
         raise ConfigError(f"IMAGE must be a file. Received: {', '.join(missing)}.")
     root = Path.cwd()
-    classifier = load_classifier(root, args.model or champion_uri())
+    classifier = (
+        load_classifier(root, args.model)
+        if args.model
+        else load_champion(root, registered_model(root))
+    )
     shape, values = classifier.model.input_shape[1:], value_range(classifier, root)
     images = np.stack([_load(path, shape, values) for path in args.images])
     names = class_names(classifier, root)
@@ -64,15 +69,23 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def champion_uri() -> str:
-    """Returns the URI of the champion of the dataset that params.yaml names."""
-    from pipeline.tracking.models import registered_model_name
+def registered_model(root: Path) -> str:
+    """Returns the registered model of this checkout's data set.
 
-    fetch = read_document().get("fetch")
-    dataset = fetch.get("dataset") if isinstance(fetch, dict) else None
-    if not isinstance(dataset, str):
-        raise ConfigError(f"fetch.dataset must be a name. Received: fetch.dataset={dataset!r}.")
-    return f"models:/{registered_model_name(dataset)}@champion"
+    The one that `results/registration.json` names, if that is of the data set of `data/split.json`;
+    else the usual one. Where nothing has run, the data set is the one that `fetch` would make.
+    """
+    from pipeline.tracking.registered_models import is_of_dataset, registered_model_name
+
+    split_file, report = root / "data/split.json", root / "results/registration.json"
+    if split_file.is_file():
+        dataset = str(read_json(split_file)["dataset"])
+    else:
+        dataset = expected_name(load_section(FetchParams, "fetch"), root)
+    registered = str(read_json(report)["registered_model"]) if report.is_file() else ""
+    if registered and (is_of_dataset(registered, dataset) or not split_file.is_file()):
+        return registered
+    return registered_model_name(dataset)
 
 
 def class_names(classifier: Classifier, root: Path) -> Sequence[str]:
@@ -84,7 +97,7 @@ def class_names(classifier: Classifier, root: Path) -> Sequence[str]:
     names: Sequence[str] = classifier.class_names
     split_file = root / "data/split.json"
     if not names and split_file.is_file():
-        names = json.loads(split_file.read_text(encoding="utf-8"))["class_names"]
+        names = read_json(split_file)["class_names"]
     return names if len(names) == num_classes else [str(index) for index in range(num_classes)]
 
 
@@ -96,7 +109,7 @@ def value_range(classifier: Classifier, root: Path) -> ValueRange | None:
     if classifier.class_names:
         return classifier.value_range
     split_file = root / "data/split.json"
-    split = json.loads(split_file.read_text(encoding="utf-8")) if split_file.is_file() else {}
+    split = read_json(split_file) if split_file.is_file() else {}
     low_and_high = split.get("value_range")
     return tuple(low_and_high) if low_and_high else None
 

@@ -135,7 +135,7 @@ def _restore_version(store: Store, names: list[str]) -> bool:
             print("register: registration.json is of another model; `dvc repro` registers anew")
             return False
         restored = register.restore_version(store, candidate, report)
-        print(f"register: {report['registered_model']} version {restored.version} restored")
+        print(f"register: {restored.registered_model} version {restored.version} restored")
     write_stamp(store.root, "register", report)
     return True
 

@@ -17,7 +17,7 @@ from pipeline.databases import without_password
 from pipeline.errors import PipelineError, StudyError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.tracking.store import tracking_uri
-from pipeline.tuning.current import describe, find_study, num_kept
+from pipeline.tuning.current import describe, num_kept, own_study
 from pipeline.tuning.old_studies import stored_studies
 from pipeline.tuning.overview import Holder, Overview, overview, read_holder
 from pipeline.tuning.params import SearchParams
@@ -79,7 +79,7 @@ def _look(
     root: Path, storage: BaseStorage | None, name: str, *, dataset: str, search: SearchParams
 ) -> Overview:
     study_name = f"{dataset}-{name}"
-    study = find_study(storage, study_name) if storage else None
+    study = own_study(root, storage, study_name, name=name, url=search.storage) if storage else None
     kept, unclear = None, None
     if study is not None:
         try:

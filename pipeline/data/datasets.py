@@ -54,12 +54,14 @@ class DatasetSpec:
         license: Terms of its images.
         read: Decodes it.
         public: Its files and their sources; None if the images are on this machine.
+        is_own: Whether it is the user's, so that its key says how it is read and not what it is.
     """
 
     title: str
     license: str
     read: Callable[[Request], LabelledImages]
     public: PublicFiles | None = None
+    is_own: bool = False
 
 
 def _read_digits(_: Request) -> LabelledImages:
@@ -188,10 +190,17 @@ DATASETS: dict[str, DatasetSpec] = {
             labels=request.labels,
             value_range=request.value_range,
         ),
+        is_own=True,
     ),
     "npz": DatasetSpec(
         title="your own arrays, in fetch.path or in images.npz below it",
         license="yours",
         read=lambda request: read_npz(request.path),
+        is_own=True,
     ),
 }
+
+
+def names_of_others(dataset: str) -> list[str]:
+    """Returns the data sets of this project's own names that are not `dataset`, a key of these."""
+    return [name for name, spec in DATASETS.items() if not spec.is_own and name != dataset]

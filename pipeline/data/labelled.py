@@ -32,6 +32,7 @@ class LabelledImages:
         left_out: Number of files that are not used, by reason.
         layout: What of a folder was taken for what.
         value_range: What became black and white in pixels of more than 8 bits; None if none were.
+        source: What `fetch` was told to read: `dataset`, and of one's own images `path` and `name`.
     """
 
     images: NDArray[np.uint8]
@@ -42,6 +43,7 @@ class LabelledImages:
     left_out: Mapping[str, int] = field(default_factory=dict)
     layout: Mapping[str, object] = field(default_factory=dict)
     value_range: tuple[float, float] | None = None
+    source: Mapping[str, str] = field(default_factory=dict)
 
 
 def undivided(num_images: int) -> NDArray[np.str_]:
@@ -111,6 +113,7 @@ def save_raw(data: LabelledImages, folder: Path, *, dataset: str) -> None:
         manifest,
         {
             "dataset": dataset,
+            "source": dict(data.source),
             "class_names": list(data.class_names),
             "image_shape": list(data.images.shape[1:]),
             "num_images": len(data.images),
@@ -148,7 +151,7 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
                 f"{folder / name}.npy must hold what its manifest says, sha256 {expected}. "
                 f"Received: sha256={found}. {again}"
             )
-    # Earlier releases wrote none of the last three.
+    # Earlier releases wrote none of the last four.
     value_range = manifest.get("value_range")
     return manifest["dataset"], LabelledImages(
         **arrays,
@@ -157,6 +160,7 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
         left_out=manifest.get("left_out", {}),
         layout=manifest.get("layout", {}),
         value_range=tuple(value_range) if value_range else None,
+        source=manifest.get("source", {}),
     )
 
 

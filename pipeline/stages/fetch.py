@@ -5,15 +5,20 @@ Run: python -m pipeline fetch
 
 import logging
 import posixpath
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.checkout import store_root
 from pipeline.config import Section, load_section
-from pipeline.data.datasets import DATASETS, Request
-from pipeline.data.labelled import PARTS, check_labelled, save_raw
+from pipeline.data.datasets import DATASETS, Request, names_of_others
+from pipeline.data.files import read_json
+from pipeline.data.labelled import PARTS, LabelledImages, check_labelled, save_raw
+from pipeline.data.names import AUTO, LONGEST_NAME, NAME_PATTERN, auto_name, is_taken
 from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import check_mirror, mirror_in_use, obtain
 from pipeline.registry import unknown_name
@@ -38,6 +43,7 @@ class FetchParams(Section):
 
     dataset: str = Field(description="a key of `DATASETS`")
     path: str = Field(min_length=1, description="where the user's own images lie")
+    name: str = Field(description="what the data set is called, or auto")
     image_size: int = Field(ge=8, le=512, description="side of a folder's images, pixels")
     color: Literal["auto", "rgb", "gray"] = Field(description="what a folder's images become")
     labels: LabelsParams | None = Field(description="a folder's table of labels, or null")
@@ -65,6 +71,25 @@ class FetchParams(Section):
                     "Put your images into a folder of their own, such as data/own"
                 )
         return path
+
+    @field_validator("name")
+    @classmethod
+    def _can_be_kept(cls, name: str) -> str:
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise ValueError(
+                f"must be auto, or up to {LONGEST_NAME} of the letters A to Z and a to z, digits, "
+                "'.', '_' and '-', of which the first is a letter or digit"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _is_no_other_data_set(self) -> "FetchParams":
+        if is_taken(self.name, names_of_others(self.dataset)):
+            raise ValueError(
+                f"name must not be that of another data set. Received: name={self.name}, where "
+                f"dataset={self.dataset}. Choose another one, or auto"
+            )
+        return self
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -139,8 +164,14 @@ class FetchParams(Section):
         return mirror
 
 
-def run(params: FetchParams, *, raw: Path, cache: Path) -> None:
+def run(params: FetchParams, *, raw: Path, cache: Path, root: Path = Path()) -> None:
     """Brings the dataset's files to `cache`, decodes them, and writes `raw`.
+
+    Args:
+        params: The section.
+        raw: Folder of the result.
+        cache: Folder that downloads stay in.
+        root: The repository, which one's own images may be named after.
 
     Raises:
         ConfigError: If the user's own path or the mirror cannot be used.
@@ -168,7 +199,8 @@ def run(params: FetchParams, *, raw: Path, cache: Path) -> None:
     if public:
         data = replace(data, files={file.name: file.sha256 for file in public.files})
     check_labelled(data)
-    save_raw(data, raw, dataset=params.dataset)
+    data = replace(data, source=_source(params))
+    save_raw(data, raw, dataset=dataset_name(params, data, root=root))
     logger.info(
         "%d images of shape %s, %d classes",
         len(data.images),
@@ -184,6 +216,69 @@ def _check_below(what: str, path: str) -> None:
             f"{what} must lie below fetch.path, so that DVC sees it change, and be named relative "
             f"to it. Received: {path!r}"
         )
+
+
+def dataset_name(params: FetchParams, data: LabelledImages, *, root: Path) -> str:
+    """Returns what the data set is called, and says in the log after what.
+
+    One's own images are called what `fetch.name` says; where that is `auto`, after `fetch.path` or
+    the checkout: see `names.auto_name`. A name that `auto` has given stays for as long as
+    `data/split.json` tells of the same path and classes: a checkout that was renamed or moved, or
+    cloned and pulled, goes on with its studies and its registered model. With other classes it is
+    named anew, so that a copy of a checkout that gets other images has a name of its own.
+
+    Args:
+        params: The section.
+        data: What was read, with its source.
+        root: The repository; a copy made by `dvc exp run --temp` goes on with its original's name.
+    """
+    if params.name != AUTO:
+        logger.info("data set: %s, as fetch.name says", params.name)
+        return params.name
+    if not DATASETS[params.dataset].is_own:
+        return params.dataset
+    name, after = _auto(params, root)
+    earlier = _earlier_split(root)
+    was = str(earlier.get("dataset", name))
+    is_same = earlier.get("source") == dict(data.source)
+    if is_same and earlier.get("class_names") == list(data.class_names):
+        said = "" if was == name else f", though {after} would be {name}"
+        logger.info("data set: %s, as until now%s; fetch.name sets another name", was, said)
+        return was
+    logger.info("data set: %s, after %s; fetch.name sets another name", name, after)
+    # Before there was `fetch.name`, every folder was called `folder`.
+    if was != name and (is_same or was == params.dataset):
+        logger.warning(
+            "it was called %s until now: fetch.name: %s goes on with the studies and the "
+            "registered model of that name",
+            was,
+            was,
+        )
+    return name
+
+
+def expected_name(params: FetchParams, root: Path) -> str:
+    """Returns what `fetch` would call the data set in a checkout where nothing has run."""
+    if params.name != AUTO:
+        return params.name
+    return _auto(params, root)[0] if DATASETS[params.dataset].is_own else params.dataset
+
+
+def _auto(params: FetchParams, root: Path) -> tuple[str, str]:
+    taken = names_of_others(params.dataset)
+    return auto_name(root, params.path, kind=params.dataset, taken=taken)
+
+
+def _source(params: FetchParams) -> dict[str, str]:
+    path = posixpath.normpath(params.path.replace("\\", "/"))
+    own = {"path": path, "name": params.name} if DATASETS[params.dataset].is_own else {}
+    return {"dataset": params.dataset, **own}
+
+
+def _earlier_split(root: Path) -> Mapping[str, Any]:
+    # Of this stage's own outs DVC leaves none; that of the next one stays until that runs.
+    file = store_root(root) / "data/split.json"
+    return read_json(file) if file.is_file() else {}
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.stamps import stamp_file, write_stamp
+from pipeline.tracking.registered_models import is_of_dataset
 
 if TYPE_CHECKING:
     import keras
@@ -75,13 +76,16 @@ def run(params: RegisterParams, *, studies: Sequence[str], root: Path) -> None:
     report = _kept(root, study, candidate)
     if report is None:
         _check_is_verified(candidate)
-        registration = register(store, candidate)
+        file = root / "results/registration.json"
+        earlier = _read(file)["registered_model"] if file.exists() else None
+        registration = register(store, candidate, earlier=earlier)
         report = _report(study, candidate, registration)
-        write_json(root / "results/registration.json", report)
+        write_json(file, report)
     else:
         registration = restore_version(store, candidate, report)
     write_stamp(root, "register", report)
-    logger.info("%s: version %s: %s", study, registration.version, registration.reason)
+    where = f"{registration.registered_model} version {registration.version}"
+    logger.info("%s: %s: %s", study, where, registration.reason)
 
 
 def load_candidate(study: str, confirm: Confirmation, *, root: Path) -> Candidate:
@@ -130,6 +134,7 @@ def is_of(report: Mapping[str, Any], candidate: Candidate) -> bool:
     """
     return (
         "lineage" in report
+        and is_of_dataset(report["registered_model"], candidate.split["dataset"])
         and report["study"] == candidate.confirm["study"]
         and report["weights_sha256"] == candidate.evidence.weights_sha256
         and report["confirmation"] == _figures(candidate.evidence)
@@ -146,15 +151,15 @@ def restore_version(store: Store, candidate: Candidate, report: Mapping[str, Any
     restored = restore(
         store,
         replace(candidate, lineage=report["lineage"]),
+        earlier=report["registered_model"],
         number=report["version"],
         was_champion=report["champion"],
     )
-    if restored.version != report["version"]:
+    was = f"version {report['version']} of {report['registered_model']}"
+    now = f"version {restored.version} of {restored.registered_model}"
+    if was != now:
         logger.warning(
-            "%s: it is version %s here, and version %s in results/registration.json",
-            report["study"],
-            restored.version,
-            report["version"],
+            "%s: it is %s here, and %s in results/registration.json", report["study"], now, was
         )
     return restored
 
@@ -276,7 +281,7 @@ def _evidence(confirm: Confirmation, split: Mapping[str, Any], weights: str) -> 
 
 def _report(study: str, candidate: Candidate, registration: Registration) -> dict[str, Any]:
     return {
-        "registered_model": candidate.registered_model,
+        "registered_model": registration.registered_model,
         "version": registration.version,
         "registered": registration.is_new,
         "champion": registration.is_champion,

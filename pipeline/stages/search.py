@@ -79,7 +79,7 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
             identity=identity.whole,
             direction=OBJECTIVES[params.objective].direction,
             begin=_beginning(folder, identity, plan, settings),
-            attrs=_attrs(root, folder, identity, params),
+            attrs=_attrs(root, folder, identity, params, dataset=split["dataset"]),
         )
         study.pruner = params.pruner.build(params.epochs)
         _put_in_order(study, plan, params)
@@ -110,10 +110,18 @@ def _beginning(
     return begin
 
 
-def _attrs(root: Path, folder: Path, identity: Identity, params: SearchParams) -> dict[str, Any]:
+def _attrs(
+    root: Path, folder: Path, identity: Identity, params: SearchParams, *, dataset: str
+) -> dict[str, Any]:
     exported = read_json(folder / "study.json") if (folder / "study.json").exists() else {}
-    is_same = exported.get("identity") == identity.whole
-    attrs = study_attrs(root, objective=params.objective, exported=exported if is_same else {})
+    # Data that got another name begin a study of that name with the same trials: two studies.
+    is_same = (exported.get("identity"), exported.get("dataset")) == (identity.whole, dataset)
+    attrs = study_attrs(
+        root,
+        dataset=dataset,
+        objective=params.objective,
+        exported=exported if is_same else {},
+    )
     return {**attrs, "comparable": identity.comparable}
 
 

@@ -106,6 +106,7 @@ def _summary(
     labels = {part: data.labels[getattr(split, part)] for part in SPLIT_PARTS}
     return {
         "dataset": dataset,
+        "source": dict(data.source),
         "class_names": list(data.class_names),
         "image_shape": list(data.images.shape[1:]),
         "value_range": data.value_range,

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.tracking.registered_file import REGISTRY, registered_file
+from pipeline.data.files import read_json
+from pipeline.errors import ConfigError
+from pipeline.tracking.inputs import data_digest
+from pipeline.tracking.lineage import NONE, dvc_tags
+from pipeline.tracking.registered_file import REGISTRY, RegisteredFile, registered_file
+from pipeline.tracking.registered_models import MADE_IN, contract
 
 if TYPE_CHECKING:
     import keras
+
+MOST_NAMES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +52,86 @@ def load_classifier(root: Path, uri: str) -> Classifier:
     if not uri.startswith(REGISTRY):
         return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
     with registered_file(root, uri, asked_by="--model") as file:
-        metadata = _metadata(file.folder)
-        value_range = metadata.get("value_range")
-        return Classifier(
-            model=load_exported(file.path),
-            class_names=list(metadata.get("class_names", ())),
-            value_range=tuple(value_range) if value_range else None,
-            source=f"{file.name} version {file.version}",
+        return _loaded(file)
+
+
+def load_champion(root: Path, name: str) -> Classifier:
+    """Loads a champion after checking that it learned from the data of this checkout.
+
+    It has the digest of the training data, the classes and the image shape of `data/split.json`.
+    Where that has not been pulled, `dvc.lock` must have it as it was when the version was made, or
+    `results/registration.json` must tell of this very version.
+
+    Args:
+        root: The repository.
+        name: The registered model's.
+
+    Raises:
+        ConfigError: If there is no champion, or it is not known to be of these data.
+        DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
+    """
+    uri = f"{REGISTRY}{name}@champion"
+    with registered_file(root, uri, asked_by="--model") as file:
+        problem = _other_data(root, file)
+        if problem:
+            raise ConfigError(
+                f"{problem} Run `dvc pull` or `dvc repro`, or `dvc repro -f register` if all is up "
+                f"to date; --model {uri} uses it anyway."
+            )
+        return _loaded(file)
+
+
+def _loaded(file: RegisteredFile) -> Classifier:
+    from pipeline.models.export import load_exported
+
+    metadata = _metadata(file)
+    value_range = metadata.get("value_range")
+    return Classifier(
+        model=load_exported(file.path),
+        class_names=list(metadata.get("class_names", ())),
+        value_range=tuple(value_range) if value_range else None,
+        source=f"{file.name} version {file.version}",
+    )
+
+
+def _other_data(root: Path, file: RegisteredFile) -> str:
+    """Says why a version cannot be taken for one of this checkout's data; empty if it can."""
+    metadata, split_file = _metadata(file), root / "data/split.json"
+    found = _described(file.tags.get("data_digest"), metadata.get("class_names", ()))
+    place = file.tags.get(MADE_IN)
+    champion = f"{file.name}@champion, version {file.version}"
+    learned = f"learned from {found}{f', in {place}' if place else ''}"
+    if not split_file.is_file():
+        if _is_known(root, file):
+            return ""
+        return (
+            f"{champion}, {learned}, and without data/split.json nothing says that these are the "
+            "data of this checkout."
         )
+    split = read_json(split_file)
+    own = (data_digest(split), contract(split))
+    if own == (file.tags.get("data_digest"), contract(metadata)):
+        return ""
+    return (
+        f"{champion}, {learned}; the data of this checkout are "
+        f"{_described(own[0], split['class_names'])}."
+    )
 
 
-def _metadata(folder: Path) -> Mapping[str, Any]:
+def _is_known(root: Path, file: RegisteredFile) -> bool:
+    locked, report = dvc_tags(root)["dvc.split"], root / "results/registration.json"
+    if locked != NONE and locked == file.tags.get("dvc.split"):
+        return True
+    weights = read_json(report)["weights_sha256"] if report.is_file() else None
+    return weights is not None and weights == file.tags.get("weights_sha256")
+
+
+def _described(digest: str | None, names: Sequence[str]) -> str:
+    shown = ", ".join([*names[:MOST_NAMES], *(["..."] if len(names) > MOST_NAMES else [])])
+    return f"{digest[:8] if digest else 'unknown data'} ({len(names)} classes: {shown})"
+
+
+def _metadata(file: RegisteredFile) -> Mapping[str, Any]:
     from mlflow.models import Model
 
-    return Model.load(str(folder)).metadata or {}
+    return Model.load(str(file.folder)).metadata or {}

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.checkout import checkout_name
 from pipeline.data.files import sha256_file
 from pipeline.tracking import writer
 from pipeline.tracking.champion import Evidence, interval_text
 from pipeline.tracking.inputs import dataset_inputs
 from pipeline.tracking.lineage import NONE, installed_version
 from pipeline.tracking.registered_file import MODEL_FILE
+from pipeline.tracking.registered_models import CONTRACT, MADE_IN, contract
 from pipeline.tracking.store import Store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, now_ms
 
@@ -58,19 +60,9 @@ class Candidate:
     examples: "NDArray[np.uint8]"
     results: Path
 
-    @property
-    def registered_model(self) -> str:
-        """Its name in the registry."""
-        return registered_model_name(self.split["dataset"])
-
-
-def registered_model_name(dataset: str) -> str:
-    """Returns what the registered model of a dataset is called."""
-    return f"{dataset}-classifier"
-
 
 def log_version(
-    store: Store, candidate: Candidate, *, restored_number: int | None = None
+    store: Store, candidate: Candidate, name: str, *, restored_number: int | None = None
 ) -> "ModelVersion":
     """Logs a model under a run of its own and makes a version of it.
 
@@ -79,34 +71,37 @@ def log_version(
     Args:
         store: An open store, with the registered model in it.
         candidate: The model.
+        name: The registered model's.
         restored_number: What the version was called before the registry was lost, >= 1. It is
             called so again, unless the registry has given that number to another one.
     """
     experiment = store.experiment(candidate.split["dataset"])
     _close_stale(store, experiment)
-    tags = {**_tags(candidate), **({"restored": "true"} if restored_number else {})}
+    tags = {**_tags(candidate), MADE_IN: checkout_name(store.root)}
+    tags |= {"restored": "true"} if restored_number else {}
     with _run(store, experiment, candidate, tags) as run_id:
         model = _log_model(store, experiment, run_id=run_id, candidate=candidate)
         _log_beside(store, run_id, candidate)
         # Last, so that a version exists only when all that belongs to it does.
-        version = _create_version(store, candidate, run_id=run_id, model=model, tags=tags)
+        version = _create_version(store, candidate, name, run_id=run_id, model=model, tags=tags)
         # MLflow counts by itself and takes no number back: those in between are used up.
         while int(version.version) < (restored_number or 0):
             store.client.delete_model_version(version.name, version.version)
-            version = _create_version(store, candidate, run_id=run_id, model=model, tags=tags)
+            version = _create_version(store, candidate, name, run_id=run_id, model=model, tags=tags)
     return version
 
 
 def _create_version(
     store: Store,
     candidate: Candidate,
+    name: str,
     *,
     run_id: str,
     model: "LoggedModel",
     tags: Mapping[str, str],
 ) -> "ModelVersion":
     return store.client.create_model_version(
-        candidate.registered_model,
+        name,
         # From `models:/ID` a local registry would look for MLflow's global store.
         source=f"models:/{model.model_id}" if store.is_server else model.artifact_location,
         run_id=run_id,
@@ -122,7 +117,9 @@ def _run(
 ) -> Iterator[str]:
     study, winner = candidate.confirm["study"], candidate.confirm["winner"]
     run = store.client.create_run(
-        experiment, run_name=f"register-{study}", tags={"role": "register"}
+        experiment,
+        run_name=f"register-{study}",
+        tags={"role": "register", MADE_IN: tags[MADE_IN]},
     )
     run_id = str(run.info.run_id)
     status = "FAILED"
@@ -142,9 +139,12 @@ def _run(
 
 
 def _close_stale(store: Store, experiment: str) -> None:
-    # Whoever holds the registry's lock is the only one that registers.
+    # Whoever holds the registry's lock is the only one here that registers, but another checkout
+    # may do so in the same experiment.
+    here = checkout_name(store.root)
     for run in store.search_runs(experiment, "tags.role = 'register'"):
-        if run.info.status == "RUNNING":
+        is_own = not store.is_shared or run.data.tags.get(MADE_IN) == here
+        if is_own and run.info.status == "RUNNING":
             store.client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -247,6 +247,7 @@ def _tags(candidate: Candidate) -> dict[str, str]:
         **candidate.lineage,
         "dataset": candidate.split["dataset"],
         **_range_tag(candidate.split.get("value_range")),
+        CONTRACT: str(contract(candidate.split)),
         "study": confirm["study"],
         "base": confirm["base"],
         **{f"base.{key}": str(value) for key, value in source.items()},

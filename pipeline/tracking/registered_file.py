@@ -1,6 +1,6 @@
 """Brings the file of a registered model to this machine, and checks that it is that file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +29,14 @@ class RegisteredFile:
         path: The `.keras` file in it.
         name: Of the registered model.
         version: Its number, such as `3`.
+        tags: Of the version.
     """
 
     folder: Path
     path: Path
     name: str
     version: str
+    tags: Mapping[str, str]
 
 
 @contextmanager
@@ -58,7 +60,11 @@ def registered_file(root: Path, uri: str, *, asked_by: str) -> Iterator[Register
         file = folder / MODEL_FILE
         _check(file, version.tags.get("model_sha256", ""))
         yield RegisteredFile(
-            folder=folder, path=file, name=version.name, version=str(version.version)
+            folder=folder,
+            path=file,
+            name=version.name,
+            version=str(version.version),
+            tags=version.tags,
         )
 
 

@@ -1,16 +1,26 @@
 """Registers a model as a version, and decides whether it becomes the champion."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.checkout import checkout_name
 from pipeline.tracking.champion import Champion, Decision, Evidence, decide
 from pipeline.tracking.evaluation import log_test
 from pipeline.tracking.models import Candidate, log_version
+from pipeline.tracking.registered_models import (
+    MADE_IN,
+    choose_model,
+    ready_versions,
+    registered_model_name,
+)
 from pipeline.tracking.store import Store, locked
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -21,6 +31,7 @@ class Registration:
     """What `register` did.
 
     Attributes:
+        registered_model: Which one the version is of.
         version: The version of these weights, new or not.
         is_new: Whether it was made now.
         is_champion: Whether it holds the alias now.
@@ -28,6 +39,7 @@ class Registration:
         lineage: Where the version came from when it was made; as in `Candidate`.
     """
 
+    registered_model: str
     version: str
     is_new: bool
     is_champion: bool
@@ -35,7 +47,7 @@ class Registration:
     lineage: Mapping[str, str]
 
 
-def register(store: Store, candidate: Candidate) -> Registration:
+def register(store: Store, candidate: Candidate, *, earlier: str | None = None) -> Registration:
     """Registers a model and lets the alias `champion` move to it if the evidence says so.
 
     Weights that are registered already get no second version. One process at a time does this.
@@ -43,14 +55,15 @@ def register(store: Store, candidate: Candidate) -> Registration:
     Args:
         store: An open store.
         candidate: The model.
+        earlier: As for `registered_models.choose_model`.
     """
-    name = candidate.registered_model
     with locked(store.root, "registry"):
-        _ensure_registered_model(store, candidate)
+        name = _chosen(store, candidate, earlier)
+        _ensure_registered_model(store, candidate, name)
         version = _find_version(store, name, candidate.evidence.weights_sha256)
         is_new = version is None
         if version is None:
-            version = log_version(store, candidate)
+            version = log_version(store, candidate, name)
         log_test(store, version, candidate.test)
         champion = _champion(store, name)
         if champion is not None and champion.version == str(version.version):
@@ -58,10 +71,12 @@ def register(store: Store, candidate: Candidate) -> Registration:
         else:
             decision = decide(candidate.evidence, champion)
         if decision.moves:
+            _warn_of_others(store, name, candidate, champion)
             _move_champion(store, name, str(version.version), champion)
     known = "" if is_new else f"these weights are version {version.version} already; "
     is_champion = champion is not None and champion.version == str(version.version)
     return Registration(
+        registered_model=name,
         version=str(version.version),
         is_new=is_new,
         is_champion=decision.moves or is_champion,
@@ -70,23 +85,26 @@ def register(store: Store, candidate: Candidate) -> Registration:
     )
 
 
-def restore(store: Store, candidate: Candidate, *, number: str, was_champion: bool) -> Registration:
+def restore(
+    store: Store, candidate: Candidate, *, earlier: str, number: str, was_champion: bool
+) -> Registration:
     """Makes a version again that was registered before the registry was lost.
 
     Args:
         store: An open store.
         candidate: The model, with the lineage it had.
+        earlier: The registered model that it was a version of, and is again unless others have it.
         number: The version's.
         was_champion: Whether it held the alias. It gets that back where nobody has it; from another
             champion only a version that had to be made again takes it, on its evidence.
     """
-    name = candidate.registered_model
     with locked(store.root, "registry"):
-        _ensure_registered_model(store, candidate)
+        name = _chosen(store, candidate, earlier)
+        _ensure_registered_model(store, candidate, name)
         version = _find_version(store, name, candidate.evidence.weights_sha256)
         is_new = version is None
         if version is None:
-            version = log_version(store, candidate, restored_number=int(number))
+            version = log_version(store, candidate, name, restored_number=int(number))
         log_test(store, version, candidate.test)
         champion = _champion(store, name)
         may_move = was_champion and (is_new or champion is None)
@@ -94,6 +112,7 @@ def restore(store: Store, candidate: Candidate, *, number: str, was_champion: bo
             _move_champion(store, name, str(version.version), champion)
         champion = _champion(store, name)
     return Registration(
+        registered_model=name,
         version=str(version.version),
         is_new=is_new,
         is_champion=champion is not None and champion.version == str(version.version),
@@ -122,7 +141,41 @@ def _lineage(version: "ModelVersion", candidate: Candidate) -> dict[str, str]:
     return {key: version.tags[key] for key in candidate.lineage if key in version.tags}
 
 
-def _ensure_registered_model(store: Store, candidate: Candidate) -> None:
+def _chosen(store: Store, candidate: Candidate, earlier: str | None) -> str:
+    name = choose_model(store, candidate.split, earlier=earlier)
+    usual = registered_model_name(candidate.split["dataset"])
+    if name not in (usual, earlier):
+        logger.warning(
+            "registered as %s, since %s holds models of other classes, of other images, or of "
+            "another checkout's data; fetch.name tells data sets apart",
+            name,
+            usual,
+        )
+    return name
+
+
+def _warn_of_others(
+    store: Store, name: str, candidate: Candidate, champion: Champion | None
+) -> None:
+    """Says that the alias is taken from what was perhaps somebody else's."""
+    if champion is None or champion.evidence is None or not store.is_shared:
+        return
+    made_in = store.client.get_model_version(name, champion.version).tags.get(MADE_IN)
+    other, own = champion.evidence.data_digest, candidate.evidence.data_digest
+    if other != own and made_in != checkout_name(store.root):
+        logger.warning(
+            "%s: the champion until now, version %s, learned from other data (%s, made in %s; "
+            "here: %s); it stays as %s. If it is of another project, set fetch.name",
+            name,
+            champion.version,
+            other[:8],
+            made_in or "a checkout that it does not name",
+            own[:8],
+            PREVIOUS,
+        )
+
+
+def _ensure_registered_model(store: Store, candidate: Candidate, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     split = candidate.split
@@ -133,7 +186,7 @@ def _ensure_registered_model(store: Store, candidate: Candidate) -> None:
         f"which no search has seen; `{PREVIOUS}`: the one before it."
     )
     try:
-        store.client.create_registered_model(candidate.registered_model, description=text)
+        store.client.create_registered_model(name, description=text)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -142,8 +195,8 @@ def _ensure_registered_model(store: Store, candidate: Candidate) -> None:
 def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion | None":
     same = [
         version
-        for version in store.client.search_model_versions(f"name = '{name}'")
-        if version.tags.get("weights_sha256") == weights_sha256 and version.status == "READY"
+        for version in ready_versions(store, name)
+        if version.tags.get("weights_sha256") == weights_sha256
     ]
     return max(same, key=lambda version: int(version.version), default=None)
 

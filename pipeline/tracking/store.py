@@ -67,6 +67,11 @@ class Store:
         """Whether it is an MLflow server, not a database that is opened from here."""
         return urlsplit(self.uri).scheme.startswith("http")
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other checkouts may use it too: anything but this checkout's own database."""
+        return self.uri != _own_uri(self.root)
+
     def experiment(self, name: str) -> str:
         """Returns the id of an experiment, created or taken out of MLflow's trash if need be.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import load_section
-from pipeline.errors import StudyError
+from pipeline.errors import PipelineError, StudyError
 from pipeline.tuning.identity import Identity, study_identity
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
 from pipeline.tuning.space import Setting
-from pipeline.tuning.storage import has_storage, open_storage
-from pipeline.tuning.study import num_finished, trial_dicts
+from pipeline.tuning.storage import has_storage, open_storage, sharing_checkout
+from pipeline.tuning.study import known_uids, num_finished, trial_dicts
 from pipeline.tuning.takeover import fitting
 
 if TYPE_CHECKING:
@@ -128,6 +129,35 @@ def find_study(storage: BaseStorage, study_name: str) -> Study | None:
     if study_name not in optuna.get_all_study_names(storage):
         return None
     return optuna.load_study(study_name=study_name, storage=storage)
+
+
+def own_study(
+    root: Path, storage: BaseStorage, described: str, *, name: str, url: str
+) -> Study | None:
+    """Returns this checkout's study, also where others keep theirs in the same store, or None.
+
+    One that another checkout made under the same name, from other data or params, is not it. That
+    has put this checkout's aside, where `results/NAME/study.json` finds it by its uid.
+
+    Args:
+        root: The repository.
+        storage: The study store.
+        described: The study's name there, `DATASET-NAME`.
+        name: Below `studies`.
+        url: `search.storage`.
+    """
+    study, here = find_study(storage, described), sharing_checkout(root, url)
+    if study is None or here in (None, study.user_attrs.get("made_in", here)):
+        return study
+    exported = root / "results" / name / "study.json"
+    content = json.loads(exported.read_text(encoding="utf-8")) if exported.is_file() else {}
+    wanted: str | None = content.get("identity")
+    with suppress(PipelineError):  # As params.yaml is now, or the features are not made.
+        wanted = describe(name, root=root).identity
+    if wanted in (None, study.user_attrs.get("identity")):
+        return study
+    aside = known_uids(storage).get(content.get("study_uid", ""))
+    return find_study(storage, aside) if aside else None
 
 
 def _read(file: Path) -> Any:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of a study that was killed before it got its identity.
 NO_IDENTITY = "unfinished"
+# What every data set was called before `fetch.name`, when studies did not say theirs.
+OLD_DATASETS = ("fashion_mnist", "cifar10", "digits", "folder", "npz")
 PUT_ASIDE = re.compile(rf"(?P<base>.+)-(?P<hash>[0-9a-f]{{8}}|{NO_IDENTITY[:8]})")
 
 
@@ -71,7 +73,8 @@ def stored_studies(
     for name in sorted(optuna.get_all_study_names(storage)):
         study = optuna.load_study(study_name=name, storage=storage)
         identity = study.user_attrs.get("identity")
-        stored = classified(name, identity, dataset=dataset, studies=studies)
+        made_of = study.user_attrs.get("dataset")
+        stored = classified(name, identity, made_of, dataset=dataset, studies=studies)
         if stored is None:
             continue
         is_wanted = stored.old == "put aside" and identity in wanted
@@ -87,9 +90,22 @@ def stored_studies(
 
 
 def classified(
-    name: str, identity: str | None, *, dataset: str, studies: Sequence[str]
+    name: str,
+    identity: str | None,
+    made_of: str | None = None,
+    *,
+    dataset: str,
+    studies: Sequence[str],
 ) -> StoredStudy | None:
     """Says what a study is by its name; None if this project did not make it.
+
+    Args:
+        name: As Optuna calls it.
+        identity: Hash of what makes its trials comparable, if it has one.
+        made_of: Its data set, where that is known: `roses-big-mine` is `big-mine` of `roses`, or
+            `mine` of `roses-big`. Of studies of earlier releases the name says it.
+        dataset: The present one.
+        studies: Names below `studies` in params.yaml.
 
     >>> classified("digits-mine-0a1b2c3d", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
     'put aside'
@@ -97,6 +113,7 @@ def classified(
     'not in params.yaml'
     >>> classified("digits-mine", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
     >>> classified("my own", None, dataset="digits", studies=["mine"])
+    >>> classified("roses-big-mine", "0a" * 32, "roses-big", dataset="roses", studies=["mine"]).old
     """
     aside = PUT_ASIDE.fullmatch(name.removesuffix(DRAFT))
     known = identity or NO_IDENTITY
@@ -107,12 +124,13 @@ def classified(
         return StoredStudy(name=name, base_name=aside["base"], identity=known, old=old)
     if identity is None:
         return None
-    is_dropped = name.startswith(f"{dataset}-")
+    if made_of is None:
+        made_of = next((old for old in OLD_DATASETS if name.startswith(f"{old}-")), None)
     return StoredStudy(
         name=name,
         base_name=name,
         identity=identity,
-        old="not in params.yaml" if is_dropped else None,
+        old="not in params.yaml" if made_of == dataset else None,
     )
 
 

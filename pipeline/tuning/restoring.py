@@ -52,7 +52,12 @@ def restore_study(root: Path, storage: BaseStorage, exported: Mapping[str, Any])
             identity=exported["identity"],
             direction=exported["direction"],
             begin=lambda previous: list(trials),
-            attrs=study_attrs(root, objective=exported["objective"], exported=exported),
+            attrs=study_attrs(
+                root,
+                dataset=exported["dataset"],
+                objective=exported["objective"],
+                exported=exported,
+            ),
         )
     conflict = _conflict(study, exported)
     if conflict:

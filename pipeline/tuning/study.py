@@ -82,19 +82,31 @@ def open_study(
         logger.info(
             "%s is a new study: what its trials depend on has changed; %s stays", name, aside
         )
+        _warn_of_others(current, aside, here=(attrs or {}).get("made_in"))
     rename_study(storage, coming, name)
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def study_attrs(root: Path, *, objective: str, exported: Mapping[str, Any]) -> dict[str, Any]:
+def _warn_of_others(study: Study, aside: str, *, here: str | None) -> None:
+    made_in = study.user_attrs.get("made_in")
+    if here is not None and made_in not in (None, here):
+        logger.warning(
+            "%s was made in %s; if that is another project, set fetch.name here", aside, made_in
+        )
+
+
+def study_attrs(
+    root: Path, *, dataset: str, objective: str, exported: Mapping[str, Any]
+) -> dict[str, Any]:
     """Returns what a new study says of itself, besides its identity.
 
     Args:
         root: The repository.
+        dataset: What it learns from; its name alone does not say where that ends.
         objective: A key of `OBJECTIVES`.
         exported: The `study.json` that it is built from; empty where it begins anew.
     """
-    attrs = {"objective": objective, "made_in": checkout_name(root)}
+    attrs = {"dataset": dataset, "objective": objective, "made_in": checkout_name(root)}
     kept = ("study_uid", "comparable")
     return attrs | {name: exported[name] for name in kept if name in exported}
 

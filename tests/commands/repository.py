@@ -85,12 +85,13 @@ class Repository:
     def study(self, name="tiny"):
         """Opens a study as its stage does."""
         described = describe(name, root=self.folder)
+        dataset = self.read("data/split.json")["dataset"]
         study = open_study(
             open_storage(self.folder),
             name=described.study_name,
             identity=described.identity,
             direction="maximize",
-            attrs=study_attrs(self.folder, objective="val_accuracy", exported={}),
+            attrs=study_attrs(self.folder, dataset=dataset, objective="val_accuracy", exported={}),
         )
         enqueue_missing(study, described.plan.enqueue)
         return study

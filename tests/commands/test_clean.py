@@ -404,3 +404,18 @@ def test_on_a_server_the_runs_go_to_its_trash_which_is_its_own(
         store.client.delete_run(current.info.run_id)
         run("clean", "--yes")
         assert "There is nothing to clean" in capsys.readouterr().out
+
+
+def test_a_data_set_whose_name_begins_alike_keeps_its_studies_and_its_unsent_records(
+    repository, capsys
+):
+    """Names have dashes and dots: `digits.v2-big-tiny` is `tiny` of `digits.v2-big`."""
+    for dataset in ("digits.v2-big", "digits.v2"):
+        repository.write("data/split.json", {**repository.split(), "dataset": dataset})
+        study = repository.study()
+        repository.train(study)
+        uid = study.user_attrs["study_uid"][:8]
+        repository.write(f"mlruns/spool/{dataset}-tiny-{uid}.jsonl", {})
+    assert run("clean", "--yes") == 0
+    assert studies(repository) == {"digits.v2-tiny", "digits.v2-big-tiny"}
+    assert len(list((repository.folder / "mlruns/spool").iterdir())) == 2

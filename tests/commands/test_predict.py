@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import re
 
 import numpy as np
 import pytest
 
-from pipeline.commands.predict import add_arguments, champion_uri, described, main
+from pipeline.commands.predict import add_arguments, described, main, registered_model
 from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
 
@@ -18,23 +19,24 @@ def predict(*arguments):
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, params_document):
     """A repository of a dataset of dark and bright images, where nothing has run."""
-    enter(tmp_path, monkeypatch)
+    enter(tmp_path, monkeypatch, params_document)
     return tmp_path
 
 
 @pytest.fixture
-def registered(repository, monkeypatch):
+def registered(repository, monkeypatch, params_document):
     """A repository whose dataset has a champion; only for reading."""
-    enter(repository, monkeypatch)
+    enter(repository, monkeypatch, params_document)
     return repository
 
 
-def enter(root, monkeypatch):
+def enter(root, monkeypatch, document):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(root)
-    (root / "params.yaml").write_text("fetch:\n  dataset: folder\n")
+    fetch = {**document["fetch"], "dataset": "folder", "path": "data/light"}
+    (root / "params.yaml").write_text(json.dumps({"fetch": fetch}))
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def repository(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
     part = {"images": 2, "per_class": [1, 1]}
     split = {
-        "dataset": "folder",
+        "dataset": "light",
         "class_names": ["dark", "bright"],
         "image_shape": [8, 8],
         "value_range": [0, 4095],
@@ -103,14 +105,23 @@ def repository(tmp_path_factory):
     return root
 
 
-def test_the_champion_is_that_of_the_dataset_in_params_yaml(root):
-    assert champion_uri() == "models:/folder-classifier@champion"
+def write_json(file, content):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
 
 
-def test_a_dataset_that_is_no_name_is_refused(root):
-    (root / "params.yaml").write_text("fetch:\n  dataset: 5\n")
-    with pytest.raises(ConfigError, match=r"fetch\.dataset must be a name. Received: .*=5"):
-        champion_uri()
+def test_the_champion_is_of_the_data_set_that_params_yaml_splits_and_registers(root):
+    """Each as far as it has come; a registration of an earlier data set does not count."""
+    assert registered_model(root) == "light-classifier"
+    write_json(root / "data/split.json", {"dataset": "shades"})
+    assert registered_model(root) == "shades-classifier"
+    for name, expected in (
+        ("shades-classifier-0a1b2c3d", "shades-classifier-0a1b2c3d"),
+        ("light-classifier", "shades-classifier"),
+        ("shades-of-red-classifier", "shades-classifier"),
+    ):
+        write_json(root / "results/registration.json", {"registered_model": name})
+        assert registered_model(root) == expected
 
 
 def test_only_the_largest_probabilities_are_shown():
@@ -133,9 +144,64 @@ class TestWithModels:
     def test_the_champion_names_the_class_of_each_image(self, registered, photos, capsys):
         assert predict(*photos) == 0
         model, night, day = capsys.readouterr().out.splitlines()
-        assert model == "model: folder-classifier version 1"
+        assert model == "model: light-classifier version 1"
         assert night.startswith(f"{photos[0]}: dark (dark 0.97")
         assert day.startswith(f"{photos[1]}: bright (bright 0.97")
+
+    @pytest.mark.parametrize(
+        ("change", "here"),
+        [
+            ({"sha256": {"train": "cd" * 32}}, r"cdcdcdcd \(2 classes: dark, bright\)"),
+            ({"class_names": ["bright", "dark"]}, r"abababab \(2 classes: bright, dark\)"),
+        ],
+    )
+    def test_a_champion_of_other_data_answers_only_by_its_name(
+        self, registered, photos, capsys, change, here
+    ):
+        file = registered / "data/split.json"
+        split = json.loads(file.read_text())
+        write_json(file, {**split, **change})
+        try:
+            with pytest.raises(ConfigError) as caught:
+                predict(*photos)
+            name = "models:/light-classifier@champion"
+            assert predict(photos[0], "--model", name) == 0
+        finally:
+            write_json(file, split)
+        message = str(caught.value)
+        learned = r"version 1, learned from abababab \(2 classes: dark, bright\), in \S+:"
+        assert re.search(f"{learned}.*; the data of this checkout are {here}", message)
+        assert f"--model {name} uses it anyway" in message
+        assert "\n" not in message
+
+    @pytest.mark.parametrize("known_by", ["nothing", "dvc.lock", "registration.json"])
+    def test_where_nothing_was_pulled_the_champion_must_be_known(
+        self, registered, photos, capsys, monkeypatch, known_by
+    ):
+        from pipeline.tracking import classifier
+        from pipeline.tracking.registered_models import ready_versions
+        from pipeline.tracking.store import open_store
+
+        split = registered / "data/split.json"
+        report = registered / "results/registration.json"
+        contents = {file: file.read_text() for file in (split, report)}
+        split.unlink()
+        if known_by != "registration.json":
+            report.unlink()
+        if known_by == "dvc.lock":
+            store = open_store(registered)
+            (version,) = ready_versions(store, "light-classifier")
+            store.client.set_model_version_tag(version.name, version.version, "dvc.split", "a1b2")
+            monkeypatch.setattr(classifier, "dvc_tags", lambda root: {"dvc.split": "a1b2"})
+        try:
+            if known_by == "nothing":
+                with pytest.raises(ConfigError, match=r"without data/split\.json nothing says"):
+                    predict(*photos)
+            else:
+                assert predict(*photos) == 0
+        finally:
+            for file, text in contents.items():
+                file.write_text(text)
 
     def test_a_file_takes_the_class_names_of_the_split(self, registered, photos, capsys):
         predict(photos[0], "--model", "models/transfer.keras", "--top", "1")
@@ -173,4 +239,4 @@ class TestWithModels:
 
     def test_a_version_that_is_not_there_is_said(self, registered, photos):
         with pytest.raises(ConfigError, match="There is no such model"):
-            predict(photos[0], "--model", "models:/folder-classifier/7")
+            predict(photos[0], "--model", "models:/light-classifier/7")

@@ -80,6 +80,30 @@ def test_a_study_that_was_pulled_and_goes_on_leaves_the_runs_of_the_original(che
     assert num_active(checkouts.ann) == 4 + 3
 
 
+def test_status_and_audit_are_about_the_study_of_the_own_data(checkouts, tmp_path, capsys, caplog):
+    """In one study store, and with equal names, the other's study has the name."""
+    checkouts.share("OPTUNA_STORAGE", tmp_path)
+    ann, bob = checkouts.ann, checkouts.bob
+    study = checkouts.search(ann)
+    described = describe("tiny", root=ann.folder)
+    study.set_user_attr("comparable", "c" * 64)  # As the stage does.
+    exported = results.export(
+        study, name="tiny", dataset="digits", params=described.search, settings=described.settings
+    )
+    results.write(ann.folder / "results/tiny", exported)
+    bob.write("data/split.json", {**bob.split(), "sha256": {"train": "ef" * 32}})
+    assert checkouts.run(bob, "audit") == 0
+    assert "digits-tiny: the study has not been searched yet" in capsys.readouterr().out
+    checkouts.search(bob, num_trials=3)
+    assert f"was made in {study.user_attrs['made_in']}; if that is another" in caplog.text
+    for checkout, num_trials in ((ann, 2), (bob, 3)):
+        capsys.readouterr()
+        assert checkouts.run(checkout, "status") == 0
+        assert f"tiny   {num_trials}/3 " in capsys.readouterr().out
+        assert checkouts.run(checkout, "audit") == 0
+        assert f"digits-tiny: {num_trials} trials, 0 differences" in capsys.readouterr().out
+
+
 def test_clean_leaves_what_another_checkout_made(checkouts, tmp_path, capsys):
     checkouts.share("OPTUNA_STORAGE", tmp_path)
     for repository in (checkouts.ann, checkouts.bob):

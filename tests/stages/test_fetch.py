@@ -18,6 +18,7 @@ from pipeline.stages.fetch import FetchParams
 SECTION = {
     "dataset": "digits",
     "path": "data/own",
+    "name": "auto",
     "image_size": 16,
     "color": "auto",
     "labels": None,
@@ -67,7 +68,7 @@ def test_a_second_run_gives_the_same_bytes(tmp_path):
 def test_a_folder_of_one_s_own(tmp_path):
     root = make_folder(tmp_path / "own")
     name, data = run(tmp_path, dataset="folder", path=str(root))
-    assert name == "folder"
+    assert name == tmp_path.name
     assert data.images.shape == (6, 16, 16, 3)
     assert data.class_names == ("cat", "dog")
     assert sorted(data.files) == [
@@ -83,7 +84,8 @@ def test_what_a_folder_lost_and_what_was_taken_for_what_is_in_the_manifest(tmp_p
     assert manifest["left_out"] == {"link that leads nowhere": 1}
     assert manifest["layout"] == {"classes": "."}
     assert manifest["value_range"] is None
-    assert str(tmp_path) not in (tmp_path / "raw" / "manifest.json").read_text()
+    assert manifest.pop("source")["path"] == str(root)  # As params.yaml says it.
+    assert str(tmp_path) not in json.dumps(manifest)
 
 
 def test_the_keys_of_the_section_reach_the_reader(tmp_path):
@@ -98,6 +100,73 @@ def test_the_keys_of_the_section_reach_the_reader(tmp_path):
     assert data.value_range == (0, 700)
     labels = {"file": "own.csv", "image": "Bild", "label": "Art"}
     assert run(tmp_path, **change, labels=labels)[1].class_names == ("x", "y")
+
+
+class TestName:
+    """What `auto` has called one's own images stays, wherever the checkout goes."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path, monkeypatch):
+        """A checkout called roses, where `fetch` and `split` have run."""
+        root = tmp_path / "roses"
+        make_folder(root / "data/own")
+        monkeypatch.chdir(root)
+        assert self.fetch(root) == "roses"
+        return root
+
+    def fetch(self, root, **change):
+        """Runs `fetch`, and leaves what `split` would leave of it."""
+        here = params(dataset="folder", **change)
+        fetch.run(here, raw=root / "data/raw", cache=root / "data/cache", root=root)
+        manifest = json.loads((root / "data/raw/manifest.json").read_text())
+        (root / "data/split.json").write_text(json.dumps(manifest))
+        return manifest["dataset"]
+
+    def rename(self, root, monkeypatch, name="tulips"):
+        renamed = root.rename(root.parent / name)
+        monkeypatch.chdir(renamed)
+        return renamed
+
+    def test_is_said_with_the_key_that_sets_another(self, checkout, caplog):
+        (checkout / "data/split.json").unlink()
+        with caplog.at_level("INFO"):
+            self.fetch(checkout)
+        assert f"data set: roses, after {checkout}; fetch.name sets another name" in caplog.text
+
+    def test_stays_where_the_checkout_is_renamed_and_an_image_is_added(
+        self, checkout, monkeypatch, caplog
+    ):
+        renamed = self.rename(checkout, monkeypatch)
+        Image.new("RGB", (9, 9)).save(renamed / "data/own/cat/new.png")
+        with caplog.at_level("INFO"):
+            assert self.fetch(renamed) == "roses"
+        assert f"roses, as until now, though {renamed} would be tulips" in caplog.text
+
+    def test_stays_in_an_experiment_of_a_renamed_checkout(self, checkout, monkeypatch):
+        renamed = self.rename(checkout, monkeypatch)
+        copy = renamed / ".dvc/tmp/exps/standalone/tmpa1b2c3"
+        make_folder(copy / "data/own")
+        monkeypatch.chdir(copy)
+        assert self.fetch(copy) == "roses"
+
+    @pytest.mark.parametrize("change", ["classes", "path", "name"])
+    def test_is_another_for_other_classes_or_params(self, checkout, monkeypatch, caplog, change):
+        renamed = self.rename(checkout, monkeypatch)
+        if change == "classes":
+            (renamed / "data/own/cat").rename(renamed / "data/own/cow")
+            assert self.fetch(renamed) == "tulips"
+            assert "called roses until now: fetch.name: roses goes on" in caplog.text
+        elif change == "path":
+            (renamed / "data/own").rename(renamed / "data/images")
+            assert self.fetch(renamed, path="data/images") == "tulips"
+        else:
+            assert self.fetch(renamed, name="lilies") == "lilies"
+            assert self.fetch(renamed) == "tulips"
+
+    def test_of_an_earlier_release_is_said_with_how_to_keep_it(self, checkout, caplog):
+        (checkout / "data/split.json").write_text('{"dataset": "folder", "class_names": []}')
+        assert self.fetch(checkout) == "roses"
+        assert "called folder until now: fetch.name: folder goes on with the studies" in caplog.text
 
 
 def test_a_file_of_arrays(tmp_path):
@@ -194,6 +263,11 @@ def test_the_mirror_of_the_environment_is_tried_and_named(tmp_path, monkeypatch)
             {"labels": "a.csv", "value_range": "data"},
             "fetch: labels, value_range must be left as they are, null, auto and format, where",
         ),
+        ({"name": "my images"}, "fetch.name: must be auto, or up to 64 of the letters A to Z"),
+        ({"name": "-x"}, "of which the first is a letter or digit. Received: '-x'."),
+        ({"name": "x" * 65}, "fetch.name: must be auto, or up to 64"),
+        ({"name": "x\n"}, "fetch.name: must be auto, or up to 64"),
+        ({"name": "Cifar10"}, "name must not be that of another data set. Received: name=Cifar10"),
         ({"mirrors": "x"}, "fetch.mirrors: there is no such key. Did you mean 'mirror'?"),
     ],
 )

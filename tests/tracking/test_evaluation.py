@@ -10,6 +10,8 @@ from pipeline.tracking.store import open_store
 
 pytestmark = pytest.mark.keras
 
+NAME = "digits-classifier"
+
 FIGURES = {
     **{"test_accuracy": 0.9, "test_accuracy_low": 0.85, "test_accuracy_high": 0.95},
     **{"test_log_loss": 0.3, "test_log_loss_low": 0.25, "test_log_loss_high": 0.35},
@@ -26,8 +28,8 @@ def store(root):
 def logged(store, candidate):
     """A candidate, and its version."""
     one = candidate()
-    store.client.create_registered_model(one.registered_model)
-    return one, log_version(store, one)
+    store.client.create_registered_model(NAME)
+    return one, log_version(store, one, NAME)
 
 
 def again(store, version):

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline.data.files import sha256_file
-from pipeline.tracking.models import log_version, registered_model_name
+from pipeline.tracking.models import log_version
+from pipeline.tracking.registered_models import registered_model_name
 from pipeline.tracking.store import open_store
 
 pytestmark = pytest.mark.keras
+
+NAME = "digits-classifier"
 
 IN_A_FRESH_PROCESS = """
 import sys
@@ -39,8 +42,8 @@ def store(root):
 def logged(store, candidate):
     """A candidate, and its version."""
     one = candidate()
-    store.client.create_registered_model(one.registered_model)
-    return one, log_version(store, one)
+    store.client.create_registered_model(NAME)
+    return one, log_version(store, one, NAME)
 
 
 def test_the_name_follows_the_dataset():
@@ -124,9 +127,9 @@ def test_a_fresh_process_loads_it_without_this_project(store, logged, tmp_path):
 
 def test_a_failure_in_the_middle_leaves_a_failed_run_and_no_version(store, candidate):
     one = replace(candidate(), examples=None)
-    store.client.create_registered_model(one.registered_model)
+    store.client.create_registered_model(NAME)
     with pytest.raises(AttributeError):
-        log_version(store, one)
+        log_version(store, one, NAME)
     (run,) = store.search_runs(store.experiment("digits"), "tags.role = 'register'")
     assert run.info.status == "FAILED"
     assert list(store.client.search_model_versions()) == []
@@ -134,20 +137,20 @@ def test_a_failure_in_the_middle_leaves_a_failed_run_and_no_version(store, candi
 
 def test_a_run_that_a_killed_process_left_is_closed(store, candidate):
     one = candidate()
-    store.client.create_registered_model(one.registered_model)
+    store.client.create_registered_model(NAME)
     experiment = store.experiment("digits")
     left = store.client.create_run(experiment, tags={"role": "register"}).info.run_id
-    log_version(store, one)
+    log_version(store, one, NAME)
     assert store.client.get_run(left).info.status == "KILLED"
 
 
 def test_one_training_shows_no_interval(store, candidate):
     one = candidate()
-    store.client.create_registered_model(one.registered_model)
+    store.client.create_registered_model(NAME)
     winner = {**one.confirm["winner"], "std": None, "low": None, "high": None, "num_seeds": 1}
     evidence = replace(one.evidence, low=None, high=None, num_seeds=1)
     version = log_version(
-        store, replace(one, evidence=evidence, confirm={**one.confirm, "winner": winner})
+        store, replace(one, evidence=evidence, confirm={**one.confirm, "winner": winner}), NAME
     )
     metrics = store.client.get_run(version.run_id).data.metrics
     assert metrics["confirmation_mean"] == 0.94

@@ -118,7 +118,7 @@ def numbers(store):
 class TestRestore:
     def test_a_lost_version_gets_its_number_its_alias_and_its_lineage_back(self, store, candidate):
         one = candidate()
-        done = restore(store, one, number="3", was_champion=True)
+        done = restore(store, one, earlier=NAME, number="3", was_champion=True)
         assert (done.version, done.is_new, done.is_champion) == ("3", True, True)
         assert numbers(store) == [3]
         assert aliases(store) == {"champion": "3"}
@@ -129,30 +129,32 @@ class TestRestore:
 
     def test_one_that_is_there_stays_as_it_is(self, store, candidate):
         register(store, candidate())
-        done = restore(store, candidate(), number="3", was_champion=True)
+        done = restore(store, candidate(), earlier=NAME, number="3", was_champion=True)
         assert (done.version, done.is_new) == ("1", False)
         assert numbers(store) == [1]
 
     def test_one_that_was_no_champion_becomes_none(self, store, candidate):
-        done = restore(store, candidate(), number="1", was_champion=False)
+        done = restore(store, candidate(), earlier=NAME, number="1", was_champion=False)
         assert not done.is_champion
         assert aliases(store) == {}
 
     def test_a_better_champion_of_today_keeps_the_alias(self, store, candidate):
         register(store, candidate(seed=0, mean=0.95))
-        done = restore(store, candidate(seed=1, mean=0.94), number="1", was_champion=True)
+        done = restore(
+            store, candidate(seed=1, mean=0.94), earlier=NAME, number="1", was_champion=True
+        )
         assert (done.version, done.is_champion) == ("2", False)
         assert aliases(store) == {"champion": "1"}
 
     def test_a_kill_before_the_alias_is_made_good(self, store, candidate):
-        restore(store, candidate(), number="1", was_champion=False)
-        restore(store, candidate(), number="1", was_champion=True)
+        restore(store, candidate(), earlier=NAME, number="1", was_champion=False)
+        restore(store, candidate(), earlier=NAME, number="1", was_champion=True)
         assert aliases(store) == {"champion": "1"}
 
     def test_a_present_champion_is_not_taken_from_by_one_that_was_there(self, store, candidate):
         register(store, candidate(seed=0, mean=0.94))
         register(store, candidate(seed=1, mean=0.50, data="ef" * 32))
-        restore(store, candidate(seed=0, mean=0.94), number="1", was_champion=True)
+        restore(store, candidate(seed=0, mean=0.94), earlier=NAME, number="1", was_champion=True)
         assert aliases(store)["champion"] == "2"
 
     def test_whether_it_is_there_can_be_asked(self, store, candidate):
