@@ -46,12 +46,14 @@ class DatasetSpec:
         license: Terms of its images.
         read: Decodes it.
         public: Its files and their sources; None if the images are on this machine.
+        is_own: Whether it is the user's, so that its key says how it is read and not what it is.
     """
 
     title: str
     license: str
     read: Callable[[Request], LabelledImages]
     public: PublicFiles | None = None
+    is_own: bool = False
 
 
 def _read_digits(_: Request) -> LabelledImages:
@@ -175,10 +177,12 @@ DATASETS: dict[str, DatasetSpec] = {
         read=lambda request: read_folder(
             request.path, image_size=request.image_size, color=request.color
         ),
+        is_own=True,
     ),
     "npz": DatasetSpec(
         title="your own arrays, in fetch.path or in images.npz below it",
         license="yours",
         read=lambda request: read_npz(request.path),
+        is_own=True,
     ),
 }
