@@ -10,12 +10,25 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # In a process of their own: what they do to clusters is no other test's business.
 RAY_TESTS := tests/tuning/executors/test_ray.py
 
+# Without git, as in a downloaded ZIP, DVC runs if it is told so, and else not at all.
+define scm
+@if git rev-parse --is-inside-work-tree >/dev/null 2>&1 || test -e .git; then \
+  ! grep -qs no_scm .dvc/config.local || python -m dvc config --local --unset core.no_scm; \
+else \
+  echo "No git repository here: DVC is told to run without (core.no_scm in .dvc/config.local)." \
+    "Experiments (dvc exp) need one: git init, git add -A, git commit -m start, make run."; \
+  python -m dvc config --local core.no_scm true; \
+fi
+endef
+
 .PHONY: run test lint clean help
 
 help:  ## show this text
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: $(VENV)/installed  ## the whole job on Fashion-MNIST
+	python -m pipeline check
+	$(scm)
 	dvc repro
 
 test: $(VENV)/installed  ## the test suite

@@ -1,6 +1,7 @@
 """Each library has its home, and nothing heavy is imported before it is needed."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,32 @@ def test_only_split_and_evaluate_name_the_file_of_the_test_part(file):
     named = "test.npz" in file.read_text()
     allowed = file.name in {"split.py", "evaluate.py"} and file.parent.name == "stages"
     assert allowed or not named
+
+
+STAGES = ("fetch", "split", "embed", "search x", "confirm x", "evaluate", "register", "report")
+
+
+@pytest.mark.parametrize("params", ["wrong", "good"])
+def test_no_stage_loads_a_heavy_library_before_it_refuses(params, tmp_path):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    if params == "wrong":
+        text = re.sub(r"^(  \w+): \S+", r"\1: [wrong]", text, flags=re.MULTILINE)
+    else:
+        # In an empty checkout every stage misses what the one before it writes; fetch its images.
+        text = text.replace("dataset: fashion_mnist", "dataset: npz")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    code = (
+        "import sys, pipeline.__main__ as m\n"
+        f"for stage in {STAGES!r}:\n"
+        "    code = m.main(stage.split())\n"
+        f"    loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "    print(stage, code, loaded)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+    assert done.stdout.splitlines() == [f"{stage} 2 []" for stage in STAGES], done.stderr

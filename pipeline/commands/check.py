@@ -9,23 +9,31 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
+from pipeline.data.datasets import DATASETS
+from pipeline.data.files import read_json
 from pipeline.errors import ConfigError
+from pipeline.models.params import EmbedParams
+from pipeline.models.pooling import NO_POOLING
 from pipeline.registry import unknown_name
+from pipeline.stages.embed import FEATURES
 from pipeline.stages.register import AUTO
+from pipeline.tuning.between_sections import NO_BASE, executor_problem
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from pipeline.tuning.params import (
     NAME_PATTERN,
-    NO_BASE,
     ConfirmParams,
     SearchParams,
     StudyParams,
+    StudyPlan,
     default_problems,
-    sampler_of,
     study_problems,
+    study_settings,
 )
+from pipeline.tuning.space import SearchSpace
 
 # A stage declares its own section, which has its name.
 SECTIONS_OF_STAGES = {
@@ -56,6 +64,7 @@ def problems_of(document: Mapping[str, Any]) -> list[str]:
     for name, model in _sections().items():
         if name in document:
             problems += _section_problems(model, name, document[name])
+    problems += _machine_problems(document)
     if "defaults" in document:
         problems += default_problems(document["defaults"])
     if "studies" in document:
@@ -80,6 +89,21 @@ def _section_problems(model: type[Section], name: str, value: object) -> list[st
     return []
 
 
+def _machine_problems(document: Mapping[str, Any]) -> list[str]:
+    """Says what the document asks for that this machine does not have."""
+    fetch, search = document.get("fetch"), document.get("search")
+    problems = []
+    if isinstance(search, dict) and (problem := executor_problem(search.get("executor"))):
+        problems.append(f"search.executor: {problem}")
+    if isinstance(fetch, dict) and isinstance(path := fetch.get("path"), str):
+        spec = DATASETS.get(str(fetch.get("dataset")))
+        if spec is not None and spec.is_own and not Path(path).exists():
+            need = f"must be there where dataset is {fetch['dataset']}"
+            hint = "Put your images there, `dvc pull` them, or name another folder."
+            problems.append(f"fetch.path: {need}. Received: {path!r}. {hint}")
+    return problems
+
+
 def _studies_problems(document: Mapping[str, Any]) -> list[str]:
     studies = document["studies"]
     if not isinstance(studies, dict) or not studies:
@@ -90,9 +114,9 @@ def _studies_problems(document: Mapping[str, Any]) -> list[str]:
         found = _section_problems(StudyParams, f"studies.{name}", value)
         if not found:
             study = StudyParams.model_validate(value)
-            defaults, sampler = document.get("defaults"), sampler_of(document)
-            found = study_problems(str(name), study, defaults, sampler=sampler)
+            found = study_problems(str(name), study, document)
             found += _base_problems(str(name), study, document.get("embed"))
+            found = found or _problems_once_embedded(str(name), study, document)
         problems += found
     return problems
 
@@ -104,6 +128,39 @@ def _base_problems(name: str, study: StudyParams, embed: object) -> list[str]:
         return []
     hint = "Bases are listed under embed.bases."
     return [f"studies.{name}.base: {unknown_name('base', study.base, known)} {hint}"]
+
+
+def _problems_once_embedded(
+    name: str, study: StudyParams, document: Mapping[str, Any]
+) -> list[str]:
+    """Compares a study with its base's features, if those that embed.bases lists are there.
+
+    The order of the cuts, and so what phase 2 can start from, is known of these alone.
+    """
+    file = FEATURES / study.base / "manifest.json"
+    try:
+        search = parse_section(SearchParams, "search", document.get("search"))
+        embed = parse_section(EmbedParams, "embed", document.get("embed"))
+    except ConfigError:
+        return []
+    if study.base not in embed.bases or not file.is_file():
+        return []
+    cuts, entry = read_json(file)["cuts"], embed.bases[study.base]
+    pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
+    if {cut: known.get("pooling", NO_POOLING) for cut, known in cuts.items()} != pooling:
+        return []
+    settings = SearchSpace(study.space).settings
+    plan = StudyPlan(
+        base=study.base,
+        settings=settings,
+        defaults=document["defaults"],
+        enqueue=study.enqueue,
+    )
+    try:
+        study_settings(plan, search, cuts)
+    except ConfigError as error:
+        return [f"studies.{name}: {error}"]
+    return []
 
 
 def _name_problems(name: object) -> list[str]:

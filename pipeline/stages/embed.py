@@ -52,6 +52,7 @@ from pipeline.tracking.registered_file import RegisteredFile, registered_file
 
 logger = logging.getLogger(__name__)
 
+TRAIN_FILE = Path("data/train.npz")
 FEATURES = Path("data/features")
 FLOAT32_BYTES = 4
 
@@ -107,21 +108,27 @@ def run(
 
 def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
+    params = load_section(EmbedParams, "embed")
+    _check_there(TRAIN_FILE)
+    # After the refusals, which should not wait for TensorFlow to load.
     from pipeline.training.devices import configure_tensorflow
 
-    params = load_section(EmbedParams, "embed")
     configure_tensorflow(num_threads=num_cores())
     run(
         params,
-        train_file=Path("data/train.npz"),
+        train_file=TRAIN_FILE,
         features=FEATURES,
         earlier=earlier_folders(Path.cwd(), stage="embed", out=FEATURES.as_posix()),
     )
 
 
-def _open_images(file: Path) -> ImageSet:
+def _check_there(file: Path) -> None:
     if not file.is_file():
         raise ConfigError(f"No {file} here. Run the stage `split` first.")
+
+
+def _open_images(file: Path) -> ImageSet:
+    _check_there(file)
     num_images, *image_shape = row_shape(file, "images")
     is_train = np.zeros(num_images, dtype=bool)
     with np.load(file) as archive:

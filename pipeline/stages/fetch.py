@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.checkout import store_root
 from pipeline.config import Section, load_section
+from pipeline.data.copies import check_copied
 from pipeline.data.datasets import DATASETS, Request, names_of_others
 from pipeline.data.files import read_json
 from pipeline.data.labelled import PARTS, LabelledImages, check_labelled, save_raw
@@ -27,6 +28,12 @@ logger = logging.getLogger(__name__)
 
 RAW = Path("data/raw")
 CACHE = Path("data/cache")
+# `dvc repro` replaces these and `make clean` removes them.
+WRITTEN = (
+    *(RAW.as_posix(), CACHE.as_posix()),
+    *("data/features", "data/split.json", *(f"data/{name}.npz" for name in ("train", "test"))),
+    *("models", "results", "mlruns"),
+)
 
 
 class LabelsParams(Section):
@@ -64,11 +71,12 @@ class FetchParams(Section):
     @classmethod
     def _is_apart_from_outputs(cls, path: str) -> str:
         own = posixpath.normpath(path.replace("\\", "/"))
-        for out in (RAW.as_posix(), CACHE.as_posix()):
+        for out in WRITTEN:
             if own == "." or f"{out}/".startswith(f"{own}/") or f"{own}/".startswith(f"{out}/"):
                 raise ValueError(
-                    f"must be apart from {out}, which this stage writes. Received: path={path!r}. "
-                    "Put your images into a folder of their own, such as data/own"
+                    f"must be apart from {out}, which the pipeline writes. "
+                    f"Received: path={path!r}. Put your images into a folder of their own, "
+                    "such as data/own"
                 )
         return path
 
@@ -283,4 +291,7 @@ def _earlier_split(root: Path) -> Mapping[str, Any]:
 
 def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
-    run(load_section(FetchParams, "fetch"), raw=RAW, cache=CACHE)
+    params = load_section(FetchParams, "fetch")
+    if DATASETS[params.dataset].is_own:
+        check_copied(Path(params.path), root=Path.cwd())
+    run(params, raw=RAW, cache=CACHE)

@@ -53,25 +53,39 @@ class RegisterParams(Section):
     study: str = Field(description="auto: the best of those with a base; or a study's name")
 
 
-def run(params: RegisterParams, *, studies: Sequence[str], root: Path) -> None:
+def run(
+    params: RegisterParams,
+    *,
+    studies: Sequence[str],
+    root: Path,
+    num_threads: int | None = None,
+) -> None:
     """Registers the winner of one study; the alias `champion` moves to it if it is better.
 
     Args:
         params: The section.
         studies: Names below `studies` in params.yaml.
         root: The repository.
+        num_threads: CPU threads for TensorFlow; None where it runs already.
 
     Raises:
         ConfigError: If no study with a base can be chosen, or the store cannot be used.
         DataIntegrityError: If an earlier stage's file is missing, or the model is not what it
             should be.
     """
+    confirmations = {name: _read(root / "results" / name / "confirm.json") for name in studies}
+    study = choose_study(params.study, confirmations)
+    for name in ("data/split.json", "results/metrics.json", f"models/{study}.keras"):
+        _existing(root / name)
+    # After the refusals, which should not wait for MLflow and TensorFlow to load.
     from pipeline.tracking.registration import register
     from pipeline.tracking.store import open_store
 
-    confirmations = {name: _read(root / "results" / name / "confirm.json") for name in studies}
-    study = choose_study(params.study, confirmations)
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
+    if num_threads is not None:
+        from pipeline.training.devices import configure_tensorflow
+
+        configure_tensorflow(num_threads=num_threads)
     candidate = load_candidate(study, confirmations[study], root=root)
     report = _kept(root, study, candidate)
     if report is None:
@@ -310,10 +324,8 @@ def _existing(file: Path) -> Path:
 
 def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
-    from pipeline.training.devices import configure_tensorflow
-
-    configure_tensorflow(num_threads=num_cores())
     studies = read_document().get("studies")
     if not isinstance(studies, dict):
         raise ConfigError(f"studies must be a mapping of studies. Received: studies={studies!r}.")
-    run(load_section(RegisterParams, "register"), studies=list(studies), root=Path.cwd())
+    params = load_section(RegisterParams, "register")
+    run(params, studies=list(studies), root=Path.cwd(), num_threads=num_cores())

@@ -27,12 +27,14 @@ def run(*, root: Path = Path()) -> Path:
         StudyError: If a stage before has not written its results yet.
         DataIntegrityError: If a result is damaged, or results are of different runs.
     """
-    # Here, not above: matplotlib takes a second to load, which `check` should not wait for.
-    from pipeline.report.html import render
     from pipeline.report.inputs import read_results
 
+    results = read_results(root)
+    # After the refusals, which should not wait for matplotlib to load.
+    from pipeline.report.html import render
+
     page = root / PAGE
-    text = render(read_results(root))
+    text = render(results)
     with write_whole(page) as part:
         part.write_text(text, encoding="utf-8")
     logger.info("wrote %s (%.1f MB): open it in a browser", page, len(text.encode()) / 1e6)

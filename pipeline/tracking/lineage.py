@@ -31,9 +31,12 @@ def revision_tags(root: Path) -> dict[str, str]:
 
 
 def git_tags(root: Path) -> dict[str, str]:
-    """Returns commit and branch, and whether the working tree has uncommitted changes."""
+    """Returns commit and branch, and whether the working tree has uncommitted changes.
+
+    A repository around `root` that holds none of its files says nothing about them.
+    """
     commit = _git(root, "rev-parse", "HEAD")
-    if len(commit) != LENGTH_OF_COMMIT:
+    if len(commit) != LENGTH_OF_COMMIT or not _git(root, "ls-files"):
         return {"git.commit": NONE, "git.branch": NONE, "git.dirty": NONE}
     changes = _git(root, "status", "--porcelain")
     return {

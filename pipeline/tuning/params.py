@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
+from pipeline.tuning.between_sections import problems_between
 from pipeline.tuning.configurations import configuration_problems
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
 from pipeline.tuning.pruners import Pruner
@@ -18,16 +19,18 @@ from pipeline.tuning.samplers import SAMPLERS, sampler_problem
 from pipeline.tuning.space import (
     Choice,
     Fixed,
-    FloatRange,
-    IntRange,
     SearchSpace,
     Setting,
     parse_setting,
 )
 from pipeline.tuning.storage import storage_problem
-from pipeline.tuning.unfreezing import Cuts, can_unfreeze, with_segments
+from pipeline.tuning.unfreezing import (
+    MIN_EPOCHS_OF_TWO_PHASES,
+    Cuts,
+    can_unfreeze,
+    with_segments,
+)
 
-NO_BASE = "none"
 UNITS = {"s": 1, "m": 60, "h": 3600}
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
 
@@ -140,7 +143,7 @@ def load_study(name: str) -> StudyPlan:
         known = ", ".join(studies) if isinstance(studies, dict) else "nothing"
         raise ConfigError(f"params.yaml has no studies.{name}. It has: {known}.")
     params = parse_section(StudyParams, f"studies.{name}", studies[name])
-    problems = study_problems(name, params, document.get("defaults"), sampler=sampler_of(document))
+    problems = default_problems(document.get("defaults")) + study_problems(name, params, document)
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"params.yaml cannot be used:\n{lines}")
@@ -153,24 +156,21 @@ def load_study(name: str) -> StudyPlan:
     )
 
 
-def sampler_of(document: Mapping[str, Any]) -> object:
-    """Returns `search.sampler` as it is written, which may be nothing or no sampler."""
+def _sampler_of(document: Mapping[str, Any]) -> object:
+    # As it is written, which may be nothing or no sampler.
     search = document.get("search")
     return search.get("sampler") if isinstance(search, dict) else None
 
 
-def study_problems(
-    name: str, params: StudyParams, defaults: object, *, sampler: object
-) -> list[str]:
-    """Lists everything that is wrong with a study's space, its queue, the defaults and a sampler.
+def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) -> list[str]:
+    """Lists everything that is wrong with a study, its space, its queue and the sections it needs.
 
     Args:
         name: Below `studies`.
         params: The study.
-        defaults: The section `defaults`, as it is written.
-        sampler: As from `sampler_of`.
+        document: All of params.yaml; what is missing or wrong there is left to its own section.
     """
-    where = f"studies.{name}"
+    where, defaults = f"studies.{name}", document.get("defaults")
     settings, problems = _parse_space(f"{where}.space", params.space)
     for position, queued in enumerate(params.enqueue):
         problems += configuration_problems(
@@ -179,11 +179,13 @@ def study_problems(
             settings,
             defaults if isinstance(defaults, dict) else {},
         )
-    problems += _cut_problems(where, params, settings, defaults)
-    problems += _phase_problems(where, params, settings, defaults)
-    if not problems and (problem := sampler_problem(sampler, settings)):
+    if not problems and (problem := sampler_problem(_sampler_of(document), settings)):
         problems.append(f"{where}.space: {problem}")
-    return problems + _batch_problems(where, settings, defaults)
+    if {"cut", "unfreeze"} & (params.space.keys() - settings.keys()):
+        return problems
+    return problems + problems_between(
+        where, base=params.base, settings=settings, enqueue=params.enqueue, document=document
+    )
 
 
 def default_problems(defaults: object) -> list[str]:
@@ -224,44 +226,6 @@ def _readable(where: str, error: dict[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
     received = "" if "Received:" in message else f" Received: {error['input']!r}."
     return f"{path}: {message}.{received}"
-
-
-def _cut_problems(
-    where: str, params: StudyParams, settings: Mapping[str, Setting], defaults: object
-) -> list[str]:
-    cut = settings.get("cut", defaults.get("cut") if isinstance(defaults, dict) else None)
-    if params.base == NO_BASE and cut not in ("auto", "pixels"):
-        return [f"{where}.space.cut: without a base the one cut is pixels. Received: {cut!r}."]
-    return []
-
-
-def _phase_problems(
-    where: str, params: StudyParams, settings: Mapping[str, Setting], defaults: object
-) -> list[str]:
-    known = defaults if isinstance(defaults, dict) else {}
-    setting = settings.get("unfreeze", known.get("unfreeze", 0))
-    if params.base != NO_BASE or setting == 0:
-        return []
-    received = params.space.get("unfreeze", setting)
-    problem = f"without a base there is nothing to unfreeze. Received: {received!r}."
-    return [f"{where}.space.unfreeze: {problem}"]
-
-
-def _batch_problems(where: str, settings: Mapping[str, Setting], defaults: object) -> list[str]:
-    known = defaults if isinstance(defaults, dict) else {}
-
-    def can_be(name: str, value: Value) -> bool:
-        setting = settings.get(name, known.get(name))
-        if isinstance(setting, FloatRange | IntRange | Choice):
-            return setting.holds(value)
-        return bool(setting == value)
-
-    normalizes = can_be("normalization", "before") or can_be("normalization", "after")
-    if can_be("batch_size", 1) and (normalizes or can_be("normalize_first", True)):
-        problem = "batch normalization has nothing to average over in batches of 1"
-        received = "batch_size=1 and batch normalization"
-        return [f"{where}.space.batch_size: {problem}. Received: {received}."]
-    return []
 
 
 def with_cuts(
@@ -305,7 +269,7 @@ def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[st
     """
     settings = with_cuts(plan.settings, plan.defaults, list(cuts))
     settings = with_segments(settings, plan.defaults, cuts)
-    if search.epochs < 2 and can_unfreeze(settings, plan.defaults):
+    if search.epochs < MIN_EPOCHS_OF_TWO_PHASES and can_unfreeze(settings, plan.defaults):
         raise ConfigError(
             "search.epochs must be 2 or more where a study unfreezes layers: each phase takes one. "
             f"Received: search.epochs={search.epochs}."

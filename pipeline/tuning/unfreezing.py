@@ -5,12 +5,13 @@ as there are embedded cuts lower in the network.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pipeline.errors import ConfigError
 from pipeline.tuning.hyperparameters import Value
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting
 
+MIN_EPOCHS_OF_TWO_PHASES: Final = 2
 Cuts = Mapping[str, Mapping[str, Any]]
 """The entry `cuts` of a manifest: by name, each with what `embed` found out about it."""
 
@@ -94,7 +95,8 @@ def allows(settings: Mapping[str, Setting], values: Mapping[str, Any]) -> bool:
 
 def can_unfreeze(settings: Mapping[str, Setting], defaults: Mapping[str, Value]) -> bool:
     """Whether any trial of these settings can have a phase 2."""
-    return _most(settings.get("unfreeze", defaults["unfreeze"])) > 0
+    setting = settings["unfreeze"] if "unfreeze" in settings else defaults["unfreeze"]
+    return most_segments(setting) > 0
 
 
 def with_segments(
@@ -117,7 +119,7 @@ def with_segments(
     cut = settings["cut"]
     chosen = [str(name) for name in (cut.choices if isinstance(cut, Choice) else [cut])]
     num_below = {name: len(lower_cuts(cuts, name)) for name in chosen}
-    needed = setting.low if isinstance(setting, IntRange) else _most(setting)
+    needed = setting.low if isinstance(setting, IntRange) else most_segments(setting)
     for name, count in num_below.items():
         if count < needed:
             raise ConfigError(_too_deep(name, count, received=needed))
@@ -128,7 +130,8 @@ def with_segments(
     return {**settings, "unfreeze": SegmentRange(**setting.model_dump(), num_below=num_below)}
 
 
-def _most(setting: Setting) -> int:
+def most_segments(setting: Setting) -> int:
+    """Returns the largest value that `unfreeze` can have, of one as it is searched or fixed."""
     ends = setting.ends() if isinstance(setting, FloatRange | IntRange | Choice) else [setting]
     return max(int(end) for end in ends)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.tuning.records import Report, TrialData, TrialResult, TrialSpec, Value
+from pipeline.tuning.unfreezing import MIN_EPOCHS_OF_TWO_PHASES
 
 if TYPE_CHECKING:
     import keras
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from pipeline.training.features import CutData
     from pipeline.training.fit import FitResult
     from pipeline.training.phases import Phase
-
-MIN_EPOCHS_OF_TWO_PHASES = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,6 +118,27 @@ WRONG = {
         "model: xception\n      " + BASE_SIZE,
         "xception takes images of 71 pixels or more. Received: image_size=64.",
     ),
+    "one epoch for two phases": (
+        "epochs: 10 ",
+        "epochs: 1 ",
+        "search.epochs: must be 2 or more where a study unfreezes layers, since each of two phases "
+        "takes one. Received: 1, and studies.transfer with unfreeze up to 1.",
+    ),
+    "a cut that is not embedded": (
+        "cuts: [block4_add, block7_add, block10_add]",
+        "cuts: [block4_add, block7_add]",
+        "studies.transfer.space.cut: Unknown cut: 'block10_add'.",
+    ),
+    "nothing below the lowest cut": (
+        "unfreeze: {type: int, low: 0, high: 1}",
+        "unfreeze: {type: int, low: 1, high: 2}",
+        "studies.transfer.space.unfreeze: needs as many embedded cuts below",
+    ),
+    "images that are not there": (
+        "dataset: fashion_mnist  # fashion_mnist, cifar10, digits, folder, npz\n  path: data/own",
+        "dataset: folder\n  path: data/nowhere",
+        "fetch.path: must be there where dataset is folder. Received: 'data/nowhere'.",
+    ),
     "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
 }
 
@@ -218,3 +239,20 @@ def test_the_command_loads_no_heavy_library(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["params.yaml is fine.", "[]"]
+
+
+def test_the_order_of_the_cuts_is_known_once_they_are_embedded(tmp_path, monkeypatch):
+    document = read_document(ROOT / "params.yaml")
+    study = document["studies"]["transfer"]
+    study["space"]["cut"], study["enqueue"] = "block4_add", []
+    monkeypatch.chdir(tmp_path)
+    assert problems_of(document) == []
+    folder = tmp_path / "data/features" / study["base"]
+    folder.mkdir(parents=True)
+    cuts = {
+        name: {"num_parameters_below": number}
+        for number, name in enumerate(("block4_add", "block7_add", "block10_add"))
+    }
+    (folder / "manifest.json").write_text(json.dumps({"cuts": cuts}), encoding="utf-8")
+    (problem,) = problems_of(document)
+    assert problem.startswith("studies.transfer: unfreeze needs as many embedded cuts below")

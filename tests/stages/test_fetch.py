@@ -229,10 +229,11 @@ def test_the_mirror_of_the_environment_is_tried_and_named(tmp_path, monkeypatch)
         ({"image_size": 513}, "less than or equal to 512. Received: 513."),
         ({"color": "colour"}, "'auto', 'rgb' or 'gray'. Received: 'colour'."),
         ({"path": ""}, "fetch.path: String should have at least 1 character"),
-        ({"path": "."}, "fetch.path: must be apart from data/raw, which this stage writes."),
+        ({"path": "."}, "fetch.path: must be apart from data/raw, which the pipeline writes."),
         ({"path": "data"}, "must be apart from data/raw"),
         ({"path": "data/raw/"}, "must be apart from data/raw"),
         ({"path": "./data/cache/mine"}, "must be apart from data/cache"),
+        ({"path": "results/photos"}, "must be apart from results, which the pipeline writes."),
         (
             {"mirror": "ftp://host"},
             "fetch.mirror: mirror must be a folder, or an http or https addr",

@@ -63,6 +63,12 @@ def test_a_repository_without_a_commit_is_said(tmp_path):
     assert git_tags(tmp_path)["git.commit"] == "none"
 
 
+def test_a_repository_around_the_checkout_that_holds_none_of_it_is_not_its_own(repository):
+    (repository / "unzipped").mkdir()
+    (repository / "unzipped/dvc.yaml").touch()
+    assert git_tags(repository / "unzipped")["git.commit"] == "none"
+
+
 def test_no_git_program_is_said(repository, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert git_tags(repository)["git.commit"] == "none"

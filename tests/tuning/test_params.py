@@ -7,7 +7,6 @@ from pipeline.tuning.params import (
     SearchParams,
     StudyParams,
     StudyPlan,
-    sampler_of,
     study_problems,
     study_settings,
     with_cuts,
@@ -20,7 +19,9 @@ def problems(params_document):
     def of(space, enqueue=(), base="none", sampler="tpe", **defaults):
         study = StudyParams(base=base, space=space, enqueue=list(enqueue))
         known = {**params_document["defaults"], **defaults}
-        return study_problems("mine", study, known, sampler=sampler)
+        search = {**params_document["search"], "sampler": sampler}
+        document = {**params_document, "defaults": known, "search": search}
+        return study_problems("mine", study, document)
 
     return of
 
@@ -28,8 +29,7 @@ def problems(params_document):
 def test_the_projects_own_studies_have_no_problem(params_document):
     for name, written in params_document["studies"].items():
         study = StudyParams.model_validate(written)
-        defaults, sampler = params_document["defaults"], sampler_of(params_document)
-        assert study_problems(name, study, defaults, sampler=sampler) == []
+        assert study_problems(name, study, params_document) == []
 
 
 def test_all_problems_of_a_space_are_reported_at_once(problems):

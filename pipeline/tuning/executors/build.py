@@ -1,6 +1,7 @@
 """From `search.executor` in `params.yaml` to what runs the trials."""
 
 from pipeline.errors import ConfigError
+from pipeline.tuning.between_sections import RAY_IS_MISSING
 from pipeline.tuning.executors.base import Executor, Train
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.params import SearchParams
@@ -25,10 +26,7 @@ def build_executor(params: SearchParams, *, train: Train | None = None) -> Execu
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise ConfigError(
-            'search.executor: ray needs Ray: pip install "transfer-search[ray]". '
-            "Received: executor='ray'."
-        ) from None
+        raise ConfigError(f"search.executor: {RAY_IS_MISSING}") from None
     return RayExecutor(
         params.ray.address,
         max_trials=None if params.workers == "auto" else params.workers,
