@@ -1,9 +1,10 @@
 # `make run` does the whole job, `make test` tests it; both make the environment if it is missing.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+# Relative, since make takes a path for several where it has blanks.
+BIN := $(VENV)/bin
 # What the stages call `python` is the environment's.
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -29,20 +30,27 @@ help:  ## show this text
 run: $(VENV)/installed  ## the whole job on Fashion-MNIST
 	python -m pipeline check
 	$(scm)
-	dvc repro
+	python -m dvc repro
 
 test: $(VENV)/installed  ## the test suite
 	python -m pytest -q --ignore=$(RAY_TESTS)
 	python -m pytest -q $(RAY_TESTS)
 
 lint: $(VENV)/installed  ## style and types
-	ruff check pipeline tests benchmarks
-	ruff format --check pipeline tests benchmarks
-	mypy
+	python -m ruff check pipeline tests benchmarks
+	python -m ruff format --check pipeline tests benchmarks
+	python -m mypy
+
+# The programs of an environment begin with its place: one that was moved is made anew.
+ifeq ($(shell test ! -e $(VENV)/installed || grep -lsF "$$(pwd -P)/$(VENV)" \
+  $(VENV)/pyvenv.cfg $(VENV)/bin/activate || echo moved),moved)
+.PHONY: $(VENV)/installed
+CLEAR := --clear
+endif
 
 # Written last, so that its existence means a whole environment.
 $(VENV)/installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(CLEAR) $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

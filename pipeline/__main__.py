@@ -27,6 +27,10 @@ STAGES_OF_A_STUDY = ("search", "confirm")
 PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
 
 
+# What SQLite opens below a checkout.
+LONGEST_FILE = "mlruns/optuna.db"
+
+
 def _first_line(package: str, name: str) -> str:
     # Read, not imported: `--help` needs no library.
     file = Path(__file__).parent / package / f"{name}.py"
@@ -70,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         # A killed `dvc repro` leaves its stage running, and the next one would start a second.
         die_with_parent(signal.SIGTERM)
     try:
+        # Before anything is written: below such a folder no store can be opened.
+        importlib.import_module("pipeline.databases").check_path(Path.cwd() / LONGEST_FILE)
         code = _run(arguments)
         sys.stdout.flush()
         return code

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.__main__ import PRIVACY
+from pipeline.__main__ import PRIVACY, main
 from tests.conftest import ROOT
 
 CODE = (
@@ -30,3 +30,21 @@ def test_nobody_is_told_of_what_runs_here_unless_the_user_says_so(given):
     found = json.loads(done.stdout.splitlines()[-1])
     expected = {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1", "code": 0}
     assert {**expected, **given}.items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    "name", ["what?", "a%20b", "100%2F", "\udcff", "x" * 250 + "/" + "y" * 250]
+)
+@pytest.mark.parametrize("command", [["check"], ["status"], ["predict", "x.png"], ["search", "x"]])
+def test_a_checkout_that_no_store_can_hold_is_refused_before_anything_is_written(
+    tmp_path, monkeypatch, capsys, name, command
+):
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"{command[0]}: The path of a checkout or of a database must have no ?")
+    assert told.count("\n") == 1
+    assert not list(folder.iterdir())
+    assert len(list(tmp_path.iterdir())) == 1

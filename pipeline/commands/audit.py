@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import load_section, read_document
 from pipeline.databases import sqlite_file
 from pipeline.errors import StudyError
+from pipeline.losses import lost_runs, lost_study
 from pipeline.tracking.store import mirror_uid, open_store, tracking_uri
 from pipeline.tuning.current import own_study
 from pipeline.tuning.lock import study_lock
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.tracking.audit import Difference
 
-RESTORE = "`python -m pipeline restore` brings that back"
+UNWRITTEN = "its runs are lost: `python -m pipeline audit --repair` writes them anew"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,14 +66,12 @@ def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) 
         if has_storage(root, url)
         else None
     )
-    is_exported = (root / "results" / name / "study.json").is_file()
     if study is None:
-        lost = f"is lost, but results/{name}/study.json is there: {RESTORE}"
-        print(f"{study_name}: the study {lost if is_exported else 'has not been searched yet'}")
-        return not is_exported
+        lost = lost_study(root, name, study_name)
+        print(f"{study_name}: {lost or 'the study has not been searched yet'}")
+        return not lost
     if not is_repaired and not _has_runs(root):
-        how = RESTORE if is_exported else "`python -m pipeline audit --repair` writes them anew"
-        print(f"{study_name}: its runs are lost, since there is no {tracking_uri(root)}: {how}")
+        print(f"{study_name}: {lost_runs(root, tracking_uri(root)) or UNWRITTEN}")
         return False
     examine = repair_study if is_repaired else audit_study
     found = examine(root, dataset, name=name, study=study, url=url)
@@ -80,6 +79,8 @@ def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) 
     print(f"{study_name}: {len(trial_dicts(study))} trials, {len(found)} differences {verb}")
     if found:
         print(table(found))
+    if not is_repaired and len(study.trials) == sum(one.kind == "missing" for one in found) > 0:
+        print(f"{study_name}: {lost_runs(root, f'run of it in {tracking_uri(root)}') or UNWRITTEN}")
     return is_repaired or not found
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from pipeline.checkout import store_root
 from pipeline.config import load_section, read_document
+from pipeline.data.files import read_json
 from pipeline.databases import sqlite_file
 from pipeline.errors import StudyError
 from pipeline.leftovers import Leftover, Stores, leftovers
+from pipeline.losses import lost_runs, lost_study
 from pipeline.tracking.store import open_store, tracking_uri
 from pipeline.tuning.current import describe
 from pipeline.tuning.lock import study_lock
@@ -74,21 +76,27 @@ def size_text(num_bytes: int) -> str:
 
 
 def _open(root: Path, url: str) -> Stores:
-    if not has_storage(root, url):
-        raise StudyError(f"No study has run here yet: there is no {storage_url(root, url)}.")
     split = root / "data/split.json"
     if not split.is_file():
         raise StudyError(f"{split} must be there, to tell current studies from old ones.")
-    storage, names = open_storage(root, url), list(read_document()["studies"])
+    names, dataset = list(read_document()["studies"]), str(read_json(split)["dataset"])
+    if not has_storage(root, url):
+        lost = [f"{n}: {text}" for n in names if (text := lost_study(root, n, f"{dataset}-{n}"))]
+        missing = f"No study has run here yet: there is no {storage_url(root, url)}"
+        raise StudyError(f"{'; '.join(lost) or missing}.")
     file = sqlite_file(tracking_uri(root))
+    lost_file = file if file is not None and not file.exists() else None
+    if lost_file and (text := lost_runs(root, str(lost_file))):
+        raise StudyError(f"Nothing is cleaned: {text}.")
+    storage = open_storage(root, url)
     return Stores(
         root=store_root(root),
         url=url,
         storage=storage,
-        runs=open_store(root) if file is None or file.exists() else None,
+        runs=None if lost_file else open_store(root),
         studies=stored_studies(
             storage,
-            dataset=json.loads(split.read_text(encoding="utf-8"))["dataset"],
+            dataset=dataset,
             studies=names,
             wanted={identity for name in names for identity in _identities(name, root)},
             checkout=sharing_checkout(root, url),

@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import parse_section, read_document
-from pipeline.databases import without_password
+from pipeline.databases import sqlite_file, without_password
 from pipeline.errors import PipelineError, StudyError
 from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.losses import lost_runs, lost_study
 from pipeline.tracking.store import tracking_uri
 from pipeline.tuning.current import describe, num_kept, own_study
 from pipeline.tuning.old_studies import stored_studies
@@ -60,6 +61,9 @@ def main(args: argparse.Namespace) -> int:
         "studies": without_password(storage_url(root, search.storage)),
         "runs": without_password(tracking_uri(root)),
     }
+    file = sqlite_file(tracking_uri(root))
+    is_here = file is None or file.exists()
+    lost = None if is_here else lost_runs(root, str(file))
     checkout = sharing_checkout(root, search.storage)
     stored = (
         stored_studies(storage, dataset=dataset, studies=names, checkout=checkout)
@@ -69,9 +73,12 @@ def main(args: argparse.Namespace) -> int:
     num_old = sum(study.old is not None and study.is_own for study in stored)
     if args.json:
         content = {"studies": {name: _plain(one) for name, one in found.items()}}
-        print(json.dumps({**content, "old_studies": num_old, "stores": stores}, indent=2))
+        others = {"old_studies": num_old, "stores": stores, "lost_runs": lost}
+        print(json.dumps({**content, **others}, indent=2))
     else:
         _print(found, search, num_old=num_old, stores=stores)
+        if lost:
+            print(f"MLflow:  {lost}")
     return 0
 
 
@@ -86,15 +93,19 @@ def _look(
             kept = num_kept(study, describe(name, root=root))
         except PipelineError as error:  # In params.yaml as it is now, or the features are not made.
             unclear = str(error)
-    return overview(
+    holder = read_holder(root, study_name, search.storage)
+    seen = overview(
         trial_dicts(study) if study else [],
         target=search.trials,
         direction=_direction(study, search),
-        holder=read_holder(root, study_name, search.storage),
+        holder=holder,
         stopped=study.user_attrs.get("stopped") if study else None,
         kept=kept,
         unclear=unclear,
     )
+    # A search that has just begun has not made it yet.
+    is_missing = study is None and holder is None
+    return replace(seen, lost=lost_study(root, name, study_name)) if is_missing else seen
 
 
 def _direction(study: Study | None, search: SearchParams) -> str:
@@ -152,6 +163,8 @@ def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
 
 
 def _missing(name: str, one: Overview) -> list[str]:
+    if one.lost is not None:
+        return [one.lost]
     if one.kept is not None:
         return [
             "these trials are of other params, data or features: the next `dvc repro` begins with "

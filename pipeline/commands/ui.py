@@ -45,7 +45,8 @@ def main(args: argparse.Namespace) -> int:
     """Becomes the server; ends with Ctrl-C.
 
     Raises:
-        ConfigError: If the port is taken, or runs are recorded on a server of their own.
+        ConfigError: If the port is taken, nothing has been recorded, or runs are recorded on a
+            server of their own.
     """
     from pipeline.tracking.store import open_store, tracking_uri
 
@@ -54,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
     if uri.startswith("http"):
         raise ConfigError(f"The runs are on a server: open {uri} in a browser.")
     _check_port(args.port)
-    open_store(root)
+    open_store(root, create=False).close()
     print(f"MLflow UI: http://{HOST}:{args.port} (takes about 15 s to start)", file=sys.stderr)
     command = server_command(uri, port=args.port, root=root)
     os.execve(command[0], command, {**os.environ, **SAFE})

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,13 +88,20 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
             runs.close_abandoned(
                 [mirror_uid(root, uid, params.storage) for uid in known_uids(storage)]
             )
-            with _recording(runs, study, params) as recorder:
+            leave = partial(
+                results.leave,
+                *(study, folder, name),
+                dataset=split["dataset"],
+                params=params,
+                settings=settings,
+            )
+            with (
+                _recording(runs, study, params) as recorder,
+                results.saved_from_loss(study, storage, leave, params=params, root=root),
+            ):
                 _search(study, params, plan, settings=settings, data=data, recorder=recorder)
                 # In the block: what is found is written even if the tracking store stays away.
-                exported = results.export(
-                    study, name=name, dataset=split["dataset"], params=params, settings=settings
-                )
-                results.write(folder, exported)
+                exported = leave()
             runs.log_artifacts(folder)
     write_stamp(root, "search", exported, study=name)
     best = exported["trials"][exported["best_number"]]

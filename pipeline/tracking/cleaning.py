@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
+from pipeline.tracking.moved import local_path
 from pipeline.tracking.store import PAGE, Store
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def _remove_emptied(folder: Path | None, run_id: str) -> None:
 
 
 def _folder(run: "Run") -> Path | None:
-    parts = urlsplit(run.info.artifact_uri)
-    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+    return local_path(run.info.artifact_uri)
 
 
 def _registered_runs(store: Store) -> set[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.databases import first_line, without_password
 from pipeline.errors import StudyError
+from pipeline.open_databases import lost_in
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
@@ -107,11 +108,15 @@ def answering(uri: str) -> Iterator[None]:
         uri: The store's.
 
     Raises:
-        StudyError: If the store is away or refuses us, or a run was deleted meanwhile.
+        StudyError: If the store is away or refuses us, or a run was deleted meanwhile; a
+            `DatabaseLostError` if its file is gone.
     """
     try:
         yield
     except store_errors() as error:
+        lost = lost_in(error)
+        if lost is not None:
+            raise lost from None
         if is_gone(error):
             raise StudyError(
                 "No run of a study must be deleted in MLflow while it is searched. Received: "

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from pipeline.data.files import sha256_file
+from pipeline.data.files import read_json, sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.stamps import stamp_file
+from pipeline.tracking.moved import local_path
 from pipeline.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -79,8 +80,16 @@ def _find(root: Path, uri: str, copies: Path, *, asked_by: str) -> "tuple[Path, 
         reason = str(error).splitlines()[0].rstrip(".")
         raise ConfigError(
             f"There is no such model: {reason}. Received: {asked_by} {uri}. "
-            "Run `dvc repro` to register one, or name a .keras file."
+            f"{_advice(root, uri)}, or name a .keras file."
         ) from None
+
+
+def _advice(root: Path, uri: str) -> str:
+    file = root / "results/registration.json"
+    if file.is_file() and f"{REGISTRY}{read_json(file)['registered_model']}@" in uri:
+        stamp_file(root, "register").unlink(missing_ok=True)
+        return "results/registration.json tells of one: run `python -m pipeline restore`"
+    return "Run `dvc repro` to register one"
 
 
 def _version(store: Store, uri: str) -> "ModelVersion":
@@ -98,8 +107,7 @@ def _download(store: Store, version: "ModelVersion", copies: Path) -> Path:
     source = store.client.get_model_version_download_uri(version.name, version.version)
     # Without a destination a local folder is given as it is, and anything else is copied into a
     # folder that MLflow never removes.
-    is_here = urlsplit(source).scheme in ("", "file")
-    destination = None if is_here else str(copies)
+    destination = str(copies) if local_path(source) is None else None
     return Path(download_artifacts(source, dst_path=destination, tracking_uri=store.uri))
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipeline.databases import first_line
+from pipeline.open_databases import lost_in
 from pipeline.tracking import restore, writer
 from pipeline.tracking.audit import Difference, compare
 from pipeline.tracking.inputs import dataset_inputs
@@ -237,7 +238,9 @@ class StudyRuns(TrialRuns):
             try:
                 send()
             except store_errors() as error:
-                outage = outage_of(error)
+                outage, lost = outage_of(error), lost_in(error)
+                if lost is not None:
+                    return  # The error that ended the block says so.
                 if outage is None and not is_gone(error):
                     raise
                 # The error that ended the block is what the user should read.

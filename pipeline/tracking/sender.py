@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.databases import first_line, without_password
+from pipeline.open_databases import lost_in
 from pipeline.tracking.outage import Outage, is_gone, outage_of, store_errors
 from pipeline.tracking.spool_file import SpoolFile
 from pipeline.tracking.trial_runs import RunGoneError, TrialRuns
@@ -52,6 +53,7 @@ class Sender:
             For how many seconds to leave the store alone; 0 after a success.
 
         Raises:
+            DatabaseLostError: If the store's file is gone.
             Exception: If the store takes this record never: a bug, with a note that names its line.
         """
         line = self._file.first_waiting()
@@ -60,6 +62,9 @@ class Sender:
             try:
                 deliver(self._runs, line.record)
             except failures as error:
+                lost = lost_in(error)
+                if lost is not None:
+                    raise lost from None
                 self.outage = outage_of(error)
                 if self.outage is not None:
                     return self._pause(self.outage)

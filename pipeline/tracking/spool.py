@@ -21,6 +21,7 @@ from pipeline.checkout import store_root
 from pipeline.databases import without_password
 from pipeline.errors import StudyError
 from pipeline.interrupts import raise_received
+from pipeline.open_databases import DatabaseLostError
 from pipeline.tracking.outage import TIMEOUT, Outage, impatient_requests
 from pipeline.tracking.sender import REFUSED_PAUSE_SECONDS, Keeping, Sender
 from pipeline.tracking.spool_file import FOLDER, SpoolFile
@@ -168,7 +169,7 @@ class Spool:
             logger.warning(
                 "%d records wait in %s; `dvc repro` sends them", self.num_waiting, self._file.path
             )
-        if self._error not in (None, error):
+        if self._error not in (None, error) and not isinstance(self._error, DatabaseLostError):
             logger.error("a record could not be sent", exc_info=self._error)
 
     def _append(self, call: str, uid: str, at_ms: int | None, told: Mapping[str, Any]) -> None:
@@ -265,10 +266,9 @@ class Spool:
     def _still_away(self, what: str) -> StudyError:
         reason = self.outage.reason if self.outage else "it is too slow"
         return StudyError(
-            f"The tracking store must take what was recorded: {reason}. "
-            f"Received: {without_password(self._runs.store.uri)}. {what}; {self.num_waiting} "
-            f"records wait in {self._file.path}. Start it, or correct its credentials, and run "
-            "`dvc repro` again, which sends them."
+            f"The tracking store must take what was recorded: {reason}. Received: "
+            f"{without_password(self._runs.store.uri)}. {what}; {self.num_waiting} records wait in "
+            f"{self._file.path}. Start it, or correct its credentials, and run `dvc repro` again."
         )
 
 

@@ -18,13 +18,17 @@ from urllib.parse import urlsplit
 from pipeline.checkout import store_root
 from pipeline.databases import (
     CONNECT_SECONDS,
-    SQLITE,
     being_created,
     is_postgres,
+    plain_address,
+    sqlite_address,
     sqlite_file,
 )
 from pipeline.databases import without_password as without_password
 from pipeline.errors import ConfigError
+from pipeline.losses import lost_runs
+from pipeline.open_databases import watch
+from pipeline.tracking.moved import ARTIFACTS, mend
 from pipeline.tuning.storage import storage_url
 
 if TYPE_CHECKING:
@@ -116,7 +120,7 @@ class Store:
     def _artifact_location(self) -> str | None:
         if self.is_server:
             return None  # A server knows best where its artifacts go.
-        return (store_root(self.root) / "mlruns" / "artifacts").as_uri()
+        return (store_root(self.root) / ARTIFACTS).as_uri()
 
 
 def tracking_uri(root: Path) -> str:
@@ -127,7 +131,8 @@ def tracking_uri(root: Path) -> str:
 
     Raises:
         ConfigError: If the variable names no scheme that a store can have. MLflow itself takes a
-            bare host name for a folder and silently records there.
+            bare host name for a folder and silently records there. Also of a path that no address
+            can hold.
     """
     uri = os.environ.get(VARIABLE)
     if not uri:
@@ -140,7 +145,7 @@ def tracking_uri(root: Path) -> str:
             f"{VARIABLE}={without_password(uri)}. Write http://HOST:5000 for a server, "
             "or unset it to use mlflow.db here."
         )
-    return uri
+    return plain_address(uri)
 
 
 def mirror_uid(root: Path, study_uid: str, url: str) -> str:
@@ -169,14 +174,18 @@ def open_store(root: Path, *, create: bool = True) -> Store:
     Raises:
         ConfigError: If it cannot be reached within 5 s, refuses these credentials, was made by
             another release of MLflow, or does not exist.
+        StudyError: If it names a place where this checkout was before, and is being used.
     """
     uri = tracking_uri(root)
     file = sqlite_file(uri)
-    if not create and file is not None and not file.exists():
-        raise ConfigError(
-            f"Nothing has been recorded yet, or it was lost: there is no {uri}. Run `dvc repro`; "
-            "if that says that all is up to date, `python -m pipeline restore`."
-        )
+    if file is not None and not file.exists():
+        lost = lost_runs(root, str(file))
+        if not create:
+            raise ConfigError(
+                f"This checkout has lost something: {lost}."
+                if lost
+                else f"Nothing has been recorded yet: there is no {file}. Run `dvc repro`."
+            )
     _preflight(uri)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -185,8 +194,12 @@ def open_store(root: Path, *, create: bool = True) -> Store:
     try:
         # Two processes that open a fresh database at once both migrate it, and one of them dies.
         with _alone_in_database(uri), locked(root, "store"):
+            if file is not None and uri == _own_uri(root):
+                mend(store_root(root), file)
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
+            if file is not None:
+                watch(client._tracking_client.store.engine, file)
     except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
@@ -197,7 +210,7 @@ def open_store(root: Path, *, create: bool = True) -> Store:
 
 
 def _own_uri(root: Path) -> str:
-    return f"{SQLITE}{(store_root(root) / 'mlflow.db').as_posix()}"
+    return sqlite_address(store_root(root) / "mlflow.db")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import load_section
 from pipeline.errors import PipelineError, StudyError
+from pipeline.losses import lost_study
 from pipeline.tuning.identity import Identity, study_identity
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
 from pipeline.tuning.space import Setting
@@ -62,14 +63,17 @@ def load_current(name: str, *, root: Path) -> CurrentStudy:
 
     Raises:
         ConfigError: If params.yaml has no such study, or cannot be used.
-        StudyError: If it has not been searched yet, or params.yaml, the data or the features have
-            changed since.
+        StudyError: If it has not been searched yet or was lost, or params.yaml, the data or the
+            features have changed since.
     """
     described = describe(name, root=root)
     search, study_name = described.search, described.study_name
     storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
     study = find_study(storage, study_name) if storage else None
     if study is None:
+        lost = lost_study(root, name, study_name)
+        if lost:
+            raise StudyError(f"{study_name}: {lost}.")
         raise StudyError(f"There is no study {study_name!r} yet. Run `dvc repro` first.")
     if study.user_attrs.get("identity") != described.identity:
         raise StudyError(

@@ -103,6 +103,7 @@ class Overview:
         kept: Finished trials that the next search begins with, where it does not go on with these;
             else None.
         unclear: Why that cannot be said, or None.
+        lost: What `losses.lost_study` says of a study that is not in the store, or None.
     """
 
     counts: Mapping[str, int]
@@ -117,6 +118,7 @@ class Overview:
     stopped: Mapping[str, Any] | None
     kept: int | None
     unclear: str | None
+    lost: str | None = None
 
     @property
     def num_counted(self) -> int:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data.files import write_json, write_whole
 from pipeline.errors import StudyError
 from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.open_databases import DatabaseLostError, last_look
 from pipeline.tuning.params import SearchParams
+from pipeline.tuning.retries import close_orphans
 from pipeline.tuning.space import Setting, describe_space
 from pipeline.tuning.study import TrialDict, best_trial, num_finished, trial_dicts
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
+
+logger = logging.getLogger(__name__)
 
 
 def export(
@@ -61,6 +68,70 @@ def export(
         "best_number": best["number"],
         "trials": trials,
     }
+
+
+def leave(
+    study: Study,
+    folder: Path,
+    name: str,
+    *,
+    dataset: str,
+    params: SearchParams,
+    settings: Mapping[str, Setting],
+) -> dict[str, Any]:
+    """Writes what `export` returns, and returns it.
+
+    Args:
+        study: Optuna's.
+        folder: `results/STUDY`.
+        name: As for `export`, and so are the others.
+        dataset: What it learned from.
+        params: Section `search`.
+        settings: What it searched or fixed.
+
+    Raises:
+        StudyError: As from `export`.
+    """
+    exported = export(study, name=name, dataset=dataset, params=params, settings=settings)
+    write(folder, exported)
+    return exported
+
+
+@contextmanager
+def saved_from_loss(
+    study: Study,
+    storage: BaseStorage,
+    leave: Callable[[], object],
+    *,
+    params: SearchParams,
+    root: Path,
+) -> Iterator[None]:
+    """Writes what a study holds when a database goes away below its search, to be restored from.
+
+    The system keeps a removed file until it is closed. If the whole checkout is elsewhere by now,
+    it has taken everything along, and nothing is written where it was.
+
+    Args:
+        study: Optuna's.
+        storage: Where it is.
+        leave: Writes the study.
+        params: Section `search`.
+        root: The repository.
+    """
+    try:
+        yield
+    except DatabaseLostError:
+        if not root.is_dir():
+            raise
+        try:
+            with last_look(storage.engine):
+                close_orphans(study, max_retries=params.max_retries, reason="its database was lost")
+                leave()
+        except StudyError as unsaved:
+            logger.warning("%s: nothing could be saved: %s", study.study_name, unsaved)
+        else:
+            logger.warning("%s: its trials are saved in results/", study.study_name)
+        raise
 
 
 def write(folder: Path, exported: Mapping[str, Any]) -> None:

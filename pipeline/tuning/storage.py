@@ -13,10 +13,13 @@ from pipeline.databases import (
     connect_options,
     first_line,
     is_postgres,
+    plain_address,
+    sqlite_address,
     sqlite_file,
     without_password,
 )
 from pipeline.errors import ConfigError
+from pipeline.open_databases import watch
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -51,7 +54,7 @@ def storage_url(root: Path, url: str = AUTO) -> str:
         url: `auto`: what OPTUNA_STORAGE says, else SQLite below `mlruns/`; or an address.
 
     Raises:
-        ConfigError: If it has a scheme that no study store has.
+        ConfigError: If it has a scheme that no study store has, or a path that no address can hold.
     """
     return _source_and_url(root, url)[1]
 
@@ -85,7 +88,7 @@ def has_storage(root: Path, url: str = AUTO) -> bool:
 
 def sharing_checkout(root: Path, url: str = AUTO) -> str | None:
     """Returns this checkout's name where others may keep studies in the same store, else None."""
-    is_own = storage_url(root, url) == f"{SQLITE}{store_root(root) / STORAGE_FILE}"
+    is_own = storage_url(root, url) == sqlite_address(store_root(root) / STORAGE_FILE)
     return None if is_own else checkout_name(root)
 
 
@@ -126,16 +129,20 @@ def _source_and_url(root: Path, url: str) -> tuple[str, str]:
     if is_postgres(url):
         # Without a driver's name, SQLAlchemy before 2.1 takes psycopg2.
         return source, url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return source, f"{SQLITE}{store_root(root) / url.removeprefix(SQLITE)}"
+    return source, plain_address(url, below=store_root(root))
 
 
 def _open_sqlite(address: str, *, source: str) -> RDBStorage:
     import optuna
 
     with being_created(address, "studies", source=source):
-        return optuna.storages.RDBStorage(
-            address, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}}
+        storage = optuna.storages.RDBStorage(
+            # Optuna fills in {SCHEMA_VERSION}; a path may have braces of its own.
+            address.replace("{", "{{").replace("}", "}}"),
+            engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}},
         )
+    watch(storage.engine, Path(storage.engine.url.database))
+    return storage
 
 
 def _open_postgres(address: str, *, source: str) -> BaseStorage:

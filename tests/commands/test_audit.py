@@ -75,6 +75,7 @@ def root(template, tmp_path, monkeypatch, params_document):
 def mirrored(root, template):
     """The same, with an MLflow that is equal to the study."""
     copy_database(template / "mlflow.db", root / "mlflow.db")
+    open_store(root).close()  # As after a move: it names the template until then.
     return root
 
 
@@ -159,7 +160,7 @@ def test_a_study_that_is_being_searched_is_not_repaired(mirrored):
 
 def export(root):
     (root / "results/transfer").mkdir(parents=True)
-    (root / "results/transfer/study.json").write_text("{}")
+    (root / "results/transfer/study.json").write_text('{"study_name": "digits-transfer"}')
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_a_lost_tracking_store_fails_and_says_what_to_do(root, capsys, is_export
         export(root)
     assert audit() == 1
     out = capsys.readouterr().out
-    assert f"digits-transfer: its runs are lost, since there is no sqlite:///{root}" in out
+    assert "digits-transfer: its runs" in out
     assert advice in out
     assert not (root / "mlflow.db").exists()
 

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.config import load_section
 from pipeline.errors import StudyError
+from pipeline.open_databases import DatabaseLostError
 from pipeline.stages import search
 from pipeline.tracking.store import open_store
 from pipeline.tuning.executors.local import LocalExecutor
@@ -216,3 +217,40 @@ def test_the_password_of_a_store_is_not_recorded(repository):
     shown = dict(query(repository, "select key, value from params"))
     assert shown["search.storage"] == "postgresql://ann:***@db/studies"
     assert "s3cret" not in json.dumps(query(repository, "select * from tags"))
+
+
+def lose_after_a_trial(monkeypatch, files):
+    """Removes files when the first trial has been told and its record was handed on."""
+    end = search.Driver._end
+
+    def end_and_lose(driver, *arguments, **options):
+        end(driver, *arguments, **options)
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    monkeypatch.setattr(search.Driver, "_end", end_and_lose)
+
+
+LOST = {
+    "optuna.db": ["mlruns/optuna.db"],
+    "mlflow.db": ["mlflow.db"],
+    "both": ["mlruns/optuna.db", "mlflow.db"],
+}
+
+
+@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+def test_a_database_that_goes_away_ends_the_search_and_leaves_what_is_known(
+    repository, monkeypatch, caplog, lost
+):
+    repository.set(trials=4)
+    files = [repository.folder / name for name in lost]
+    with monkeypatch.context() as during:
+        lose_after_a_trial(during, files)
+        with pytest.raises(DatabaseLostError, match=r"must stay where it is.*pipeline restore`"):
+            stage(repository)
+    assert not any(file.exists() for file in files)
+    assert not (repository.folder / STAMP).exists()
+    assert "Traceback" not in caplog.text
+    saved = repository.read("results/tiny/study.json")["trials"]
+    assert saved[0]["state"] == "COMPLETE"
+    assert "RUNNING" not in states(saved)

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.open_databases import DatabaseLostError, lost_in
 from pipeline.tracking import store
 from pipeline.tracking.store import locked, open_store, tracking_uri, without_password
 
@@ -41,6 +42,11 @@ def test_a_password_is_not_shown(tmp_path, monkeypatch):
 
 def test_a_reader_does_not_create_a_store(tmp_path):
     with pytest.raises(ConfigError, match=r"Nothing has been recorded yet.*Run `dvc repro`"):
+        open_store(tmp_path, create=False)
+    report = tmp_path / "results/registration.json"
+    report.parent.mkdir()
+    report.touch()
+    with pytest.raises(ConfigError, match=r"are lost, since .*mlflow\.db: `python.* restore`"):
         open_store(tmp_path, create=False)
     assert not (tmp_path / "mlflow.db").exists()
 
@@ -99,6 +105,26 @@ def test_search_goes_through_every_page(root, monkeypatch):
     found = opened.search_runs(experiment, "")
     assert {run.info.run_id for run in found} == made
     assert len(found) == 5
+
+
+def test_a_database_that_is_gone_is_neither_written_nor_made_anew(root):
+    opened = open_store(root)
+    experiment = opened.experiment("digits")
+    (root / "mlflow.db").rename(root / "away.db")
+    with pytest.raises(Exception, match=r"mlflow\.db must stay where it is") as told:
+        opened.client.create_run(experiment)
+    assert isinstance(lost_in(told.value), DatabaseLostError)
+    assert not (root / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("address", ["sqlite:///{}/my%20data/x.db", "sqlite:///{}/my data/x.db"])
+def test_a_users_address_is_read_as_sqlalchemy_reads_it(root, monkeypatch, address):
+    (root / "my data").mkdir()
+    (root / "mlflow.db").rename(root / "my data/x.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address.format(root))
+    open_store(root).close()
+    # MLflow makes the folder of an address as it is written, besides the one that it means.
+    assert {path.name for path in root.iterdir() if path.is_dir()} == {"my data", "mlruns"}
 
 
 def test_a_database_of_another_program_is_refused_in_one_line(tmp_path):

@@ -1,0 +1,40 @@
+"""`make` uses an environment where it was made, in a folder of any name, and no moved one."""
+
+import shutil
+import subprocess
+import venv
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with an environment that is newer than what it was made from."""
+    folder = tmp_path / "Öl & 'Bilder' #1 100%"
+    folder.mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy2(ROOT / name, folder)
+    venv.create(folder / ".venv", symlinks=True)
+    (folder / ".venv/installed").touch()
+    return folder
+
+
+def steps(folder):
+    """The commands of `make run`, without running them."""
+    done = subprocess.run(
+        ["make", "-n", "run"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_an_environment_in_its_place_is_used(folder):
+    assert steps(folder) == ["python -m dvc repro"]
+
+
+def test_one_that_was_moved_is_made_anew(folder):
+    moved = folder.rename(folder.with_name("moved"))
+    first, *_, last = steps(moved)
+    assert first.endswith("-m venv --clear .venv")
+    assert last == "python -m dvc repro"
