@@ -18,7 +18,13 @@ from keras.src.utils import file_utils
 from pipeline.errors import SourceError
 from pipeline.models.bases import BASES, IMAGENET, RANDOM, BaseSpec, Scaling
 from pipeline.models.graph import number_default_names
-from pipeline.models.model_files import UNREADABLE, one_line
+from pipeline.models.model_files import (
+    UNREADABLE,
+    has_classifier,
+    one_line,
+    under_ending,
+    weight_ending,
+)
 
 # Of ImageNet's training images, RGB in [0, 255]: what `keras.applications.imagenet_utils` has for
 # its modes `caffe` and `torch`.
@@ -173,8 +179,14 @@ def _load_file(network: keras.Model, name: str, path: Path) -> None:
         with warnings.catch_warnings():
             # Where Keras warns that it skips layers, they would stay random.
             warnings.simplefilter("error", UserWarning)
-            network.load_weights(path)
+            with under_ending(path, weight_ending(path)) as file:
+                network.load_weights(file)
     except (*UNREADABLE, UserWarning) as error:
+        if not isinstance(error, OSError) and has_classifier(path):
+            raise SourceError(
+                f"{path} holds the weights of a network with its classifier. Take the file whose "
+                f"name ends in notop, or save {name} with include_top=False."
+            ) from None
         raise SourceError(
             f"{path} does not hold the weights of {name}: {one_line(error)}. A file without "
             "the classifier is needed, of the same alpha if the family has one."

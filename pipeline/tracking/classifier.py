@@ -38,10 +38,13 @@ def load_classifier(root: Path, uri: str) -> Classifier:
         DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
     """
     from pipeline.models.export import load_exported
+    from pipeline.training.devices import fix_settings
 
     if not uri.startswith(REGISTRY):
+        fix_settings()
         return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
     with registered_file(root, uri, asked_by="--model") as file:
+        fix_settings()
         return Classifier(
             model=load_exported(file.path),
             class_names=_class_names(file.folder),
