@@ -1,7 +1,7 @@
 """Does every copy of a base compute what the base computes?
 
-For each network of the table, and for networks as people build them (`tests/models/made_models.py`),
-at two sizes, on random images, with statistics of normalization that are none of the initial ones.
+For each network of the table, and for networks as people build them (`made_models.py`), at two
+sizes, on random images, with statistics of normalization that are none of the initial ones.
 Printed is the largest difference between a copy and its original, as a share of the range of the
 original's outputs:
 

@@ -90,7 +90,7 @@ def test_only_split_and_evaluate_name_the_file_of_the_test_part(file):
 
 # They reach modules that use Keras, and use what needs none of it, or leave it to workers.
 WITHOUT_KERAS = {"report", "search", "audit", "check", "clean", "enqueue", "status"}
-WITHOUT_KERAS |= {"postgres", "ray_kills", "tracking_outage"}
+WITHOUT_KERAS |= {"postgres", "ray_kills", "ray_search", "tracking_outage", "transfer"}
 SETTING_CALLS = ("configure_tensorflow(", "fix_settings(")
 
 

@@ -1,6 +1,6 @@
-"""What a model or weight file is, told by its content and without Keras, and what opening it raises.
+"""What a model or weight file is, told by its content, and what opening it raises.
 
-Nothing here is Keras' own: a `.keras` file is a zip archive with JSON and HDF5 in it.
+Nothing here needs Keras: a `.keras` file is a zip archive with JSON and HDF5 in it.
 """
 
 import json
@@ -144,7 +144,7 @@ def has_classifier(path: Path) -> bool:
     import h5py
 
     with h5py.File(path) as file:
-        group = file["model_weights"] if "model_weights" in file else file
+        group = file.get("model_weights", file)
         names = {name if isinstance(name, str) else name.decode() for name in _layer_names(group)}
     return bool(_CLASSIFIERS & names)
 

@@ -29,11 +29,11 @@ def shaken(model):
         elif variable.name in {"beta", "bias", "moving_mean"}:
             variable.assign(rng.normal(0, 0.3, variable.shape))
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
-            if not np.any(layer.adapt_mean):
-                layer.adapt_mean.assign(rng.uniform(0.3, 0.6, layer.adapt_mean.shape))
-                layer.adapt_variance.assign(rng.uniform(0.03, 0.08, layer.adapt_mean.shape))
-                layer.finalize_state()
+        is_adaptable = isinstance(layer, keras.layers.Normalization) and layer.input_mean is None
+        if is_adaptable and not np.any(layer.adapt_mean):
+            layer.adapt_mean.assign(rng.uniform(0.3, 0.6, layer.adapt_mean.shape))
+            layer.adapt_variance.assign(rng.uniform(0.03, 0.08, layer.adapt_mean.shape))
+            layer.finalize_state()
     return model
 
 

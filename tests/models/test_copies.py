@@ -70,9 +70,7 @@ def test_a_user_s_file_is_the_same_base_and_exported_it_still_is(name, tmp_path)
 
     model = MADE[name](SIZE)
     model.save(tmp_path / "own.keras")
-    base = load_own_base(
-        tmp_path / "own.keras", image_size=SIZE, input_range=(0, 255), name="own"
-    )
+    base = load_own_base(tmp_path / "own.keras", image_size=SIZE, input_range=(0, 255), name="own")
     assert_same(answers(base), answers(model))
     inputs = keras.Input(base.output.shape[1:])
     head = keras.Model(inputs, keras.layers.Dense(3)(inputs))
@@ -124,7 +122,7 @@ def test_copies_of_two_structures_are_refused():
     from pipeline.models.graph import copy_state
 
     dense, conv = keras.layers.Dense(2), keras.layers.Conv2D(2, 1)
-    with pytest.raises(ValueError, match="must be a Dense. Received: conv2d.*, a Conv2D"):
+    with pytest.raises(ValueError, match=r"must be a Dense. Received: conv2d.*, a Conv2D"):
         copy_state(dense, conv)
 
 

@@ -149,5 +149,5 @@ def test_weights_of_either_format_load_under_any_name_and_a_classifier_is_named(
         base = load_base("mobilenet", image_size=32, alpha=0.25, weights=str(tmp_path / name))
         np.testing.assert_array_equal(base.get_weights()[0], bare.get_weights()[0])
     keras.applications.MobileNet(include_top=True, **settings).save(tmp_path / "whole.h5")
-    with pytest.raises(SourceError, match="with its classifier. Take the file whose name ends in"):
+    with pytest.raises(SourceError, match=r"with its classifier. Take the file whose name ends in"):
         load_base("mobilenet", image_size=32, alpha=0.25, weights=str(tmp_path / "whole.h5"))
