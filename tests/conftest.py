@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import read_document
+from pipeline.training.devices import clear_environment, fix_settings
 from tests.postgres import database, postgres, proxy
+
+clear_environment()
 
 ROOT = Path(__file__).parents[1]
 __all__ = ["database", "postgres", "proxy"]
@@ -23,3 +26,10 @@ __all__ = ["database", "postgres", "proxy"]
 def params_document():
     """The project's own params.yaml."""
     return read_document(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fixed_settings(request):
+    """Keras computes in every test as in the pipeline, whatever this machine's keras.json says."""
+    if any(item.get_closest_marker("keras") for item in request.session.items):
+        fix_settings()

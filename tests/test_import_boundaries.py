@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,56 @@ def test_no_stage_loads_a_heavy_library_before_it_refuses(params, tmp_path):
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )
     assert done.stdout.splitlines() == [f"{stage} 2 []" for stage in STAGES], done.stderr
+
+
+# They reach modules that use Keras, and use what needs none of it, or leave it to workers.
+WITHOUT_KERAS = {"report", "search", "audit", "check", "clean", "enqueue", "status"}
+WITHOUT_KERAS |= {"postgres", "ray_kills", "ray_search", "tracking_outage", "transfer"}
+SETTING_CALLS = ("configure_tensorflow(", "fix_settings(")
+
+
+@cache
+def run_time_imports(file):
+    """Names of all that a file may import when it runs."""
+    typed, found = set(), set()
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            typed |= {id(child) for child in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) not in typed and isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif id(node) not in typed and isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def reached(file):
+    """All files of this repository that a file may import, wherever in it, and itself."""
+    seen, left = {file}, [file]
+    while left:
+        for name in run_time_imports(left.pop()):
+            found = ROOT / Path(*name.split(".")).with_suffix(".py")
+            if found.is_file() and found not in seen:
+                seen.add(found)
+                left.append(found)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for folder in ("pipeline/stages", "pipeline/commands", "benchmarks")
+        for file in sorted((ROOT / folder).glob("*.py"))
+        if folder != "benchmarks" or "__main__" in file.read_text()
+    ],
+    ids=lambda file: str(file.relative_to(ROOT)),
+)
+def test_whatever_uses_keras_fixes_the_settings_that_change_numbers(file):
+    """Itself, or, for what loads a classifier, in the function that loads it."""
+    files = reached(file)
+    uses_keras = any("keras" in run_time_imports(other) for other in files)
+    fixing = files & {file, ROOT / "pipeline/tracking/classifier.py"}
+    is_fixed = any(call in other.read_text() for other in fixing for call in SETTING_CALLS)
+    assert is_fixed or not uses_keras or file.stem in WITHOUT_KERAS

@@ -13,7 +13,13 @@ from pathlib import Path
 
 from pipeline.config import load_section
 from pipeline.data.rows import row_shape
-from pipeline.models.base_choice import NAME_PATTERN, BaseChoice, describe, open_base
+from pipeline.models.base_choice import (
+    NAME_PATTERN,
+    BaseChoice,
+    check_choice,
+    describe,
+    open_base,
+)
 from pipeline.models.bases import BASES, RANDOM
 from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
 from pipeline.models.own_bases import RAW, input_dtype, own_image_size
@@ -113,6 +119,10 @@ def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
 
 
 def _print_base(choice: BaseChoice, own: BaseParams | None, *, max_bytes: int) -> None:
+    from pipeline.training.devices import fix_settings
+
+    check_choice(choice)
+    fix_settings()
     opened = open_base(choice, fetch=_fetch)
     chosen = _chosen(choice.name, own, find_cuts(opened.model), max_bytes)
     shown = {key: value for key, value in opened.source.items() if key != "weights"}

@@ -1,6 +1,5 @@
 """The families of `keras.applications` as bases: weights, scaling, and names that last."""
 
-import math
 import os
 import re
 import socket
@@ -19,7 +18,13 @@ from keras.src.utils import file_utils
 from pipeline.errors import SourceError
 from pipeline.models.bases import BASES, IMAGENET, RANDOM, BaseSpec, Scaling
 from pipeline.models.graph import number_default_names
-from pipeline.models.model_files import UNREADABLE, one_line
+from pipeline.models.model_files import (
+    UNREADABLE,
+    has_classifier,
+    one_line,
+    under_ending,
+    weight_ending,
+)
 
 # Of ImageNet's training images, RGB in [0, 255]: what `keras.applications.imagenet_utils` has for
 # its modes `caffe` and `torch`.
@@ -27,6 +32,8 @@ _CAFFE_MEAN: Final = (123.68, 116.779, 103.939)
 _TORCH_DEVIATION: Final = (0.229, 0.224, 0.225)
 _TORCH_MEAN: Final = tuple(255 * value for value in (0.485, 0.456, 0.406))
 _TORCH_VARIANCE: Final = tuple((255 * value) ** 2 for value in _TORCH_DEVIATION)
+# The published statistics are rounded to three digits; a network's own are never that near.
+_SAME_STATISTICS: Final = 1e-3
 # A server that has nothing to say for so long will not; Keras itself waits for ever.
 _SILENCE_SECONDS: Final = 30.0
 
@@ -69,8 +76,10 @@ def load_application(
     is_file = weights not in (IMAGENET, RANDOM)
     if is_file:
         _load_file(network, name, Path(weights))
-    if spec.first_layer:
-        _adapt_kernel(network.get_layer(spec.first_layer), spec.scaling, is_file=is_file)
+    if spec.scaling == "centred_bgr":
+        _reverse_channels(network.get_layer(spec.first_layer))
+    elif spec.first_layer and is_file:
+        _scale_as_fetched(network, network.get_layer(spec.first_layer))
     model = keras.Model(inputs, _top(network, spec), name=name)
     number_default_names(model)
     return model
@@ -170,21 +179,35 @@ def _load_file(network: keras.Model, name: str, path: Path) -> None:
         with warnings.catch_warnings():
             # Where Keras warns that it skips layers, they would stay random.
             warnings.simplefilter("error", UserWarning)
-            network.load_weights(path)
+            with under_ending(path, weight_ending(path)) as file:
+                network.load_weights(file)
     except (*UNREADABLE, UserWarning) as error:
+        if not isinstance(error, OSError) and has_classifier(path):
+            raise SourceError(
+                f"{path} holds the weights of a network with its classifier. Take the file whose "
+                f"name ends in notop, or save {name} with include_top=False."
+            ) from None
         raise SourceError(
             f"{path} does not hold the weights of {name}: {one_line(error)}. A file without "
             "the classifier is needed, of the same alpha if the family has one."
         ) from None
 
 
-def _adapt_kernel(layer: keras.layers.Layer, scaling: Scaling, *, is_file: bool) -> None:
+def _reverse_channels(layer: keras.layers.Layer) -> None:
     kernel, *rest = layer.get_weights()
-    if scaling == "centred_bgr":
-        kernel = kernel[:, :, ::-1, :]
-    elif is_file:
-        # EfficientNet: the published weights want a further division by the square root of each
-        # channel's deviation, for which Keras puts in a layer only when it fetches them itself.
-        roots = [math.sqrt(deviation) for deviation in _TORCH_DEVIATION]
-        kernel = kernel / np.array(roots, np.float32).reshape(1, 1, 3, 1)
-    layer.set_weights([kernel, *rest])
+    layer.set_weights([kernel[:, :, ::-1, :], *rest])
+
+
+def _scale_as_fetched(network: keras.Model, layer: keras.layers.Layer) -> None:
+    """Puts into EfficientNet's first kernel what Keras adds only to weights that it fetches itself.
+
+    The published file has each channel's deviation where its normalization wants the variance, so
+    that the published weights want a further division by the square root of the deviation. A
+    network that was not made of them has statistics of its own, and wants none.
+    """
+    (normalization,) = [x for x in network.layers if isinstance(x, layers.Normalization)]
+    published = np.array(_TORCH_DEVIATION, np.float32)
+    if not np.allclose(normalization.adapt_variance, published, rtol=_SAME_STATISTICS):
+        return
+    kernel, *rest = layer.get_weights()
+    layer.set_weights([kernel / np.sqrt(published).reshape(1, 1, 3, 1), *rest])

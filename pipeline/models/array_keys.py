@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     import keras
 
 PACKAGE: Final = Path(__file__).parents[1]
-# What they do is in no layer's configuration: the order of rows, the draws of views, the averages.
+# What they do is in no layer's configuration: the order of rows, the draws of views, the averages,
+# and what a copy of a layer keeps.
 CODE: Final = (
     "models/embed_plan.py",
     "models/embedding.py",
     "models/feature_files.py",
+    "models/flat.py",
+    "models/graph.py",
     "models/moments.py",
     "models/pooling.py",
     "models/views.py",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError
-from pipeline.models.bases import BASES, IMAGENET, KERAS_ENDING, NO_BASE, check_base, load_base
+from pipeline.models.bases import BASES, IMAGENET, NO_BASE, check_base, load_base
 from pipeline.models.own_bases import check_own_base, load_own_base
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class BaseChoice:
 
     Attributes:
         name: What the user calls it.
-        model: A key of `BASES`, the path of a `.keras` file, or `models:/NAME@ALIAS` or
+        model: A key of `BASES`, the path of a `.keras` or `.h5` file, or `models:/NAME@ALIAS` or
             `models:/NAME/VERSION`.
         image_size: What images are resized to, pixels.
         weights: Of a base of the table, as in `load_base`; None: those of ImageNet.
@@ -49,8 +49,9 @@ class BaseChoice:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a model file."""
-        return self.model.endswith(KERAS_ENDING) and not self.is_registered
+        """Whether it is a model file, there or not."""
+        is_path = "/" in self.model or "." in self.model
+        return is_path and not self.is_registered and self.model not in BASES
 
 
 class RegisteredModel(Protocol):
@@ -197,11 +198,6 @@ def _check_uri(uri: str) -> None:
 
 
 def _check_table(choice: BaseChoice) -> None:
-    if choice.model not in BASES and ("/" in choice.model or "." in choice.model):
-        raise ConfigError(
-            "model must be a base's name, a .keras file, or models:/NAME@ALIAS. Received: "
-            f"model={choice.model}."
-        )
     check_base(
         choice.model,
         image_size=choice.image_size,

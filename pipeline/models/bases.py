@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import ConfigError
+from pipeline.models.model_files import check_weight_file
 from pipeline.registry import unknown_name
 from pipeline.seeds import derive_seed
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 NO_BASE: Final = "none"
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
-KERAS_ENDING: Final = ".keras"
 # What `preprocessing` calls its layers. A model that begins with them takes raw images.
 RESIZE: Final = "resize"
 PREPROCESSING_LAYERS: Final = ("to_float", "add_channel", RESIZE, "gray_to_rgb")
@@ -153,11 +153,13 @@ def check_base(
             f"{name} has the weights that come with the installation, or random ones. Received: "
             f"weights={weights}."
         )
-    if is_file and not Path(weights).is_file():
+    if is_file and not Path(weights).exists():
         raise ConfigError(
             f"weights must be imagenet, random, or a file that is there. Received: "
             f"weights={weights}."
         )
+    if is_file:
+        check_weight_file(Path(weights))
     _check_alpha(name, alpha, is_imagenet=weights == IMAGENET)
 
 

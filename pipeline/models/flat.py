@@ -1,6 +1,6 @@
 """Copies a model as one flat graph for inference, whoever built it and in whatever process."""
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import keras
@@ -68,28 +68,49 @@ def functional(model: keras.Model) -> keras.Model | None:
 class _TakenApart:
     """Stands for a model inside a model: called, it applies copies of that one's layers."""
 
-    def __init__(self, model: keras.Model, taken: set[str]) -> None:
+    def __init__(self, model: keras.Model, given: str, taken: set[str]) -> None:
         self._model = model
+        self._given = given
         self._taken = taken
 
     def __call__(self, inputs: Any, **_: Any) -> Any:
+        expected = self._model.inputs[0].dtype
+        if expected not in (self._given, inputs.dtype):
+            # Where the model casts. A factor of 1, since Keras has no layer for it.
+            name = _free_name(f"{self._model.name}_cast", self._taken)
+            inputs = layers.Rescaling(1.0, dtype=expected, name=name)(inputs)
         return _applied(self._model, inputs, self._taken)
-
-    def set_weights(self, _: Any) -> None:
-        """Does nothing: the copies have their weights already."""
 
 
 def _applied(model: keras.Model, inputs: Any, taken: set[str]) -> Any:
-    calls = Counter(id(node.operation) for node in nodes_in_order(model))
+    calls: dict[int, list[Any]] = {}
+    for node in nodes_in_order(model):
+        calls.setdefault(id(node.operation), []).append(node)
 
     def clone(layer: keras.layers.Layer) -> Any:
         inner = functional(layer) if isinstance(layer, keras.Model) else None
-        # One that is called twice stays whole, since its weights are shared.
-        if inner is not None and calls[id(layer)] == len(inner.inputs) == len(inner.outputs) == 1:
-            return _TakenApart(inner, taken)
+        if inner is not None and _can_be_taken_apart(inner, calls[id(layer)]):
+            return _TakenApart(inner, calls[id(layer)][0].input_tensors[0].dtype, taken)
         return _copy(layer, taken)
 
     return rebuild(model, inputs, clone=clone)
+
+
+def _can_be_taken_apart(inner: keras.Model, calls: Sequence[Any]) -> bool:
+    """Returns whether the layers of a model inside a model do the same without it.
+
+    One that is called twice stays whole, since its weights are shared. So does one that changes its
+    input's rank or makes integers of it, or that always runs as in training.
+    """
+    if not len(calls) == len(inner.inputs) == len(inner.outputs) == 1:
+        return False
+    given, expected = calls[0].input_tensors[0], inner.inputs[0]
+    is_float = keras.backend.is_float_dtype(expected.dtype)
+    return (
+        len(given.shape) == len(expected.shape)
+        and (is_float or given.dtype == expected.dtype)
+        and not calls[0].arguments.kwargs.get("training")
+    )
 
 
 def _copy(layer: keras.layers.Layer, taken: set[str]) -> keras.layers.Layer:

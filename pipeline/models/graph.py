@@ -5,10 +5,12 @@ of its private names (`_nodes_by_depth`, `_run_through_graph`) is used here only
 """
 
 import re
+import tempfile
 from collections.abc import Callable
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 # Where Keras puts an underscore when it makes a layer's name of its class: Conv2D is conv2d.
 _WORD_STARTS: Final = re.compile(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
@@ -60,15 +62,19 @@ def split_at(model: keras.Model, layer_name: str) -> tuple[keras.Model, keras.Mo
 def rebuild(
     model: keras.Model, inputs: Any, *, clone: Callable[[keras.layers.Layer], keras.layers.Layer]
 ) -> Any:
-    """Applies copies of a model's layers, weights included, to a symbolic tensor.
+    """Applies copies of a model's layers, with all that they learned, to a symbolic tensor.
 
     Args:
         model: Has one input.
         inputs: Takes the place of the model's input; of the same shape.
-        clone: Returns the layer that stands for a layer, without weights.
+        clone: Returns what stands for a layer. One of the same class gets the layer's state, any
+            other one is left as it is.
 
     Returns:
         The symbolic output; a list where the model gives several.
+
+    Raises:
+        ValueError: If a layer or its weights do not fit the shape of these inputs.
     """
     clones: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
 
@@ -79,10 +85,43 @@ def rebuild(
 
     outputs = model._run_through_graph(inputs, operation_fn=cloned)
     for original, copy in clones.values():
-        if getattr(original, "weights", None):
-            copy.set_weights(original.get_weights())
+        if type(copy) is type(original) and isinstance(original, keras.layers.Layer):
+            copy_state(original, copy)
     flat = keras.tree.flatten(outputs)
     return flat[0] if len(flat) == 1 else flat
+
+
+def copy_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    """Gives a copy of a layer all that the layer has learned, and lets it derive what follows.
+
+    It is what Keras does when it saves and loads a model: weights, states of random generators and
+    tables, and then what a layer makes of them, such as the constants of `Normalization`. With
+    `set_weights` the copy would keep what it derived from its initial weights.
+
+    Args:
+        original: A layer, wrapper or model that was built.
+        copy: Made of its configuration and built, maybe for inputs of another size.
+
+    Raises:
+        ValueError: If the two are not of one structure, or a state does not fit.
+    """
+    if type(copy) is not type(original):
+        raise ValueError(
+            f"A copy of {original.name} must be a {type(original).__name__}. Received: "
+            f"{copy.name}, a {type(copy).__name__}."
+        )
+    state: dict[str, Any] = {}
+    original.save_own_variables(state)
+    copy.load_own_variables({name: np.asarray(value) for name, value in state.items()})
+    for seed, copied_seed in zip(original._seed_generators, copy._seed_generators, strict=True):
+        copied_seed.state.assign(seed.state)
+    if hasattr(original, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            original.save_assets(folder)
+            copy.load_assets(folder)
+    # Not by the flat list of all layers: one that two wrappers share is two in the copy.
+    for inner, copied_inner in zip(original._layers, copy._layers, strict=True):
+        copy_state(inner, copied_inner)
 
 
 def number_default_names(model: keras.Model) -> None:

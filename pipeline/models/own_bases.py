@@ -3,8 +3,6 @@
 What can be said of the file without Keras is said first, for `check`.
 """
 
-import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.errors import ConfigError, SourceError
 from pipeline.models.bases import PREPROCESSING_LAYERS, RESIZE, TO_GRAY
 from pipeline.models.export import SOFT_VOTE
-from pipeline.models.model_files import UNREADABLE, one_line
+from pipeline.models.model_files import UNREADABLE, one_line, read_model_file, under_ending
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +51,7 @@ def input_dtype(path: Path) -> str:
     """Returns the type of what a model file takes, such as `uint8` or `float32`.
 
     Raises:
-        ConfigError: If there is no such file, or it is none of Keras' model files.
+        ConfigError: If there is no such file, or it is no model file of Keras.
     """
     # Keras writes the type of an input as its name; that of other layers is a policy.
     types = [layer["dtype"] for layer in _layers(path) if isinstance(layer.get("dtype"), str)]
@@ -71,9 +69,9 @@ def own_image_size(path: Path) -> int | None:
     resized = [
         layer["height"] for layer in layers if layer.get("name") == RESIZE and "height" in layer
     ]
-    shapes = [
-        layer["batch_shape"] for layer in layers if isinstance(layer.get("batch_shape"), list)
-    ]
+    # Until Keras 3 it was `batch_input_shape`.
+    given = [layer.get("batch_shape", layer.get("batch_input_shape")) for layer in layers]
+    shapes = [shape for shape in given if isinstance(shape, list)]
     if resized or not shapes or len(shapes[0]) < _GRAY_RANK:
         return resized[0] if resized else None
     size: int | None = shapes[0][1]
@@ -81,17 +79,7 @@ def own_image_size(path: Path) -> int | None:
 
 
 def _layers(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise ConfigError(f"model must be a file that is there. Received: model={path}.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-        return [dict(layer["config"]) for layer in config["config"]["layers"]]
-    except UNREADABLE as error:
-        raise ConfigError(
-            f"model must be a .keras file of a functional or sequential model. Received: "
-            f"model={path}, in which {type(error).__name__}: {' '.join(str(error).split())[:200]}."
-        ) from None
+    return [layer["config"] for layer in read_model_file(path).config["config"]["layers"]]
 
 
 def load_own_base(
@@ -105,7 +93,7 @@ def load_own_base(
     base: all of them together have no cut above the part that they share.
 
     Args:
-        path: A `.keras` file of built-in layers, functional or sequential.
+        path: A `.keras` or `.h5` file of built-in layers, functional or sequential.
         image_size: Height and width of what the base is given, pixels.
         input_range: What the model takes for black and white, if not raw uint8 images.
         name: Of the base.
@@ -145,11 +133,15 @@ def _load(path: Path) -> "keras.Model":
 
     from pipeline.models.flat import functional
 
+    found = read_model_file(path)
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        with under_ending(path, found.ending) as file:
+            model = keras.models.load_model(file, compile=False, safe_mode=True)
     except UNREADABLE as error:
+        is_old = found.keras_version and not found.keras_version.startswith("3")
+        writer = f" It was written by Keras {found.keras_version}." if is_old else ""
         raise SourceError(
-            f"{path} cannot be loaded: {one_line(error)}. It must be a .keras "
+            f"{path} cannot be loaded: {one_line(error)}.{writer} It must be a .keras or .h5 "
             "file of built-in layers."
         ) from None
     graph = functional(model)

@@ -48,8 +48,10 @@ def load_classifier(root: Path, uri: str) -> Classifier:
         DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
     """
     from pipeline.models.export import load_exported
+    from pipeline.training.devices import fix_settings
 
     if not uri.startswith(REGISTRY):
+        fix_settings()
         return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
     with registered_file(root, uri, asked_by="--model") as file:
         return _loaded(file)
@@ -83,7 +85,9 @@ def load_champion(root: Path, name: str) -> Classifier:
 
 def _loaded(file: RegisteredFile) -> Classifier:
     from pipeline.models.export import load_exported
+    from pipeline.training.devices import fix_settings
 
+    fix_settings()
     metadata = _metadata(file)
     value_range = metadata.get("value_range")
     return Classifier(

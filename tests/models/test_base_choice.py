@@ -97,7 +97,7 @@ def test_the_range_of_a_users_own_model_is_part_of_its_source(tmp_path):
         ({"model": "mobilenett"}, "Unknown base: 'mobilenett'. Did you mean 'mobilenet'"),
         (
             {"model": "weights/mobilenet.h5"},
-            r"a base's name, a \.keras file, or models:/NAME@ALIAS",
+            r"a file that is there. Received: model=weights/mobilenet\.h5",
         ),
         ({"model": "models:/digits"}, "must be models:/NAME@ALIAS or models:/NAME/VERSION"),
         ({"model": "models:/digits/latest"}, "Received: model=models:/digits/latest"),

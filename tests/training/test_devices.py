@@ -1,12 +1,19 @@
-"""TensorFlow in a process of its own: as many threads as told, and no lines of its own."""
+"""TensorFlow and Keras in a process of their own: threads, lines, and settings from outside."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from pipeline.errors import ConfigError
+from pipeline.training.devices import fix_settings
+
 pytestmark = pytest.mark.keras
+
+ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
 from pipeline.training.devices import configure_tensorflow
@@ -20,23 +27,100 @@ print(
     threading.get_intra_op_parallelism_threads(),
     threading.get_inter_op_parallelism_threads(),
     keras.backend.backend(),
+    keras.config.max_steps_per_epoch(),
+    keras.src.backend.config.keras_home(),
 )
+"""
+HOSTILE = {
+    "floatx": "float16",
+    "epsilon": 0.01,
+    "backend": "jax",
+    "image_data_format": "channels_first",
+    "nnx_enabled": True,
+}
+NUMBERS = """
+import json, sys
+from hashlib import sha256
+from pathlib import Path
+import numpy as np
+from pipeline.__main__ import main
+
+digits = np.random.default_rng(0)
+Path("data").mkdir()
+labels = np.arange(40) % 2
+images = digits.integers(0, 200, (40, 12, 12), dtype=np.uint8) + 50 * labels[:, None, None]
+rows = np.split(np.arange(40), [24, 32])
+parts = dict(zip(("train", "val", "confirmation"), rows))
+np.savez("data/train.npz", images=images.astype(np.uint8), labels=labels, **parts)
+Path("params.yaml").write_text(json.dumps({"embed": {"batch_size": 8, "max_bytes": 10**9, "bases": {
+    "efficientnet_lite0": {"image_size": 32, "cuts": ["block0_bn2"]}}}}))
+assert main(["embed"]) == 0
+
+from pipeline.processes import num_cores
+from pipeline.tuning.configurations import completed
+from pipeline.tuning.executors.base import tensorflow_worker
+from pipeline.tuning.records import DataReference, TrialSpec
+
+run_trial = tensorflow_worker(num_threads=num_cores())
+values = {**json.loads(sys.argv[1]), "cut": "block0_bn2", "units": 4, "batch_size": 8}
+spec = TrialSpec(uid="t", hyperparameters=completed({}, {}, values), seed=1, epochs=2,
+                 judge=None, model_file=None)
+features = "data/features/efficientnet_lite0"
+data = DataReference(features=features, train_file="data/train.npz")
+result = run_trial(spec, data, lambda _: False)
+print(sha256(Path(features, "block0_bn2.npy").read_bytes()).hexdigest(), result.weights_sha256)
 """
 
 
-def test_a_configured_process_is_bound_and_silent():
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env=environment,
+def run_script(script, *arguments, cwd, **environment):
+    kept = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        cwd=cwd,
         capture_output=True,
         text=True,
-        check=True,
-        timeout=120,
+        timeout=300,
     )
-    assert done.stdout == "1 1 tensorflow\n"
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """An environment and a keras.json that change every number there is."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "keras.json").write_text(json.dumps(HOSTILE))
+    return {"KERAS_HOME": str(home), "KERAS_BACKEND": "torch", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
+
+
+def test_a_configured_process_is_bound_and_silent_whatever_is_set_around_it(hostile, tmp_path):
+    done = run_script(SCRIPT, cwd=tmp_path, **hostile)
+    assert done.stdout == f"1 1 tensorflow None {hostile['KERAS_HOME']}\n"
     assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_features_and_a_training_are_the_same_whatever_is_set_around_them(
+    hostile, tmp_path, params_document
+):
+    defaults, printed = json.dumps(params_document["defaults"]), []
+    for name, environment in {"plain": {}, "hostile": hostile}.items():
+        (tmp_path / name).mkdir()
+        done = run_script(NUMBERS, defaults, cwd=tmp_path / name, **environment)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout.splitlines()[-1])
+        said = [line for line in done.stderr.splitlines() if "outside this project" in line]
+        assert len(said) == len(environment) // 3
+    assert printed[0] == printed[1]
+    assert "image_data_format=channels_first" in said[0]
+
+
+@pytest.mark.parametrize("settings", ['{"floatx": "bfloat16"}', '{"epsilon": 1}', "[1]"])
+def test_a_keras_json_that_keras_cannot_read_is_named(tmp_path, monkeypatch, settings):
+    (tmp_path / "keras.json").write_text(settings)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"{tmp_path}/keras.json must hold settings that Keras"):
+        fix_settings()
 
 
 def test_only_startup_lines_are_kept_back(capfd):
