@@ -92,6 +92,11 @@ def test_images_that_are_all_alike_are_told_apart():
     assert pairs_among(images) == [(3, 7)]
 
 
+def test_images_that_are_all_alike_among_others_are_told_apart():
+    alike = pictures(seed=2) // 24 + pictures(1, seed=9) // 24 * 23
+    assert pairs_among(np.concatenate([pictures(80, seed=1), alike])) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [

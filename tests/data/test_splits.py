@@ -301,13 +301,13 @@ class TestNearCopies:
 
     def test_a_class_of_near_copies_alone_is_named(self):
         parts = np.array(["test"] * 40 + ["train"] * 200)
-        copies = [(1, at) for at in range(41, self.NUMBER, 2)]
+        copies = [(at % 40, at) for at in range(41, self.NUMBER, 2)]
         with pytest.raises(ConfigError, match=r"class 1 \(0\)"):
             divide(self.data(copies=copies, parts=parts), plan=PLAN)
 
     def test_a_class_with_too_few_images_to_replace_near_copies_is_named(self):
         parts = np.array(["test"] * 40 + ["train"] * 200)
-        copies = [(1, at) for at in range(41, self.NUMBER - 16, 2)]
+        copies = [(at % 40, at) for at in range(41, self.NUMBER - 16, 2)]
         message = r"split\.val_size must leave enough .* Received: 40 images of class 1 for val, of"
         with pytest.raises(ConfigError, match=message):
             divide(self.data(copies=copies, parts=parts), plan=replace(PLAN, val_size=80))
