@@ -13,10 +13,11 @@ Two images are near copies if
    most a quarter, in the whole and in every one of the 64 cells.
 
 `python -m benchmarks.near_duplicates` measures it. Of simulated copies of every kind it found 0.99
-to 1.00 on CIFAR-10 (n = 500 a kind) and 0.98 to 1.00 on photographs of waste (n = 200), on Fashion-MNIST 0.93 to 1.00, but for those that were brought to half their
-28 pixels: 0.34 to 0.64. Of 179 pairs found among CIFAR-10's own images at most 1 was no true copy,
-of 76 in Fashion-MNIST about 5 (the same cut in another shade or with another print), of 14 in 1,440
-photographs of waste none; in 1,797 digits none was found.
+to 1.00 on CIFAR-10 (n = 500 a kind) and 0.98 to 1.00 on photographs of waste (n = 200), on
+Fashion-MNIST 0.93 to 1.00, but for those that were brought to half their 28 pixels: 0.34 to 0.64.
+Of 179 pairs found among CIFAR-10's own images at most 1 was no true copy, of 76 in Fashion-MNIST
+about 5 (the same cut in another shade or with another print), of 14 in 1,440 photographs of waste
+none; in 1,797 digits none was found.
 
 Mirrored copies are not looked for. Images below 8 pixels, or with hardly any contrast (a standard
 deviation below 2 of 255 gray levels at 16x16), have no near copies: too much agrees by chance. Nor
