@@ -1,9 +1,10 @@
 """Divides a dataset into train, val, confirmation and test.
 
-No image is on both sides of a boundary, pixel for pixel. A part that the dataset brings (its
-published test part, a folder's val/) stays as it is; copies of its images leave the other parts. A
-part that is drawn here takes each distinct image once, since a copy would count its error twice;
-further copies of what it took are left out. Copies within train stay.
+No image is on both sides of a boundary: neither pixel for pixel nor as a near copy (`near_copies`).
+A part that the dataset brings (its published test part, a folder's val/) stays as it is; copies of
+its images leave the other parts. A part that is drawn here takes each distinct image once, since a
+copy would count its error twice; further copies of what it took are left out. Copies within train
+stay. Near copies change a draw as little as can be: what must not be in the part is replaced.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.duplicates import content_ids, first_of_each, num_conflicts
 from pipeline.data.labelled import LabelledImages
+from pipeline.data.pool import Pool
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.seeds import derive_seed
 
 Indices = NDArray[np.int64]
 SPLIT_PARTS = ("train", "val", "confirmation", "test")
@@ -34,8 +34,8 @@ class SplitPlan:
         confirmation_size: Size of the confirmation part; 0 for none.
         test_size: Size of the test part; without effect where the dataset brings one.
         seed: Of every draw, >= 0.
-        deduplicate: Whether copies across boundaries are left out. False only to repeat a
-            published division to the image.
+        deduplicate: Whether copies and near copies across boundaries are left out. False only to
+            repeat a published division to the image.
     """
 
     method: Literal["stratified", "first_n"]
@@ -58,6 +58,10 @@ class Split:
         duplicates: Counts. `left_out_as_in_PART`: images in no part, since PART has the same one.
             `copies_within_PART`: images of PART that repeat another one of it.
             `with_conflicting_labels`: distinct images of the dataset that carry several labels.
+            The same of near copies: `near_copies_left_out_as_in_PART`,
+            `near_copies_within_PART` (distinct images of PART that nearly repeat an earlier one)
+            and `near_copies_with_conflicting_labels` (distinct images of the dataset that have a
+            near copy of another label).
     """
 
     train: Indices
@@ -75,7 +79,7 @@ def divide(data: LabelledImages, *, plan: SplitPlan) -> Split:
             part, or `first_n` meets a dataset with its own val part.
         DataIntegrityError: If a part that the dataset brings lacks a class.
     """
-    pool = _Pool(data, deduplicate=plan.deduplicate, seed=plan.seed)
+    pool = Pool(data, deduplicate=plan.deduplicate, seed=plan.seed)
     owns = {part for part in ("test", "val") if np.any(data.parts == part)}
     if "val" in owns and plan.method == "first_n":
         raise ConfigError(
@@ -86,79 +90,20 @@ def divide(data: LabelledImages, *, plan: SplitPlan) -> Split:
         pool.take(part, np.flatnonzero(pool.is_free & (data.parts == part)))
     if "test" not in owns:
         num_test = _num_images("test_size", plan.test_size, len(data.labels))
-        pool.take("test", pool.draw("test", num_test))
-    num_pool = len(pool.free) + len(pool.taken["val"])
+        pool.draw("test", num_test)
+    num_pool = int(pool.is_drawable.sum()) + len(pool.taken["val"])
     num_val = 0 if "val" in owns else _num_images("val_size", plan.val_size, num_pool)
     num_confirmation = _num_images("confirmation_size", plan.confirmation_size, num_pool)
     _check_room(plan, num_val, num_confirmation, num_free=len(pool.free))
     if "val" not in owns:
-        is_first_n = plan.method == "first_n"
-        pool.take("val", pool.free[:num_val] if is_first_n else pool.draw("val", num_val))
-    pool.take("confirmation", pool.draw("confirmation", num_confirmation))
-    split = pool.to_split()
+        if plan.method == "first_n":
+            pool.take("val", pool.free[:num_val])
+        else:
+            pool.draw("val", num_val)
+    pool.draw("confirmation", num_confirmation)
+    split = Split(**pool.taken, train=pool.free, duplicates=pool.count_copies())
     _check_every_class(split, data, owns)
     return split
-
-
-class _Pool:
-    """The images that are in no part yet.
-
-    Attributes:
-        is_free: Whether an image is still to be had, shape (n,).
-        taken: The indices of each part, sorted.
-    """
-
-    def __init__(self, data: LabelledImages, *, deduplicate: bool, seed: int) -> None:
-        self.is_free = np.ones(len(data.labels), bool)
-        self.taken: dict[str, Indices] = {}
-        self._data = data
-        self._seed = seed
-        self._ids = content_ids(data.images) if deduplicate else np.arange(len(data.labels))
-        self._left_out: dict[str, int] = {}
-
-    @property
-    def free(self) -> Indices:
-        """What is left, sorted."""
-        return np.flatnonzero(self.is_free)
-
-    def take(self, part: str, chosen: Indices) -> None:
-        """Makes `chosen` the part, and leaves out what repeats one of its images elsewhere."""
-        self.taken[part] = np.sort(chosen)
-        self.is_free[chosen] = False
-        copies = self.is_free & np.isin(self._ids, self._ids[chosen])
-        self.is_free[copies] = False
-        # An own part is taken once empty, then drawn.
-        self._left_out[part] = self._left_out.get(part, 0) + int(copies.sum())
-
-    def draw(self, part: str, size: int) -> Indices:
-        """Draws `size` distinct images, each class by its share (within one image)."""
-        from sklearn.model_selection import train_test_split
-
-        if size == 0:
-            return np.array([], np.int64)
-        candidates = self.free[first_of_each(self._ids[self.free])]
-        _check_draw(part, size, candidates, self._data)
-        chosen: Indices = train_test_split(
-            candidates,
-            test_size=size,
-            stratify=self._data.labels[candidates],
-            random_state=derive_seed(self._seed, "split", part),
-        )[1]
-        return chosen
-
-    def to_split(self) -> Split:
-        """Makes what is left the train part."""
-        taken = {**self.taken, "train": self.free}
-        within = {
-            f"copies_within_{part}": len(indices) - len(np.unique(self._ids[indices]))
-            for part, indices in taken.items()
-        }
-        duplicates = {
-            **{f"left_out_as_in_{part}": count for part, count in self._left_out.items()},
-            **within,
-            "with_conflicting_labels": num_conflicts(self._ids, self._data.labels),
-        }
-        return Split(**taken, duplicates=duplicates)
 
 
 def _num_images(name: str, size: int | float, total: int) -> int:
@@ -181,23 +126,6 @@ def _check_room(plan: SplitPlan, num_val: int, num_confirmation: int, *, num_fre
             f"Received: val_size={plan.val_size}, confirmation_size={plan.confirmation_size}, "
             f"which take {num_val + num_confirmation} of {num_free} images. "
             "Lower them, or give shares such as 0.1."
-        )
-
-
-def _check_draw(part: str, size: int, candidates: Indices, data: LabelledImages) -> None:
-    """Refuses what no stratified draw can do: a class on one side only."""
-    counts = np.bincount(data.labels[candidates], minlength=len(data.class_names))
-    received = f"Received: split.{part}_size takes {size} of {len(candidates)} distinct images"
-    if len(small := np.flatnonzero(counts < 2)):
-        names = ", ".join(f"{data.class_names[c]} ({counts[c]})" for c in small)
-        raise ConfigError(
-            f"Every class needs an image for {part} and another to train on. "
-            f"{received}, too few of which are {names}. Add images or remove the class."
-        )
-    if not len(counts) <= size <= len(candidates) - len(counts):
-        raise ConfigError(
-            f"split.{part}_size must leave at least one image of each of {len(counts)} classes on "
-            f"both sides. {received}. Change it, to a share such as 0.1 for instance."
         )
 
 

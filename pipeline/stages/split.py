@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config import Section, load_section
 from pipeline.data.files import sha256_arrays, write_json, write_whole
 from pipeline.data.labelled import LabelledImages, load_raw
+from pipeline.data.near_copies import NEAR_COPY
 from pipeline.data.splits import SPLIT_PARTS, Split, SplitPlan, divide
 
 logger = logging.getLogger(__name__)
@@ -70,8 +71,15 @@ def run(
     write_json(summary_file, _summary(dataset, data, split, arrays))
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
     logger.info("%d images: %s", len(data.labels), counts)
-    found = [f"{n} {kind.replace('_', ' ')}" for kind, n in split.duplicates.items() if n]
-    logger.info("identical images: %s", ", ".join(found) or "none")
+    for kind, is_near in (("identical", False), ("near-identical", True)):
+        found = [
+            f"{count} {name.removeprefix('near_copies_').replace('_', ' ')}"
+            for name, count in split.duplicates.items()
+            if count and name.startswith("near_copies_") == is_near
+        ]
+        logger.info("%s images: %s", kind, ", ".join(found) or "none")
+    if any(count for name, count in split.duplicates.items() if name.startswith("near_copies_")):
+        logger.info(NEAR_COPY)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The stage writes what later stages read, and only `test_file` holds the test part."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,6 +135,21 @@ def test_what_was_identical_is_logged(tmp_path, raw, caplog):
     assert "299" not in caplog.text
     assert "300 images: 185 train, 30 val, 24 confirmation, 60 test" in caplog.text
     assert "identical images: 1 left out as in test" in caplog.text
+
+
+def test_what_was_nearly_identical_is_counted_and_logged_with_what_that_means(
+    tmp_path, raw, caplog
+):
+    caplog.set_level("INFO")
+    images = raw.images.repeat(8, axis=1).repeat(8, axis=2)
+    images[12] = np.round(0.95 * images[291])
+    save_raw(replace(raw, images=images), tmp_path / "raw", dataset="pets")
+    _, _, summary = run(tmp_path)
+    assert summary["duplicates"]["near_copies_left_out_as_in_test"] == 1
+    assert summary["duplicates"]["near_copies_with_conflicting_labels"] == 2
+    assert "near-identical images: 1 left out as in test, 2 with conflicting labels" in caplog.text
+    assert "near-identical: the same picture, resized, compressed, 5% brighter" in caplog.text
+    assert " identical images: 1 left out as in test" in caplog.text
 
 
 def test_changed_raw_data_is_refused(tmp_path, raw):

@@ -1,0 +1,176 @@
+"""The images that are in no part yet, from which the parts are taken one after the other."""
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.duplicates import content_ids, first_of_each, num_conflicts
+from pipeline.data.labelled import LabelledImages
+from pipeline.data.near_copies import near_pairs
+from pipeline.errors import ConfigError
+from pipeline.seeds import derive_seed
+
+Indices = NDArray[np.int64]
+
+
+class Pool:
+    """What is left of a dataset, without copies and near copies of what was taken.
+
+    Draws are made as if near copies were none; what must not be in the part is then replaced by
+    another image of its class. So a near copy changes one image of a split, and not all draws.
+
+    Args:
+        data: The dataset.
+        deduplicate: Whether there are copies and near copies at all.
+        seed: Of every draw, >= 0.
+
+    Attributes:
+        is_free: Whether an image is still to be had, shape (n,).
+        is_drawable: Whether it would be if near copies were none, shape (n,).
+        taken: The indices of each part, sorted.
+    """
+
+    def __init__(self, data: LabelledImages, *, deduplicate: bool, seed: int) -> None:
+        self.is_free = np.ones(len(data.labels), bool)
+        self.is_drawable = self.is_free.copy()
+        self.taken: dict[str, Indices] = {}
+        self._data = data
+        self._seed = seed
+        self._ids = content_ids(data.images) if deduplicate else np.arange(len(data.labels))
+        # Numbers count first appearances, so a position among the distinct images is a number.
+        distinct = first_of_each(self._ids) if deduplicate else np.zeros(0, np.int64)
+        self._near_pairs = near_pairs(data.images, distinct)
+        self._near: dict[int, set[int]] = defaultdict(set)
+        for one, other in self._near_pairs.tolist():
+            self._near[one].add(other)
+            self._near[other].add(one)
+        self._left_out: dict[str, int] = {}
+        self._near_left_out: dict[str, int] = {}
+
+    @property
+    def free(self) -> Indices:
+        """What is left, sorted."""
+        return np.flatnonzero(self.is_free)
+
+    def take(self, part: str, chosen: Indices) -> None:
+        """Makes `chosen` the part, and leaves out what repeats one of its images elsewhere."""
+        self._take(part, chosen)
+        self.is_drawable &= ~self._repeats(chosen)
+
+    def draw(self, part: str, size: int) -> None:
+        """Makes `size` distinct images the part, each class by its share (within one image).
+
+        Raises:
+            ConfigError: If a class has too few distinct images.
+        """
+        from sklearn.model_selection import train_test_split
+
+        if size == 0:
+            self._take(part, np.array([], np.int64))
+            return
+        drawable = np.flatnonzero(self.is_drawable)
+        candidates = drawable[first_of_each(self._ids[drawable])]
+        _check_draw(part, size, self._apart(candidates), self._data)
+        rest, chosen = train_test_split(
+            candidates,
+            test_size=size,
+            stratify=self._data.labels[candidates],
+            random_state=derive_seed(self._seed, "split", part),
+        )
+        self.is_drawable &= ~self._repeats(chosen)
+        self._take(part, self._without_near_copies(part, chosen, rest))
+
+    def count_copies(self) -> dict[str, int]:
+        """Returns the counts that `Split.duplicates` describes; what is free is the train part."""
+        taken = {**self.taken, "train": self.free}
+        labels = self._data.labels[first_of_each(self._ids)]
+        one, other = self._near_pairs.T
+        return {
+            **{f"left_out_as_in_{part}": count for part, count in self._left_out.items()},
+            **{
+                f"copies_within_{part}": len(indices) - len(np.unique(self._ids[indices]))
+                for part, indices in taken.items()
+            },
+            "with_conflicting_labels": num_conflicts(self._ids, self._data.labels),
+            **{
+                f"near_copies_left_out_as_in_{part}": count
+                for part, count in self._near_left_out.items()
+            },
+            **{
+                f"near_copies_within_{part}": self._num_near_copies(indices)
+                for part, indices in taken.items()
+            },
+            "near_copies_with_conflicting_labels": len(
+                np.unique(self._near_pairs[labels[one] != labels[other]])
+            ),
+        }
+
+    def _take(self, part: str, chosen: Indices) -> None:
+        self.taken[part] = np.sort(chosen)
+        self.is_free[chosen] = False
+        copies = self._repeats(chosen)
+        near = {number for own in self._ids[chosen].tolist() for number in self._near.get(own, ())}
+        near_copies = np.isin(self._ids, list(near)) & ~copies
+        # An own part is taken once empty, then drawn.
+        for counts, repeats in ((self._left_out, copies), (self._near_left_out, near_copies)):
+            counts[part] = counts.get(part, 0) + int((self.is_free & repeats).sum())
+            self.is_free &= ~repeats
+
+    def _repeats(self, chosen: Indices) -> NDArray[np.bool_]:
+        """Whether an image is one of `chosen` or equals one, shape (n,)."""
+        return np.isin(self._ids, self._ids[chosen])
+
+    def _apart(self, indices: Indices, *, around: set[int] | None = None) -> Indices:
+        """Returns those that are free and no near copy of an earlier one; none around `around`."""
+        blocked = set() if around is None else around
+        kept = np.zeros(len(indices), bool)
+        for position, index in enumerate(indices.tolist()):
+            number = int(self._ids[index])
+            kept[position] = self.is_free[index] and number not in blocked
+            if kept[position]:
+                blocked |= self._near.get(number, set())
+        return indices[kept]
+
+    def _without_near_copies(self, part: str, chosen: Indices, rest: Indices) -> Indices:
+        """Replaces what is not free or nearly repeats an earlier one, by others of its class."""
+        blocked: set[int] = set()
+        kept = [self._apart(chosen, around=blocked)]
+        labels = self._data.labels
+        wanted = np.bincount(labels[chosen], minlength=len(self._data.class_names))
+        missing = wanted - np.bincount(labels[kept[0]], minlength=len(wanted))
+        for label in np.flatnonzero(missing):
+            # `rest` is in random order.
+            spare = self._apart(rest[labels[rest] == label], around=blocked)[: missing[label]]
+            if len(spare) < missing[label]:
+                name = self._data.class_names[label]
+                raise ConfigError(
+                    f"split.{part}_size must leave enough images of every class that are no "
+                    f"near copies of others. Received: {wanted[label]} images of {name} for "
+                    f"{part}, of which {missing[label] - len(spare)} are such copies. "
+                    f"Lower split.{part}_size, or add images."
+                )
+            kept.append(spare)
+        return np.concatenate(kept)
+
+    def _num_near_copies(self, indices: Indices) -> int:
+        """Counts the distinct images that nearly repeat an earlier one of `indices`."""
+        is_within = np.isin(self._near_pairs, self._ids[indices]).all(axis=1)
+        return len(np.unique(self._near_pairs[is_within, 1]))
+
+
+def _check_draw(part: str, size: int, candidates: Indices, data: LabelledImages) -> None:
+    """Refuses what no stratified draw can do: a class on one side only."""
+    counts = np.bincount(data.labels[candidates], minlength=len(data.class_names))
+    received = f"Received: split.{part}_size takes {size} of {len(candidates)} distinct images"
+    if len(small := np.flatnonzero(counts < 2)):
+        names = ", ".join(f"{data.class_names[c]} ({counts[c]})" for c in small)
+        raise ConfigError(
+            f"Every class needs an image for {part} and another to train on. "
+            f"{received}, too few of which are {names}. Add images or remove the class."
+        )
+    if not len(counts) <= size <= len(candidates) - len(counts):
+        raise ConfigError(
+            f"split.{part}_size must leave at least one image of each of {len(counts)} classes on "
+            f"both sides. {received}. Change it, to a share such as 0.1 for instance."
+        )
