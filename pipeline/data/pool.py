@@ -148,7 +148,8 @@ class Pool:
                     f"split.{part}_size must leave enough images of every class that are no "
                     f"near copies of others. Received: {wanted[label]} images of {name} for "
                     f"{part}, of which {missing[label] - len(spare)} are such copies. "
-                    f"Lower split.{part}_size, or add images."
+                    f"Lower split.{part}_size, add images, or bring a part of your own: a folder, "
+                    "or a column of fetch.labels."
                 )
             kept.append(spare)
         return np.concatenate(kept)

@@ -153,3 +153,27 @@ def test_the_same_images_give_the_same_pairs():
     images = pictures()
     images[20:] = changed(images[:20], compressed)
     assert pairs_among(images) == pairs_among(images) == [(row, row + 20) for row in range(20)]
+
+
+def frames(images, number):
+    """Images as a film shows them: a little other light and noise in each frame."""
+    random = np.random.default_rng(3)
+    light = random.normal(1, 0.03, (len(images), number, 1, 1, 1))
+    shot = images[:, None] * light + random.normal(0, 3, (len(images), number, *images.shape[1:]))
+    return np.clip(shot, 0, 255).astype(np.uint8).reshape(-1, *images.shape[1:])
+
+
+def test_the_frames_of_many_scenes_are_near_copies_of_their_scene_alone():
+    pairs = np.array(pairs_among(frames(pictures(), 12)))
+    assert np.all(pairs[:, 0] // 12 == pairs[:, 1] // 12)
+    assert len(pairs) >= 0.9 * NUMBER * (12 * 11 / 2)
+
+
+def test_many_frames_of_one_scene_among_other_images_are_near_copies():
+    images = pictures(120)
+    found = {
+        index
+        for pair in pairs_among(np.concatenate([images, frames(images[:1], 60)]))
+        for index in pair
+    }
+    assert found == {0, *range(120, 180)}
