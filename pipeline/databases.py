@@ -229,7 +229,7 @@ def _engine(address: str, *, source: str) -> Engine:
         raise ConfigError(
             f"{source} needs a package that is not installed: {error.name or error}. Received: "
             f"{source}={without_password(address)}. Write postgresql://USER@HOST/DATABASE and run "
-            "`pip install transfer-search[postgres]`."
+            '`pip install -e ".[postgres]"` in the checkout.'
         ) from None
     except (ArgumentError, ValueError):
         # What they say would show the password.

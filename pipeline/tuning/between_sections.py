@@ -20,7 +20,9 @@ from pipeline.tuning.unfreezing import (
 
 NO_BASE = "none"
 AUTO = "auto"
-RAY_IS_MISSING = 'ray needs Ray: pip install "transfer-search[ray]". Received: executor="ray".'
+RAY_IS_MISSING = (
+    "ray needs Ray: run pip install -e \".[ray]\" in the checkout. Received: executor='ray'."
+)
 
 
 def problems_between(
@@ -61,7 +63,7 @@ def executor_problem(executor: object) -> str | None:
     """
     if executor != "ray" or importlib.util.find_spec("ray") is not None:
         return None
-    return "ray needs Ray: pip install \"transfer-search[ray]\". Received: executor='ray'."
+    return RAY_IS_MISSING
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_a_missing_ray_is_named_with_the_command_that_installs_it(params):
         "try:\n    build_executor(params)\nexcept ConfigError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert 'pip install "transfer-search[ray]"' in done.stdout, done.stderr
+    assert 'pip install -e ".[ray]"' in done.stdout, done.stderr
     assert done.stdout.count("\n") == 1
 
 
