@@ -16,6 +16,7 @@ from pipeline.errors import StudyError
 from pipeline.processes import num_cores
 from pipeline.stages import confirm, register, search
 from pipeline.stamps import write_stamp
+from pipeline.tracking.candidate import load_candidate
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams, load_study
 from pipeline.tuning.restoring import restore_study
@@ -148,7 +149,7 @@ def _candidate(report: Report, names: list[str], *, root: Path) -> Candidate | N
     if study not in names or found is None or not (root / "models" / f"{study}.keras").is_file():
         return None
     configure_tensorflow(num_threads=num_cores())
-    return register.load_candidate(study, found, root=root)
+    return load_candidate(study, found, root=root)
 
 
 def _read(file: Path) -> Any | None:

@@ -9,7 +9,8 @@ import pytest
 from pipeline.config import parse_section
 from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.stages.register import RegisterParams, check_model, choose_study, run
+from pipeline.stages.register import RegisterParams, choose_study, run
+from pipeline.tracking.candidate import check_model
 
 AUTO = RegisterParams(study="auto")
 
