@@ -6,8 +6,12 @@ result depends on is in `params.yaml`, where DVC sees it change and MLflow recor
 """
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any, TypeVar
+
+# Looking for plugins in every installed package takes longer than reading params.yaml.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML

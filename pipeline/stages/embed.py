@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,9 @@ from pipeline.models.params import EmbedParams
 from pipeline.models.pooling import NO_POOLING
 from pipeline.models.small_pixels import FLOAT16_BYTES, small_shape, write_small_pixels
 from pipeline.processes import num_cores
-from pipeline.tracking.registered_file import RegisteredFile, registered_file
+
+if TYPE_CHECKING:
+    from pipeline.tracking.registered_file import RegisteredFile
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +151,9 @@ def _pixels_size(params: EmbedParams, images: ImageSet) -> int | None:
 
 
 def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
+    # Only a base from the registry needs what reaches MLflow's store.
+    from pipeline.tracking.registered_file import registered_file
+
     return registered_file(Path.cwd(), uri, asked_by="model")
 
 

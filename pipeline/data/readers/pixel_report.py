@@ -4,8 +4,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Final, Literal
+
+import numpy as np
 
 from pipeline.data.images import FORMAT_RANGE, Decoded, ValueRange, deep_values
 from pipeline.data.readers.sorting import Entry
@@ -109,7 +110,7 @@ class PixelReport:
 
     def _log_size(self, where: str, image_size: int) -> None:
         widths, heights = zip(*self.sizes, strict=True)
-        width, height = median(widths), median(heights)
+        width, height = float(np.median(widths)), float(np.median(heights))
         side = min(width, height)
         cut = 1 - side / max(width, height)
         lost = f"; {100 * cut:.0f}% of the median image's pixels are cut off" if cut else ""
