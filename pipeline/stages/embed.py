@@ -57,6 +57,8 @@ logger = logging.getLogger(__name__)
 TRAIN_FILE = Path("data/train.npz")
 FEATURES = Path("data/features")
 FLOAT32_BYTES = 4
+# The least that `fetch` warns of, too.
+MOST_SHRUNK = 2
 
 
 def run(
@@ -95,6 +97,8 @@ def run(
     there = {plan.name: _arrays_there(plan, features) for plan in plans}
     remove_all_but(features, {_file(features, n, cut) for n in there for cut in there[n]})
     pixels_size = _pixels_size(params, images)
+    for plan in plans:
+        _log_size(plan, images)
     _check_disk(plans, there, images, features, pixels_size=pixels_size)
     if pixels_size is None:
         write_pixels(features / NO_BASE, images, pixels())
@@ -148,6 +152,22 @@ def _pixels_size(params: EmbedParams, images: ImageSet) -> int | None:
     size = params.pixels_size
     logger.info("none: images of %dx%d pixels are brought to %dx%d", height, width, size, size)
     return size
+
+
+def _log_size(plan: BasePlan, images: ImageSet) -> None:
+    """Says what a base is fed with, and warns where that loses much of the images."""
+    height, width = images.image_shape[:2]
+    if plan.image_size == height == width:
+        return
+    is_loss = min(height, width) > MOST_SHRUNK * plan.image_size
+    logger.log(
+        logging.WARNING if is_loss else logging.INFO,
+        "%s%s: images of %dx%d pixels are brought to %dx%d%s; embed.bases.%s.image_size sets it",
+        *("WARNING: " if is_loss else "", plan.name, height, width),
+        *(plan.image_size, plan.image_size),
+        ", so that what is small in them is lost" if is_loss else "",
+        plan.name,
+    )
 
 
 def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:

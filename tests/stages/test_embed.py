@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.config import read_document
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.models.feature_files import ImageSet
 from pipeline.models.params import EmbedParams
 
 pytestmark = pytest.mark.keras
@@ -132,6 +134,20 @@ def test_pixels_are_brought_to_the_largest_size_that_is_wanted(here):
     pixels = np.load("data/features/none/pixels.npy", mmap_mode="r")
     assert (pixels.shape, pixels.dtype) == ((NUM_IMAGES, 8, 8, 1), np.float16)
     assert manifest("none")["image_size"] == 8
+
+
+@pytest.mark.parametrize(
+    ("side", "level"), [(64, None), (28, "INFO"), (128, "INFO"), (224, "WARNING")]
+)
+def test_what_the_base_loses_of_larger_images_is_said(side, level, caplog):
+    from pipeline.stages.embed import _log_size
+
+    images = ImageSet(image_shape=(side, side, 3), num_classes=2, is_train=np.ones(1, bool))
+    with caplog.at_level("INFO"):
+        _log_size(SimpleNamespace(name="mine", image_size=64), images)
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])
+    assert not level or f"images of {side}x{side} pixels are brought to 64x64" in caplog.text
+    assert ("is lost; embed.bases.mine.image_size sets it" in caplog.text) == (level == "WARNING")
 
 
 def test_what_a_former_run_left_is_gone(here):
