@@ -92,7 +92,8 @@ SHOWN_BY_MLFLOW = (
     f"select t.value, x.key, x.value from params x {OF_TRAININGS} order by 1, 2",
     f"select t.value, x.key, x.step, x.value from metrics x {OF_TRAININGS} order by 1, 2, 3",
     "select name, version, status from model_versions",
-    "select version, key, value from model_version_tags where key != 'restored' order by 1, 2",
+    "select version, key, value from model_version_tags "
+    "where key not in ('restored', 'made_in') order by 1, 2",
     "select alias, version from registered_model_aliases",
 )
 

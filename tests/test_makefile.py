@@ -30,7 +30,8 @@ def steps(folder):
 
 
 def test_an_environment_in_its_place_is_used(folder):
-    assert steps(folder) == ["python -m dvc repro"]
+    first, *_, last = steps(folder)
+    assert (first, last) == ("python -m pipeline check", "python -m dvc repro")
 
 
 def test_one_that_was_moved_is_made_anew(folder):

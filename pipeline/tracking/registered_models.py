@@ -53,7 +53,8 @@ def contract(described: Mapping[str, Any]) -> str | None:
         return None
     kept = {key: list(described[key]) for key in ("class_names", "image_shape")}
     value_range = described.get("value_range")
-    if value_range is not None:
+    # Earlier releases always had that of 16 bits, and did not say so.
+    if value_range is not None and list(value_range) != [0, 2**16 - 1]:
         kept["value_range"] = [float(value) for value in value_range]
     return _hash(kept)
 

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.keras
 
 SECTION = """
 embed:
+  pixels_size: 64
   bases:
     lite: {model: efficientnet_lite0, image_size: 32, cuts: %s%s}
   batch_size: 8

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError
 from pipeline.stages import fetch, register, split
 from pipeline.stages.fetch import FetchParams
@@ -60,13 +61,17 @@ class Checkout:
             test_file=data / "test.npz",
             summary_file=data / "split.json",
         )
-        exported = {"rule": "the only one", "members": [{"number": 0, "seed": 1}]}
+        self.export()
+        exported = {
+            **{"rule": "the only one", "members": [{"number": 0, "seed": 1}]},
+            "file_sha256": sha256_file(self.root / "models/transfer.keras"),
+            "verified": {"n": 2},
+        }
         confirm = {"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"}
         self.write(
             "results/transfer/confirm.json", {**confirm, "winner": WINNER, "exported": exported}
         )
         self.write("results/metrics.json", {})
-        self.export()
         register.run(register.RegisterParams(study="auto"), studies=["transfer"], root=self.root)
         report = json.loads((self.root / "results/registration.json").read_text())
         return report["registered_model"], report["champion"]

@@ -16,7 +16,7 @@ OTHERS = {
     "another order": {"class_names": ["one", "zero", "two"]},
     "another size": {"image_shape": [9, 9]},
     "colour": {"image_shape": [8, 8, 3]},
-    "another range": {"value_range": [0.0, 4095.0]},
+    "another range": {"value_range": [0.0, 1023.0]},
 }
 
 
@@ -108,7 +108,8 @@ class TestVersionsOfEarlierReleases:
     def test_of_the_same_classes_are_joined_though_the_data_are_others(self, shared, split):
         ann, bob, _ = shared
         ann.add(BASE, split, {key: split[key] for key in ("class_names", "image_shape")})
-        assert bob.choose(with_data(split, "e")) == BASE
+        for whole in (None, [0, 65535]):
+            assert bob.choose({**with_data(split, "e"), "value_range": whole}) == BASE
 
     @pytest.mark.parametrize(
         "metadata", [{"class_names": ["a", "b"], "image_shape": [8, 8]}, {}, None]

@@ -52,7 +52,8 @@ images = digits.integers(0, 200, (40, 12, 12), dtype=np.uint8) + 50 * labels[:, 
 rows = np.split(np.arange(40), [24, 32])
 parts = dict(zip(("train", "val", "confirmation"), rows))
 np.savez("data/train.npz", images=images.astype(np.uint8), labels=labels, **parts)
-Path("params.yaml").write_text(json.dumps({"embed": {"batch_size": 8, "max_bytes": 10**9, "bases": {
+Path("params.yaml").write_text(json.dumps({"embed": {
+    "pixels_size": 64, "batch_size": 8, "max_bytes": 10**9, "bases": {
     "efficientnet_lite0": {"image_size": 32, "cuts": ["block0_bn2"]}}}}))
 assert main(["embed"]) == 0
 
