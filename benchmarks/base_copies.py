@@ -12,7 +12,7 @@ original's outputs:
   cut and the top; export: `join` of base and head; chain: base and head as one flat model. These
   may differ by 1e-6.
 
-Run: python -m benchmarks.base_copies [NAME...] [--made]
+Run: python -m benchmarks.base_copies [NAME...] [--made] [--copies own ...]
 """
 
 import argparse
@@ -20,7 +20,7 @@ import gc
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,13 @@ def copies(base: Any, folder: Path) -> Iterator[tuple[str, Callable[[], Any], An
     yield "chain", lambda: chain([base, head]), whole
 
 
-def compare(base: Any, images: NDArray[np.float32]) -> dict[str, float]:
-    """Returns how far each copy of a base is from it, by the copy's name."""
+def compare(base: Any, images: NDArray[np.float32], wanted: Collection[str]) -> dict[str, float]:
+    """Returns how far the wanted copies of a base are from it, by the copy's name."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, copied, original in copies(base, Path(folder)):
+            if name not in wanted:
+                continue
             found[name] = difference(outputs(copied(), images), outputs(original, images))
             gc.collect()
     return found
@@ -145,7 +147,7 @@ def made(name: str, size: int, images: NDArray[np.float32]) -> tuple[Any, float]
     return base, difference(outputs(base, images), outputs(model, images))
 
 
-def row(name: str, size: int) -> bool:
+def row(name: str, size: int, wanted: Collection[str]) -> bool:
     """Prints the differences of one network at one size; returns whether all are small enough."""
     import keras
 
@@ -155,12 +157,14 @@ def row(name: str, size: int) -> bool:
     images = np.random.default_rng(size).integers(0, 256, (NUM_IMAGES, size, size, 3))
     images = images.astype(np.float32)
     base, network = (made if name in MADE else of_the_table)(name, size, images)
-    found = {"network": network, **compare(base, images)}
+    found = {"network": network, **compare(base, images, wanted)}
     limits = {"network": LARGEST_DIFFERENCE if name in MADE else LARGEST_OF_NETWORK}
     is_right = all(
         value <= limits.get(column, LARGEST_DIFFERENCE) for column, value in found.items()
     )
-    values = "".join(f"{found[column]:9.0e}" for column in COLUMNS)
+    values = "".join(
+        f"{found[column]:9.0e}" if column in found else f"{'-':>9}" for column in COLUMNS
+    )
     spread = float(np.ptp(outputs(base, images)))
     seconds = time.monotonic() - started
     print(
@@ -177,6 +181,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="(default: the whole table)")
     parser.add_argument("--made", action="store_true", help="the made models instead")
+    parser.add_argument(
+        "--copies", nargs="+", choices=COLUMNS[1:], default=COLUMNS[1:], help="(default: all)"
+    )
     args = parser.parse_args()
     configure_tensorflow(num_threads=num_cores())
     titles = "".join(f"{column:>9}" for column in COLUMNS)
@@ -186,7 +193,7 @@ def main() -> None:
     for name in names:
         smallest = None if name in MADE else BASES[name].min_image_size
         sizes = (smallest, smallest + FURTHER_PIXELS) if smallest else MADE_SIZES
-        results += [row(name, size) for size in sizes]
+        results += [row(name, size, args.copies) for size in sizes]
     print(f"{sum(results)} of {len(results)} rows are right")
     sys.exit(0 if all(results) else 1)
 
