@@ -3,6 +3,7 @@
 Apart from `feature_files`, on whose text the keys of all arrays depend.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,26 @@ from pipeline.models.feature_files import (
 )
 from pipeline.models.moments import Moments
 
+logger = logging.getLogger(__name__)
+
 FLOAT16_BYTES: Final = 2
+
+
+def size_of_pixels(images: ImageSet, *, most: int) -> int | None:
+    """Returns what images are brought to for a network on the pixels, and says so in the log.
+
+    Args:
+        images: What is embedded.
+        most: Height and width that larger images are brought to, pixels: `embed.pixels_size`.
+
+    Returns:
+        `most`; or None if neither side is larger: then they stay as they are.
+    """
+    height, width = images.image_shape[:2]
+    if max(height, width) <= most:
+        return None
+    logger.info("none: images of %dx%d pixels are brought to %dx%d", height, width, most, most)
+    return most
 
 
 def small_shape(image_shape: tuple[int, ...], image_size: int) -> tuple[int, int, int]:

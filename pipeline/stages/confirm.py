@@ -307,15 +307,6 @@ def _export(
     chosen = choose(specs, results, data, objective, rule=rule)
     members = [member for _, member in chosen]
     verified = export_winner(root / file, members, data, image_shape=image_shape, part=PART)
-    logger.info(
-        "%s on %d raw %s images: accuracy %.4f, from the cache %.4f; probabilities differ by %.1e",
-        file,
-        verified.n,
-        PART,
-        verified.metrics["accuracy"],
-        verified.from_cache["accuracy"],
-        verified.mean_difference,
-    )
     numbers = {spec.uid: one.trial["number"] for one in planned for spec in one.specs}
     exported = {
         "file": file.as_posix(),

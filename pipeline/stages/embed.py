@@ -46,7 +46,12 @@ from pipeline.models.feature_files import (
 )
 from pipeline.models.params import EmbedParams
 from pipeline.models.pooling import NO_POOLING
-from pipeline.models.small_pixels import FLOAT16_BYTES, small_shape, write_small_pixels
+from pipeline.models.small_pixels import (
+    FLOAT16_BYTES,
+    size_of_pixels,
+    small_shape,
+    write_small_pixels,
+)
 from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
@@ -96,7 +101,7 @@ def run(
     features.mkdir(parents=True, exist_ok=True)
     there = {plan.name: _arrays_there(plan, features) for plan in plans}
     remove_all_but(features, {_file(features, n, cut) for n in there for cut in there[n]})
-    pixels_size = _pixels_size(params, images)
+    pixels_size = size_of_pixels(images, most=params.pixels_size)
     for plan in plans:
         _log_size(plan, images)
     _check_disk(plans, there, images, features, pixels_size=pixels_size)
@@ -142,16 +147,6 @@ def _open_images(file: Path) -> ImageSet:
         # Every class is in every part: `split` refuses a dataset otherwise.
         num_classes = int(archive["labels"].max()) + 1
     return ImageSet(image_shape=tuple(image_shape), num_classes=num_classes, is_train=is_train)
-
-
-def _pixels_size(params: EmbedParams, images: ImageSet) -> int | None:
-    """Returns what images are brought to for a network on the pixels; None: they are small."""
-    height, width = images.image_shape[:2]
-    if max(height, width) <= params.pixels_size:
-        return None
-    size = params.pixels_size
-    logger.info("none: images of %dx%d pixels are brought to %dx%d", height, width, size, size)
-    return size
 
 
 def _log_size(plan: BasePlan, images: ImageSet) -> None:

@@ -104,8 +104,12 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
                 exported = leave()
             runs.log_artifacts(folder)
     write_stamp(root, "search", exported, study=name)
+    _log_best(exported)
+
+
+def _log_best(exported: Mapping[str, Any]) -> None:
     best = exported["trials"][exported["best_number"]]
-    logger.info("best: trial %d, %s %.4f", best["number"], params.objective, best["value"])
+    logger.info("best: trial %d, %s %.4f", best["number"], exported["objective"], best["value"])
 
 
 def _beginning(

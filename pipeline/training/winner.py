@@ -1,5 +1,6 @@
 """The confirmed trainings as one model of images, and what that reaches."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from pipeline.training.features import read_manifest
 from pipeline.training.predictions import Predictor
 from pipeline.tuning.ensembles import best_size
 from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
+
+logger = logging.getLogger(__name__)
 
 IMAGES_AT_A_TIME: Final = 256
 # What an exported file may differ by from its members' answers from the cache; see `verified`.
@@ -123,6 +126,11 @@ def export_winner(
         image_size=manifest["image_size"],
         base=None if manifest["base"] == NO_BASE else load_saved_base(features),
         verify=verify,
+    )
+    logger.info(
+        "%s on %d raw %s images: accuracy %.4f, from the cache %.4f; probabilities differ by %.1e",
+        *(path.name, found[0].n, part, found[0].metrics["accuracy"]),
+        *(found[0].from_cache["accuracy"], found[0].mean_difference),
     )
     return found[0]
 
