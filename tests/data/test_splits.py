@@ -414,8 +414,7 @@ def test_seventy_thousand_images_take_seconds():
     parts = np.array(["train"] * 60_000 + ["test"] * 10_000)
     data = replace(dataset(np.arange(70_000) % 10, parts=parts), images=images)
     divide(dataset(np.arange(100) % 2), plan=PLAN)  # Imports scikit-learn.
-    start = time.process_time()
+    start = time.monotonic()
     split = divide(data, plan=replace(PLAN, val_size=5000, confirmation_size=5000))
-    # All are compared with all for near copies; noise gives no order that would spare any of it.
-    assert time.process_time() - start < 15
+    assert time.monotonic() - start < 5
     assert (len(split.train), len(split.val)) == (50_000, 5_000)
