@@ -1,5 +1,6 @@
 """`make` uses an environment where it was made, in a folder of any name, and no moved one."""
 
+import os
 import shutil
 import subprocess
 import venv
@@ -23,8 +24,10 @@ def folder(tmp_path):
 
 def steps(folder):
     """The commands of `make run`, without running them."""
+    # As from a shell, also where the tests themselves were started by make.
+    environ = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     done = subprocess.run(
-        ["make", "-n", "run"], cwd=folder, capture_output=True, text=True, check=True
+        ["make", "-n", "run"], cwd=folder, env=environ, capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
 

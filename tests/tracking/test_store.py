@@ -267,7 +267,7 @@ class TestAPostgresql:
     def test_whose_driver_is_missing_names_the_extra(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "psycopg2", None)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg2://ann:secret@db/x")
-        with pytest.raises(ConfigError, match=r"psycopg2\. .*transfer-search\[postgres\]"):
+        with pytest.raises(ConfigError, match=r"psycopg2\. .*pip install -e \"\.\[postgres\]\""):
             open_store(tmp_path)
 
     @pytest.mark.slow

@@ -155,7 +155,7 @@ def test_a_missing_driver_names_the_extra(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "psycopg"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ConfigError, match=r"pip install transfer-search\[postgres\]"):
+    with pytest.raises(ConfigError, match=r"pip install -e \"\.\[postgres\]\""):
         open_storage(tmp_path, "postgresql://ann@db/x")
 
 
