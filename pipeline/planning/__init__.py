@@ -1,0 +1,1 @@
+"""Decides, from the pictures and this machine, what is embedded."""

@@ -1,0 +1,50 @@
+"""What fits into the minutes that there are."""
+
+from dataclasses import dataclass
+from typing import Final
+
+EMBED_SHARE: Final = 0.3
+"""Of the budget, for the frozen base over all images."""
+TRAINING_SHARE: Final = 0.5
+"""Of the budget, for the trials and the confirmation of a study on the base."""
+PLAN_SHARE: Final = 0.1
+"""Of the budget, for the plan itself."""
+# What a study of 10 trials, the best three of which are confirmed with three seeds, comes to: most
+# of its trainings are pruned, or stop early. Ten epochs each, on a layer of 256 units.
+WHOLE_TRAININGS: Final = 12
+EPOCHS: Final = 10
+UNITS: Final = 256
+OPERATIONS: Final = 6  # for a weight and an image: a product and a sum, forward and twice backward
+MOST_FEATURES: Final = 12_288  # of a head, whatever the time: its first layer has 3 million weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a machine can do in the time it is given.
+
+    Attributes:
+        budget_seconds: For everything from the plan to the last confirmation.
+        gflops: Of products of float32 matrices on all cores, 1e9 operations a second.
+    """
+
+    budget_seconds: float
+    gflops: float
+
+    @property
+    def plan_seconds(self) -> float:
+        """For the plan itself."""
+        return PLAN_SHARE * self.budget_seconds
+
+    def seconds_per_image(self, num_rows: int) -> float:
+        """Returns what embedding an image may take, where so many rows are embedded."""
+        return EMBED_SHARE * self.budget_seconds / num_rows
+
+    def num_features(self, num_rows: int) -> int:
+        """Returns how many features a head may have, where so many rows are trained on.
+
+        A study trains on all cores: its seconds, times what they do in one, go to the weights
+        between features and first layer.
+        """
+        operations = TRAINING_SHARE * self.budget_seconds * self.gflops * 1e9
+        per_feature = OPERATIONS * UNITS * EPOCHS * WHOLE_TRAININGS * num_rows
+        return max(1, min(MOST_FEATURES, int(operations / per_feature)))

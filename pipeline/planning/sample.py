@@ -1,0 +1,73 @@
+"""A sample of the training part, of which every beginning is stratified, too."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.rows import row_batches, row_shape
+
+BATCH_SIZE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Images of the training part.
+
+    Attributes:
+        images: uint8, shape (n, height, width) or (n, height, width, 3). The first m hold each
+            class in its share, for every m.
+        labels: Their class ids, int64, shape (n,).
+        num_train: Images that the training part has.
+        num_images: Images that will be embedded: those of the training, validation and confirmation
+            parts.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    num_train: int
+    num_images: int
+
+
+def read_sample(train_file: Path, *, size: int, seed: int) -> Sample:
+    """Reads a stratified sample; no image of another part is looked at.
+
+    Args:
+        train_file: From the stage `split`.
+        size: Images wanted, >= 1; of a smaller training part all are taken.
+        seed: Of the draw.
+
+    Raises:
+        DataIntegrityError: If the file is not whole.
+    """
+    num_images, *_ = row_shape(train_file, "images")
+    with np.load(train_file) as archive:
+        train, labels = archive["train"], archive["labels"]
+    chosen = train[_stratified_order(labels[train], seed=seed)[:size]]
+    rank = np.full(num_images, -1)
+    rank[chosen] = np.arange(len(chosen))
+    images, start = None, 0
+    for batch in row_batches(train_file, "images", batch_size=BATCH_SIZE):
+        ranks = rank[start : start + len(batch)]
+        if images is None:
+            images = np.empty((len(chosen), *batch.shape[1:]), np.uint8)
+        images[ranks[ranks >= 0]] = batch[ranks >= 0]
+        start += len(batch)
+    return Sample(
+        images=images,
+        labels=labels[chosen].astype(np.int64),
+        num_train=len(train),
+        num_images=num_images,
+    )
+
+
+def _stratified_order(labels: NDArray[np.integer], *, seed: int) -> NDArray[np.int64]:
+    """Returns an order in which each class is spread evenly, at random within the class."""
+    random = np.random.default_rng(seed)
+    places = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        spread = (np.arange(len(rows)) + random.random(len(rows))) / len(rows)
+        places[random.permutation(rows)] = spread
+    return np.argsort(places, kind="stable")
