@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 MOST_PARTS: Final = 4
 NOTICEABLE: Final = 1.0
 """Standard errors of a paired difference, below which the cheaper of two choices is taken."""
+WORTH_TWICE: Final = 2.0
+"""Standard errors by which mirrored images must help: they double all that comes after."""
 LOSSES: Final = 2
 """Sizes in a row without a gain that end the climb of a base."""
 SINGLE_HEADS: Final = 2
@@ -76,13 +78,21 @@ class Choice:
         chosen: The base at its size.
         heads: What heads may stand on, the best first.
         mirror_gain: Of accuracy through mirrored images, with its standard error; None: not asked.
+        is_mirrored: Whether mirrored images are worth embedding, and fit the time.
         candidates: All that were looked at, in this order.
     """
 
     chosen: Candidate
     heads: Sequence[Head]
     mirror_gain: tuple[float, float] | None
+    is_mirrored: bool
     candidates: Sequence[Candidate]
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The best of those that were not chosen, if any fits the time."""
+        others = [each for each in self.candidates if each.part and each is not self.chosen]
+        return max(others, key=lambda each: each.expected, default=None)
 
 
 class Chooser:
@@ -94,6 +104,7 @@ class Chooser:
         limits: Of time.
         num_rows: Images that will be embedded, views aside.
         num_train: Images of the training part, which heads will be trained on.
+        num_probed: Images of a probe.
         clock: Seconds, rising.
     """
 
@@ -104,10 +115,11 @@ class Chooser:
         *,
         num_rows: int,
         num_train: int,
+        num_probed: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_probe, self._limits, self._clock = make_probe, limits, clock
-        self._num_rows, self._num_train = num_rows, num_train
+        self._num_rows, self._num_train, self._num_probed = num_rows, num_train, num_probed
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
         self._probes: dict[tuple[str, int], Probe] = {}
@@ -127,12 +139,25 @@ class Chooser:
         chosen = self._cheapest_of_the_best()
         probe = self._probes[chosen.model, chosen.image_size]
         heads = self._heads(probe)
-        mirror_gain = None
-        if asks_views and self._clock() + probe.num_images * probe.seconds_per_image < self._end:
-            mirror_gain = probe.mirror_gain(heads[0].parts)
+        gain = self._mirror_gain(probe, heads[0]) if asks_views else None
         return Choice(
-            chosen=chosen, heads=heads, mirror_gain=mirror_gain, candidates=self._candidates
+            chosen=chosen,
+            heads=heads,
+            mirror_gain=gain,
+            is_mirrored=gain is not None and gain[0] > WORTH_TWICE * gain[1],
+            candidates=self._candidates,
         )
+
+    def _mirror_gain(self, probe: Probe, head: Head) -> tuple[float, float] | None:
+        """Returns what mirrored images add; None where there is no time for them."""
+        num_features = sum(part.num_features for part in head.parts)
+        is_room = (
+            self._clock() + probe.num_images * probe.seconds_per_image <= self._end
+            and probe.seconds_per_image
+            <= self._limits.seconds_per_image(self._num_rows + self._num_train)
+            and num_features <= self._limits.num_features(2 * self._num_train)
+        )
+        return probe.mirror_gain(head.parts) if is_room else None
 
     def _climb(self, model: str, image_sizes: Sequence[int]) -> None:
         best = self._best()
@@ -156,9 +181,13 @@ class Chooser:
         """Returns a candidate; None when the time is over, of which the first needs none."""
         if self._candidates and self._clock() >= self._end:
             return None
-        limit = self._limits.seconds_per_image(self._num_rows) if self._probes else math.inf
+        limit = min(
+            self._limits.seconds_per_image(self._num_rows),
+            (self._end - self._clock()) / self._num_probed,
+        )
         try:
-            probe = self._make_probe(model, image_size, limit)
+            # The first is taken whatever it costs: something must be.
+            probe = self._make_probe(model, image_size, limit if self._probes else math.inf)
         except TooSlowError as error:
             found = Candidate(
                 model=model,
@@ -248,8 +277,10 @@ class Chooser:
                 for part in sorted(probe.parts)
                 if part.num_features <= room and part.cut not in cuts
             }
+            if not more:
+                return
             wider = self._judged(probe, [[*head.parts, part] for part in more.values()])
-            best = max(wider, key=lambda each: each.accuracy, default=head)
+            best = max(wider, key=lambda each: each.accuracy)
             before, after = (probe.errors(each.parts).is_right for each in (head, best))
             gain = after.astype(float) - before
             if gain.sum() <= NOTICEABLE * math.sqrt(np.square(gain).sum()):

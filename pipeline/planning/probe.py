@@ -168,10 +168,10 @@ class Probe:
         kernels = sum(
             kernel(np.concatenate([self._features[part], mirrored[part]])) for part in parts
         )
-        labels, images = np.tile(self._labels, 2), np.arange(self.num_images)
+        labels = np.tile(self._labels, 2)
+        halves = np.array_split(np.arange(self.num_images), 2)
         gains = []
-        for half in (0, 1):
-            fit, judged = images[half::2], images[1 - half :: 2]
+        for fit, judged in (halves, halves[::-1]):
             both = np.concatenate([fit, fit + self.num_images])
             plain = held_out(kernels, labels, fit=fit, judged=judged)
             gains.append(held_out(kernels, labels, fit=both, judged=judged) - plain.astype(float))

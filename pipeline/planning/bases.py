@@ -1,0 +1,124 @@
+"""Chooses what an entry of `embed.bases` leaves open."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.models.base_choice import Fetch, open_base
+from pipeline.models.cuts import BYTES_PER_VALUE, Cut
+from pipeline.models.joined_cuts import BESIDE, POOLED
+from pipeline.models.params import AUTO, BaseParams
+from pipeline.models.pooling import NO_POOLING
+from pipeline.planning.choose import Choice, Chooser, Head
+from pipeline.planning.limits import Limits
+from pipeline.planning.probe import (
+    BATCH_SIZE,
+    MOST_FEATURES,
+    Part,
+    Probe,
+    network_of,
+    parts_of,
+    probed_cuts,
+)
+from pipeline.planning.sample import Sample
+
+
+class PlannedBase:
+    """An entry of `embed.bases` and what is chosen for it.
+
+    Args:
+        name: The entry's.
+        own: The entry, of which something is `auto`.
+        sample: Of the training part.
+        limits: Of time.
+        models: What `model: auto` may become.
+        image_sizes: What `image_size: auto` may become, pixels, rising.
+        fetch: Brings a registered model to this machine.
+
+    Raises:
+        ConfigError: If the base cannot be used.
+        SourceError: If its weights are missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        own: BaseParams,
+        sample: Sample,
+        limits: Limits,
+        *,
+        models: Sequence[str],
+        image_sizes: Sequence[int],
+        fetch: Fetch,
+    ) -> None:
+        self._name, self._own, self._sample, self._limits = name, own, sample, limits
+        self._fetch = fetch
+        self._cuts: dict[tuple[str, int], list[Cut]] = {}
+        chooser = Chooser(
+            self._probe,
+            limits,
+            num_rows=sample.num_images,
+            num_train=sample.num_train,
+            num_probed=len(sample.labels),
+        )
+        self.choice: Choice = chooser.choose(
+            models if own.model == AUTO else [own.model or name],
+            image_sizes if own.image_size == AUTO else [own.image_size],
+            asks_views=own.views == AUTO,
+        )
+
+    def entry(self, *, max_bytes: int) -> dict[str, Any]:
+        """Returns the keys that were open, each with what it becomes.
+
+        Args:
+            max_bytes: That the arrays of the base may take.
+        """
+        chosen = self.choice.chosen
+        found = {
+            "model": chosen.model,
+            "image_size": chosen.image_size,
+            "cuts": [cut_of(head) for head in self.choice.heads],
+            "views": {"hflip": self.choice.is_mirrored},
+        }
+        entry = {key: value for key, value in found.items() if getattr(self._own, key) == AUTO}
+        if "cuts" in entry:
+            entry["starts"] = self._starts(max_bytes)
+        return entry
+
+    def _probe(self, model: str, image_size: int, most_seconds: float) -> Probe:
+        own = self._own.model_copy(update={"model": model, "image_size": image_size})
+        base = open_base(own.choice(self._name), fetch=self._fetch).model
+        cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
+        most = self._limits.num_features(self._sample.num_train)
+        parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
+        images = self._sample.images
+        network = network_of(base, parts, images[:BATCH_SIZE], image_size=image_size)
+        return Probe(network, parts, images, self._sample.labels, most_seconds=most_seconds)
+
+    def _starts(self, max_bytes: int) -> list[str]:
+        """Returns the whole cut that phase 2 of the best head starts from, if there is room for it.
+
+        It is the lowest that the head stands on, or the next one below where all of that is kept
+        for the head.
+        """
+        heads, chosen = self.choice.heads, self.choice.chosen
+        cuts = self._cuts[chosen.model, chosen.image_size]
+        lowest: Part = min(heads[0].parts)
+        depth = lowest.depth - (lowest.pooling == NO_POOLING)
+        kept = {cut_of(head) for head in heads}
+        if depth < 0 or cuts[depth].name in kept:
+            return []
+        num_rows = self._sample.num_images + self._sample.num_train * self.choice.is_mirrored
+        num_values = sum(part.num_features for head in heads for part in head.parts)
+        needed = num_rows * (cuts[depth].bytes_per_image + BYTES_PER_VALUE * num_values)
+        return [cuts[depth].name] if needed <= max_bytes else []
+
+
+def cut_of(head: Head) -> str:
+    """Returns what a head stands on, as `embed.bases.NAME.cuts` names it."""
+    alone = len(head.parts) == 1
+    return BESIDE.join(
+        part.cut if alone and part.pooling == NO_POOLING else f"{part.cut}{POOLED}{part.pooling}"
+        for part in head.parts
+    )

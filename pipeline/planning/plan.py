@@ -1,0 +1,65 @@
+"""What the stage `plan` concludes, as `results/plan.json` holds it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.data.files import read_json, write_json
+from pipeline.errors import ConfigError
+from pipeline.models.params import BaseParams, EmbedParams
+
+PLAN_FILE: Final = Path("results/plan.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `auto` becomes, and why.
+
+    Attributes:
+        bases: By the name under `embed.bases`: keys of that entry and their values. Entries of
+            which nothing was to be chosen have none.
+        reasons: By the same names, a sentence each.
+        explained: By the same names, what was looked at: `heads` and `candidates`, as in
+            `planning.choose`, and `mirror_gain`, with its standard error, or None.
+        measured: What it was concluded from: `gflops` of float32 matrix products, `budget_seconds`,
+            `num_train` images of the training part, and the `seconds` that the plan itself took.
+    """
+
+    bases: Mapping[str, Mapping[str, Any]]
+    reasons: Mapping[str, str]
+    explained: Mapping[str, Mapping[str, Any]]
+    measured: Mapping[str, float]
+
+
+def write_plan(plan: Plan, file: Path) -> None:
+    """Writes a plan, whole or not at all."""
+    write_json(file, asdict(plan))
+
+
+def read_plan(file: Path) -> Plan:
+    """Reads a plan.
+
+    Raises:
+        ConfigError: If there is none yet.
+    """
+    if not file.is_file():
+        raise ConfigError(f"No {file} here. Run the stage `plan` first.")
+    return Plan(**read_json(file))
+
+
+def with_plan(params: EmbedParams, plan: Plan) -> EmbedParams:
+    """Returns the section `embed` with what a plan chose in the place of each `auto`.
+
+    Raises:
+        ConfigError: If it leaves one open: it was made for another section.
+    """
+    bases = {}
+    for name, own in params.bases.items():
+        chosen = own.model_copy(update=dict(plan.bases.get(name, {}))) if own.is_open else own
+        bases[name] = BaseParams.model_validate(chosen.model_dump())
+        if bases[name].is_open:
+            raise ConfigError(
+                f"{PLAN_FILE} says nothing of embed.bases.{name}. Run the stage `plan` again."
+            )
+    return params.model_copy(update={"bases": bases})

@@ -1,0 +1,183 @@
+"""Stage `plan`: the training part of data/train.npz -> results/plan.json.
+
+Chooses what params.yaml leaves open with `auto`: bases, their image sizes, cuts and views. A sample
+of the training part is embedded by several bases at several sizes, and ridge heads on each cut tell
+which is worth its time on this machine. The other parts are not looked at.
+
+Run: python -m pipeline plan [--dry-run]
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field, field_validator
+
+from pipeline.config import Section, load_section, read_document
+from pipeline.durations import duration_seconds
+from pipeline.errors import ConfigError
+from pipeline.models.bases import BASES
+from pipeline.models.params import AUTO, BaseParams, EmbedParams
+from pipeline.planning.limits import Limits
+from pipeline.planning.plan import PLAN_FILE, Plan, write_plan
+from pipeline.processes import num_cores
+from pipeline.registry import unknown_name
+
+if TYPE_CHECKING:
+    from pipeline.planning.choose import Choice, Head
+    from pipeline.planning.probe import Probe
+    from pipeline.planning.sample import Sample
+    from pipeline.tracking.registered_file import RegisteredFile
+
+logger = logging.getLogger(__name__)
+
+TRAIN_FILE: Final = Path("data/train.npz")
+
+
+class PlanParams(Section):
+    """Section `plan`: what the stage chooses among, and how closely it looks."""
+
+    models: list[str] = Field(min_length=1, description="bases that `model: auto` may become")
+    image_sizes: list[int] = Field(min_length=1, description="that `image_size: auto` may become")
+    num_images: int = Field(ge=50, description="of the training part, most that a probe looks at")
+    seed: int = Field(ge=0, description="of the sample")
+
+    @field_validator("models")
+    @classmethod
+    def _are_known(cls, models: list[str]) -> list[str]:
+        for model in models:
+            if model not in BASES:
+                raise ValueError(unknown_name("base", model, list(BASES)).partition(" Choose")[0])
+        return models
+
+    @field_validator("image_sizes")
+    @classmethod
+    def _rise(cls, sizes: list[int]) -> list[int]:
+        if sizes != sorted(set(sizes)) or not 8 <= sizes[0] <= sizes[-1] <= 1024:
+            raise ValueError("must be different sizes from 8 to 1024 pixels, the smallest first")
+        return sizes
+
+
+def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_file: Path) -> Plan:
+    """Returns what is chosen for every base of `embed` that leaves something open.
+
+    Args:
+        params: The section.
+        embed: The section `embed`.
+        budget_seconds: That the whole graph may take, from here to the last confirmation.
+        train_file: From the stage `split`; of its images the training part alone is looked at.
+
+    Raises:
+        ConfigError: If a base cannot be used.
+        DataIntegrityError: If the file is not whole.
+        SourceError: If the weights of a base are missing.
+    """
+    start = time.monotonic()
+    is_open = {name: own for name, own in embed.bases.items() if own.is_open}
+    if not is_open:
+        return Plan(bases={}, reasons={}, explained={}, measured={})
+    from pipeline.planning.bases import PlannedBase
+    from pipeline.planning.sample import read_sample
+    from pipeline.planning.speed import matmul_gflops
+
+    # Several bases share the time.
+    limits = Limits(budget_seconds=budget_seconds / len(is_open), gflops=matmul_gflops())
+    sample = read_sample(train_file, size=params.num_images, seed=params.seed)
+    planned = {
+        name: PlannedBase(
+            name,
+            own,
+            sample,
+            limits,
+            models=params.models,
+            image_sizes=params.image_sizes,
+            fetch=_fetch,
+        )
+        for name, own in is_open.items()
+    }
+    return Plan(
+        bases={name: base.entry(max_bytes=embed.max_bytes) for name, base in planned.items()},
+        reasons={name: reason(base.choice, limits, sample) for name, base in planned.items()},
+        explained={name: asdict(base.choice) for name, base in planned.items()},
+        measured={
+            "gflops": round(limits.gflops, 1),
+            "budget_seconds": budget_seconds,
+            "num_train": sample.num_train,
+            "seconds": round(time.monotonic() - start, 1),
+        },
+    )
+
+
+def reason(choice: Choice, limits: Limits, sample: Sample) -> str:
+    """Returns why a choice was made, in one sentence."""
+    chosen, best, other = choice.chosen, choice.heads[0], choice.runner_up
+    num_rows = sample.num_images + sample.num_train * choice.is_mirrored
+    seconds = num_rows * chosen.seconds_per_image
+    text = (
+        f"{chosen.model} at {chosen.image_size} pixels: a ridge head on {cut_of(best)} reaches "
+        f"{best.accuracy:.3f} on {chosen.num_images:,} training images and is expected to reach "
+        f"{best.expected:.3f} on all {sample.num_train:,}; embedding takes about {seconds:.0f} s "
+        f"of the {EMBED_SHARE * limits.budget_seconds:.0f} s that there are for it"
+    )
+    if other is None:
+        return f"{text}; nothing else was to be had."
+    return (
+        f"{text}; next best is {other.model} at {other.image_size} pixels, {other.expected:.3f} on "
+        f"one cut, where this has {chosen.expected:.3f}."
+    )
+
+
+def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
+    # Only a base from the registry needs what reaches MLflow's store.
+    from pipeline.tracking.registered_file import registered_file
+
+    return registered_file(Path.cwd(), uri, asked_by="model")
+
+
+def read_budget() -> float:
+    """Returns the seconds of `budget` in params.yaml.
+
+    Raises:
+        ConfigError: If it is missing, or no duration.
+    """
+    document = read_document()
+    if problem := budget_problem(document.get("budget")):
+        raise ConfigError(f"params.yaml cannot be used:\n  budget: {problem}")
+    return float(duration_seconds(document["budget"]))
+
+
+def budget_problem(budget: object) -> str | None:
+    """Says what is wrong with `budget`, or None."""
+    with suppress(ValueError):
+        if duration_seconds(budget) is not None:
+            return None
+    return f"must be a duration such as 90s, 10m or 2h. Received: {budget!r}."
+
+
+def main(*, dry_run: bool = False) -> None:
+    """Runs the stage on the files that dvc.yaml names.
+
+    Args:
+        dry_run: Whether the plan is only printed.
+    """
+    params, embed = load_section(PlanParams, "plan"), load_section(EmbedParams, "embed")
+    budget_seconds = read_budget()
+    if not TRAIN_FILE.is_file():
+        raise ConfigError(f"No {TRAIN_FILE} here. Run the stage `split` first.")
+    if any(own.is_open for own in embed.bases.values()):
+        # After the refusals, which should not wait for TensorFlow to load.
+        from pipeline.training.devices import configure_tensorflow
+
+        configure_tensorflow(num_threads=num_cores())
+    plan = run(params, embed, budget_seconds=budget_seconds, train_file=TRAIN_FILE)
+    for line in plan.lines():
+        print(line) if dry_run else logger.info("%s", line)
+    if not dry_run:
+        write_plan(plan, PLAN_FILE)

@@ -1,0 +1,141 @@
+"""The choice climbs from cheap to dear, takes what fits, and prefers the cheaper of equals."""
+
+import pytest
+
+from pipeline.planning.choose import Chooser
+from pipeline.planning.limits import Limits
+from pipeline.planning.probe import TooSlowError
+from tests.planning.conftest import features, part
+
+MODELS, SIZES = ["small", "large"], [64, 96, 128, 160, 192]
+# Minutes for a few hundred images: nothing is too slow.
+LIMITS = Limits(budget_seconds=600.0, gflops=100.0)
+
+
+@pytest.fixture
+def choose(labels, make_probe):
+    """From the noise of each model at each size (None: too slow) to a choice and what was tried."""
+
+    def choose(noises, *, seconds=None, limits=LIMITS, clock=lambda: 0.0, sizes=SIZES):
+        tried = []
+
+        def probe(model, size, most_seconds):
+            tried.append((model, size))
+            noise = noises.get((model, size), 9.0)
+            if noise is None:
+                raise TooSlowError(1.0)
+            # The same images and directions: what differs between candidates is the noise alone.
+            made = make_probe({part(0): features(labels, noise=noise)})
+            made.seconds_per_image = (seconds or {}).get((model, size), size**2 / 1e7)
+            return made
+
+        chooser = Chooser(
+            probe,
+            limits,
+            num_rows=len(labels),
+            num_train=len(labels),
+            num_probed=len(labels),
+            clock=clock,
+        )
+        return chooser.choose(MODELS, sizes, asks_views=False), tried
+
+    return choose
+
+
+def names(choice):
+    return choice.chosen.model, choice.chosen.image_size
+
+
+def test_larger_images_are_tried_while_they_help(choose):
+    noises = {("small", size): noise for size, noise in zip(SIZES, [3, 2, 1.2, 2, 2], strict=True)}
+    choice, tried = choose(noises)
+    assert names(choice) == ("small", 128)
+    assert tried[:5] == [("small", size) for size in SIZES]
+
+
+def test_two_losses_in_a_row_end_a_climb(choose):
+    noises = {("small", size): noise for size, noise in zip(SIZES, [1, 2, 2, 1, 1], strict=True)}
+    _, tried = choose(noises)
+    assert [size for model, size in tried if model == "small"] == [64, 96, 128]
+
+
+def test_another_base_begins_where_the_first_was_best(choose):
+    noises = {("small", 64): 2, ("small", 96): 1.5, ("large", 96): 1.0, ("large", 128): 0.8}
+    choice, tried = choose(noises)
+    assert [size for model, size in tried if model == "large"][0] == 96
+    assert names(choice) == ("large", 128)
+
+
+def test_one_that_is_too_slow_there_is_tried_below(choose):
+    noises = {("small", 64): 2, ("small", 96): 1.5, ("small", 128): None}
+    noises |= {("large", 96): None, ("large", 64): 0.5}
+    choice, tried = choose(noises)
+    assert tried == [("small", 64), ("small", 96), ("small", 128), ("large", 96), ("large", 64)]
+    assert names(choice) == ("large", 64)
+
+
+def test_of_equals_the_cheaper_is_taken(choose):
+    choice, _ = choose({("small", 64): 1.0, ("small", 96): 0.995})
+    assert names(choice) == ("small", 64)
+
+
+def test_when_the_time_is_over_what_was_found_is_taken(choose):
+    times = iter([0.0, 0.0, 1e9, 1e9, 1e9, 1e9])
+    choice, tried = choose({("small", 64): 2.0, ("small", 96): 0.1}, clock=lambda: next(times, 1e9))
+    assert tried == [("small", 64)]
+    assert names(choice) == ("small", 64)
+
+
+def test_the_runner_up_is_named(choose):
+    choice, _ = choose({("small", 64): 2.0, ("small", 96): 0.7, ("large", 96): 1.5})
+    assert (choice.runner_up.model, choice.runner_up.image_size) == ("large", 96)
+
+
+def chosen_heads(by_part, labels, make_probe, *, limits=LIMITS, num_train=None):
+    chooser = Chooser(
+        lambda *_: make_probe(by_part),
+        limits,
+        num_rows=len(labels),
+        num_train=num_train or len(labels),
+        num_probed=len(labels),
+    )
+    heads = chooser.choose(["small"], [64], asks_views=False).heads
+    return [[each.cut for each in head.parts] for head in heads]
+
+
+def test_cuts_that_know_different_things_are_joined(labels, make_probe):
+    by_part = {
+        part(0): features(labels, noise=0.3, classes=(0, 1)),
+        part(1): features(labels, noise=0.3, classes=(2, 3), seed=1),
+        part(2): features(labels, noise=30.0, seed=2),
+    }
+    assert chosen_heads(by_part, labels, make_probe)[0] == ["cut0", "cut1"]
+
+
+def test_a_cut_that_adds_nothing_is_not_joined(labels, make_probe):
+    same = features(labels, noise=1.0)
+    by_part = {part(0): same, part(1): same, part(2): features(labels, noise=30.0, seed=2)}
+    assert len(chosen_heads(by_part, labels, make_probe)[0]) == 1
+
+
+def test_a_head_is_no_larger_than_there_is_time_to_train(labels, make_probe):
+    by_part = {
+        part(0, 8): features(labels, noise=2.0),
+        part(0, 400, "none"): features(labels, noise=0.1, num_features=400),
+    }
+    # 0.1 s of 100 GFLOP/s, of which a feature takes 6 x 256 x 10 x 12 operations an image.
+    short = Limits(budget_seconds=0.2, gflops=100.0)
+    assert short.num_features(len(labels)) < 400
+    assert chosen_heads(by_part, labels, make_probe, limits=short) == [["cut0"]]
+    (head,) = (
+        Chooser(
+            lambda *_: make_probe(by_part),
+            short,
+            num_rows=len(labels),
+            num_train=len(labels),
+            num_probed=len(labels),
+        )
+        .choose(["small"], [64], asks_views=False)
+        .heads
+    )
+    assert head.parts[0].num_features == 8
