@@ -32,8 +32,8 @@ def checkout(tmp_path_factory):
         for index in range(PER_CLASS):
             suffix, mode = kinds[index % len(kinds)]
             picture(color, rng, mode).save(folder / f"{index:03d}.{suffix}")
-    sizes = {"val_size": 0.2, "confirmation_size": 0.2, "test_size": 0.2}
-    made.set({"fetch": {"dataset": "folder", "image_size": 32}, "split": sizes})
+    sizes = dict.fromkeys(("val_size", "confirmation_size", "test_size"), "auto")
+    made.set({"fetch": {"dataset": "folder", "image_size": "auto"}, "split": sizes})
     made.set({"search": {"trials": 2}})
     made.repro()
     return made
@@ -42,6 +42,13 @@ def checkout(tmp_path_factory):
 def test_every_image_is_in_one_part(checkout):
     counts = json.loads((checkout.folder / "data/split.json").read_text())["counts"]
     assert sum(part["images"] for part in counts.values()) == PER_CLASS * len(COLORS)
+
+
+def test_images_are_stored_as_large_as_most_are(checkout):
+    files = [file for file in (checkout.folder / "data/own").rglob("*.*") if file.suffix]
+    sides = sorted(min(Image.open(file).size) for file in files)
+    stored = json.loads((checkout.folder / "data/split.json").read_text())["image_shape"]
+    assert stored == [sides[(len(sides) - 1) // 2]] * 2 + [3]
 
 
 def test_separable_classes_are_learned(checkout):

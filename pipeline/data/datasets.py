@@ -18,6 +18,7 @@ from pipeline.data.labelled import LabelledImages, undivided
 from pipeline.data.npz import read_npz
 from pipeline.data.readers.folder import read_folder
 from pipeline.data.readers.layout import Parts
+from pipeline.data.readers.stored_size import ImageSize
 from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import PublicFiles
 
@@ -29,7 +30,7 @@ class Request:
     Attributes:
         files: The verified files of a public dataset, by name.
         path: Where the user's own data lies.
-        image_size: Height and width that a folder's images are brought to, pixels.
+        image_size: Height and width that a folder's images are brought to, pixels; or "auto".
         color: What a folder's images are brought to.
         parts: What the parts of a folder are; see `readers.layout`.
         labels: A folder's table of labels; None: its folders are classes.
@@ -38,7 +39,7 @@ class Request:
 
     files: Mapping[str, Path]
     path: Path
-    image_size: int
+    image_size: ImageSize
     color: Literal["auto", "rgb", "gray"]
     parts: Parts = "auto"
     labels: TableChoice | None = None

@@ -159,6 +159,16 @@ def deep_values(path_or_file: Path | BinaryIO) -> ValueRange | None:
         return float(values.min()), float(values.max())
 
 
+def shorter_side(path_or_file: Path | BinaryIO) -> int:
+    """Returns the lesser of an image's width and height, pixels; reads no more than its header.
+
+    Raises:
+        DataIntegrityError: As `decode_image`, of what the header tells.
+    """
+    with _opened(path_or_file) as image:
+        return min(image.size)
+
+
 def to_gray(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Returns the luma of RGB pixels, shape (h, w, 3) -> (h, w); exact where R = G = B."""
     from PIL import Image

@@ -1,6 +1,7 @@
 """The images that are in no part yet, from which the parts are taken one after the other."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +54,35 @@ class Pool:
         """What is left, sorted."""
         return np.flatnonzero(self.is_free)
 
+    @property
+    def num_left(self) -> int:
+        """How many images are in no part, copies of those that are included."""
+        return len(self.is_free) - sum(map(len, self.taken.values()))
+
+    @property
+    def num_distinct(self) -> int:
+        """How many images that differ could be drawn if near copies were none."""
+        return len(np.unique(self._ids[self.is_drawable]))
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the dataset has."""
+        return len(self._data.class_names)
+
     def take(self, part: str, chosen: Indices) -> None:
         """Makes `chosen` the part, and leaves out what repeats one of its images elsewhere."""
         self._take(part, chosen)
         self.is_drawable &= ~self._repeats(chosen)
 
-    def draw(self, part: str, size: int) -> None:
-        """Makes `size` distinct images the part, each class by its share (within one image).
+    def draw(self, part: str, size: int, *, needed_by: Sequence[str] = ()) -> None:
+        """Makes distinct images the part, each class by its share (within one image).
+
+        Args:
+            part: Its name.
+            size: How many images.
+            needed_by: The part, those that are drawn after it, and train, if each of them must get
+                every class. Then a class too rare for a share of one gives one all the same, and
+                none gives the last that the others need: the part may miss `size` by these.
 
         Raises:
             ConfigError: If a class has too few distinct images.
@@ -71,15 +94,23 @@ class Pool:
             return
         drawable = np.flatnonzero(self.is_drawable)
         candidates = drawable[first_of_each(self._ids[drawable])]
-        _check_draw(part, size, self._apart(candidates), self._data)
+        apart = self._apart(candidates)
+        if needed_by:
+            _check_enough(needed_by, apart, self._data)
+        _check_draw(part, size, candidates if needed_by else apart, self._data)
         rest, chosen = train_test_split(
             candidates,
             test_size=size,
             stratify=self._data.labels[candidates],
             random_state=derive_seed(self._seed, "split", part),
         )
+        wanted = self._per_class(chosen)
+        if needed_by:
+            wanted = np.clip(wanted, 1, self._per_class(apart) + 1 - len(needed_by))
+            both = np.concatenate([chosen, rest])
+            chosen, rest = _first_of_class(both, self._data.labels, wanted)
         self.is_drawable &= ~self._repeats(chosen)
-        self._take(part, self._without_near_copies(part, chosen, rest))
+        self._take(part, self._without_near_copies(part, chosen, rest, wanted=wanted))
 
     def count_copies(self) -> dict[str, int]:
         """Returns the counts that `Split.duplicates` describes; what is free is the train part."""
@@ -132,13 +163,14 @@ class Pool:
                 blocked |= self._near.get(number, set())
         return indices[kept]
 
-    def _without_near_copies(self, part: str, chosen: Indices, rest: Indices) -> Indices:
+    def _without_near_copies(
+        self, part: str, chosen: Indices, rest: Indices, *, wanted: Indices
+    ) -> Indices:
         """Replaces what is not free or nearly repeats an earlier one, by others of its class."""
         blocked: set[int] = set()
-        kept = [self._apart(chosen, around=blocked)]
         labels = self._data.labels
-        wanted = np.bincount(labels[chosen], minlength=len(self._data.class_names))
-        missing = wanted - np.bincount(labels[kept[0]], minlength=len(wanted))
+        kept = [self._apart(chosen, around=blocked)]
+        missing = wanted - self._per_class(kept[0])
         for label in np.flatnonzero(missing):
             # `rest` is in random order.
             spare = self._apart(rest[labels[rest] == label], around=blocked)[: missing[label]]
@@ -154,10 +186,37 @@ class Pool:
             kept.append(spare)
         return np.concatenate(kept)
 
+    def _per_class(self, indices: Indices) -> Indices:
+        return np.bincount(self._data.labels[indices], minlength=self.num_classes)
+
     def _num_near_copies(self, indices: Indices) -> int:
         """Counts the distinct images that nearly repeat an earlier one of `indices`."""
         is_within = np.isin(self._near_pairs, self._ids[indices]).all(axis=1)
         return len(np.unique(self._near_pairs[is_within, 1]))
+
+
+def _first_of_class(indices: Indices, labels: Indices, most: Indices) -> tuple[Indices, Indices]:
+    """Returns those that have fewer than `most[label]` of their class before them, and the rest."""
+    order = np.argsort(labels[indices], kind="stable")
+    ordered = labels[indices][order]
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    is_kept = places < most[labels[indices]]
+    return indices[is_kept], indices[~is_kept]
+
+
+def _check_enough(needed_by: Sequence[str], apart: Indices, data: LabelledImages) -> None:
+    """Refuses classes that have no image for each part."""
+    counts = np.bincount(data.labels[apart], minlength=len(data.class_names))
+    few = np.flatnonzero(counts < len(needed_by))
+    if len(few):
+        names = ", ".join(f"{data.class_names[c]} ({counts[c]})" for c in few)
+        raise ConfigError(
+            f"Every class needs at least {len(needed_by)} images that are no copies or near copies "
+            f"of others, one for each of {', '.join(needed_by)}. Received: too few of {names}. "
+            "Add images, remove or join classes, or bring a part of your own: a folder, or a "
+            "column of fetch.labels."
+        )
 
 
 def _check_draw(part: str, size: int, candidates: Indices, data: LabelledImages) -> None:

@@ -5,8 +5,10 @@ A part that the dataset brings (its published test part, a folder's val/) stays 
 its images leave the other parts. A part that is drawn here takes each distinct image once, since a
 copy would count its error twice; further copies of what it took are left out. Copies within train
 stay. Near copies change a draw as little as can be: what must not be in the part is replaced.
+A part whose size is `auto` has every class, as a draw of that size alone may not: see `Pool.draw`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.labelled import LabelledImages
+from pipeline.data.part_sizes import AUTO, PartSize, auto_size
 from pipeline.data.pool import Pool
 from pipeline.errors import ConfigError, DataIntegrityError
 
@@ -26,10 +29,12 @@ class SplitPlan:
     """How to divide.
 
     A size is a number of images, or a share in (0, 1): of the whole dataset for `test_size`, of all
-    but the test part for the others.
+    but the test part for the others. Or `auto`: what `part_sizes.auto_size` says of the images that
+    are in no part of the dataset's own, and for val and confirmation in no test part either.
 
     Attributes:
-        method: "stratified", or "first_n": the first `val_size` images are the val part.
+        method: "stratified", or "first_n": the first `val_size` images are the val part, also where
+            that is `auto`.
         val_size: Size of the val part; without effect where the dataset brings one.
         confirmation_size: Size of the confirmation part; 0 for none.
         test_size: Size of the test part; without effect where the dataset brings one.
@@ -39,9 +44,9 @@ class SplitPlan:
     """
 
     method: Literal["stratified", "first_n"]
-    val_size: int | float
-    confirmation_size: int | float
-    test_size: int | float
+    val_size: PartSize
+    confirmation_size: PartSize
+    test_size: PartSize
     seed: int
     deduplicate: bool = True
 
@@ -62,6 +67,7 @@ class Split:
             `near_copies_within_PART` (distinct images of PART that nearly repeat an earlier one)
             and `near_copies_with_conflicting_labels` (distinct images of the dataset that have a
             near copy of another label).
+        reasons: Why a part whose size was `auto` is as large as it is, in a few words.
     """
 
     train: Indices
@@ -69,6 +75,7 @@ class Split:
     confirmation: Indices
     test: Indices
     duplicates: dict[str, int]
+    reasons: Mapping[str, str]
 
 
 def divide(data: LabelledImages, *, plan: SplitPlan) -> Split:
@@ -88,35 +95,66 @@ def divide(data: LabelledImages, *, plan: SplitPlan) -> Split:
         )
     for part in ("test", "val"):
         pool.take(part, np.flatnonzero(pool.is_free & (data.parts == part)))
+    sizes = _Sizes(plan, pool, owns)
     if "test" not in owns:
-        num_test = _num_images("test_size", plan.test_size, len(data.labels))
-        pool.draw("test", num_test)
+        sizes.draw("test", sizes.number("test", total=len(data.labels)))
     num_pool = int(pool.is_drawable.sum()) + len(pool.taken["val"])
-    num_val = 0 if "val" in owns else _num_images("val_size", plan.val_size, num_pool)
-    num_confirmation = _num_images("confirmation_size", plan.confirmation_size, num_pool)
+    num_val = 0 if "val" in owns else sizes.number("val", total=num_pool)
+    num_confirmation = sizes.number("confirmation", total=num_pool)
     _check_room(plan, num_val, num_confirmation, num_free=len(pool.free))
     if "val" not in owns:
         if plan.method == "first_n":
             pool.take("val", pool.free[:num_val])
         else:
-            pool.draw("val", num_val)
-    pool.draw("confirmation", num_confirmation)
-    split = Split(**pool.taken, train=pool.free, duplicates=pool.count_copies())
+            sizes.draw("val", num_val)
+    sizes.draw("confirmation", num_confirmation)
+    split = Split(
+        **pool.taken, train=pool.free, duplicates=pool.count_copies(), reasons=sizes.reasons
+    )
     _check_every_class(split, data, owns)
     return split
 
 
-def _num_images(name: str, size: int | float, total: int) -> int:
-    """Converts a size to a number of images; `total` is what a share refers to."""
-    if isinstance(size, int):
-        return size
-    number = round(size * total)
-    if number < 1:
-        raise ConfigError(
-            f"split.{name} must be at least one image. "
-            f"Received: {name}={size}, which of {total} images is none."
-        )
-    return number
+class _Sizes:
+    """What the sizes of a plan are of a dataset.
+
+    Attributes:
+        reasons: As in `Split`.
+    """
+
+    def __init__(self, plan: SplitPlan, pool: Pool, owns: set[str]) -> None:
+        self.reasons: dict[str, str] = {}
+        self._pool = pool
+        self._sizes: dict[str, PartSize] = {
+            part: getattr(plan, f"{part}_size")
+            for part in ("test", "val", "confirmation")
+            if part not in owns
+        }
+
+    def number(self, part: str, *, total: int) -> int:
+        """Returns a size as a number of images; `total` is what a share refers to."""
+        size = self._sizes[part]
+        if size == AUTO:
+            number, self.reasons[part] = auto_size(
+                self._pool.num_left,
+                num_distinct=self._pool.num_distinct,
+                num_classes=self._pool.num_classes,
+            )
+            return number
+        number = size if isinstance(size, int) else round(size * total)
+        if number < 1 and size:
+            raise ConfigError(
+                f"split.{part}_size must be at least one image. "
+                f"Received: {part}_size={size}, which of {total} images is none."
+            )
+        return number
+
+    def draw(self, part: str, number: int) -> None:
+        """Draws a part; one whose size is `auto` gets every class, and leaves some of each."""
+        if self._sizes[part] != AUTO:
+            return self._pool.draw(part, number)
+        drawn = [name for name, size in self._sizes.items() if size != 0]
+        return self._pool.draw(part, number, needed_by=[*drawn[drawn.index(part) :], "train"])
 
 
 def _check_room(plan: SplitPlan, num_val: int, num_confirmation: int, *, num_free: int) -> None:

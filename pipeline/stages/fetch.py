@@ -20,6 +20,8 @@ from pipeline.data.datasets import DATASETS, Request, names_of_others
 from pipeline.data.files import read_json
 from pipeline.data.labelled import PARTS, LabelledImages, check_labelled, save_raw
 from pipeline.data.names import AUTO, LONGEST_NAME, NAME_PATTERN, auto_name, is_taken
+from pipeline.data.readers.stored_size import AUTO as AUTO_SIZE
+from pipeline.data.readers.stored_size import LARGEST, SMALLEST, ImageSize
 from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import check_mirror, mirror_in_use, obtain
 from pipeline.registry import unknown_name
@@ -51,7 +53,7 @@ class FetchParams(Section):
     dataset: str = Field(description="a key of `DATASETS`")
     path: str = Field(min_length=1, description="where the user's own images lie")
     name: str = Field(description="what the data set is called, or auto")
-    image_size: int = Field(ge=8, le=512, description="side of a folder's images, pixels")
+    image_size: ImageSize = Field(description="side of a folder's images, pixels, or auto")
     color: Literal["auto", "rgb", "gray"] = Field(description="what a folder's images become")
     labels: LabelsParams | None = Field(description="a folder's table of labels, or null")
     parts: Literal["auto", "none"] | dict[str, str] = Field(description="a folder's parts")
@@ -66,6 +68,13 @@ class FetchParams(Section):
         if dataset not in DATASETS:
             raise ValueError(unknown_name("dataset", dataset, list(DATASETS)))
         return dataset
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _is_size(cls, size: object) -> object:
+        if size != AUTO_SIZE and not (type(size) is int and SMALLEST <= size <= LARGEST):
+            raise ValueError(f"must be auto, or a number of pixels, {SMALLEST} to {LARGEST}")
+        return size
 
     @field_validator("path")
     @classmethod

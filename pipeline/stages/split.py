@@ -4,6 +4,7 @@ Run: python -m pipeline split
 """
 
 import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,18 +15,25 @@ from pipeline.config import Section, load_section
 from pipeline.data.files import sha256_arrays, write_json, write_whole
 from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.near_copies import NEAR_COPY
+from pipeline.data.part_sizes import AUTO, PartSize
 from pipeline.data.splits import SPLIT_PARTS, Split, SplitPlan, divide
 
 logger = logging.getLogger(__name__)
 
+# Of which the log says how exactly a part tells it.
+_ACCURACY = 0.8
+
 
 class SplitParams(Section):
-    """Section `split`: how the images are divided. Sizes are images, or a share in (0, 1)."""
+    """Section `split`: how the images are divided.
+
+    Sizes are auto, images, or a share in (0, 1).
+    """
 
     method: Literal["stratified", "first_n"] = Field(description="how the val part is chosen")
-    val_size: int | float = Field(description="judged by in a search")
-    confirmation_size: int | float = Field(description="seen by no search; confirm judges on it")
-    test_size: int | float = Field(description="read by evaluate; where the dataset brings none")
+    val_size: PartSize = Field(description="judged by in a search")
+    confirmation_size: PartSize = Field(description="seen by no search; confirm judges on it")
+    test_size: PartSize = Field(description="read by evaluate; where the dataset brings none")
     seed: int = Field(ge=0, description="of every draw")
 
     @field_validator("val_size", "confirmation_size", "test_size", mode="before")
@@ -33,15 +41,17 @@ class SplitParams(Section):
     def _is_count_or_share(cls, size: object) -> object:
         is_count = isinstance(size, int) and not isinstance(size, bool) and size >= 1
         is_share = isinstance(size, float) and 0 < size < 1
-        if not (is_count or is_share):
-            raise ValueError("must be a number of images, 1 or more, or a share between 0 and 1")
+        if not (is_count or is_share or size == AUTO):
+            raise ValueError(
+                "must be auto, a number of images, 1 or more, or a share between 0 and 1"
+            )
         return size
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "SplitParams":
         if self.method == "first_n" and isinstance(self.val_size, float):
             raise ValueError(
-                "val_size must be a number of images where method is first_n. "
+                "val_size must be auto or a number of images where method is first_n. "
                 f"Received: val_size={self.val_size}"
             )
         shares = [s for s in (self.val_size, self.confirmation_size) if isinstance(s, float)]
@@ -71,6 +81,8 @@ def run(
     write_json(summary_file, _summary(dataset, data, split, arrays))
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
     logger.info("%d images: %s", len(data.labels), counts)
+    if split.reasons:
+        logger.info("sizes that are auto: %s", _auto_sizes(split))
     for kind, is_near in (("identical", False), ("near-identical", True)):
         found = [
             f"{count} {name.removeprefix('near_copies_').replace('_', ' ')}"
@@ -91,6 +103,17 @@ def main() -> None:
         test_file=Path("data/test.npz"),
         summary_file=Path("data/split.json"),
     )
+
+
+def _auto_sizes(split: Split) -> str:
+    """Says what was chosen, and how well such a part tells an accuracy: its standard error."""
+    texts = []
+    for part, reason in split.reasons.items():
+        number = len(getattr(split, part))
+        error = math.sqrt(_ACCURACY * (1 - _ACCURACY) / number)
+        texts.append(f"{part} {number} ({reason}; tells {_ACCURACY} to +-{error:.3f})")
+    keys = ", ".join(f"split.{part}_size" for part in split.reasons)
+    return f"{', '.join(texts)}; {keys} say otherwise"
 
 
 def _arrays(data: LabelledImages, indices: np.ndarray[Any, Any]) -> dict[str, Any]:

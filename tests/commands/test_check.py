@@ -45,7 +45,7 @@ WRONG = {
         "unit: {type: int, low: 64, high: 384",
         "Did you mean 'units'",
     ),
-    "a share of 2": ("test_size: 0.15", "test_size: 2.5", "split.test_size"),
+    "a share of 2": ("test_size: auto", "test_size: 2.5", "split.test_size"),
     "rate of 1": ("dropout_rate: 0.2             #", "dropout_rate: 1.0  #", "must lie in [0, 1)"),
     "not a number": ("learning_rate: 0.001 ", "learning_rate: .nan ", "learning_rate"),
     "float for an integer": (

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.duplicates import content_ids
 from pipeline.data.labelled import LabelledImages, undivided
+from pipeline.data.part_sizes import auto_size
 from pipeline.data.splits import SPLIT_PARTS, SplitPlan, divide
 from pipeline.errors import ConfigError, DataIntegrityError
 
@@ -38,7 +39,7 @@ def parts_of(split):
     return {part: getattr(split, part) for part in SPLIT_PARTS}
 
 
-SIZES = st.one_of(st.integers(4, 25), st.floats(0.05, 0.35))
+SIZES = st.one_of(st.just("auto"), st.integers(4, 25), st.floats(0.05, 0.35))
 
 
 @st.composite
@@ -311,6 +312,126 @@ class TestNearCopies:
         message = r"split\.val_size must leave enough .* Received: 40 images of class 1 for val, of"
         with pytest.raises(ConfigError, match=message):
             divide(self.data(copies=copies, parts=parts), plan=replace(PLAN, val_size=80))
+
+
+AUTO = SplitPlan(
+    method="stratified", val_size="auto", confirmation_size="auto", test_size="auto", seed=1
+)
+
+
+class TestAuto:
+    """Sizes that follow from the data: every class in every part, and train keeps most."""
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        counts=st.lists(
+            st.one_of(st.just(4), st.integers(4, 9), st.integers(4, 300)), min_size=2, max_size=60
+        ),
+        seed=st.integers(0, 1000),
+    )
+    @example(counts=[4, 4], seed=0)
+    @example(counts=[4] * 60, seed=0)
+    @example(counts=[300] * 30 + [4] * 30, seed=0)
+    def test_four_images_of_a_class_are_enough_and_no_part_takes_more_than_its_share(
+        self, counts, seed
+    ):
+        labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+        split = divide(dataset(labels), plan=replace(AUTO, seed=seed))
+        left = np.array(counts)
+        for later, part in ((3, "test"), (2, "val"), (1, "confirmation")):
+            if part in ("test", "val"):
+                # One size for val and confirmation.
+                number, _ = auto_size(left.sum(), num_distinct=left.sum(), num_classes=len(counts))
+            drawn = np.bincount(labels[getattr(split, part)], minlength=len(counts))
+            whole = np.floor(number * left / left.sum() + 1e-9)
+            assert (drawn >= np.clip(whole, 1, left - later)).all(), "each class, by its share"
+            assert (drawn <= np.maximum(whole + 1, 1)).all(), "within one image"
+            assert number - len(counts) < drawn.sum() < number + len(counts)
+            left = left - drawn
+        in_train = np.bincount(labels[split.train], minlength=len(counts))
+        np.testing.assert_array_equal(in_train, left)
+        assert in_train.min() >= 1
+
+    @pytest.mark.parametrize(
+        ("num_images", "num_test", "expected"),
+        [
+            (70_000, 10_000, (50_000, 5000, 5000, 10_000)),  # Fashion-MNIST: as it has been.
+            (60_000, 10_000, (40_000, 5000, 5000, 10_000)),  # CIFAR-10: likewise.
+            (1797, 0, (1070, 229, 229, 269)),  # digits
+            (1440, 0, (858, 183, 183, 216)),
+            (200, 0, (120, 25, 25, 30)),
+            (10_000, 0, (7200, 900, 900, 1000)),
+        ],
+    )
+    def test_sizes(self, num_images, num_test, expected):
+        parts = ["train"] * (num_images - num_test) + ["test"] * num_test
+        split = divide(dataset(np.arange(num_images) % 10, parts=parts), plan=AUTO)
+        assert tuple(len(indices) for indices in parts_of(split).values()) == expected
+
+    def test_of_cifar_10_s_many_images_it_is_the_usual_draw(self):
+        # A few copies, as CIFAR-10 has them, change no size.
+        copies = [(0, 50_100), (1, 2), (3, 40)]
+        parts = ["train"] * 50_000 + ["test"] * 1000
+        data = dataset(np.arange(51_000) % 10, copies=copies, parts=parts)
+        auto = divide(data, plan=AUTO)
+        fixed = divide(data, plan=replace(AUTO, val_size=5000, confirmation_size=5000))
+        for part in SPLIT_PARTS:
+            np.testing.assert_array_equal(getattr(auto, part), getattr(fixed, part))
+
+    def test_the_reason_is_given_for_each_part_that_is_auto(self):
+        split = divide(dataset(np.arange(1440) % 9), plan=replace(AUTO, confirmation_size=100))
+        assert split.reasons == {"test": "15% of 1440", "val": "15% of 1224"}
+        assert len(split.confirmation) == 100
+
+    def test_copies_count_once(self):
+        data = dataset(np.arange(1000) % 2, copies=[(at % 200, at) for at in range(200, 1000)])
+        split = divide(data, plan=AUTO)
+        assert [len(getattr(split, part)) for part in SPLIT_PARTS[1:]] == [25, 25, 30]
+
+    def test_the_first_n_are_as_many(self):
+        split = divide(dataset(np.arange(1000) % 2), plan=replace(AUTO, method="first_n"))
+        assert len(split.val) == 127
+        assert split.val.max() < 160
+
+    def test_the_same_seed_gives_the_same_split_and_another_one_another(self):
+        data = dataset(np.arange(300) % 20)
+        first, again, other = (
+            parts_of(divide(data, plan=replace(AUTO, seed=seed))) for seed in (7, 7, 8)
+        )
+        for part in SPLIT_PARTS:
+            np.testing.assert_array_equal(first[part], again[part])
+            assert not np.array_equal(first[part], other[part])
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_near_copies_in_a_small_class_leave_some_for_every_part(self, seed):
+        # Four pictures of class 1, of which one was taken twelve times.
+        random = np.random.default_rng(seed)
+        coarse = random.integers(40, 216, (115, 8, 8), np.uint8)
+        images = coarse.repeat(3, axis=1).repeat(3, axis=2)
+        for at in range(104, 115):
+            images[at] = np.round(0.95 * images[103])
+            images[at, 0, 0] = at
+        data = replace(dataset(np.repeat([0, 1], [100, 15])), images=images)
+        split = divide(data, plan=replace(AUTO, seed=seed))
+        for indices in parts_of(split).values():
+            assert set(data.labels[indices]) == {0, 1}
+
+    def test_a_class_with_too_few_images_is_named_with_its_count(self):
+        data = dataset([0, 1] * 50 + [2] * 3 + [3] * 5, copies=[(103, 104), (103, 105)])
+        message = (
+            r"at least 4 images that are no copies or near copies of others, one for each of test, "
+            r"val, confirmation, train\. Received: too few of class 2 \(3\), class 3 \(3\)\. Add"
+        )
+        with pytest.raises(ConfigError, match=message):
+            divide(data, plan=AUTO)
+
+    def test_parts_that_the_dataset_brings_need_no_image_of_train(self):
+        parts = ["train"] * 100 + ["val"] * 4 + ["test"] * 4 + ["train"] * 2
+        data = dataset([0, 1] * 50 + [0, 0, 1, 2] * 2 + [2, 2], parts=parts)
+        split = divide(data, plan=AUTO)
+        assert np.bincount(data.labels[split.confirmation]).tolist() == [8, 7, 1]
+        with pytest.raises(ConfigError, match=r"each of confirmation, train\. Received: .*2 \(1\)"):
+            divide(replace(data, parts=np.array([*parts[:-1], "test"])), plan=AUTO)
 
 
 class TestFirstN:

@@ -76,6 +76,15 @@ def test_a_folder_of_one_s_own(tmp_path):
     ]
 
 
+def test_the_size_that_auto_chose_is_in_the_manifest(tmp_path):
+    root = make_folder(tmp_path / "own")
+    _, data = run(tmp_path, dataset="folder", path=str(root), image_size="auto")
+    assert data.images.shape == (6, 21, 21, 3)
+    manifest = json.loads((tmp_path / "raw" / "manifest.json").read_text())
+    assert manifest["image_shape"] == [21, 21, 3]
+    assert run(tmp_path, dataset="digits", image_size="auto")[1].images.shape == (1797, 8, 8)
+
+
 def test_what_a_folder_lost_and_what_was_taken_for_what_is_in_the_manifest(tmp_path):
     root = make_folder(tmp_path / "own")
     (root / "cat" / "gone.png").symlink_to("nowhere")
@@ -223,10 +232,12 @@ def test_the_mirror_of_the_environment_is_tried_and_named(tmp_path, monkeypatch)
         ),
         (
             {"image_size": "64"},
-            "fetch.image_size: Input should be a valid integer. Received: '64'.",
+            "fetch.image_size: must be auto, or a number of pixels, 8 to 512. Received: '64'.",
         ),
-        ({"image_size": 4}, "greater than or equal to 8. Received: 4."),
-        ({"image_size": 513}, "less than or equal to 512. Received: 513."),
+        ({"image_size": 7}, "must be auto, or a number of pixels, 8 to 512. Received: 7."),
+        ({"image_size": 513}, "8 to 512. Received: 513."),
+        ({"image_size": True}, "8 to 512. Received: True."),
+        ({"image_size": 64.0}, "8 to 512. Received: 64.0."),
         ({"color": "colour"}, "'auto', 'rgb' or 'gray'. Received: 'colour'."),
         ({"path": ""}, "fetch.path: String should have at least 1 character"),
         ({"path": "."}, "fetch.path: must be apart from data/raw, which the pipeline writes."),

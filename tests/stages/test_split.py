@@ -129,6 +129,20 @@ def test_a_test_part_is_drawn_where_there_is_none(tmp_path, raw):
     assert len(train["images"]) in (239, 240)
 
 
+def test_what_auto_chose_is_logged_with_the_reason_and_the_keys(tmp_path, raw, caplog):
+    caplog.set_level("INFO")
+    train, _, summary = run(tmp_path, val_size="auto", confirmation_size="auto")
+    assert len(train["val"]) == len(train["confirmation"]) == 35
+    assert summary["counts"]["val"] == {"images": 35, "per_class": [17, 18]}
+    assert (
+        "sizes that are auto: val 35 (15% of 239; tells 0.8 to +-0.068), confirmation 35 (15% of "
+        "239; tells 0.8 to +-0.068); split.val_size, split.confirmation_size say otherwise"
+    ) in caplog.text
+    caplog.clear()
+    run(tmp_path)
+    assert "auto" not in caplog.text
+
+
 def test_what_was_identical_is_logged(tmp_path, raw, caplog):
     caplog.set_level("INFO")
     run(tmp_path)
@@ -162,14 +176,15 @@ def test_changed_raw_data_is_refused(tmp_path, raw):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"val_size": "64"}, "split.val_size: must be a number of images, 1 or more, or a share"),
+        ({"val_size": "64"}, "split.val_size: must be auto, a number of images, 1 or more, or a"),
+        ({"val_size": "Auto"}, "or a share between 0 and 1. Received: 'Auto'."),
         ({"val_size": 0}, "between 0 and 1. Received: 0."),
         ({"val_size": 1.0}, "between 0 and 1. Received: 1.0."),
         ({"val_size": -5}, "between 0 and 1. Received: -5."),
         ({"val_size": True}, "between 0 and 1. Received: True."),
         ({"val_size": None}, "between 0 and 1. Received: None."),
-        ({"confirmation_size": 0}, "split.confirmation_size: must be a number of images"),
-        ({"test_size": 1.5}, "split.test_size: must be a number of images"),
+        ({"confirmation_size": 0}, "split.confirmation_size: must be auto, a number"),
+        ({"test_size": 1.5}, "split.test_size: must be auto, a number of images"),
         ({"seed": -1}, "split.seed: Input should be greater than or equal to 0. Received: -1."),
         ({"method": "random"}, "split.method: Input should be 'stratified' or 'first_n'."),
         ({"method": "first_n", "val_size": 0.1}, "where method is first_n. Received: val_size=0.1"),

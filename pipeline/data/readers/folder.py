@@ -21,6 +21,7 @@ from pipeline.data.readers.layout import Parts, lay_out
 from pipeline.data.readers.left_out import LeftOut
 from pipeline.data.readers.pixel_report import PixelReport, resolve_range
 from pipeline.data.readers.sorting import Entry, Layout
+from pipeline.data.readers.stored_size import AUTO, ImageSize, stored_size
 from pipeline.data.readers.table import TableChoice, lay_out_table
 from pipeline.data.readers.tree import read_tree
 from pipeline.errors import ConfigError, DataIntegrityError
@@ -85,7 +86,7 @@ def find_images(root: Path, *, parts: Parts, labels: TableChoice | None) -> Foun
 def read_folder(
     root: Path,
     *,
-    image_size: int,
+    image_size: ImageSize,
     color: Literal["auto", "rgb", "gray"],
     parts: Parts = "auto",
     labels: TableChoice | None = None,
@@ -97,7 +98,8 @@ def read_folder(
 
     Args:
         root: The folder.
-        image_size: Height and width that images are brought to, pixels; `images` says how.
+        image_size: Height and width that images are brought to, pixels; `images` says how. "auto":
+            what `stored_size` makes of the images.
         color: "rgb", "gray", or "auto": gray if every file is stored as gray.
         parts: As for `lay_out`.
         labels: The table of labels; None: folders are classes.
@@ -122,8 +124,10 @@ def read_folder(
             *(root, num_linked),
         )
     given = resolve_range(entries, value_range)
-    reading = _decode_all(entries, root, image_size=image_size, value_range=given)
-    reading.report.log(str(root), image_size=image_size, value_range=given)
+    side = stored_size(entries, image_size)
+    reading = _decode_all(entries, root, image_size=side, value_range=given)
+    is_auto = image_size == AUTO
+    reading.report.log(str(root), image_size=side, is_auto=is_auto, value_range=given)
     is_gray = color == "gray" or (color == "auto" and reading.all_gray)
     pixels = reading.pixels
     numbers = {name: number for number, name in enumerate(found.class_names)}

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.data.images import FORMAT_RANGE, Decoded, ValueRange, deep_values
 from pipeline.data.readers.sorting import Entry
+from pipeline.data.readers.stored_size import LARGEST, SMALLEST, why_stored_so
 from pipeline.errors import DataIntegrityError
 
 logger = logging.getLogger(__name__)
@@ -91,15 +92,18 @@ class PixelReport:
         whole = int(low) == low and int(high) == high
         return ((int(low), int(high)) if whole else (low, high)) if self.lows else None
 
-    def log(self, where: str, *, image_size: int, value_range: ValueRange | None) -> None:
+    def log(
+        self, where: str, *, image_size: int, is_auto: bool, value_range: ValueRange | None
+    ) -> None:
         """Says what the files held, and warns of what is lost.
 
         Args:
             where: The folder.
             image_size: What images were brought to, pixels.
+            is_auto: Whether `stored_size` chose that, which takes care of what is lost.
             value_range: What was given as black and white.
         """
-        self._log_size(where, image_size)
+        self._log_size(where, image_size, is_auto=is_auto)
         self._log_values(where, value_range)
         if self.num_deep_color:
             logger.warning(
@@ -108,29 +112,41 @@ class PixelReport:
                 *(where, self.num_deep_color),
             )
 
-    def _log_size(self, where: str, image_size: int) -> None:
+    def _log_size(self, where: str, image_size: int, *, is_auto: bool) -> None:
         widths, heights = zip(*self.sizes, strict=True)
-        width, height = float(np.median(widths)), float(np.median(heights))
-        side = min(width, height)
-        cut = 1 - side / max(width, height)
-        lost = f"; {100 * cut:.0f}% of the median image's pixels are cut off" if cut else ""
+        sides = np.minimum(widths, heights)
+        side, cut = (
+            float(np.median(sides)),
+            float(np.median(1 - sides / np.maximum(widths, heights))),
+        )
+        scaled = {
+            "shrunk": int((sides > image_size).sum()),
+            "enlarged": int((sides < image_size).sum()),
+        }
+        counts = [f"{count} of {len(sides)} are {what}" for what, count in scaled.items() if count]
+        lost = [f"{100 * cut:.0f}% of the median image's pixels are cut off"] if cut else []
+        reason = f", {why_stored_so(image_size)}" if is_auto else ""
+        sets = ["fetch.image_size sets another size"] if is_auto else []
         logger.info(
             "%s: images are %.0fx%.0f pixels (median; %s to %s): their middle square is brought to "
             "%dx%d%s",
-            *(where, width, height, _size(min(self.sizes)), _size(max(self.sizes))),
-            *(image_size, image_size, lost),
+            *(where, np.median(widths), np.median(heights)),
+            *(_size(min(self.sizes)), _size(max(self.sizes)), image_size, image_size),
+            "; ".join([reason, *counts, *lost, *sets]),
         )
-        if side > _MOST_SCALED * image_size:
+        if is_auto:
+            return
+        if side > _MOST_SCALED * image_size and image_size < LARGEST:
             logger.warning(
                 "WARNING: %s: images are shrunk %.1f times, and what is small in them is lost. "
-                "Raise fetch.image_size, at most to %.0f",
-                *(where, side / image_size, side),
+                "Set fetch.image_size: auto, or raise it, at most to %.0f",
+                *(where, side / image_size, min(side, LARGEST)),
             )
         if image_size > _MOST_SCALED * side:
             logger.warning(
                 "WARNING: %s: images are enlarged %.1f times, which costs time and shows nothing "
-                "more. Lower fetch.image_size, to %.0f",
-                *(where, image_size / side, side),
+                "more. Set fetch.image_size: auto, or lower it, to %.0f",
+                *(where, image_size / side, max(side, SMALLEST)),
             )
 
     def _log_values(self, where: str, value_range: ValueRange | None) -> None:

@@ -92,9 +92,18 @@ def test_values_that_do_not_differ_have_no_range(tmp_path):
 @pytest.mark.parametrize(
     ("image_size", "message"),
     [
-        (16, "WARNING: .*images are shrunk 2.5 times.*Raise fetch.image_size, at most to 40"),
-        (100, "WARNING: .*images are enlarged 2.5 times.*Lower fetch.image_size, to 40"),
-        (40, "images are 80x40 pixels .median; 60x40 to 100x50.: .* 50% of the median image's"),
+        (
+            16,
+            "WARNING: .*images are shrunk 2.5 times.*fetch.image_size: auto, or raise it, at most to 40",
+        ),
+        (
+            100,
+            "WARNING: .*images are enlarged 2.5 times.*fetch.image_size: auto, or lower it, to 40",
+        ),
+        (
+            40,
+            "images are 80x40 pixels .median; 60x40 to 100x50.: .* to 40x40; 1 of 4 are shrunk; 50%",
+        ),
     ],
 )
 def test_what_resizing_loses_is_said(tmp_path, caplog, image_size, message):
