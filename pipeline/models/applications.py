@@ -115,7 +115,7 @@ class _FetchFailures:
                 f"The ImageNet weights of {self._constructor} could not be downloaded: {found[1]}: "
                 f"{one_line(found[2])}. Bring that file from elsewhere and put it here: {file}; "
                 "or set KERAS_HOME to the folder above models; a file there with another hash does "
-                "not count. efficientnet_lite0 needs no download."
+                "not count. efficientnet_lite0 to 2 need no download."
             ) from None
         # Of HDF5, of a hash, of shapes or of silence: options were checked before.
         if isinstance(error, UNREADABLE):

@@ -36,7 +36,7 @@ class BaseSpec:
     """A network trained on ImageNet, without its classifier.
 
     Attributes:
-        constructor: Its name in `keras.applications`; empty for `efficientnet_lite0`.
+        constructor: Its name in `keras.applications`; empty for `models.efficientnet_lite`'s.
         min_image_size: Smallest height and width it accepts, pixels.
         scaling: What its weights expect of RGB in [0, 255]: `own`: the network scales by itself;
             `symmetric`: [-1, 1]; `centred_bgr`: the mean taken away and the channels reversed;
@@ -62,10 +62,13 @@ def _family(names: dict[str, str], *, scaling: Scaling, **settings: Any) -> dict
     }
 
 
-# Every network of keras.applications (3.15): each is one graph from one input to one output. In
-# NASNet's, a cell takes the output of the last two, so that it has hardly a cut point.
+# Those that come with the installation, and every network of keras.applications (3.15): each is one
+# graph from one input to one output. In NASNet's, a cell takes the output of the last two, so that
+# it has hardly a cut point.
 BASES: Final[dict[str, BaseSpec]] = {
     "efficientnet_lite0": BaseSpec(scaling="own"),
+    "efficientnet_lite1": BaseSpec(scaling="own"),
+    "efficientnet_lite2": BaseSpec(scaling="own"),
     **_family({"mobilenet": "MobileNet"}, scaling="symmetric", alphas=(0.25, 0.5, 0.75, 1.0)),
     **_family(
         {"mobilenet_v2": "MobileNetV2"},
@@ -135,7 +138,7 @@ def check_base(
         ConfigError: Naming what must hold.
     """
     if name not in BASES:
-        # Without the list: it has 41 names.
+        # Without the list: it has 43 names.
         known = unknown_name("base", name, list(BASES)).partition(" Choose")[0]
         raise ConfigError(
             f"{known} `python -m pipeline cuts --help` lists those that come by name; a .keras "
@@ -206,19 +209,16 @@ def load_base(
     import keras
 
     from pipeline.models.applications import load_application
-    from pipeline.models.efficientnet_lite0 import (
-        build_efficientnet_lite0,
-        load_efficientnet_lite0,
-    )
+    from pipeline.models.efficientnet_lite import build_efficientnet_lite, load_efficientnet_lite
     from pipeline.models.flat import flat_copy
 
     with _seeded(name):
         if BASES[name].constructor:
             network = load_application(name, image_size, weights=weights, alpha=alpha)
         elif weights == RANDOM:
-            network = build_efficientnet_lite0(image_size)
+            network = build_efficientnet_lite(name, image_size)
         else:
-            network = load_efficientnet_lite0(image_size)
+            network = load_efficientnet_lite(name, image_size)
         inputs = keras.Input(network.input.shape[1:], name="images")
         model = keras.Model(inputs, flat_copy(network, inputs), name=name)
     model.trainable = False

@@ -75,9 +75,9 @@ def test_no_time_is_in_the_file(folder):
 
 def test_objects_that_layers_share_are_numbered_in_order(tmp_path):
     """Keras writes their addresses in memory, which are other ones in every process."""
-    from pipeline.models.efficientnet_lite0 import build_efficientnet_lite0
+    from pipeline.models.efficientnet_lite import build_efficientnet_lite
 
-    save_base(build_efficientnet_lite0(32), tmp_path)
+    save_base(build_efficientnet_lite("efficientnet_lite0", 32), tmp_path)
     with zipfile.ZipFile(tmp_path / BASE_FILE) as archive:
         config = archive.read("config.json").decode()
     assert set(re.findall(r'"shared_object_id": (\d+)', config)) == {"0"}
