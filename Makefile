@@ -10,6 +10,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # In a process of their own: what they do to clusters is no other test's business.
 RAY_TESTS := tests/tuning/executors/test_ray.py
+# Processes that tests share out among them, file by file, since fixtures of a file are a process's
+# own. Each may hold 3 GB.
+JOBS ?= 2
+PYTEST := python -m pytest -q --ignore=$(RAY_TESTS)
+TOGETHER := -n $(JOBS) --dist loadfile
+QUICK := not (keras or slow or server or alone or families)
 
 # Without git, as in a downloaded ZIP, DVC runs if it is told so, and else not at all.
 define scm
@@ -22,19 +28,26 @@ else \
 fi
 endef
 
-.PHONY: run test lint clean help
+.PHONY: run test test-fast test-all lint lock clean help
 
 help:  ## show this text
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: $(VENV)/installed  ## the whole job on Fashion-MNIST
 	python -m pipeline check
 	$(scm)
 	python -m dvc repro
 
-test: $(VENV)/installed  ## the test suite
-	python -m pytest -q --ignore=$(RAY_TESTS)
+test-fast: $(VENV)/installed  ## the tests without TensorFlow, servers, a browser and Ray: under a minute
+	$(PYTEST) $(TOGETHER) -m "$(QUICK)"
+
+test: test-fast  ## the test suite
+	$(PYTEST) $(TOGETHER) -m "not ($(QUICK)) and not alone and not families"
+	$(PYTEST) -m "alone and not families"
 	python -m pytest -q $(RAY_TESTS)
+
+test-all: test  ## the same, and every large network
+	$(PYTEST) $(TOGETHER) -m families
 
 lint: $(VENV)/installed  ## style and types
 	python -m ruff check pipeline tests benchmarks

@@ -7,7 +7,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+# Tests start hundreds of processes: what one compiles, the next ones find.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +20,36 @@ from pipeline.training.devices import clear_environment, fix_settings
 from tests.postgres import database, postgres, proxy
 
 clear_environment()
+sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parents[1]
+LIBRARY = "tensorflow"
 __all__ = ["database", "postgres", "proxy"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks what needs PostgreSQL by its fixtures, before `-m` chooses."""
+    for item in items:
+        if "postgres" in item.fixturenames:
+            item.add_marker("server")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item):
+    """Fails the first test that imports TensorFlow where none is marked `keras`.
+
+    Beside one that is, TensorFlow may be there already: `make test-fast` looks, the rest does not.
+    """
+    result = yield
+    if LIBRARY in sys.modules and not has_marker(item.session, "keras"):
+        pytest.fail(f"{item.name} imports {LIBRARY}: mark it `keras`", pytrace=False)
+    return result
+
+
+def has_marker(session, name):
+    """Whether a test of this session has a marker."""
+    return any(item.get_closest_marker(name) for item in session.items)
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +61,5 @@ def params_document():
 @pytest.fixture(scope="session", autouse=True)
 def _fixed_settings(request):
     """Keras computes in every test as in the pipeline, whatever this machine's keras.json says."""
-    if any(item.get_closest_marker("keras") for item in request.session.items):
+    if has_marker(request.session, "keras"):
         fix_settings()

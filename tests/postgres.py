@@ -139,8 +139,14 @@ def _quit_with_parent():
 
 
 @pytest.fixture(scope="session")
-def postgres():
-    """A running server."""
+def postgres(request):
+    """A running server.
+
+    Raises:
+        LookupError: No test of this session is marked `server`, as in `make test-fast`.
+    """
+    if not any(item.get_closest_marker("server") for item in request.session.items):
+        raise LookupError("A test that asks for PostgreSQL by name must be marked `server`.")
     server = PostgresServer()
     yield server
     server.close()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.data.near_copies import near_pairs
+from pipeline.data.near_copies import _close_pairs, near_pairs
 
 NUMBER = 40
 
@@ -82,6 +82,16 @@ def test_many_images_are_compared_across_blocks():
     copies = changed(images[::55], CHANGES["darker"])
     pairs = pairs_among(np.concatenate([images, copies]))
     assert pairs == [(55 * row, 2200 + row) for row in range(40)]
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
+def test_every_close_pair_is_found_once_however_many_blocks_lie_between(spread):
+    points = np.random.default_rng(4).normal(size=(300, 3)).astype(np.float32)
+    points[:, 0] *= spread  # Of which it follows what blocks are compared.
+    squares = ((points[:, None] - points) ** 2).sum(axis=-1)
+    expected = np.argwhere(np.triu(squares < 0.5, k=1)).tolist()
+    pairs = np.sort(np.concatenate(list(_close_pairs(points, 0.5**0.5, block=4))), axis=1)
+    assert sorted(pairs.tolist()) == expected
 
 
 def test_images_that_are_all_alike_are_told_apart():

@@ -535,7 +535,8 @@ def test_seventy_thousand_images_take_seconds():
     parts = np.array(["train"] * 60_000 + ["test"] * 10_000)
     data = replace(dataset(np.arange(70_000) % 10, parts=parts), images=images)
     divide(dataset(np.arange(100) % 2), plan=PLAN)  # Imports scikit-learn.
-    start = time.monotonic()
+    start = time.process_time()
     split = divide(data, plan=replace(PLAN, val_size=5000, confirmation_size=5000))
-    assert time.monotonic() - start < 5
+    # Of the processor: how busy the machine is says nothing about the code.
+    assert time.process_time() - start < 5
     assert (len(split.train), len(split.val)) == (50_000, 5_000)

@@ -62,7 +62,7 @@ def test_one_example_is_always_drawn():
 
 def test_a_thousand_resamples_of_ten_thousand_images_take_under_two_seconds():
     probabilities, labels = classifier(n=10_000, num_classes=10)
-    start = time.perf_counter()
+    start = time.process_time()
     resampled_metrics(sorted(METRICS), probabilities, labels, num_resamples=1_000, seed=0)
     # Measured 0.19 s for all five on one core; drawn rows take 0.65 s for macro_f1 alone.
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0

@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import sqlite3
-import time
 
 import pytest
 
@@ -85,10 +84,9 @@ def test_a_server_that_hangs_up_is_away():
 
 def test_a_server_that_does_not_answer_in_time_is_away_after_one_try():
     with WebServer(mode="hang") as server:
-        start = time.monotonic()
         outage = outage_of(error_of(server.uri, timeout_seconds=1))
         assert (outage.kind, outage.reason) == ("away", "Read timed out")
-        assert time.monotonic() - start < 3
+        assert server.num_requests == 1
 
 
 def test_a_database_that_another_process_holds_is_away(root, open_runs):

@@ -92,7 +92,8 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(server, open_runs
         for uid in UIDS:
             end(recorder, uid)
     assert all(is_exact(runs, uid, 80) for uid in UIDS)
-    assert longest < 0.1
+    # The server is away for 2 s and takes some more to start.
+    assert longest < 1.0
     told = [r.getMessage() for r in caplog.records if r.name == "pipeline.tracking.sender"]
     assert len(told) == 2, told
     assert "is lost: Connection refused" in told[0]
@@ -157,7 +158,8 @@ def test_an_interrupt_ends_within_seconds_while_the_server_hangs(server, open_ru
     try:
         with pytest.raises(KeyboardInterrupt):
             search()
-        assert time.monotonic() - begin < 10
+        # Without an interrupt it waits for an answer for 60 s.
+        assert time.monotonic() - begin < 30
     finally:
         server.signal(signal.SIGCONT)
     for thread in threading.enumerate():

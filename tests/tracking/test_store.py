@@ -3,7 +3,6 @@
 import os
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.open_databases import DatabaseLostError, lost_in
 from pipeline.tracking import store
 from pipeline.tracking.store import locked, open_store, tracking_uri, without_password
+from tests.races import race
 
 
 def test_the_default_is_mlflows_own_place(tmp_path):
@@ -142,7 +142,8 @@ def test_an_sqlite_file_that_cannot_be_written_is_said_at_once(tmp_path, monkeyp
     begin = time.monotonic()
     with pytest.raises(ConfigError, match=r"^MLFLOW_TRACKING_URI must name an SQLite file") as told:
         open_store(tmp_path)
-    assert time.monotonic() - begin < 5
+    # MLflow alone tries for 50 s.
+    assert time.monotonic() - begin < 20
     assert "\n" not in str(told.value)
     assert not list(tmp_path.iterdir())
 
@@ -166,7 +167,8 @@ def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
         start = time.monotonic()
         with pytest.raises(ConfigError, match=r"does not answer: .*timed out"):
             open_store(tmp_path)
-        assert time.monotonic() - start < 2
+        # MLflow alone tries for minutes.
+        assert time.monotonic() - start < 20
 
 
 @pytest.fixture
@@ -245,7 +247,7 @@ class TestAPostgresql:
         begin = time.monotonic()
         with pytest.raises(ConfigError, match=r"^MLFLOW_TRACKING_URI must.*password auth") as told:
             open_store(tmp_path)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 20
         assert "s3cret" not in str(told.value)
         assert "\n" not in str(told.value)
 
@@ -256,7 +258,8 @@ class TestAPostgresql:
             begin = time.monotonic()
             with pytest.raises(ConfigError, match="timeout expired"):
                 open_store(tmp_path)
-            assert time.monotonic() - begin < 5
+            # 4 s and what a busy machine adds; PostgreSQL's client alone waits for minutes.
+            assert time.monotonic() - begin < 30
 
     def test_with_optunas_tables_is_refused(self, tmp_path, postgres, database, monkeypatch):
         postgres.execute("CREATE TABLE studies (id int)", database.rpartition("/")[2])
@@ -286,22 +289,11 @@ def test_many_processes_may_create_the_store_at_once(tmp_path):
 def start_together(roots, **environment):
     """Opens stores in processes of their own, at one moment; returns the ids they found."""
     code = (
-        "import mlflow, pathlib, sys, time; from pipeline.tracking.store import open_store; "
-        "mlflow.MlflowClient; time.sleep(max(0, float(sys.argv[2]) - time.time())); "
+        "import mlflow, pathlib, sys; from pipeline.tracking.store import open_store; "
+        "mlflow.MlflowClient; print(flush=True); input(); "
         "print(open_store(pathlib.Path(sys.argv[1])).experiment('digits'))"
     )
-    # Importing MLflow takes each some seconds of a core, and they share two.
-    start = str(time.time() + 4 * len(roots))
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(root), start],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for root in roots
-    ]
-    answers = [racer.communicate(timeout=120) for racer in racers]
+    commands = [[sys.executable, "-c", code, str(root)] for root in roots]
+    racers, answers = race(commands, env={**os.environ, **environment})
     assert [racer.returncode for racer in racers] == [0] * len(racers), answers
     return [answer[0].strip() for answer in answers]

@@ -7,7 +7,6 @@ from pipeline.data.rows import row_batches
 from pipeline.errors import DataIntegrityError
 from pipeline.models.export import Member
 from pipeline.models.feature_files import ImageSet, write_pixels
-from pipeline.training.winner import export_winner, verified
 from pipeline.tuning.records import DataReference
 
 pytestmark = pytest.mark.keras
@@ -47,6 +46,8 @@ def data(tmp_path, images):
 
 
 def export(tmp_path, members, data):
+    from pipeline.training.winner import export_winner
+
     return export_winner(
         tmp_path / "winner.keras", members, data, image_shape=(4, 4, 3), part="confirmation"
     )
@@ -87,6 +88,8 @@ class TestTolerance:
     labels = np.arange(1000) % 3
 
     def check(self, answers):
+        from pipeline.training.winner import verified
+
         return verified(
             np.float32(answers), self.cached, self.labels, file="winner.keras", part="val"
         )

@@ -2,7 +2,6 @@
 
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 from urllib.parse import quote
@@ -21,6 +20,9 @@ from pipeline.tuning.storage import (
     storage_problem,
     storage_url,
 )
+from tests.races import race
+
+BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +99,7 @@ def test_an_sqlite_file_that_cannot_be_written_is_refused_in_one_line(tmp_path, 
 
 
 class TestARefusal:
-    """Is one line, within 5 s, and shows no password."""
+    """Is one line, after one try, and shows no password."""
 
     @pytest.fixture
     def refused(self, tmp_path):
@@ -105,7 +107,8 @@ class TestARefusal:
             begin = time.monotonic()
             with pytest.raises(ConfigError) as told:
                 open_storage(tmp_path, url)
-            assert time.monotonic() - begin < 5
+            # 4 s and what a busy machine adds; PostgreSQL's client alone waits for minutes.
+            assert time.monotonic() - begin < 30
             text = str(told.value)
             assert text.startswith("search.storage must name a PostgreSQL")
             assert "\n" not in text
@@ -126,6 +129,10 @@ class TestARefusal:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             assert "timeout expired" in refused(postgres.url("x", port=port))
+            silent.accept()[0].close()
+            silent.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                silent.accept()
 
     def test_of_a_host_that_does_not_exist(self, refused):
         assert "resolve" in refused("postgresql://ann:s3cret@nowhere.invalid/x")
@@ -203,13 +210,13 @@ def test_a_password_may_come_from_the_environment_or_a_file(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", BACKENDS)
 def test_many_may_start_on_an_empty_database_at_once(kind, request, tmp_path):
     # Six that start at once through Optuna alone: two died (docs/reliability.md, 0.5). On SQLite a
     # change to write-ahead logging is refused at once while another one makes it.
     code = (
-        "import optuna, pathlib, sys, time; from pipeline.tuning.storage import open_storage;"
-        "time.sleep(max(0, float(sys.argv[3]) - time.time()));"
+        "import optuna, pathlib, sys; from pipeline.tuning.storage import open_storage;"
+        "optuna.create_study; print(flush=True); input();"
         "print(len(open_storage(pathlib.Path(sys.argv[1]), sys.argv[2]).get_all_studies()))"
     )
     for turn in range(2):
@@ -217,20 +224,11 @@ def test_many_may_start_on_an_empty_database_at_once(kind, request, tmp_path):
         if kind == "postgresql":
             url = request.getfixturevalue("postgres").new_database()
         command = [sys.executable, "-c", code, str(tmp_path), url]
-        starters = [
-            subprocess.Popen(
-                [*command, str(time.time() + 6)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(6)
-        ]
-        answers = [starter.communicate(timeout=120) for starter in starters]
+        _, answers = race([command] * 6)
         assert [out for out, _ in answers] == ["0\n"] * 6, answers
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=BACKENDS)
 def storage(request, tmp_path):
     if request.param == "sqlite":
         yield open_storage(tmp_path)

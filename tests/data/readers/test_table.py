@@ -69,6 +69,22 @@ def test_the_table_is_among_the_files_and_the_parts_are_its_own(root):
     assert data.layout["columns"] == {"image": "id", "label": "label", "part": "split"}
 
 
+@pytest.mark.parametrize(("other", "part"), [("test", "val"), ("val", "test")])
+def test_the_evaluation_part_is_the_one_that_there_is_not(root, other, part):
+    (root / "labels.csv").write_text(f"id,label,set\na,x,train\nb,y,train\nc,x,{other}\nd,y,eval\n")
+    found = find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
+    assert {e.image.name: e.part for e in found.layout.entries}["images/d.png"] == part
+
+
+def test_an_image_that_a_link_leads_to_as_well_is_used_once(root):
+    (root / "images/e.png").symlink_to("a.png")
+    (root / "labels.csv").write_text("id,label\na,x\nb,y\nc,x\nd,y\ne,x\n")
+    found = find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
+    assert [e.image.name for e in found.layout.entries].count("images/e.png") == 0
+    assert len(found.layout.entries) == 4
+    assert sum(found.left_out.counts().values()) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -89,6 +105,7 @@ def test_the_table_is_among_the_files_and_the_parts_are_its_own(root):
         ("id,label,set\na,x,train\nb,y,train\nc,z,val\n", r"x, y in train, z elsewhere only"),
         ("id,label\n", r"a line for each image. Received: 1 lines"),
         ("id,label,split\na,x,train\nb,y,fold7\n", r"must say train, val or test. .*'fold7'"),
+        ("id,label,split\na,x,train\nb,y,bullet train\n", r"must say train.* 'bullet train'"),
         ('id,label\na,"x\n', r"must be a table. Received: line"),
     ],
 )

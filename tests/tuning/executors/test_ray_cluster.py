@@ -50,7 +50,8 @@ def test_something_else_that_answers_is_refused_after_a_few_seconds(capfd, monke
         RayExecutor(f"127.0.0.1:{port}", train=train)
     server.kill()
     server.communicate()
-    assert time.monotonic() - start < 15
+    # Ray alone goes on for longer than this test may.
+    assert time.monotonic() - start < 60
     assert capfd.readouterr().err == ""
 
 
