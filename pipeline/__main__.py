@@ -45,6 +45,10 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(stage, help=_first_line("stages", stage))
         if stage in STAGES_OF_A_STUDY:
             subparser.add_argument("study", help="its name below `studies` in params.yaml")
+        if stage == "plan":
+            subparser.add_argument(
+                "--dry-run", action="store_true", help="print what would be chosen, write nothing"
+            )
     for command in COMMANDS:
         subparser = subparsers.add_parser(command, help=_first_line("commands", command))
         if command == name:
@@ -58,6 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
     main_of_stage = importlib.import_module(f"pipeline.stages.{arguments.name}").main
     if arguments.name in STAGES_OF_A_STUDY:
         main_of_stage(arguments.study)
+    elif arguments.name == "plan":
+        main_of_stage(dry_run=arguments.dry_run)
     else:
         main_of_stage()
     return 0

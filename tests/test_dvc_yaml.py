@@ -80,7 +80,10 @@ def test_a_stage_runs_its_own_module_without_a_shell_in_between(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_params_of_a_stage_exist(stage, params_document):
     for param in body(stage)["params"]:
-        assert param.replace(".${key}", "") in params_document
+        section = params_document
+        for key in param.replace(".${key}", "").split("."):
+            assert key in section
+            section = section[key]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -20,6 +20,7 @@ from pipeline.models.params import EmbedParams
 from pipeline.models.pooling import NO_POOLING
 from pipeline.registry import unknown_name
 from pipeline.stages.embed import FEATURES
+from pipeline.stages.plan import budget_problem
 from pipeline.stages.register import AUTO
 from pipeline.tuning.between_sections import NO_BASE, executor_problem
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter
@@ -39,10 +40,12 @@ from pipeline.tuning.space import SearchSpace
 SECTIONS_OF_STAGES = {
     "fetch": "FetchParams",
     "split": "SplitParams",
+    "plan": "PlanParams",
     "embed": "EmbedParams",
     "evaluate": "EvaluateParams",
     "register": "RegisterParams",
 }
+BUDGET = "budget"
 OTHER_SECTIONS = ("search", "defaults", "studies", "confirm")
 HELP_WIDTH = 100
 # A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
@@ -56,7 +59,7 @@ TAKEN_ENDINGS = {
 
 def problems_of(document: Mapping[str, Any]) -> list[str]:
     """Lists everything that is wrong with a `params.yaml`, each with its dotted path."""
-    names = [*SECTIONS_OF_STAGES, *OTHER_SECTIONS]
+    names = [BUDGET, *SECTIONS_OF_STAGES, *OTHER_SECTIONS]
     problems = [f"{name}: this section is missing." for name in names if name not in document]
     problems += [
         f"{name}: {unknown_name('section', name, names)}" for name in document if name not in names
@@ -64,6 +67,8 @@ def problems_of(document: Mapping[str, Any]) -> list[str]:
     for name, model in _sections().items():
         if name in document:
             problems += _section_problems(model, name, document[name])
+    if BUDGET in document and (problem := budget_problem(document[BUDGET])):
+        problems.append(f"{BUDGET}: {problem}")
     problems += _machine_problems(document)
     if "defaults" in document:
         problems += default_problems(document["defaults"])
@@ -123,7 +128,8 @@ def _studies_problems(document: Mapping[str, Any]) -> list[str]:
 
 def _base_problems(name: str, study: StudyParams, embed: object) -> list[str]:
     bases = embed.get("bases") if isinstance(embed, dict) else None
-    known = [NO_BASE, *(bases if isinstance(bases, dict) else [])]
+    # What is left open whole is one entry of that name.
+    known = [NO_BASE, *([bases] if bases == AUTO else bases if isinstance(bases, dict) else [])]
     if study.base in known:
         return []
     hint = "Bases are listed under embed.bases."
@@ -143,9 +149,10 @@ def _problems_once_embedded(
         embed = parse_section(EmbedParams, "embed", document.get("embed"))
     except ConfigError:
         return []
-    if study.base not in embed.bases or not file.is_file():
+    entry = embed.bases.get(study.base)
+    if entry is None or entry.cuts == AUTO or not file.is_file():
         return []
-    cuts, entry = read_json(file)["cuts"], embed.bases[study.base]
+    cuts = read_json(file)["cuts"]
     pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
     if {cut: known.get("pooling", NO_POOLING) for cut, known in cuts.items()} != pooling:
         return []

@@ -25,6 +25,7 @@ from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, name
 from pipeline.models.own_bases import RAW, input_dtype, own_image_size
 from pipeline.models.params import BaseParams, EmbedParams
 from pipeline.models.pooling import more_than_the_top, pooled_cuts
+from pipeline.planning.plan import PLAN_FILE, read_plan, with_plan
 from pipeline.tracking.registered_file import RegisteredFile, registered_file
 
 TRAIN_FILE = Path("data/train.npz")
@@ -80,6 +81,8 @@ def main(args: argparse.Namespace) -> int:
         SourceError: If a model file cannot be loaded.
     """
     params = load_section(EmbedParams, "embed")
+    if PLAN_FILE.is_file():
+        params = with_plan(params, read_plan(PLAN_FILE))
     for name in [args.base] if args.base else params.bases:
         choice = _choice(name, params.bases.get(name), args.image_size)
         _print_base(choice, params.bases.get(name), max_bytes=params.max_bytes)
@@ -160,7 +163,7 @@ def _num_rows(own: BaseParams | None) -> int:
     if TRAIN_FILE.exists():
         num_images = row_shape(TRAIN_FILE, "images")[0]
         num_train = row_shape(TRAIN_FILE, "train")[0]
-    return num_images + num_train * (own.views.num_views if own else 0)
+    return num_images + num_train * (own.views_wanted.num_views if own else 0)
 
 
 def _row(cut: Cut, marks: dict[str, str], num_rows: int) -> tuple[str, ...]:

@@ -79,16 +79,17 @@ def plan_base(
         SourceError: If the weights of the base are missing.
     """
     own = params.bases[name]
-    opened = open_base(own.choice(name), fetch=fetch)
+    choice = own.choice(name)
+    opened = open_base(choice, fetch=fetch)
     base = opened.model
     logger.info("%s is %s", name, describe(opened.source))
-    front = preprocessing(images.image_shape, own.image_size)
-    views = expand(own.views, images.num_train)
+    front = preprocessing(images.image_shape, choice.image_size)
+    views = expand(own.views_wanted, images.num_train)
     num_rows = len(images.rows(len(views)))
     kept, left_out = _choose(name, own, find_cuts(base), num_rows, params.max_bytes)
     return BasePlan(
         name=name,
-        image_size=own.image_size,
+        image_size=choice.image_size,
         base=base,
         source=opened.source,
         front=front,

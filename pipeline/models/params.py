@@ -1,31 +1,44 @@
 """The section `embed` of `params.yaml`. Beside the stage, since the command `cuts` reads it too."""
 
-from typing import Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Section
 from pipeline.errors import ConfigError
 from pipeline.models.base_choice import BaseChoice, check_choice
+from pipeline.models.bases import BASES
 from pipeline.models.pooling import Pooling
 from pipeline.models.views import ViewsParams
 
+AUTO: Final = "auto"
+MOST_PIXELS: Final = 1024
+OPEN: Final = {"model": AUTO, "image_size": AUTO, "cuts": AUTO, "views": AUTO}
+"""An entry of which all is chosen by the stage `plan`."""
+
 
 class BaseParams(Section):
-    """Section `embed.bases.NAME`: one base."""
+    """Section `embed.bases.NAME`: one base. What is `auto` is chosen by the stage `plan`."""
 
-    image_size: int = Field(ge=1, le=1024, description="what images are resized to, pixels")
+    image_size: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_PIXELS)] = Field(
+        description="what images are resized to, pixels, or auto"
+    )
     cuts: Literal["auto"] | list[str] = Field(description="auto, or layers of the base")
     model: str | None = Field(
-        default=None, description="the base's name if it is not NAME, a .keras file, or models:/..."
+        default=None,
+        description="the base's name if it is not NAME, a .keras file, models:/..., or auto",
     )
     weights: str | None = Field(default=None, description="imagenet, random, or a file")
     alpha: float | None = Field(default=None, gt=0, description="width, where the family has it")
     input_range: list[float] | None = Field(
         default=None, description="what a user's own model takes for black and white"
     )
-    views: ViewsParams = Field(
-        default_factory=ViewsParams, description="further versions of the training images"
+    views: Literal["auto"] | ViewsParams = Field(
+        default_factory=ViewsParams, description="further versions of the training images, or auto"
+    )
+    starts: list[str] = Field(
+        default_factory=list,
+        description="further layers, kept only for phase 2 to start from; no head stands on them",
     )
     pooling: dict[str, Pooling] = Field(
         default_factory=dict, description="of cuts that cuts lists: none, average, global"
@@ -45,8 +58,27 @@ class BaseParams(Section):
             raise ValueError("must be two numbers, black's below white's, such as [0, 1]")
         return input_range
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left for the stage `plan` to choose."""
+        return AUTO in (self.model, self.image_size, self.cuts, self.views)
+
+    @property
+    def views_wanted(self) -> ViewsParams:
+        """The views; where the stage `plan` is to choose, those that it may choose."""
+        return ViewsParams(hflip=True) if isinstance(self.views, str) else self.views
+
     def choice(self, name: str) -> BaseChoice:
-        """Returns what this entry means under its name."""
+        """Returns what this entry means under its name.
+
+        Raises:
+            ConfigError: If the base or its image size is left open.
+        """
+        if self.model == AUTO or isinstance(self.image_size, str):
+            raise ConfigError(
+                f"embed.bases.{name} leaves its model or image_size to the stage `plan`, which has "
+                "not run for it. Run `dvc repro plan`, or name a base."
+            )
         return BaseChoice(
             name=name,
             model=self.model or name,
@@ -76,15 +108,42 @@ class EmbedParams(Section):
     batch_size: int = Field(ge=1, description="images at a time")
     max_bytes: int = Field(ge=1, description="of all arrays of one base")
 
+    @field_validator("bases", mode="before")
+    @classmethod
+    def _may_be_left_open(cls, bases: object) -> object:
+        return {AUTO: OPEN} if bases == AUTO else bases
+
     @field_validator("bases")
     @classmethod
     def _exist(cls, bases: dict[str, BaseParams]) -> dict[str, BaseParams]:
         problems = []
         for name, base in bases.items():
             try:
-                check_choice(base.choice(name))
+                check_open(name, base)
             except ConfigError as error:
                 problems.append(f"{name}: {error}")
         if problems:
             raise ValueError(" ".join(problems))
         return bases
+
+
+def check_open(name: str, base: BaseParams) -> None:
+    """Refuses an entry that cannot be a base, whatever becomes of what it leaves open.
+
+    Raises:
+        ConfigError: Naming what must hold.
+    """
+    if base.model != AUTO:
+        # Of the sizes that the plan may choose it leaves out those that are too small.
+        size = MOST_PIXELS if base.image_size == AUTO else base.image_size
+        check_choice(base.model_copy(update={"image_size": size}).choice(name))
+        return
+    given = [key for key in ("weights", "alpha", "input_range") if getattr(base, key) is not None]
+    if base.cuts != AUTO:
+        given.append("cuts")
+    if given or base.pooling:
+        raise ConfigError(
+            f"{', '.join(given or ['pooling'])} must be left out where model is auto: they are of "
+            "one base."
+        )
+    check_choice(BaseChoice(name=name, model=next(iter(BASES)), image_size=MOST_PIXELS))

@@ -1,9 +1,7 @@
 """Chooses what an entry of `embed.bases` leaves open."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.models.base_choice import Fetch, open_base
 from pipeline.models.cuts import BYTES_PER_VALUE, Cut
@@ -64,7 +62,7 @@ class PlannedBase:
         )
         self.choice: Choice = chooser.choose(
             models if own.model == AUTO else [own.model or name],
-            image_sizes if own.image_size == AUTO else [own.image_size],
+            image_sizes if own.image_size == AUTO else [own.image_size],  # type: ignore[list-item]
             asks_views=own.views == AUTO,
         )
 

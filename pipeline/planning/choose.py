@@ -233,7 +233,7 @@ class Chooser:
         count = min(len(right), len(theirs))
         differences = right[:count].astype(float) - theirs[:count]
         error = max(differences.std(), 1 / count) / math.sqrt(count)
-        return best.expected - other.expected > NOTICEABLE * error
+        return best.expected - other.expected > NOTICEABLE * float(error)
 
     def _single_heads(self, probe: Probe) -> list[Head]:
         """Returns a head on the most that may be kept of each cut."""

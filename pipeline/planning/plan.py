@@ -1,6 +1,6 @@
 """What the stage `plan` concludes, as `results/plan.json` holds it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,38 @@ class Plan:
     reasons: Mapping[str, str]
     explained: Mapping[str, Mapping[str, Any]]
     measured: Mapping[str, float]
+
+    def lines(self) -> list[str]:
+        """Returns what was chosen and what was looked at, for people."""
+        if not self.bases:
+            return ["params.yaml leaves nothing open: there is nothing to plan"]
+        lines = []
+        for name, chosen in self.bases.items():
+            lines += [f"{name}: {self.reasons[name]}", *_table(self.explained[name]["candidates"])]
+            lines += [f"{name}.{key}: {value}" for key, value in chosen.items()]
+            lines.append(_mirror_line(self.explained[name]["mirror_gain"]))
+        return lines
+
+
+def _table(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [["base", "pixels", "images/s", "cut", "sample", "expected"]]
+    for found in candidates:
+        part = found["part"]
+        cut = f"{part['cut']}, {part['pooling']}" if part else "too slow for the budget"
+        scores = [f"{found[key]:.3f}" if part else "-" for key in ("accuracy", "expected")]
+        speed = f"{1 / found['seconds_per_image']:,.0f}"
+        rows.append([found["model"], str(found["image_size"]), speed, cut, *scores])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _mirror_line(gain: Sequence[float] | None) -> str:
+    if gain is None:
+        return "mirrored images: not asked, or no time for them"
+    return f"mirrored images: {gain[0]:+.3f} accuracy, standard error {gain[1]:.3f}"
 
 
 def write_plan(plan: Plan, file: Path) -> None:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from pipeline.report.inputs import Results
 from pipeline.report.judgement_view import MAX_CLASS_ROWS
+from pipeline.report.plan_view import COLUMNS, view_plan
 from pipeline.report.verdict import verdict
 from pipeline.report.views import view_study
 
@@ -47,6 +48,8 @@ def render(results: Results) -> str:
         dataset=results.split["dataset"],
         sentences=verdict(results),
         studies=[view_study(study, results) for study in results.studies],
+        plans=view_plan(results.plan),
+        plan_columns=COLUMNS,
         data=_data(results.split),
         registered=_registered(results.registration),
         again=_again(results),

@@ -48,12 +48,14 @@ class Results:
         labels: Class ids of the test images, shape (n,).
         studies: At least one; the registered one first, else the best of the confirmation part.
         registration: `results/registration.json`; None if nothing is registered yet.
+        plan: `results/plan.json`; None where a checkout was run before there were plans.
     """
 
     split: Json
     labels: NDArray[np.int64]
     studies: list[StudyResults]
     registration: Json | None
+    plan: Json | None
 
     @property
     def class_names(self) -> list[str]:
@@ -76,8 +78,10 @@ def read_results(root: Path) -> Results:
     split = _read_json(root / "data" / "split.json")
     metrics = _read_json(results / "metrics.json")
     calibration = _read_json(results / "calibration.json")
-    registration_file = results / "registration.json"
-    registration = _read_json(registration_file) if registration_file.exists() else None
+    registration, plan = (
+        _read_json(file) if file.exists() else None
+        for file in (results / "registration.json", results / "plan.json")
+    )
     arrays = _read_arrays(results / "predictions.npz", studies=metrics)
     studies = [
         StudyResults(
@@ -97,6 +101,7 @@ def read_results(root: Path) -> Results:
         labels=arrays["labels"],
         studies=_in_order(studies, registration),
         registration=registration,
+        plan=plan,
     )
 
 

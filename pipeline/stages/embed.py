@@ -52,6 +52,7 @@ from pipeline.models.small_pixels import (
     small_shape,
     write_small_pixels,
 )
+from pipeline.planning.plan import PLAN_FILE, read_plan, with_plan
 from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
     params = load_section(EmbedParams, "embed")
     _check_there(TRAIN_FILE)
+    params = with_plan(params, read_plan(PLAN_FILE))
     # After the refusals, which should not wait for TensorFlow to load.
     from pipeline.training.devices import configure_tensorflow
 

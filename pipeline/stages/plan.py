@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field, field_validator
 
@@ -24,15 +22,14 @@ from pipeline.config import Section, load_section, read_document
 from pipeline.durations import duration_seconds
 from pipeline.errors import ConfigError
 from pipeline.models.bases import BASES
-from pipeline.models.params import AUTO, BaseParams, EmbedParams
-from pipeline.planning.limits import Limits
+from pipeline.models.params import EmbedParams
+from pipeline.planning.limits import EMBED_SHARE, Limits
 from pipeline.planning.plan import PLAN_FILE, Plan, write_plan
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 
 if TYPE_CHECKING:
-    from pipeline.planning.choose import Choice, Head
-    from pipeline.planning.probe import Probe
+    from pipeline.planning.choose import Choice
     from pipeline.planning.sample import Sample
     from pipeline.tracking.registered_file import RegisteredFile
 
@@ -104,7 +101,7 @@ def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_
     }
     return Plan(
         bases={name: base.entry(max_bytes=embed.max_bytes) for name, base in planned.items()},
-        reasons={name: reason(base.choice, limits, sample) for name, base in planned.items()},
+        reasons={name: _reason(base.choice, limits, sample) for name, base in planned.items()},
         explained={name: asdict(base.choice) for name, base in planned.items()},
         measured={
             "gflops": round(limits.gflops, 1),
@@ -115,8 +112,10 @@ def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_
     )
 
 
-def reason(choice: Choice, limits: Limits, sample: Sample) -> str:
+def _reason(choice: Choice, limits: Limits, sample: Sample) -> str:
     """Returns why a choice was made, in one sentence."""
+    from pipeline.planning.bases import cut_of
+
     chosen, best, other = choice.chosen, choice.heads[0], choice.runner_up
     num_rows = sample.num_images + sample.num_train * choice.is_mirrored
     seconds = num_rows * chosen.seconds_per_image
@@ -147,18 +146,31 @@ def read_budget() -> float:
     Raises:
         ConfigError: If it is missing, or no duration.
     """
-    document = read_document()
-    if problem := budget_problem(document.get("budget")):
-        raise ConfigError(f"params.yaml cannot be used:\n  budget: {problem}")
-    return float(duration_seconds(document["budget"]))
+    budget = read_document().get("budget")
+    try:
+        return _budget_seconds(budget)
+    except ValueError as error:
+        raise ConfigError(f"params.yaml cannot be used:\n  budget: {error}.") from None
 
 
 def budget_problem(budget: object) -> str | None:
     """Says what is wrong with `budget`, or None."""
-    with suppress(ValueError):
-        if duration_seconds(budget) is not None:
-            return None
-    return f"must be a duration such as 90s, 10m or 2h. Received: {budget!r}."
+    try:
+        _budget_seconds(budget)
+    except ValueError as error:
+        return f"{error}."
+    return None
+
+
+def _budget_seconds(budget: object) -> float:
+    need = "must be a duration such as 90s, 10m or 2h"
+    try:
+        seconds = duration_seconds(budget)
+    except ValueError:
+        seconds = None
+    if seconds is None:
+        raise ValueError(f"{need}. Received: {budget!r}")
+    return seconds
 
 
 def main(*, dry_run: bool = False) -> None:

@@ -1,12 +1,12 @@
 """The sections `search`, `studies`, `defaults` and `confirm` of `params.yaml`, and how they fit."""
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.config import Section, parse_section, read_document
+from pipeline.durations import Duration
 from pipeline.errors import ConfigError
 from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.processes import num_cores
@@ -31,22 +31,7 @@ from pipeline.tuning.unfreezing import (
     with_segments,
 )
 
-UNITS = {"s": 1, "m": 60, "h": 3600}
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
-
-
-def _duration_seconds(written: object) -> float | None:
-    """Reads a duration such as 90s, 10m or 1.5h; None for `none`."""
-    if written == "none":
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(written))
-    if found is None or float(found[1]) == 0:
-        raise ValueError("must be none, or a duration such as 90s, 10m or 2h")
-    return float(found[1]) * UNITS[found[2]]
-
-
-Duration = Annotated[float | None, BeforeValidator(_duration_seconds)]
-"""Seconds, > 0, or None; written as in `_duration_seconds`."""
 
 
 class RayParams(Section):
