@@ -1,6 +1,7 @@
 """The section `embed` of `params.yaml`. Beside the stage, since the command `cuts` reads it too."""
 
-from typing import Literal, Self
+from pathlib import Path
+from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -8,7 +9,10 @@ from pipeline.config import Section
 from pipeline.errors import ConfigError
 from pipeline.models.base_choice import BaseChoice, check_choice
 from pipeline.models.pooling import Pooling
-from pipeline.models.views import ViewsParams
+from pipeline.models.view_params import ViewsParams
+
+# A folder a base, with an array a cut.
+FEATURES: Final = Path("data/features")
 
 
 class BaseParams(Section):
