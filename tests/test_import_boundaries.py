@@ -82,6 +82,16 @@ def test_stages_and_commands_import_without_a_heavy_library():
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_check_needs_no_numpy():
+    """It takes a tenth of a second of what is asked for at every edit of params.yaml."""
+    code = (
+        "import sys, pipeline.__main__ as m\n"
+        "print(m.main(['check']), [name for name in ('numpy', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines() == ["params.yaml is fine.", "0 []"], done.stderr
+
+
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_only_split_and_evaluate_name_the_file_of_the_test_part(file):
     named = "test.npz" in file.read_text()

@@ -4,7 +4,6 @@ Run: python -m pipeline check
 """
 
 import argparse
-import importlib
 import re
 import sys
 import textwrap
@@ -14,14 +13,16 @@ from typing import Any
 
 from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
 from pipeline.data.datasets import DATASETS
+from pipeline.data.fetch_params import FetchParams
 from pipeline.data.files import read_json
+from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
-from pipeline.models.params import EmbedParams
+from pipeline.evaluation.params import EvaluateParams
+from pipeline.models.params import FEATURES, EmbedParams
 from pipeline.models.pooling import NO_POOLING
+from pipeline.planning.params import PlanParams, budget_problem
 from pipeline.registry import unknown_name
-from pipeline.stages.embed import FEATURES
-from pipeline.stages.plan import budget_problem
-from pipeline.stages.register import AUTO
+from pipeline.tracking.params import AUTO, RegisterParams
 from pipeline.tuning.between_sections import NO_BASE, executor_problem
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from pipeline.tuning.params import (
@@ -36,17 +37,19 @@ from pipeline.tuning.params import (
 )
 from pipeline.tuning.space import SearchSpace
 
-# A stage declares its own section, which has its name.
-SECTIONS_OF_STAGES = {
-    "fetch": "FetchParams",
-    "split": "SplitParams",
-    "plan": "PlanParams",
-    "embed": "EmbedParams",
-    "evaluate": "EvaluateParams",
-    "register": "RegisterParams",
+# Declared beside the stages, which import what they work with.
+SECTIONS: dict[str, type[Section]] = {
+    "fetch": FetchParams,
+    "split": SplitParams,
+    "plan": PlanParams,
+    "embed": EmbedParams,
+    "evaluate": EvaluateParams,
+    "register": RegisterParams,
+    "search": SearchParams,
+    "confirm": ConfirmParams,
 }
 BUDGET = "budget"
-OTHER_SECTIONS = ("search", "defaults", "studies", "confirm")
+OTHER_SECTIONS = ("defaults", "studies")
 HELP_WIDTH = 100
 # A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
 # folder beside these of results/, and a word of register.study beside `auto`.
@@ -59,12 +62,12 @@ TAKEN_ENDINGS = {
 
 def problems_of(document: Mapping[str, Any]) -> list[str]:
     """Lists everything that is wrong with a `params.yaml`, each with its dotted path."""
-    names = [BUDGET, *SECTIONS_OF_STAGES, *OTHER_SECTIONS]
+    names = [BUDGET, *SECTIONS, *OTHER_SECTIONS]
     problems = [f"{name}: this section is missing." for name in names if name not in document]
     problems += [
         f"{name}: {unknown_name('section', name, names)}" for name in document if name not in names
     ]
-    for name, model in _sections().items():
+    for name, model in SECTIONS.items():
         if name in document:
             problems += _section_problems(model, name, document[name])
     if BUDGET in document and (problem := budget_problem(document[BUDGET])):
@@ -76,14 +79,6 @@ def problems_of(document: Mapping[str, Any]) -> list[str]:
         problems += _studies_problems(document)
         problems += _register_problems(document)
     return problems
-
-
-def _sections() -> dict[str, type[Section]]:
-    of_stages = {
-        name: getattr(importlib.import_module(f"pipeline.stages.{name}"), class_name)
-        for name, class_name in SECTIONS_OF_STAGES.items()
-    }
-    return {**of_stages, "search": SearchParams, "confirm": ConfirmParams}
 
 
 def _section_problems(model: type[Section], name: str, value: object) -> list[str]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pipeline.config import load_section
+from pipeline.data.fetch_params import FetchParams
 from pipeline.data.files import read_json
 from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError
-from pipeline.stages.fetch import FetchParams, expected_name
+from pipeline.stages.fetch import expected_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,26 +1,26 @@
 """The datasets that `fetch` knows.
 
+Readers are imported when they read: `check` knows the datasets' names without NumPy.
+
 To add a public one, write a `DatasetSpec` with its files, their SHA-256 and a reader; if its format
 is new, the reader goes into a module of its own. Nothing else changes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from pipeline.data.cifar import read_cifar_files
 from pipeline.data.downloads import SourceFile
-from pipeline.data.idx import read_mnist_files
-from pipeline.data.labelled import LabelledImages, undivided
-from pipeline.data.npz import read_npz
-from pipeline.data.readers.folder import read_folder
-from pipeline.data.readers.layout import Parts
-from pipeline.data.readers.stored_size import ImageSize
-from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import PublicFiles
+
+if TYPE_CHECKING:
+    from pipeline.data.labelled import LabelledImages
+    from pipeline.data.readers.layout import Parts
+    from pipeline.data.readers.stored_size import ImageSize
+    from pipeline.data.readers.table import TableChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,10 @@ class DatasetSpec:
 
 
 def _read_digits(_: Request) -> LabelledImages:
+    import numpy as np
     from sklearn.datasets import load_digits
+
+    from pipeline.data.labelled import LabelledImages, undivided
 
     digits = load_digits()
     return LabelledImages(
@@ -76,6 +79,37 @@ def _read_digits(_: Request) -> LabelledImages:
         parts=undivided(len(digits.target)),
         class_names=tuple(str(name) for name in digits.target_names),
     )
+
+
+def _read_fashion(request: Request) -> LabelledImages:
+    from pipeline.data.idx import read_mnist_files
+
+    return read_mnist_files(request.files, class_names=_FASHION_CLASSES)
+
+
+def _read_cifar10(request: Request) -> LabelledImages:
+    from pipeline.data.cifar import read_cifar_files
+
+    return read_cifar_files(request.files)
+
+
+def _read_folder(request: Request) -> LabelledImages:
+    from pipeline.data.readers.folder import read_folder
+
+    return read_folder(
+        request.path,
+        image_size=request.image_size,
+        color=request.color,
+        parts=request.parts,
+        labels=request.labels,
+        value_range=request.value_range,
+    )
+
+
+def _read_npz(request: Request) -> LabelledImages:
+    from pipeline.data.npz import read_npz
+
+    return read_npz(request.path)
 
 
 _FASHION_CLASSES = (
@@ -166,13 +200,13 @@ DATASETS: dict[str, DatasetSpec] = {
     "fashion_mnist": DatasetSpec(
         title="70,000 gray images of clothes, 28x28, 10 classes (Xiao, Rasul, Vollgraf 2017)",
         license="MIT",
-        read=lambda request: read_mnist_files(request.files, class_names=_FASHION_CLASSES),
+        read=_read_fashion,
         public=_FASHION_FILES,
     ),
     "cifar10": DatasetSpec(
         title="60,000 colour photographs, 32x32, 10 classes (Krizhevsky 2009)",
         license="none stated; free for research, please cite",
-        read=lambda request: read_cifar_files(request.files),
+        read=_read_cifar10,
         public=_CIFAR10_FILES,
     ),
     "digits": DatasetSpec(
@@ -183,20 +217,13 @@ DATASETS: dict[str, DatasetSpec] = {
     "folder": DatasetSpec(
         title="your own images, by class folders or a table of labels below fetch.path",
         license="yours",
-        read=lambda request: read_folder(
-            request.path,
-            image_size=request.image_size,
-            color=request.color,
-            parts=request.parts,
-            labels=request.labels,
-            value_range=request.value_range,
-        ),
+        read=_read_folder,
         is_own=True,
     ),
     "npz": DatasetSpec(
         title="your own arrays, in fetch.path or in images.npz below it",
         license="yours",
-        read=lambda request: read_npz(request.path),
+        read=_read_npz,
         is_own=True,
     ),
 }

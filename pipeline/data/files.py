@@ -1,5 +1,7 @@
 """Files that are whole or absent: written beside their place, then renamed; and their hashes."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import json
@@ -7,12 +9,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError, DataIntegrityError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLOCK_BYTES = 1 << 20
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -94,9 +96,12 @@ def sha256_arrays(*arrays: NDArray[Any]) -> str:
 
     Shape and dtype take no part: two hashes compare only where these are known to agree.
 
+    >>> import numpy as np
     >>> sha256_arrays(np.array([1], np.uint8), np.array([2], np.uint8))[:8]
     'a12871fe'
     """
+    import numpy as np  # Most who use files need none.
+
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)

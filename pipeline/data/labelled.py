@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.files import sha256_arrays, write_json, write_whole
+from pipeline.data.parts import PARTS
 from pipeline.errors import DataIntegrityError
 
-PARTS = ("train", "val", "test")
 _ARRAYS = ("images", "labels", "parts")
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.files import sha256_file
-from pipeline.data.labelled import PARTS, LabelledImages
+from pipeline.data.labelled import LabelledImages
+from pipeline.data.parts import PARTS
 from pipeline.errors import ConfigError, DataIntegrityError
 
 _KEYS = "`images` and `labels`, or `x_train`, `y_train` (and `x_val`, `y_val`, `x_test`, `y_test`)"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.labelled import LabelledImages
-from pipeline.data.part_sizes import AUTO, PartSize, auto_size
+from pipeline.data.parts import AUTO, PartSize, auto_size
 from pipeline.data.pool import Pool
 from pipeline.errors import ConfigError, DataIntegrityError
 
@@ -29,7 +29,7 @@ class SplitPlan:
     """How to divide.
 
     A size is a number of images, or a share in (0, 1): of the whole dataset for `test_size`, of all
-    but the test part for the others. Or `auto`: what `part_sizes.auto_size` says of the images that
+    but the test part for the others. Or `auto`: what `parts.auto_size` says of the images that
     are in no part of the dataset's own, and for val and confirmation in no test part either.
 
     Attributes:

@@ -4,14 +4,14 @@ To add a metric, write a function of (probabilities, labels) below and register 
 changes. Its bootstrap interval works at once; an entry in `resampling.py` makes it fast.
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluation.objectives import OBJECTIVES as OBJECTIVES
+from pipeline.evaluation.objectives import ObjectiveSpec as ObjectiveSpec
 from pipeline.registry import Registry
 
 Probabilities = NDArray[np.floating[Any]]
@@ -24,50 +24,6 @@ METRICS: Registry[Metric] = Registry("metric")
 SMALLEST_PROBABILITY = 1e-7
 # Guo et al. 2017 use 15.
 NUM_BINS = 15
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveSpec:
-    """What a search optimizes.
-
-    Attributes:
-        metric: Its name among an epoch's metrics, measured on the validation part.
-        direction: Optuna's word for where better lies.
-    """
-
-    metric: str
-    direction: Literal["maximize", "minimize"]
-
-    @property
-    def measure(self) -> str:
-        """The key of `classification_metrics` that it is, such as `loss`."""
-        return self.metric.removeprefix("val_")
-
-    @property
-    def worst(self) -> float:
-        """A value that every finite one is better than."""
-        return -math.inf if self.direction == "maximize" else math.inf
-
-    def is_better(self, value: float, other: float) -> bool:
-        """Whether `value` is strictly better than `other`; NaN is worse than any number."""
-        if math.isnan(value) or math.isnan(other):
-            return math.isnan(other) and not math.isnan(value)
-        return value > other if self.direction == "maximize" else value < other
-
-    def metric_on(self, part: str) -> str:
-        """Names the same measure on another part of the data.
-
-        >>> OBJECTIVES["val_log_loss"].metric_on("confirmation")
-        'confirmation_loss'
-        """
-        return f"{part}_{self.measure}"
-
-
-OBJECTIVES: dict[str, ObjectiveSpec] = {
-    "val_accuracy": ObjectiveSpec(metric="val_accuracy", direction="maximize"),
-    "val_log_loss": ObjectiveSpec(metric="val_loss", direction="minimize"),
-    "val_macro_f1": ObjectiveSpec(metric="val_macro_f1", direction="maximize"),
-}
 
 
 def classification_metrics(probabilities: Probabilities, labels: Labels) -> dict[str, float]:

@@ -27,6 +27,8 @@ RESIZE: Final = "resize"
 PREPROCESSING_LAYERS: Final = ("to_float", "add_channel", RESIZE, "gray_to_rgb")
 # Of a user's own model for gray images: the first layer of its base.
 TO_GRAY: Final = "to_gray"
+# The layer that averages the members' probabilities, where a model has several.
+SOFT_VOTE: Final = "soft_vote"
 
 Scaling = Literal["own", "symmetric", "centred_bgr", "standardized"]
 

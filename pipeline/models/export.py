@@ -3,22 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
-from pipeline.models.bases import preprocessing
+from pipeline.models.bases import SOFT_VOTE, preprocessing
 from pipeline.models.model_files import UNREADABLE, one_line
 from pipeline.models.pooling import NO_POOLING, pooling_layer
 
 if TYPE_CHECKING:
     import keras
-
-SOFT_VOTE: Final = "soft_vote"
-"""The layer that averages the members' probabilities, where a model has several."""
 
 
 @dataclass(frozen=True, kw_only=True)

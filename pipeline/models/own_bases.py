@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ConfigError, SourceError
-from pipeline.models.bases import PREPROCESSING_LAYERS, RESIZE, TO_GRAY
-from pipeline.models.export import SOFT_VOTE
+from pipeline.models.bases import PREPROCESSING_LAYERS, RESIZE, SOFT_VOTE, TO_GRAY
 from pipeline.models.model_files import UNREADABLE, one_line, read_model_file, under_ending
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """The section `embed` of `params.yaml`. Beside the stage, since the command `cuts` reads it too."""
 
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -9,7 +10,10 @@ from pipeline.errors import ConfigError
 from pipeline.models.base_choice import BaseChoice, check_choice
 from pipeline.models.bases import BASES
 from pipeline.models.pooling import Pooling
-from pipeline.models.views import ViewsParams
+from pipeline.models.view_params import ViewsParams
+
+# A folder a base, with an array a cut.
+FEATURES: Final = Path("data/features")
 
 AUTO: Final = "auto"
 MOST_PIXELS: Final = 1024

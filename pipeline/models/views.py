@@ -21,50 +21,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from pipeline.config import Section
+from pipeline.models.view_params import CropParams, RandomViews, ShiftParams, ViewsParams
 from pipeline.seeds import derive_seed
 
 Images = NDArray[np.uint8]
 Positions = NDArray[np.int64]
 
 
-class _RandomViews(Section):
-    """What the kinds share whose views differ from image to image."""
-
-    num_views: int = Field(ge=1, le=100, description="views of each training image")
-    hflip: bool = Field(description="mirror half of the views as well")
-    seed: int = Field(ge=0, description="of what is drawn for each image")
-
-
-_RandomT = TypeVar("_RandomT", bound=_RandomViews)
-
-
-class ShiftParams(_RandomViews):
-    """Section `embed.bases.NAME.views.shift`: moved by whole pixels; edges are repeated."""
-
-    max_shift: float = Field(gt=0, le=0.5, description="largest, share of height and of width")
-
-
-class CropParams(_RandomViews):
-    """Section `embed.bases.NAME.views.crop`: a part of the image, enlarged to all of it."""
-
-    min_scale: float = Field(gt=0, lt=1, description="smallest, share of height and of width")
-
-
-class ViewsParams(Section):
-    """Section `embed.bases.NAME.views`: which versions of the training images there are."""
-
-    hflip: bool = Field(default=False, description="one view: mirrored left to right")
-    shift: ShiftParams | None = Field(default=None, description="moved; left out: none")
-    crop: CropParams | None = Field(default=None, description="cropped; left out: none")
-
-    @property
-    def num_views(self) -> int:
-        """Rows that each training image has beside its own."""
-        random = sum(part.num_views for part in (self.shift, self.crop) if part)
-        return int(self.hflip) + random
+_RandomT = TypeVar("_RandomT", bound=RandomViews)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +168,7 @@ def _draw_crop(
 
 
 def _draw_flips(
-    params: _RandomViews, num_train: int, generator: np.random.Generator
+    params: RandomViews, num_train: int, generator: np.random.Generator
 ) -> NDArray[np.bool_]:
     return (generator.random(num_train) < 0.5) & params.hflip
 

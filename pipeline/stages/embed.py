@@ -44,7 +44,7 @@ from pipeline.models.feature_files import (
     write_manifest,
     write_pixels,
 )
-from pipeline.models.params import EmbedParams
+from pipeline.models.params import FEATURES, EmbedParams
 from pipeline.models.pooling import NO_POOLING
 from pipeline.models.small_pixels import (
     FLOAT16_BYTES,
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRAIN_FILE = Path("data/train.npz")
-FEATURES = Path("data/features")
 FLOAT32_BYTES = 4
 # The least that `fetch` warns of, too.
 MOST_SHRUNK = 2

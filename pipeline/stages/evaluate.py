@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from pipeline.config import Section, load_section, read_document
+from pipeline.config import load_section, read_document
 from pipeline.data.files import write_json, write_whole
 from pipeline.errors import ConfigError, DataIntegrityError, StudyError
 from pipeline.evaluation.calibration import calibration_bins
 from pipeline.evaluation.classes import most_confident_mistakes
 from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.params import EvaluateParams
 from pipeline.evaluation.significance import Interval, metric_intervals
 from pipeline.processes import num_cores
 
@@ -34,14 +34,6 @@ NUM_MISTAKES = 24
 _RESERVED_NAMES = frozenset({"labels", "file", "allow_pickle"})
 
 Metrics = dict[str, dict[str, Interval]]
-
-
-class EvaluateParams(Section):
-    """Section `evaluate`: how the test part is judged."""
-
-    bootstrap: int = Field(ge=100, le=100_000, description="resamples behind each interval")
-    seed: int = Field(ge=0, description="seed of the resamples")
-    batch_size: int = Field(ge=1, description="images per prediction step")
 
 
 @dataclass(frozen=True, kw_only=True)

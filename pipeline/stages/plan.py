@@ -16,17 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pydantic import Field, field_validator
-
-from pipeline.config import Section, load_section, read_document
-from pipeline.durations import duration_seconds
+from pipeline.config import load_section
 from pipeline.errors import ConfigError
-from pipeline.models.bases import BASES
 from pipeline.models.params import EmbedParams
 from pipeline.planning.limits import EMBED_SHARE, Limits
+from pipeline.planning.params import PlanParams, read_budget
 from pipeline.planning.plan import PLAN_FILE, Plan, write_plan
 from pipeline.processes import num_cores
-from pipeline.registry import unknown_name
 
 if TYPE_CHECKING:
     from pipeline.planning.choose import Choice
@@ -36,30 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRAIN_FILE: Final = Path("data/train.npz")
-
-
-class PlanParams(Section):
-    """Section `plan`: what the stage chooses among, and how closely it looks."""
-
-    models: list[str] = Field(min_length=1, description="bases that `model: auto` may become")
-    image_sizes: list[int] = Field(min_length=1, description="that `image_size: auto` may become")
-    num_images: int = Field(ge=50, description="of the training part, most that a probe looks at")
-    seed: int = Field(ge=0, description="of the sample")
-
-    @field_validator("models")
-    @classmethod
-    def _are_known(cls, models: list[str]) -> list[str]:
-        for model in models:
-            if model not in BASES:
-                raise ValueError(unknown_name("base", model, list(BASES)).partition(" Choose")[0])
-        return models
-
-    @field_validator("image_sizes")
-    @classmethod
-    def _rise(cls, sizes: list[int]) -> list[int]:
-        if sizes != sorted(set(sizes)) or not 8 <= sizes[0] <= sizes[-1] <= 1024:
-            raise ValueError("must be different sizes from 8 to 1024 pixels, the smallest first")
-        return sizes
 
 
 def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_file: Path) -> Plan:
@@ -138,39 +110,6 @@ def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
     from pipeline.tracking.registered_file import registered_file
 
     return registered_file(Path.cwd(), uri, asked_by="model")
-
-
-def read_budget() -> float:
-    """Returns the seconds of `budget` in params.yaml.
-
-    Raises:
-        ConfigError: If it is missing, or no duration.
-    """
-    budget = read_document().get("budget")
-    try:
-        return _budget_seconds(budget)
-    except ValueError as error:
-        raise ConfigError(f"params.yaml cannot be used:\n  budget: {error}.") from None
-
-
-def budget_problem(budget: object) -> str | None:
-    """Says what is wrong with `budget`, or None."""
-    try:
-        _budget_seconds(budget)
-    except ValueError as error:
-        return f"{error}."
-    return None
-
-
-def _budget_seconds(budget: object) -> float:
-    need = "must be a duration such as 90s, 10m or 2h"
-    try:
-        seconds = duration_seconds(budget)
-    except ValueError:
-        seconds = None
-    if seconds is None:
-        raise ValueError(f"{need}. Received: {budget!r}")
-    return seconds
 
 
 def main(*, dry_run: bool = False) -> None:

@@ -14,9 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from pipeline.config import Section, load_section, read_document
+from pipeline.config import load_section, read_document
 from pipeline.data.files import write_json
 from pipeline.errors import ConfigError
 from pipeline.evaluation.metrics import OBJECTIVES
@@ -30,6 +28,7 @@ from pipeline.tracking.candidate import (
     existing_json,
     load_candidate,
 )
+from pipeline.tracking.params import AUTO, RegisterParams
 from pipeline.tracking.registered_models import is_of_dataset
 
 if TYPE_CHECKING:
@@ -40,14 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"
 NO_BASE = "none"
-
-
-class RegisterParams(Section):
-    """Section `register`: which study's winner becomes a version of the registered model."""
-
-    study: str = Field(description="auto: the best of those with a base; or a study's name")
 
 
 def run(

@@ -2,19 +2,25 @@
 
 A schedule describes what happens after warmup; `learning_rate_table` puts warmup before it. To
 add one, write a function below, register it, and list its own hyperparameters in
-`tuning/hyperparameters.py`; a duration in epochs is read with `Timing.steps`.
+`tuning/hyperparameters.py`; a duration in epochs is read with `Timing.steps`. NumPy is imported
+where it computes: `check` asks for the schedules' names alone.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from pipeline.registry import Registry
 from pipeline.tuning.records import Value
 
-Steps = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Steps = NDArray[np.float64]
+    Schedule = Callable[[Steps, "Timing"], Steps]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +46,14 @@ class Timing:
         return self.number(name) * self.steps_per_epoch
 
 
-Schedule = Callable[[Steps, Timing], Steps]
-
 SCHEDULES: Registry[Schedule] = Registry("schedule")
 
 
 @SCHEDULES.register("constant")
 def constant(step: Steps, _: Timing) -> Steps:
     """Keeps the peak: f(t) = 1."""
+    import numpy as np
+
     return np.ones_like(step)
 
 
@@ -58,6 +64,8 @@ def power(step: Steps, timing: Timing) -> Steps:
     s is `decay_epochs` in steps and c is `decay_power`; with c = 1 the rate is peak / 2 after s
     steps and peak / 3 after 2 s. Equals Keras' InverseTimeDecay with decay_rate 1 for c = 1.
     """
+    import numpy as np
+
     s, c = timing.steps("decay_epochs"), timing.number("decay_power")
     return np.asarray((1.0 + step / s) ** -c)
 
@@ -65,12 +73,16 @@ def power(step: Steps, timing: Timing) -> Steps:
 @SCHEDULES.register("exponential")
 def exponential(step: Steps, timing: Timing) -> Steps:
     """Divides by 10 every s steps: f(t) = 0.1^(t / s), with s = `decay_epochs` in steps."""
+    import numpy as np
+
     return np.asarray(0.1 ** (step / timing.steps("decay_epochs")))
 
 
 @SCHEDULES.register("piecewise_constant")
 def piecewise_constant(step: Steps, timing: Timing) -> Steps:
     """Drops at equal intervals: f(t) = drop_factor^floor(t / `drop_epochs` in steps)."""
+    import numpy as np
+
     return np.asarray(timing.number("drop_factor") ** np.floor(step / timing.steps("drop_epochs")))
 
 
@@ -80,6 +92,8 @@ def cosine(step: Steps, timing: Timing) -> Steps:
 
     Reference: Loshchilov and Hutter 2017, SGDR, arXiv:1608.03983, eq. 5 with eta_min = 0.
     """
+    import numpy as np
+
     return 0.5 * (1.0 + np.cos(np.pi * step / timing.num_steps))
 
 
@@ -96,6 +110,8 @@ def one_cycle(step: Steps, timing: Timing) -> Steps:
     iterations" and a rate "several orders of magnitude less" afterwards; 0.9 and 1/10,000 are our
     reading. Smith's momentum cycle is left out: momentum stays as it was chosen.
     """
+    import numpy as np
+
     peak = timing.number("cycle_peak")
     progress = step / max(timing.num_steps - 1, 1)
     points = [0.0, peak, max(0.9, (1.0 + peak) / 2.0), 1.0]
@@ -109,6 +125,8 @@ def performance(step: Steps, _: Timing) -> Steps:
     Not a function of the step: `training.rules.Plateau` lowers the rate between epochs. The entry
     is here so that it can be chosen like the others.
     """
+    import numpy as np
+
     return np.ones_like(step)
 
 
@@ -137,6 +155,8 @@ def learning_rate_table(
     >>> learning_rate_table(values, num_steps=6, steps_per_epoch=2).tolist()
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     """
+    import numpy as np
+
     if num_steps < 1 or steps_per_epoch < 1:
         raise ValueError(
             "num_steps >= 1 and steps_per_epoch >= 1 must hold. "

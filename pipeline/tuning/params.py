@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from pipeline.config import Section, parse_section, read_document
 from pipeline.durations import Duration
 from pipeline.errors import ConfigError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.tuning.between_sections import problems_between

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
-from pipeline.data.labelled import PARTS
+from pipeline.data.parts import PARTS
 from pipeline.data.readers.class_folders import (
     EXPECTED,
     EXPLICIT,

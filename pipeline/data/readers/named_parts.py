@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.data.labelled import PARTS
+from pipeline.data.parts import PARTS
 from pipeline.data.readers.class_folders import check_class, wrapped
 from pipeline.data.readers.left_out import NO_CLASS, OTHER_FOLDER, SAME_FILE
 from pipeline.data.readers.sorting import Layout, Sorting, images_apart

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.data.labelled import PARTS
+from pipeline.data.parts import PARTS
 from pipeline.data.readers.class_folders import EXPECTED, EXPLICIT, TABLE
 from pipeline.data.readers.left_out import NO_CLASS, SAME_FILE, LeftOut
 from pipeline.data.readers.tree import Folder, ImageFile

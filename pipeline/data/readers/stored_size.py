@@ -1,13 +1,16 @@
 """The size that a folder's images are stored at: as asked for, or as they are."""
 
+from __future__ import annotations
+
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.data.images import shorter_side
-from pipeline.data.readers.sorting import Entry
 from pipeline.errors import DataIntegrityError
+
+if TYPE_CHECKING:
+    from pipeline.data.readers.sorting import Entry
 
 AUTO: Final = "auto"
 ImageSize = int | Literal["auto"]
@@ -30,6 +33,9 @@ def stored_size(entries: Sequence[Entry], wanted: ImageSize) -> int:
     """
     if wanted != AUTO:
         return wanted
+    # The limits above are read where there is no need for NumPy.
+    from pipeline.data.images import shorter_side
+
     sides = []
     for entry in (entry for entry in entries if entry.part != "test"):
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from pipeline.data.labelled import PARTS
+from pipeline.data.parts import PARTS
 from pipeline.data.readers.image_index import ImageIndex
 from pipeline.data.readers.label_texts import (
     check_one_each,

@@ -94,7 +94,7 @@ def test_values_that_do_not_differ_have_no_range(tmp_path):
     [
         (
             16,
-            "WARNING: .*images are shrunk 2.5 times.*fetch.image_size: auto, or raise it, at most to 40",
+            "WARNING: .*images are shrunk 2.5 times.*size: auto, or raise it, at most to 40",
         ),
         (
             100,
@@ -102,7 +102,7 @@ def test_values_that_do_not_differ_have_no_range(tmp_path):
         ),
         (
             40,
-            "images are 80x40 pixels .median; 60x40 to 100x50.: .* to 40x40; 1 of 4 are shrunk; 50%",
+            "images are 80x40 pixels .median; 60x40 to 100x50.: .*40x40; 1 of 4 are shrunk; 50%",
         ),
     ],
 )

@@ -1,7 +1,9 @@
-"""How many images a part gets where `split` says `auto`."""
+"""The parts of a dataset, and how many images one gets where `split` says `auto`."""
 
 from typing import Final, Literal
 
+# What a dataset may bring; the confirmation part is always drawn.
+PARTS: Final = ("train", "val", "test")
 AUTO: Final = "auto"
 PartSize = int | float | Literal["auto"]
 

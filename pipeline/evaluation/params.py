@@ -1,0 +1,13 @@
+"""The section `evaluate` of `params.yaml`, beside the stage: `check` reads it without NumPy."""
+
+from pydantic import Field
+
+from pipeline.config import Section
+
+
+class EvaluateParams(Section):
+    """Section `evaluate`: how the test part is judged."""
+
+    bootstrap: int = Field(ge=100, le=100_000, description="resamples behind each interval")
+    seed: int = Field(ge=0, description="seed of the resamples")
+    batch_size: int = Field(ge=1, description="images per prediction step")
