@@ -16,8 +16,8 @@ from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
 from pipeline.data.datasets import DATASETS
 from pipeline.data.files import read_json
 from pipeline.errors import ConfigError
+from pipeline.models.cuts import NO_POOLING
 from pipeline.models.params import EmbedParams
-from pipeline.models.pooling import NO_POOLING
 from pipeline.registry import unknown_name
 from pipeline.stages.embed import FEATURES
 from pipeline.stages.register import AUTO
@@ -146,6 +146,7 @@ def _problems_once_embedded(
     if study.base not in embed.bases or not file.is_file():
         return []
     cuts, entry = read_json(file)["cuts"], embed.bases[study.base]
+    # Of a list its name says all there is.
     pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
     if {cut: known.get("pooling", NO_POOLING) for cut, known in cuts.items()} != pooling:
         return []

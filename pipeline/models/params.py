@@ -1,21 +1,26 @@
 """The section `embed` of `params.yaml`. Beside the stage, since the command `cuts` reads it too."""
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Section
 from pipeline.errors import ConfigError
 from pipeline.models.base_choice import BaseChoice, check_choice
+from pipeline.models.joined_cuts import POOLED, cut_name, is_layer, layers_named
 from pipeline.models.pooling import Pooling
 from pipeline.models.views import ViewsParams
+
+MAX_NAME: Final = 200
 
 
 class BaseParams(Section):
     """Section `embed.bases.NAME`: one base."""
 
     image_size: int = Field(ge=1, le=1024, description="what images are resized to, pixels")
-    cuts: Literal["auto"] | list[str] = Field(description="auto, or layers of the base")
+    cuts: Literal["auto"] | list[str] = Field(
+        description="auto, or layers of the base; a list of them: side by side, as one cut"
+    )
     model: str | None = Field(
         default=None, description="the base's name if it is not NAME, a .keras file, or models:/..."
     )
@@ -28,14 +33,27 @@ class BaseParams(Section):
         default_factory=ViewsParams, description="further versions of the training images"
     )
     pooling: dict[str, Pooling] = Field(
-        default_factory=dict, description="of cuts that cuts lists: none, average, global"
+        default_factory=dict, description="of layers that cuts lists: none, average, grid4, ..."
     )
+
+    @field_validator("cuts", mode="before")
+    @classmethod
+    def _name_lists(cls, cuts: object) -> object:
+        return [cut_name(cut) for cut in cuts] if isinstance(cuts, list) else cuts
 
     @field_validator("cuts")
     @classmethod
     def _are_different(cls, cuts: str | list[str]) -> str | list[str]:
-        if isinstance(cuts, list) and (not cuts or len(set(cuts)) < len(cuts)):
+        if isinstance(cuts, str):
+            return cuts
+        # In another order a head learns the same.
+        if not cuts or len({frozenset(layers_named(name)) for name in cuts}) < len(cuts):
             raise ValueError("must be auto, or a list of different layers, at least one")
+        if too_long := [name for name in cuts if len(name) > MAX_NAME]:
+            raise ValueError(
+                f"must be names of at most {MAX_NAME} characters, which those of files are made "
+                f"of. Received: {too_long[0]}"
+            )
         return cuts
 
     @field_validator("input_range")
@@ -58,12 +76,12 @@ class BaseParams(Section):
 
     @model_validator(mode="after")
     def _pools_what_is_kept(self) -> Self:
-        listed = [] if self.cuts == "auto" else self.cuts
+        listed = [] if self.cuts == "auto" else [name for name in self.cuts if is_layer(name)]
         strays = [name for name in self.pooling if name not in listed]
         if strays:
             raise ValueError(
                 f"pooling must name layers that cuts lists. Received: {', '.join(strays)} beside "
-                f"cuts={self.cuts!r}"
+                f"cuts={self.cuts!r}. In a list each says its own, as in [a{POOLED}grid4, b]"
             )
         return self
 
