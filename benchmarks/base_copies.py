@@ -57,6 +57,7 @@ def copies(base: Any, folder: Path) -> Iterator[tuple[str, Callable[[], Any], An
     """Yields a name, a function that copies the base, and the model that the copy must equal."""
     import keras
 
+    from pipeline.models.cuts import PooledCut
     from pipeline.models.export import Member, chain, join
     from pipeline.models.graph import output_of
     from pipeline.models.own_bases import load_own_base
@@ -82,7 +83,7 @@ def copies(base: Any, folder: Path) -> Iterator[tuple[str, Callable[[], Any], An
 
     def segment() -> Any:
         lower = find_cuts(base)[0].name
-        part = cut_segment(base, lower, top)
+        part = cut_segment(base, lower, [PooledCut(layer=top)])
         return keras.Model(base.input, part(output_of(base, lower)))
 
     member = Member(trained=head, cut=top)

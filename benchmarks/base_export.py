@@ -75,7 +75,6 @@ def compare(base, images: np.ndarray, labels: np.ndarray, folder: Path) -> None:
         cuts,
         np.array_split(images, -(-len(images) // 256)),
         front=preprocessing(shape, size),
-        pooling={},
         rows=rows,
         folder=folder,
         progress=id,

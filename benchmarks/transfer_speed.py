@@ -21,13 +21,14 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.config import read_document
+from pipeline.models.cuts import PooledCut
 from pipeline.models.params import EmbedParams
 from pipeline.processes import num_cores
 from pipeline.training.batches import TrainingData
@@ -82,6 +83,7 @@ def head_of(spec: TrialSpec, reference: DataReference):
         mean=cut_data.mean,
         variance=cut_data.variance,
         seed=spec.seed,
+        part_sizes=cut_data.part_sizes,
     )
 
 
@@ -93,12 +95,15 @@ def image_data(reference: DataReference) -> TrainingData:
     return TrainingData(features=arrays.pop("images"), num_classes=classes, **arrays)
 
 
-def whole_base(reference: DataReference, data: TrainingData, upper: str, trained: list[str]):
-    """Returns images -> a cut of the base, with the named layers trainable and no other."""
+def whole_base(
+    reference: DataReference, data: TrainingData, feed: Sequence[PooledCut], trained: list[str]
+):
+    """Returns images -> a cut's features, with the named layers trainable and no other."""
     import keras
 
     from pipeline.models.bases import preprocessing
     from pipeline.models.graph import rebuild, truncate
+    from pipeline.models.joined_cuts import joined
 
     base = reference.load_base()
     front = preprocessing(data.features.shape[1:], base.input.shape[1])
@@ -106,8 +111,10 @@ def whole_base(reference: DataReference, data: TrainingData, upper: str, trained
     def thawed(layer):
         return type(layer).from_config({**layer.get_config(), "trainable": True})
 
-    outputs = rebuild(truncate(base, [upper]), front.output, clone=thawed)
-    model = keras.Model(front.input, outputs)
+    layers = [part.layer for part in feed]
+    outputs = keras.tree.flatten(rebuild(truncate(base, layers), front.output, clone=thawed))
+    features = joined(dict(zip(layers, outputs, strict=True)), feed, prefix="cut")
+    model = keras.Model(front.input, features)
     for layer in model.layers:
         layer.trainable = layer.name in trained
     return model
@@ -119,7 +126,8 @@ def frozen_without_cache(spec: TrialSpec, reference: DataReference, *, report: R
     from pipeline.training.fit import train
 
     data = image_data(reference)
-    below = whole_base(reference, data, str(spec.hyperparameters["cut"]), [])
+    cut = str(spec.hyperparameters["cut"])
+    below = whole_base(reference, data, reference.load_cut(cut, judge=None).feed, [])
     train(
         FineTuned(below, head_of(spec, reference)),
         data,
@@ -139,9 +147,9 @@ def whole_graph_phase_2(spec: TrialSpec, reference: DataReference, *, report: Re
 
     values, cut = spec.hyperparameters, str(spec.hyperparameters["cut"])
     shared = {"seed": spec.seed, "objective": spec.objective}
-    head, cached = head_of(spec, reference), reference.load_cut(cut, judge=None).training
+    head, cut_data = head_of(spec, reference), reference.load_cut(cut, judge=None)
     first = phase_1(values, spec.epochs)
-    fit = train(head, cached, values, phase=first, report=lambda _: False, **shared)
+    fit = train(head, cut_data.training, values, phase=first, report=lambda _: False, **shared)
     second = phase_2(
         values,
         spec.epochs,
@@ -149,10 +157,10 @@ def whole_graph_phase_2(spec: TrialSpec, reference: DataReference, *, report: Re
         last_learning_rate=fit.learning_rate,
     )
     (lower,) = reference.phase_2_starts(values)
-    segment = cut_segment(reference.load_base(), lower, cut)
+    segment = cut_segment(reference.load_base(), lower, cut_data.feed)
     names = [layer.name for layer in tunable_layers(segment)]
     data = image_data(reference)
-    model = FineTuned(whole_base(reference, data, cut, names), head)
+    model = FineTuned(whole_base(reference, data, cut_data.feed, names), head)
     train(model, data, values, phase=second, report=report, **shared)
 
 

@@ -18,8 +18,8 @@ from pipeline.data.files import read_json
 from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
 from pipeline.evaluation.params import EvaluateParams
+from pipeline.models.cuts import NO_POOLING
 from pipeline.models.params import FEATURES, EmbedParams
-from pipeline.models.pooling import NO_POOLING
 from pipeline.planning.params import PlanParams, budget_problem
 from pipeline.registry import unknown_name
 from pipeline.tracking.params import AUTO, RegisterParams
@@ -148,6 +148,7 @@ def _problems_once_embedded(
     if entry is None or entry.cuts == AUTO or not file.is_file():
         return []
     cuts = read_json(file)["cuts"]
+    # Of a list its name says all there is.
     pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
     if {cut: known.get("pooling", NO_POOLING) for cut, known in cuts.items()} != pooling:
         return []

@@ -21,7 +21,8 @@ from pipeline.models.base_choice import (
     open_base,
 )
 from pipeline.models.bases import BASES, RANDOM
-from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
+from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts
+from pipeline.models.joined_cuts import kept_cuts
 from pipeline.models.own_bases import RAW, input_dtype, own_image_size
 from pipeline.models.params import BaseParams, EmbedParams
 from pipeline.models.pooling import more_than_the_top, pooled_cuts
@@ -153,8 +154,9 @@ def _chosen(name: str, own: BaseParams | None, cuts: list[Cut], max_bytes: int) 
         advice = more_than_the_top(kept, left_out, **limits)
     else:
         where = f"embed.bases.{name}"
-        cuts = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
-        kept, left_out = named_cuts(cuts, own.cuts, where=f"{where}.cuts", **limits), []
+        kept, left_out = kept_cuts(cuts, own.cuts, own.pooling, where=where, **limits), []
+        pooled = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
+        cuts = [*pooled, *(cut for cut in kept if cut.parts)]
     return _Chosen(cuts=cuts, kept=kept, left_out=left_out, num_rows=num_rows, advice=advice)
 
 

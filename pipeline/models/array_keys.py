@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pipeline.data.files import sha256_file
 from pipeline.models.cuts import Cut
-from pipeline.models.pooling import NO_POOLING
 from pipeline.models.weights import weights_sha256
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ CODE: Final = (
     "models/feature_files.py",
     "models/flat.py",
     "models/graph.py",
+    "models/joined_cuts.py",
     "models/moments.py",
     "models/pooling.py",
     "models/views.py",
@@ -48,7 +48,6 @@ def array_keys(
     front: "keras.Model",
     cuts: Sequence[Cut],
     *,
-    pooling: Mapping[str, str],
     images: str,
     views: Sequence[Mapping[str, Any]],
     batch_size: int,
@@ -60,8 +59,7 @@ def array_keys(
     Args:
         base: As from `load_base`.
         front: The layers that bring images to it.
-        cuts: Of this base.
-        pooling: By the cut's name, where there is one.
+        cuts: Of this base, as they are kept.
         images: From `images_sha256`.
         views: Settings of each, in the order of their rows.
         batch_size: Images at a time. No sum has yet come out differently with it, and none has to
@@ -80,10 +78,10 @@ def array_keys(
     }
     keys = {}
     for cut in cuts:
-        below = truncate(base, [cut.name])
+        below = truncate(base, [part.layer for part in cut.feed])
         own = {
             "layers": _layers(below),
-            "pooling": pooling.get(cut.name, NO_POOLING),
+            "feed": [[part.layer, part.pooling] for part in cut.feed],
             "weights": weights_sha256(below),
         }
         keys[cut.name] = hashlib.sha256(json.dumps(shared | own).encode()).hexdigest()

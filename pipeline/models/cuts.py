@@ -18,24 +18,42 @@ if TYPE_CHECKING:
     import keras
 
 BYTES_PER_VALUE: Final = 2  # float16
+NO_POOLING: Final = "none"
 # A study searches over the cuts: more of them thin out its trials, and a neighbour says the same.
 MAX_DEFAULT_CUTS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
-    """A cut point.
+class PooledCut:
+    """What of one layer's output a head is fed with.
 
     Attributes:
-        name: Of the layer.
-        shape: Of its output for one image, such as (8, 8, 40).
-        num_parameters_below: Of the layers up to this one.
+        layer: A cut point of the base.
+        pooling: What is kept of its output: a value of `models.pooling.Pooling`.
+    """
+
+    layer: str
+    pooling: str = NO_POOLING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A cut point, or what is kept of one or several.
+
+    Attributes:
+        name: Of the layer; of several side by side, as in `models.joined_cuts`.
+        shape: Of its output for one image, such as (8, 8, 40); of what is kept of it, if it was
+            pooled.
+        num_parameters_below: Of the layers up to this one, or up to the highest of several.
         num_parameters_above: Of the layers after it.
         ends_block: Whether a block of the network ends here: what follows starts from this output
             by adding to it, widening it or shrinking it, and no later map has fewer channels. The
             wide layers inside a block are none. A classifier's layers above the last map narrow as
             they like: each is a block.
         is_averaged: Whether the next cut point, the top, is the average of this one's channels.
+        pooling: What is kept of the layer's output.
+        parts: Where the name says more than a layer: the cuts that it names, each with the shape
+            of what is kept of it.
     """
 
     name: str
@@ -44,6 +62,14 @@ class Cut:
     num_parameters_above: int
     ends_block: bool = False
     is_averaged: bool = False
+    pooling: str = NO_POOLING
+    parts: tuple["Cut", ...] = ()
+
+    @property
+    def feed(self) -> tuple[PooledCut, ...]:
+        """What it is made of, in order; for `models.joined_cuts.joined`."""
+        own = self.parts or (self,)
+        return tuple(PooledCut(layer=part.name, pooling=part.pooling) for part in own)
 
     @property
     def bytes_per_image(self) -> int:
@@ -223,7 +249,7 @@ def named_cuts(
     """Returns the cut points of these names, in the network's order.
 
     Args:
-        cuts: From `find_cuts`.
+        cuts: Those that there are, in the network's order.
         names: At least one.
         num_images: Images to embed, >= 1.
         max_bytes: What all arrays may take together.
@@ -235,12 +261,7 @@ def named_cuts(
     known = [cut.name for cut in cuts]
     for name in names:
         if name not in known:
-            ends = [cut.name for cut in cuts if cut.ends_block]
-            text = unknown_name("cut point", name, known).partition(" Choose")[0]
-            raise ConfigError(
-                f"{where}: {text} Ends of blocks are: {', '.join(ends)}. "
-                "`python -m pipeline cuts` lists all."
-            )
+            raise unknown_cut(name, cuts, where=where)
     chosen = [cut for cut in cuts if cut.name in names]
     needed = array_bytes(chosen, num_images)
     if needed > max_bytes:
@@ -250,6 +271,16 @@ def named_cuts(
             f"Received: {needed:,} bytes ({sizes}). Name fewer cuts, or raise embed.max_bytes."
         )
     return chosen
+
+
+def unknown_cut(name: str, cuts: Sequence[Cut], *, where: str) -> ConfigError:
+    """Returns what to raise for a name that is none of a base's cut points."""
+    ends = [cut.name for cut in cuts if cut.ends_block]
+    text = unknown_name("cut point", name, [cut.name for cut in cuts]).partition(" Choose")[0]
+    return ConfigError(
+        f"{where}: {text} Ends of blocks are: {', '.join(ends)}. "
+        "`python -m pipeline cuts` lists all."
+    )
 
 
 def array_bytes(cuts: Sequence[Cut], num_images: int) -> int:

@@ -14,10 +14,11 @@ from pipeline.errors import ConfigError
 from pipeline.models.array_keys import array_keys
 from pipeline.models.base_choice import Fetch, describe, open_base
 from pipeline.models.bases import preprocessing
-from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts, named_cuts
+from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts
 from pipeline.models.feature_files import ImageSet
+from pipeline.models.joined_cuts import kept_cuts
 from pipeline.models.params import BaseParams, EmbedParams
-from pipeline.models.pooling import more_than_the_top, pooled_cuts
+from pipeline.models.pooling import more_than_the_top
 from pipeline.models.views import View, expand
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ class BasePlan:
         base: The network.
         source: Where it came from, for the manifest.
         front: The layers that bring images to it.
-        kept: Cuts with the shapes of what is kept of them, in the network's order.
+        kept: Cuts as they are kept, from `models.joined_cuts` if they are named.
         left_out: Cuts that would take too much.
-        pooling: By the cut's name, where there is one.
         views: Further versions of the training images, in the order of their rows.
         num_rows: Of each array.
         keys: Of the kept cuts, from `models.array_keys`.
@@ -51,7 +51,6 @@ class BasePlan:
     front: "keras.Model"
     kept: list[Cut]
     left_out: list[Cut]
-    pooling: Mapping[str, str]
     views: list[View]
     num_rows: int
     keys: Mapping[str, str]
@@ -95,14 +94,12 @@ def plan_base(
         front=front,
         kept=kept,
         left_out=left_out,
-        pooling=own.pooling,
         views=views,
         num_rows=num_rows,
         keys=array_keys(
             base,
             front,
             kept,
-            pooling=own.pooling,
             images=images_sha256,
             views=[view.settings for view in views],
             batch_size=params.batch_size,
@@ -134,8 +131,7 @@ def _choose(
     where = f"embed.bases.{name}"
     limits = {"num_images": num_rows, "max_bytes": max_bytes}
     if own.cuts != "auto":
-        pooled = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
-        return named_cuts(pooled, own.cuts, **limits, where=f"{where}.cuts"), []
+        return kept_cuts(cuts, own.cuts, own.pooling, **limits, where=where), []
     kept, left_out = default_cuts(cuts, **limits)
     if not kept:
         top = array_bytes(left_out[-1:], num_rows)

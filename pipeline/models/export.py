@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import SOFT_VOTE, preprocessing
+from pipeline.models.cuts import PooledCut
+from pipeline.models.joined_cuts import joined
 from pipeline.models.model_files import UNREADABLE, one_line
-from pipeline.models.pooling import NO_POOLING, pooling_layer
 
 if TYPE_CHECKING:
     import keras
@@ -25,13 +26,19 @@ class Member:
     Attributes:
         trained: Features of the cut, float32, to probabilities: a head, or a head and the part of
             the base that was trained with it.
-        cut: The layer that it starts from; `pixels` without a base.
-        pooling: How the cut's output was pooled when it was embedded.
+        cut: The cut that it starts from; `pixels` without a base.
+        parts: What the cut was made of when it was embedded; empty: the output of the layer of
+            that name.
     """
 
     trained: "keras.Model"
     cut: str = "pixels"
-    pooling: str = NO_POOLING
+    parts: tuple[PooledCut, ...] = ()
+
+    @property
+    def feed(self) -> tuple[PooledCut, ...]:
+        """What it takes of the base, in order; at least one."""
+        return self.parts or (PooledCut(layer=self.cut),)
 
 
 def export(
@@ -92,16 +99,15 @@ def join(
 
     front = preprocessing(image_shape, image_size, to_rgb=base is not None)
     clone = _cloner({layer.name for layer in front.layers})
-    starts = dict.fromkeys(member.cut for member in members)
+    feeds = [*dict.fromkeys(member.feed for member in members)]
+    layers = [*dict.fromkeys(part.layer for feed in feeds for part in feed)]
     if base is None:
-        features = dict.fromkeys(starts, front.output)
+        by_layer = dict.fromkeys(layers, front.output)
     else:
-        outputs = rebuild(truncate(base, [*starts]), front.output, clone=clone)
-        features = dict(zip(starts, keras.tree.flatten(outputs), strict=True))
-    votes = []
-    for member in members:
-        pool, x = pooling_layer(member.pooling), features[member.cut]
-        votes.append(rebuild(member.trained, x if pool is None else pool(x), clone=clone))
+        outputs = rebuild(truncate(base, layers), front.output, clone=clone)
+        by_layer = dict(zip(layers, keras.tree.flatten(outputs), strict=True))
+    features = {feed: joined(by_layer, feed, prefix=f"cut_{n}") for n, feed in enumerate(feeds)}
+    votes = [rebuild(member.trained, features[member.feed], clone=clone) for member in members]
     output = votes[0] if len(votes) == 1 else keras.layers.Average(name=SOFT_VOTE)(votes)
     return keras.Model(front.input, output, name="images_to_probabilities")
 

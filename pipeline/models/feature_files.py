@@ -3,7 +3,8 @@
 Rows are the images in order; where there are views, one block of rows for each view follows, which
 holds the images of the train part in order. `row_images.npy` then says which image each row is of.
 
-A base's features are a row of the array plus `centre`, which the manifest gives for each channel.
+A base's features are a row of the array plus `centre`, which the manifest gives for each entry of
+the last axis. Of several cuts side by side (`models.joined_cuts`) it says under `parts` which.
 """
 
 import hashlib
@@ -19,8 +20,8 @@ from numpy.typing import DTypeLike, NDArray
 from pipeline.data.files import write_json, write_whole
 from pipeline.models.bases import NO_BASE
 from pipeline.models.cuts import Cut, array_bytes
+from pipeline.models.joined_cuts import described
 from pipeline.models.moments import Moments
-from pipeline.models.pooling import NO_POOLING
 
 MANIFEST: Final = "manifest.json"
 PIXELS: Final = "pixels"
@@ -123,10 +124,11 @@ class WrittenArray:
     """An array that is whole.
 
     Attributes:
-        mean: Of each channel over the train part's own images, views aside.
+        mean: Of each entry of the last axis, a channel, over the train part's own images, views
+            aside; of cuts side by side, every position of a channel has the same.
         variance: Likewise.
         sha256: Of its file.
-        centre: Of each channel, what was taken away before it was written.
+        centre: Of each entry of the last axis, what was taken away before it was written.
     """
 
     mean: Sequence[float]
@@ -145,18 +147,15 @@ def written_array(moments: Moments, sha256: str, *, centre: NDArray[np.float32])
     )
 
 
-def array_entry(
-    cut: Cut, array: WrittenArray, *, key: str, pooling: str = NO_POOLING
-) -> dict[str, Any]:
+def array_entry(cut: Cut, array: WrittenArray, *, key: str) -> dict[str, Any]:
     """Returns what the manifest says of an array of a base.
 
     Args:
-        cut: With the shape of what is kept.
+        cut: As it is kept.
         array: What was written.
         key: From `models.array_keys`.
-        pooling: What was done before it was written.
     """
-    return _entry(cut, "float16", array) | {"key": key, "pooling": pooling}
+    return _entry(cut, "float16", array) | {"key": key} | described(cut)
 
 
 def write_manifest(

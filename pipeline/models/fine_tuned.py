@@ -15,8 +15,8 @@ class FineTuned(keras.Model):  # type: ignore[misc]
     base's dropout would drop.
 
     Args:
-        segment: Features of the lower cut to those of the upper one; some layers are trainable.
-        head: Features of the upper cut to probabilities; it is copied and left alone.
+        segment: Features of the lower cut to those that the head takes; some layers are trainable.
+        head: Those features to probabilities; it is copied and left alone.
     """
 
     def __init__(self, segment: keras.Model, head: keras.Model) -> None:

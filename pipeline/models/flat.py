@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from pipeline.models.graph import nodes_in_order, rebuild
+from pipeline.models.joined_cuts import BESIDE, POOLED
 
 # What these compute outside training is their input; their random state would make every file of
 # the same base another one. StochasticDepth is ConvNeXt's, which Keras does not export.
@@ -121,6 +122,9 @@ def _copy(layer: keras.layers.Layer, taken: set[str]) -> keras.layers.Layer:
 
 
 def _free_name(name: str, taken: set[str]) -> str:
+    # A cut's name with one of them means more than a layer.
+    for sign in (BESIDE, POOLED):
+        name = name.replace(sign, "_")
     free, number = name, 1
     while free in taken:
         number += 1

@@ -1,9 +1,11 @@
 """The network that a trial trains on top of a cut point: features to class probabilities."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.models.activations import activation_layer
@@ -29,6 +31,7 @@ def build_head(
     mean: Sequence[float],
     variance: Sequence[float],
     seed: int,
+    part_sizes: Sequence[int] = (),
 ) -> "keras.Model":
     """Returns an untrained head: scaling, pooling, hidden layers, softmax.
 
@@ -42,6 +45,8 @@ def build_head(
         mean: Of each channel over the training part, one value per entry of the last axis.
         variance: Likewise, >= 0.
         seed: Of initial weights and dropout, in [0, 2**31).
+        part_sizes: How many of the features each of several cuts gives, in order, >= 1 each; none
+            where they are of one. Each is standardized by itself.
 
     Returns:
         (n, *feature_shape) float32 to probabilities (n, num_classes) float32.
@@ -54,7 +59,7 @@ def build_head(
     _check_batches(hyperparameters)
     builder = _HeadBuilder(hyperparameters, seed)
     inputs = keras.Input(feature_shape, name="features")
-    x = builder.scale(inputs, mean, variance)
+    x = builder.scale(inputs, mean, _floored(variance, part_sizes))
     x = builder.flatten(x)
     for index in range(builder.num_layers):
         x = builder.hidden_layer(x, index)
@@ -80,7 +85,7 @@ class _HeadBuilder:
         self._seed = seed
         self.num_layers = int(hyperparameters["num_layers"])
 
-    def scale(self, x: Any, mean: Sequence[float], variance: Sequence[float]) -> Any:
+    def scale(self, x: Any, mean: Sequence[float], variance: NDArray[np.float64]) -> Any:
         from keras import layers
 
         scaling = self._values["feature_scaling"]
@@ -91,7 +96,7 @@ class _HeadBuilder:
         return layers.Normalization(
             axis=-1,
             mean=[float(value) for value in mean],
-            variance=_floored(variance),
+            variance=[float(value) for value in variance],
             name="feature_scaling",
         )(x)
 
@@ -213,7 +218,10 @@ class _HeadBuilder:
         )
 
 
-def _floored(variance: Sequence[float]) -> list[float]:
+def _floored(variance: Sequence[float], part_sizes: Sequence[int]) -> NDArray[np.float64]:
     values = np.asarray(variance, dtype=np.float64)
-    floor = SMALLEST_VARIANCE * values.mean() or 1.0
-    return [float(value) for value in np.maximum(values, floor)]
+    # A cut of small numbers beside one of large ones is not what a channel of nothing is.
+    parts = np.split(values, [*itertools.accumulate(part_sizes)][:-1])
+    return np.concatenate(
+        [np.maximum(part, SMALLEST_VARIANCE * part.mean() or 1.0) for part in parts]
+    )

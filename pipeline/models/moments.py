@@ -1,5 +1,7 @@
 """Mean and variance of each channel over more values than fit into memory."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,29 @@ class Moments:
         self._squares += difference**2 * (self.count * count / total)
         self.mean = self.mean + difference * (count / total)
         self.count = total
+
+    def shared(self, shapes: Sequence[tuple[int, ...]]) -> "Moments":
+        """Returns the same moments with one mean and one variance for all positions of a channel.
+
+        Of values that count equally often at each position, both are exact: the variance is the
+        mean of the variances and the variance of the means.
+
+        Args:
+            shapes: What the last axis holds, flattened one after the other, such as (4, 4, 40);
+                the last of each is its channels.
+        """
+        found, start = Moments(len(self.mean)), 0
+        found.count = self.count
+        for shape in shapes:
+            own = slice(start, start + math.prod(shape))
+            means, squares = (
+                values[own].reshape(-1, shape[-1]) for values in (self.mean, self._squares)
+            )
+            between = self.count * means.var(axis=0)
+            found.mean[own] = np.tile(means.mean(axis=0), len(means))
+            found._squares[own] = np.tile(squares.mean(axis=0) + between, len(means))
+            start = own.stop
+        return found
 
     @property
     def variance(self) -> NDArray[np.float64]:

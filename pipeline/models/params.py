@@ -9,6 +9,7 @@ from pipeline.config import Section
 from pipeline.errors import ConfigError
 from pipeline.models.base_choice import BaseChoice, check_choice
 from pipeline.models.bases import BASES
+from pipeline.models.joined_cuts import POOLED, cut_name, is_layer, layers_named
 from pipeline.models.pooling import Pooling
 from pipeline.models.view_params import ViewsParams
 
@@ -20,6 +21,8 @@ MOST_PIXELS: Final = 1024
 OPEN: Final = {"model": AUTO, "image_size": AUTO, "cuts": AUTO, "views": AUTO}
 """An entry of which all is chosen by the stage `plan`."""
 
+MAX_NAME: Final = 200
+
 
 class BaseParams(Section):
     """Section `embed.bases.NAME`: one base. What is `auto` is chosen by the stage `plan`."""
@@ -27,7 +30,9 @@ class BaseParams(Section):
     image_size: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_PIXELS)] = Field(
         description="what images are resized to, pixels, or auto"
     )
-    cuts: Literal["auto"] | list[str] = Field(description="auto, or layers of the base")
+    cuts: Literal["auto"] | list[str] = Field(
+        description="auto, or layers of the base; a list of them: side by side, as one cut"
+    )
     model: str | None = Field(
         default=None,
         description="the base's name if it is not NAME, a .keras file, models:/..., or auto",
@@ -45,14 +50,27 @@ class BaseParams(Section):
         description="further layers, kept only for phase 2 to start from; no head stands on them",
     )
     pooling: dict[str, Pooling] = Field(
-        default_factory=dict, description="of cuts that cuts lists: none, average, global"
+        default_factory=dict, description="of layers that cuts lists: none, average, grid4, ..."
     )
+
+    @field_validator("cuts", mode="before")
+    @classmethod
+    def _name_lists(cls, cuts: object) -> object:
+        return [cut_name(cut) for cut in cuts] if isinstance(cuts, list) else cuts
 
     @field_validator("cuts")
     @classmethod
     def _are_different(cls, cuts: str | list[str]) -> str | list[str]:
-        if isinstance(cuts, list) and (not cuts or len(set(cuts)) < len(cuts)):
+        if isinstance(cuts, str):
+            return cuts
+        # In another order a head learns the same.
+        if not cuts or len({frozenset(layers_named(name)) for name in cuts}) < len(cuts):
             raise ValueError("must be auto, or a list of different layers, at least one")
+        if too_long := [name for name in cuts if len(name) > MAX_NAME]:
+            raise ValueError(
+                f"must be names of at most {MAX_NAME} characters, which those of files are made "
+                f"of. Received: {too_long[0]}"
+            )
         return cuts
 
     @field_validator("input_range")
@@ -66,6 +84,13 @@ class BaseParams(Section):
     def is_open(self) -> bool:
         """Whether something is left for the stage `plan` to choose."""
         return AUTO in (self.model, self.image_size, self.cuts, self.views)
+
+    @property
+    def layers(self) -> list[str] | None:
+        """Every layer that the cuts name; None where the stage `plan` is to choose."""
+        if isinstance(self.cuts, str):
+            return None
+        return [layer for name in self.cuts for layer, _ in layers_named(name)]
 
     @property
     def views_wanted(self) -> ViewsParams:
@@ -94,12 +119,12 @@ class BaseParams(Section):
 
     @model_validator(mode="after")
     def _pools_what_is_kept(self) -> Self:
-        listed = [] if self.cuts == "auto" else self.cuts
+        listed = [] if self.cuts == "auto" else [name for name in self.cuts if is_layer(name)]
         strays = [name for name in self.pooling if name not in listed]
         if strays:
             raise ValueError(
                 f"pooling must name layers that cuts lists. Received: {', '.join(strays)} beside "
-                f"cuts={self.cuts!r}"
+                f"cuts={self.cuts!r}. In a list each says its own, as in [a{POOLED}grid4, b]"
             )
         return self
 

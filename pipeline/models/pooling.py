@@ -5,17 +5,17 @@ Averages are taken before the array is written, and by the same layer in the exp
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from pipeline.errors import ConfigError
-from pipeline.models.cuts import Cut, array_bytes
+from pipeline.models.cuts import NO_POOLING, Cut, array_bytes
 from pipeline.registry import unknown_name
 
 if TYPE_CHECKING:
     import keras
 
-Pooling = Literal["none", "average", "global"]
-NO_POOLING: Final = "none"
+Pooling = Literal["none", "average", "grid4", "grid2", "global"]
+GRIDS: Final = {"grid4": 4, "grid2": 2}
 MAP_DIMENSIONS: Final = 3  # height, width, channels
 
 
@@ -24,7 +24,7 @@ def pooled_cuts(cuts: Sequence[Cut], pooling: Mapping[str, Pooling], *, where: s
 
     Args:
         cuts: Of one base.
-        pooling: By the cut's name; the others are kept whole.
+        pooling: By the cut's name, values of `Pooling`; the others are kept whole.
         where: The key in `params.yaml`.
 
     Raises:
@@ -40,19 +40,35 @@ def pooled_cuts(cuts: Sequence[Cut], pooling: Mapping[str, Pooling], *, where: s
                 f"{where}: only maps, (height, width, channels), can be pooled. Received: {name} "
                 f"of shape {known[name].shape}. Leave it out of pooling."
             )
-    return [replace(cut, shape=pooled_shape(cut.shape, pooling.get(cut.name))) for cut in cuts]
+    return [_pooled(cut, pooling.get(cut.name, NO_POOLING)) for cut in cuts]
 
 
-def pooled_shape(shape: tuple[int, ...], pooling: str | None) -> tuple[int, ...]:
+def _pooled(cut: Cut, pooling: str) -> Cut:
+    return replace(cut, shape=pooled_shape(cut.shape, pooling), pooling=pooling)
+
+
+def pooled_shape(shape: tuple[int, ...], pooling: str) -> tuple[int, ...]:
     """Returns the shape of one image's pooled output.
 
     >>> pooled_shape((7, 8, 40), "average"), pooled_shape((7, 8, 40), "global")
     ((4, 4, 40), (40,))
+    >>> pooled_shape((7, 8, 40), "grid4"), pooled_shape((9, 2, 40), "grid4")
+    ((4, 4, 40), (3, 2, 40))
     """
+    if pooling == "global":
+        return shape[-1:]
+    if pooling == NO_POOLING:
+        return shape
+    sides = zip(shape, _window(pooling, shape), strict=False)
+    return (*(-(-size // step) for size, step in sides), shape[-1])
+
+
+def _window(pooling: str, shape: Sequence[int]) -> tuple[int, int]:
+    """Returns the height and width, in positions of a map, that one average is taken over."""
     if pooling == "average":
-        height, width, channels = shape
-        return (-(-height // 2), -(-width // 2), channels)
-    return shape[-1:] if pooling == "global" else shape
+        return (2, 2)
+    height, width = (-(-size // GRIDS[pooling]) for size in shape[:2])
+    return (height, width)
 
 
 def more_than_the_top(
@@ -84,19 +100,30 @@ def more_than_the_top(
     return f"{text}."
 
 
-def pooling_layer(pooling: str, *, name: str = "cut_pooling") -> "keras.layers.Layer | None":
+def pooling_layer(
+    pooling: str, shape: Sequence[int], *, name: str = "cut_pooling"
+) -> "keras.layers.Layer | None":
     """Returns the layer that pools a cut's output, which has no weights; None for `none`.
+
+    `average` takes averages of 2x2 positions, `global` that of each channel. `grid4` and `grid2`
+    take those of equal windows, the smallest that leave no more than 4x4 or 2x2 of them: a map
+    that is as small already is kept.
+
+    Args:
+        pooling: A value of `Pooling`.
+        shape: Of the cut's output for one image: (height, width, channels) unless it is `none`.
+        name: Of the layer.
 
     Raises:
         ConfigError: If there is no such pooling.
     """
     from keras import layers
 
-    if pooling == "average":
-        # "same" averages what there is at an odd edge, and leaves a map of 1x1 as it is.
-        return layers.AveragePooling2D(2, padding="same", name=name)
-    if pooling == "global":
-        return layers.GlobalAveragePooling2D(name=name)
+    if pooling not in get_args(Pooling):
+        raise ConfigError(unknown_name("pooling", pooling, list(get_args(Pooling))))
     if pooling == NO_POOLING:
         return None
-    raise ConfigError(unknown_name("pooling", pooling, [NO_POOLING, "average", "global"]))
+    if pooling == "global":
+        return layers.GlobalAveragePooling2D(name=name)
+    # "same" averages what there is at an odd edge, and leaves a map of 1x1 as it is.
+    return layers.AveragePooling2D(_window(pooling, shape), padding="same", name=name)

@@ -4,52 +4,52 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.models.pooling import NO_POOLING, pooling_layer
+from pipeline.models.cuts import PooledCut
+from pipeline.models.joined_cuts import BESIDE, joined
 
 if TYPE_CHECKING:
     import keras
 
 
 def nearest_start(
-    base: "keras.Model", lower: Sequence[str], upper: str, *, num_layers: int | None = None
+    base: "keras.Model",
+    lower: Sequence[str],
+    upper: Sequence[PooledCut],
+    *,
+    num_layers: int | None = None,
 ) -> str:
     """Returns the nearest of some cuts that has enough layers to train between it and `upper`.
 
     Args:
         base: As from `load_base`.
-        lower: Cut points of the base below `upper`, the nearest first, at least one.
-        upper: A cut point of the base.
+        lower: Cut points of the base that `upper` can be computed from, the nearest first, at
+            least one.
+        upper: What the head is fed with, at least one cut.
         num_layers: How many it takes, >= 1; None: the layers are not counted, so that any will do.
 
     Raises:
         InfeasibleTrialError: If there are fewer even above the lowest.
     """
-    import keras
-
-    from pipeline.models.graph import output_of
-
     wanted, found = num_layers or 1, 0
     for cut in lower:
-        between = keras.Model(output_of(base, cut), output_of(base, upper))
-        found = len(tunable_layers(between))
+        found = len(tunable_layers(_between(base, cut, upper)[0]))
         if found >= wanted:
             return cut
     raise InfeasibleTrialError(
         f"{wanted} {'layer' if wanted == 1 else 'layers'} with weights cannot be unfrozen below "
-        f"{upper}: there are {found} above {lower[-1]}, the lowest cut that phase 2 can start "
-        "from. Embed a lower cut, or unfreeze less."
+        f"{_named(upper)}: there are {found} above {lower[-1]}, the lowest cut that phase 2 can "
+        "start from. Embed a lower cut, or unfreeze less."
     )
 
 
 def cut_segment(
     base: "keras.Model",
     lower: str,
-    upper: str,
+    upper: Sequence[PooledCut],
     *,
     num_layers: int | None = None,
-    pooling: str = NO_POOLING,
 ) -> "keras.Model":
-    """Returns copies of the layers between two cuts, some of them trainable.
+    """Returns copies of the layers between a cut and one or several others, some trainable.
 
     Batch normalization stays as it is, scale and shift too: its statistics are of millions of
     images, those of a small batch would undo what the layers around it have learnt.
@@ -57,26 +57,45 @@ def cut_segment(
     Args:
         base: As from `load_base`; it is left alone.
         lower: A cut point of the base.
-        upper: Another, above it.
+        upper: What the head is fed with: cuts above it and, of several, maybe it itself.
         num_layers: How many of the last layers with weights to train, >= 1; None: all.
-        pooling: How the upper cut's output was pooled when it was embedded.
 
     Returns:
-        The lower cut's output, float32, to the upper one's as it is cached.
+        The lower cut's output, float32, to the upper ones' as they are cached.
 
     Raises:
         InfeasibleTrialError: If there are fewer layers with weights between the cuts.
     """
     import keras
 
-    from pipeline.models.graph import output_of, rebuild
+    from pipeline.models.graph import rebuild
 
-    between = keras.Model(output_of(base, lower), output_of(base, upper))
+    between, layers = _between(base, lower, upper)
     inputs = keras.Input(between.input.shape[1:], name="features")
-    outputs, pool = rebuild(between, inputs, clone=_thawed), pooling_layer(pooling)
-    segment = keras.Model(inputs, outputs if pool is None else pool(outputs), name="segment")
-    _unfreeze(segment, num_layers, where=f"between {lower} and {upper}")
+    outputs = keras.tree.flatten(rebuild(between, inputs, clone=_thawed))
+    by_layer = {lower: inputs, **dict(zip(layers, outputs, strict=True))}
+    segment = keras.Model(inputs, joined(by_layer, upper, prefix="cut"), name="segment")
+    _unfreeze(segment, num_layers, where=f"between {lower} and {_named(upper)}")
     return segment
+
+
+def _between(
+    base: "keras.Model", lower: str, upper: Sequence[PooledCut]
+) -> "tuple[keras.Model, list[str]]":
+    """Returns the layers above a cut as one model, and the names of those whose outputs it gives.
+
+    The cut itself, where it is among the others, is not given: it is what the model takes.
+    """
+    import keras
+
+    from pipeline.models.graph import output_of
+
+    layers = [part.layer for part in upper if part.layer != lower]
+    return keras.Model(output_of(base, lower), [output_of(base, name) for name in layers]), layers
+
+
+def _named(upper: Sequence[PooledCut]) -> str:
+    return BESIDE.join(part.layer for part in upper)
 
 
 def tunable_layers(model: "keras.Model") -> list["keras.layers.Layer"]:

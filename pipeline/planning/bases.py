@@ -62,7 +62,7 @@ class PlannedBase:
         )
         self.choice: Choice = chooser.choose(
             models if own.model == AUTO else [own.model or name],
-            image_sizes if own.image_size == AUTO else [own.image_size],  # type: ignore[list-item]
+            image_sizes if own.image_size == AUTO else [own.image_size],
             asks_views=own.views == AUTO,
         )
 

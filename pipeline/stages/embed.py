@@ -45,7 +45,6 @@ from pipeline.models.feature_files import (
     write_pixels,
 )
 from pipeline.models.params import FEATURES, EmbedParams
-from pipeline.models.pooling import NO_POOLING
 from pipeline.models.small_pixels import (
     FLOAT16_BYTES,
     size_of_pixels,
@@ -282,7 +281,6 @@ def _compute(
             cuts,
             batches,
             front=plan.front,
-            pooling=plan.pooling,
             rows=images.rows(len(plan.views)),
             folder=folder,
             progress=bar.update,
@@ -293,8 +291,7 @@ def _compute(
 
 
 def _entry(plan: BasePlan, cut: Cut, array: WrittenArray) -> dict[str, Any]:
-    pooling = plan.pooling.get(cut.name, NO_POOLING)
-    return array_entry(cut, array, key=plan.keys[cut.name], pooling=pooling)
+    return array_entry(cut, array, key=plan.keys[cut.name])
 
 
 def _listed(cuts: Sequence[Cut], plan: BasePlan) -> str:

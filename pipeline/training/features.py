@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.models.cuts import PooledCut
+from pipeline.models.joined_cuts import feed_of, part_sizes
 from pipeline.registry import unknown_name
 from pipeline.training.batches import Indices, TrainingData
 from pipeline.tuning.records import DataReference
@@ -22,10 +24,11 @@ class CutData:
     Attributes:
         training: Features (memory-mapped, read-only), labels, and the rows of train and val.
         shape: Of one image's features, such as (8, 8, 40).
-        mean: Per channel over the train rows, as in the manifest.
+        mean: Per entry of the last axis over the train rows, as in the manifest.
         variance: Likewise.
         judge: Rows of the further part that was asked for, or None.
-        pooling: How the layer's output was pooled before it was kept.
+        feed: What the features were made of the base's outputs.
+        part_sizes: How many of the features each of several cuts gives; of one cut, none.
     """
 
     training: TrainingData
@@ -33,7 +36,8 @@ class CutData:
     mean: list[float]
     variance: list[float]
     judge: Indices | None
-    pooling: str = "none"
+    feed: tuple[PooledCut, ...]
+    part_sizes: tuple[int, ...] = ()
 
 
 def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutData:
@@ -85,7 +89,8 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
         mean=entry["mean"],
         variance=entry["variance"],
         judge=None if judge is None else rows[judge],
-        pooling=entry.get("pooling", "none"),
+        feed=feed_of(cut, entry),
+        part_sizes=part_sizes(entry),
     )
 
 

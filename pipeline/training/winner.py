@@ -14,7 +14,7 @@ from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.metrics import ObjectiveSpec, classification_metrics
 from pipeline.models.bases import NO_BASE
 from pipeline.models.export import Member, export, load_exported, predict_probabilities
-from pipeline.models.pooling import NO_POOLING
+from pipeline.models.joined_cuts import feed_of
 from pipeline.models.saved_bases import load_saved_base
 from pipeline.training.features import read_manifest
 from pipeline.training.predictions import Predictor
@@ -80,7 +80,7 @@ def _load(result: TrialResult, cuts: Mapping[str, Any]) -> Member:
     return Member(
         trained=load_exported(Path(str(result.model_file))),
         cut=result.starts_from,
-        pooling=cuts[result.starts_from].get("pooling", NO_POOLING),
+        parts=feed_of(result.starts_from, cuts[result.starts_from]),
     )
 
 

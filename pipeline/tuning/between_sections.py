@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.models.joined_cuts import cut_name, is_layer, layers_named
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import Value
+from pipeline.tuning.hyperparameters import Value, named
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting, searched
 from pipeline.tuning.unfreezing import (
     MIN_EPOCHS_OF_TWO_PHASES,
@@ -42,7 +43,7 @@ def problems_between(
         enqueue: Its queued configurations, likewise.
         document: All of params.yaml. What is missing or malformed there has problems elsewhere.
     """
-    every = {**_mapping(document, "defaults"), **settings}
+    every = {**named(_mapping(document, "defaults")), **settings}
     if not {"cut", "unfreeze"} <= every.keys():
         return []
     problems = _batch_problems(where, every)
@@ -73,18 +74,21 @@ class _Embedded:
     Attributes:
         base: Its key below `embed.bases`.
         listed: Their names, in any order; None: `embed` finds them.
-        pooled: Those of whose maps only averages are kept: phase 2 cannot start there.
+        starts: Those of one layer each whose maps are kept whole: phase 2 can start there alone.
     """
 
     base: str
     listed: list[str] | None
-    pooled: frozenset[str]
+    starts: frozenset[str]
 
     @classmethod
     def of(cls, base: str, entry: Mapping[str, Any]) -> "_Embedded":
         cuts, pooling = entry.get("cuts"), _mapping(entry, "pooling")
-        pooled = frozenset(name for name, kind in pooling.items() if kind != "none")
-        return cls(base, [str(cut) for cut in cuts] if isinstance(cuts, list) else None, pooled)
+        if not isinstance(cuts, list):
+            return cls(base, None, frozenset())
+        listed = [str(cut_name(cut)) for cut in cuts]
+        whole = (name for name in listed if pooling.get(name, "none") == "none" and is_layer(name))
+        return cls(base, listed, frozenset(whole))
 
     def most_below(self, cuts: Sequence[object]) -> int | None:
         """Returns the most segments that can lie below the lowest of some cuts; None: any number.
@@ -96,7 +100,11 @@ class _Embedded:
             return 0
         if self.listed is None:
             return None
-        return sum(name not in cuts and name not in self.pooled for name in self.listed)
+        feeds = [[layer for layer, _ in layers_named(str(cut))] for cut in cuts]
+        alone = {feed[0] for feed in feeds if len(feed) == 1}
+        beside = {layer for feed in feeds if len(feed) > 1 for layer in feed}
+        # The lowest of several side by side is itself below them.
+        return len(self.starts - alone - beside) + bool(self.starts & (beside - alone))
 
 
 def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value, named
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting, searched, suggest
 from pipeline.tuning.unfreezing import SegmentRange
 
@@ -24,6 +24,8 @@ def read_assignments(words: Sequence[str]) -> dict[str, Any]:
 
     >>> read_assignments(["units=64", "learning_rate=1e-3", "normalization=none"])
     {'units': 64, 'learning_rate': 0.001, 'normalization': 'none'}
+    >>> read_assignments(["cut=[block4_add, block7_add]"])
+    {'cut': 'block4_add+block7_add'}
     """
     read: dict[str, Any] = {}
     for word in words:
@@ -36,7 +38,7 @@ def read_assignments(words: Sequence[str]) -> dict[str, Any]:
             read[name] = YAML(typ="safe", pure=True).load(text)
         except YAMLError:
             raise ConfigError(f"{name} must be a number or a word. Received: {word!r}.") from None
-    return read
+    return named(read)
 
 
 def configuration_problems(

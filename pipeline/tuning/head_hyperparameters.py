@@ -17,7 +17,9 @@ _HIDDEN: Final = _layers_above(0)
 HEAD_HYPERPARAMETERS: Final[dict[str, Hyperparameter]] = {
     # What the head is fed with.
     "cut": Hyperparameter(
-        kind="name", help="layer of the base whose output feeds the head; auto: every embedded one"
+        kind="name",
+        help="layer of the base whose output feeds the head, or a list of layers side by side; "
+        "auto: all that were embedded",
     ),
     "pooling": Hyperparameter(
         kind="category",

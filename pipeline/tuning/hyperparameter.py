@@ -14,7 +14,7 @@ class Hyperparameter:
 
     Attributes:
         kind: `int` and `float` are numbers in [low, high]; `category` is one of `choices`;
-            `name` is any text, checked where it is used (a cut point of the base).
+            `name` is any text, checked where it is used (a cut of the base).
         help: Meaning, unit and source in one line; shown by `check --help` and the README.
         low: Smallest legal number; exclusive if `low_exclusive`.
         high: Largest legal number; exclusive if `high_exclusive`.
@@ -38,7 +38,8 @@ class Hyperparameter:
     def problem(self, value: object) -> str | None:
         """Says what is wrong with a value, or None."""
         if self.kind == "name":
-            return None if isinstance(value, str) and value else "must be a name"
+            is_name = isinstance(value, str) and value
+            return None if is_name else "must be a name, or a list of different ones"
         # 1 == True in Python, and neither stands for the other here.
         if any(value == choice and type(value) is type(choice) for choice in self.choices):
             return None

@@ -76,7 +76,12 @@ def study_identity(
     }
     judged |= _kept_features(manifest)
     # A segment ends at the next embedded cut: with others, the same number means other layers.
-    segments = {cut: lower_cuts(manifest["cuts"], cut) for cut in manifest["cuts"]}
+    # Those below cuts that are side by side follow from them.
+    segments = {
+        cut: lower_cuts(manifest["cuts"], cut)
+        for cut, entry in manifest["cuts"].items()
+        if "parts" not in entry
+    }
     frozen, unfrozen = judged, {**judged, "segments": segments}
     is_frozen = not can_unfreeze(settings, plan.defaults)
     judged, other = (frozen, unfrozen) if is_frozen else (unfrozen, frozen)

@@ -1,9 +1,9 @@
 """The sections `search`, `studies`, `defaults` and `confirm` of `params.yaml`, and how they fit."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pipeline.config import Section, parse_section, read_document
 from pipeline.durations import Duration
@@ -13,7 +13,7 @@ from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.tuning.between_sections import problems_between
 from pipeline.tuning.configurations import configuration_problems
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value, named
 from pipeline.tuning.pruners import Pruner
 from pipeline.tuning.samplers import SAMPLERS, sampler_problem
 from pipeline.tuning.space import (
@@ -93,12 +93,16 @@ class ConfirmParams(Section):
     )
 
 
+Named = Annotated[dict[str, Any], AfterValidator(named)]
+"""Hyperparameters by name; a list of cuts becomes its name."""
+
+
 class StudyParams(Section):
     """Section `studies.NAME`: one study."""
 
     base: str = Field(pattern=NAME_PATTERN)
     space: dict[str, Any]
-    enqueue: list[dict[str, Any]]
+    enqueue: list[Named]
 
 
 class StudyPlan(Section):
@@ -112,8 +116,8 @@ class StudyPlan(Section):
 
     base: str
     settings: dict[str, Any]
-    defaults: dict[str, Any]
-    enqueue: list[dict[str, Any]]
+    defaults: Named
+    enqueue: list[Named]
 
 
 def load_study(name: str) -> StudyPlan:

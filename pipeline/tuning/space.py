@@ -12,7 +12,7 @@ from pydantic import Field, RootModel, model_validator
 
 from pipeline.config import Section
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter, Value
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter, Value, named
 
 
 class Trial(Protocol):
@@ -161,8 +161,13 @@ def _value_problem(name: str, value: object) -> str | None:
     return problem and f"{problem.rstrip('.')}. Received: {value!r}"
 
 
-class Fixed(RootModel[dict[str, str | int | float | bool]]):
+class Fixed(RootModel[dict[str, Any]]):
     """Hyperparameters by name, each with one value; every one must be legal."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_lists(cls, written: object) -> object:
+        return named(written) if isinstance(written, dict) else written
 
     @model_validator(mode="after")
     def _values_are_legal(self) -> "Fixed":
@@ -198,6 +203,7 @@ def parse_setting(name: str, written: object) -> Setting:
     """
     if problem := _name_problem(name):
         raise ValueError(problem)
+    written = named({name: written})[name]
     if not isinstance(written, dict):
         if problem := _value_problem(name, written):
             raise ValueError(problem)

@@ -1,7 +1,8 @@
 """How far down phase 2 may reach: a segment of the base lies between two embedded cuts.
 
 Phase 2 starts from the cached features of a lower cut, so that a cut has as many segments below it
-as there are embedded cuts lower in the network.
+as there are embedded cuts lower in the network. Of several cuts side by side, the lowest counts: if
+it was embedded by itself too, phase 2 can start from it, and trains what lies between it and them.
 """
 
 from collections.abc import Mapping
@@ -35,13 +36,23 @@ def lower_cuts(cuts: Cuts, cut: str) -> list[str]:
     Of several between which no layer has a weight, one counts. A cut whose maps were pooled when
     they were embedded is none: the layers above it need the whole maps.
     """
-    below = {
-        int(entry["num_parameters_below"]): name
+    whole = {
+        name: _height(entry)
         for name, entry in sorted(cuts.items())
-        if name != cut and entry.get("pooling", "none") == "none"
+        if name != cut and entry.get("pooling", "none") == "none" and "parts" not in entry
     }
-    top = int(cuts[cut]["num_parameters_below"]) if below else 0
-    return [below[count] for count in sorted(below, reverse=True) if count < top]
+    if not whole:
+        return []
+    lowest, *others = sorted(cuts[cut].get("parts", [cuts[cut]]), key=_height)
+    # Of two between which no layer has a weight, either may be the lower one.
+    is_below = bool(others) and _height(lowest) < _height(others[0])
+    nearest = [lowest["cut"]] if is_below and lowest["cut"] in whole else []
+    below = {height: name for name, height in whole.items() if height < _height(lowest)}
+    return nearest + [below[height] for height in sorted(below, reverse=True)]
+
+
+def _height(entry: Mapping[str, Any]) -> int:
+    return int(entry["num_parameters_below"])
 
 
 def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str]:

@@ -20,6 +20,7 @@ from pipeline.tuning.unfreezing import MIN_EPOCHS_OF_TWO_PHASES
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.models.cuts import PooledCut
     from pipeline.training.features import CutData
     from pipeline.training.fit import FitResult
     from pipeline.training.phases import Phase
@@ -98,7 +99,7 @@ def _run_phases(spec: TrialSpec, data: TrialData, report: Report) -> list[_Train
     cut_data = data.load_cut(cut, judge=spec.judge)
     head = _build_head(spec, cut_data)
     # Before anything is trained: a trial that cannot have its second phase has no first one.
-    unfrozen = _unfreeze(spec, data, starts, pooling=cut_data.pooling) if starts else None
+    unfrozen = _unfreeze(spec, data, starts, upper=cut_data.feed) if starts else None
     fit = _train(head, cut_data, spec, phases.phase_1(values, spec.epochs), report)
     first = _Trained(model=head, cut=cut, cut_data=cut_data, fit=fit)
     if unfrozen is None or fit.outcome != "complete":
@@ -110,16 +111,15 @@ def _run_phases(spec: TrialSpec, data: TrialData, report: Report) -> list[_Train
 
 
 def _unfreeze(
-    spec: TrialSpec, data: TrialData, starts: Sequence[str], *, pooling: str
+    spec: TrialSpec, data: TrialData, starts: Sequence[str], *, upper: Sequence[PooledCut]
 ) -> _Unfrozen:
     from pipeline.models.segments import cut_segment, nearest_start
     from pipeline.tuning.unfreezing import num_layers
 
-    base, upper = data.load_base(), str(spec.hyperparameters["cut"])
-    wanted = num_layers(spec.hyperparameters)
+    base, wanted = data.load_base(), num_layers(spec.hyperparameters)
     cut = nearest_start(base, starts, upper, num_layers=wanted)
     return _Unfrozen(
-        segment=cut_segment(base, cut, upper, num_layers=wanted, pooling=pooling),
+        segment=cut_segment(base, cut, upper, num_layers=wanted),
         cut=cut,
         cut_data=data.load_cut(cut, judge=spec.judge),
     )
@@ -179,6 +179,7 @@ def _build_head(spec: TrialSpec, cut_data: CutData) -> keras.Model:
         mean=cut_data.mean,
         variance=cut_data.variance,
         seed=spec.seed,
+        part_sizes=cut_data.part_sizes,
     )
 
 

@@ -97,6 +97,14 @@ def test_pooled_cuts_show_what_is_kept_of_them(show):
     assert row(lines, "block4_add")[3] == "2x2x40"
 
 
+def test_cuts_side_by_side_stand_below_the_others(show):
+    lines = show(cuts_value="[block4_add, [block4_add, 'block5_bn2:global']]")
+    assert row(lines, "block4_add+block5_bn2:global")[:4] == [
+        *("*", "block4_add+block5_bn2:global", "-", str(2 * 2 * 40 + 80)),
+    ]
+    assert "kept: block4_add, block4_add+block5_bn2:global" in lines
+
+
 def test_named_cuts_are_the_ones_kept(show):
     assert kept(show(cuts_value="[block5_bn2]")) == ["block5_bn2"]
 

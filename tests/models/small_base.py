@@ -69,6 +69,13 @@ def from_cache(features):
     return (features - centre).astype(np.float16).astype(np.float32) + centre
 
 
+def whole(cut):
+    """What a head is fed with that stands on a layer's output as it is."""
+    from pipeline.models.cuts import PooledCut
+
+    return (PooledCut(layer=cut),)
+
+
 def read_features(reference, cut):
     """What a training gets of a cut's rows, (n, ...) float32."""
     data = reference.load_cut(cut, judge=None).training
@@ -76,11 +83,14 @@ def read_features(reference, cut):
 
 
 def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
-    """Writes what `embed` and `split` would; returns where it lies."""
+    """Writes what `embed` and `split` would; returns where it lies.
+
+    Of several cuts side by side every number has a mean and variance of its own.
+    """
     from pipeline.models.bases import preprocessing
     from pipeline.models.cuts import find_cuts
     from pipeline.models.graph import truncate
-    from pipeline.models.pooling import pooling_layer
+    from pipeline.models.joined_cuts import described, joined, kept_cuts
     from pipeline.models.saved_bases import save_base
     from pipeline.models.weights import weights_sha256
     from pipeline.tuning.records import DataReference
@@ -88,25 +98,25 @@ def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
     images, labels = digits()
     parts = rows()
     colours = preprocessing(images.shape[1:], IMAGE_SIZE)(images)
-    below = {cut.name: cut.num_parameters_below for cut in find_cuts(base)}
+    limits = {"num_images": len(images), "max_bytes": 10**9, "where": "small"}
     entries = {}
-    for cut in cuts:
-        kind = (pooling or {}).get(cut, "none")
-        layer = pooling_layer(kind)
-        output = truncate(base, [cut])(colours, training=False)
-        features = np.asarray(output if layer is None else layer(output))
+    for cut in kept_cuts(find_cuts(base), cuts, pooling or {}, **limits):
+        outputs = {
+            part.layer: truncate(base, [part.layer])(colours, training=False) for part in cut.feed
+        }
+        features = np.asarray(joined(outputs, cut.feed, prefix="kept"))
         centre = centre_of(features)
-        np.save(folder / f"{cut}.npy", (features - centre).astype(dtype))
+        np.save(folder / f"{cut.name}.npy", (features - centre).astype(dtype))
         train = features[parts["train"]].astype(np.float64)
         axes = tuple(range(train.ndim - 1))
-        entries[cut] = {
-            "file": f"{cut}.npy",
+        entries[cut.name] = {
+            "file": f"{cut.name}.npy",
             "shape": list(features.shape[1:]),
             "mean": train.mean(axis=axes).tolist(),
             "variance": train.var(axis=axes).tolist(),
             "centre": centre.tolist(),
-            "num_parameters_below": below[cut],
-            "pooling": kind,
+            "num_parameters_below": cut.num_parameters_below,
+            **described(cut),
         }
     save_base(base, folder)
     manifest = {

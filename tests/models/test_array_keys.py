@@ -11,14 +11,16 @@ import pytest
 from pipeline.models.array_keys import array_keys, images_sha256
 from pipeline.models.bases import preprocessing
 from pipeline.models.cuts import find_cuts
+from pipeline.models.joined_cuts import joined_cut
+from pipeline.models.pooling import pooled_cuts
 from tests.models import networks
 
 pytestmark = pytest.mark.keras
 
-SAME = {"pooling": {}, "images": "ab", "views": [], "batch_size": 8}
+SAME = {"images": "ab", "views": [], "batch_size": 8}
 
 
-def keys(*, seed=0, change=None, **changes):
+def keys(*, seed=0, change=None, pooling=None, joint=(), **changes):
     import keras
 
     # Names that Keras counts, as of this network's input; `load_base` leaves none.
@@ -29,7 +31,9 @@ def keys(*, seed=0, change=None, **changes):
         layer = base.get_layer(change)
         layer.set_weights([weights + 1 for weights in layer.get_weights()])
     front = preprocessing(changes.pop("image_shape", (8, 8, 3)), 8)
-    return array_keys(base, front, find_cuts(base), **{**SAME, **changes})
+    cuts = pooled_cuts(find_cuts(base), pooling or {}, where="pooling")
+    cuts += [joined_cut(name, find_cuts(base), where="cuts") for name in joint]
+    return array_keys(base, front, cuts, **{**SAME, **changes})
 
 
 def test_the_same_gives_the_same_in_this_process_and_in_another():
@@ -68,6 +72,15 @@ def test_pooling_matters_to_the_cut_that_is_pooled():
     assert [changed[name] == same[name] for name in "abc"] == [True, False, True]
 
 
+def test_of_cuts_side_by_side_each_and_its_pooling_and_their_order_matter():
+    names = ["a:grid4+b", "a:grid2+b", "b+a:grid4", "a:grid4+c", "a:grid4"]
+    found = keys(joint=names)
+    assert len(set(found.values())) == len(found) == 3 + len(names)
+    changed = keys(joint=names, change="c")
+    same = [name for name in found if changed[name] == found[name]]
+    assert same == ["a", "b", "a:grid4+b", "a:grid2+b", "b+a:grid4", "a:grid4"]
+
+
 def test_code_that_makes_arrays_matters(monkeypatch, tmp_path):
     from pipeline.models import array_keys as module
 
@@ -90,6 +103,7 @@ def test_code_that_makes_arrays_matters(monkeypatch, tmp_path):
         "models/embed_plan.py",
         "models/embedding.py",
         "models/feature_files.py",
+        "models/joined_cuts.py",
         "models/moments.py",
         "models/pooling.py",
         "models/views.py",

@@ -55,7 +55,7 @@ def test_the_part_between_two_cuts_is_what_lies_there(name):
     base = flat(MADE[name](SIZE))
     cuts = find_cuts(base)
     for lower in (cuts[0].name, cuts[1].name):
-        segment = cut_segment(base, lower, cuts[-1].name)
+        segment = cut_segment(base, lower, cuts[-1].feed)
         joined = keras.Model(base.input, segment(output_of(base, lower)))
         assert_same(answers(joined), answers(base))
 

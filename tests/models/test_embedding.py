@@ -7,6 +7,7 @@ from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import load_base, preprocessing
 from pipeline.models.cuts import find_cuts, named_cuts
 from pipeline.models.feature_files import ImageSet
+from pipeline.models.joined_cuts import joined_cut
 from pipeline.models.pooling import pooled_cuts
 
 pytestmark = pytest.mark.keras
@@ -31,7 +32,7 @@ def random_images(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def embed(base, cuts, batches, folder, *, pooling=None, is_train=IS_TRAIN, progress=id):
+def embed(base, cuts, batches, folder, *, is_train=IS_TRAIN, progress=id):
     from pipeline.models.embedding import embed_images
 
     batches = list(batches)
@@ -42,7 +43,6 @@ def embed(base, cuts, batches, folder, *, pooling=None, is_train=IS_TRAIN, progr
         cuts,
         batches,
         front=preprocessing(images.image_shape, base.input.shape[1]),
-        pooling=pooling or {},
         rows=images.rows(max(num_views, 0)),
         folder=folder,
         progress=progress,
@@ -227,7 +227,7 @@ def test_what_is_kept_of_a_pooled_cut_is_the_average(base, cuts, tmp_path, pooli
     images = random_images(20, 28, 28)
     whole_arrays = embed(base, cuts, [images], tmp_path / "whole")
     pooled = pooled_cuts(cuts, {"block2_add": pooling}, where="pooling")
-    arrays = embed(base, pooled, [images], tmp_path, pooling={"block2_add": pooling})
+    arrays = embed(base, pooled, [images], tmp_path)
     found = restored(tmp_path, "block2_add", arrays)
     whole = restored(tmp_path / "whole", "block2_add", whole_arrays)
     parts = whole.reshape(20, 4, 2, 4, 2, 24) if pooling == "average" else whole
@@ -274,3 +274,45 @@ def test_statistics_of_a_base_in_half_precision_are_of_single_precision(tmp_path
     array = arrays["scaled"]
     np.testing.assert_allclose(array.mean, expected.mean(axis=(0, 1, 2)), rtol=1e-3)
     np.testing.assert_allclose(array.variance, expected.var(axis=(0, 1, 2)), rtol=1e-3)
+
+
+class TestSideBySide:
+    NAME = "block0_bn2:grid4+block2_add:none"
+
+    @pytest.fixture
+    def both(self, base, cuts):
+        return [*cuts, joined_cut(self.NAME, find_cuts(base), where="cuts")]
+
+    def test_they_are_what_each_is_pooled_and_flattened(self, base, both, tmp_path):
+        images = random_images(20, 28, 28)
+        arrays = embed(base, both, [images[:8], images[8:]], tmp_path)
+        low, high = (restored(tmp_path, name, arrays) for name in NAMES)
+        low = low.reshape(20, 4, 4, 4, 4, 16).mean(axis=(2, 4))
+        expected = np.concatenate([low.reshape(20, -1), high.reshape(20, -1)], axis=1)
+        found = restored(tmp_path, self.NAME, arrays)
+        assert found.shape == (20, 4 * 4 * 16 + 8 * 8 * 24)
+        np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+    def test_all_positions_of_a_channel_share_its_statistics(self, base, both, tmp_path):
+        images = random_images(20, 28, 28)
+        arrays = embed(base, both, [images[:8], images[8:]], tmp_path)
+        values = restored(tmp_path, self.NAME, arrays)[IS_TRAIN]
+        low, high = values[:, :256].reshape(-1, 16), values[:, 256:].reshape(-1, 24)
+        mean = [*np.tile(low.mean(axis=0), 16), *np.tile(high.mean(axis=0), 64)]
+        variance = [*np.tile(low.var(axis=0), 16), *np.tile(high.var(axis=0), 64)]
+        np.testing.assert_allclose(arrays[self.NAME].mean, mean, atol=1e-3 * np.sqrt(max(variance)))
+        np.testing.assert_allclose(arrays[self.NAME].variance, variance, rtol=1e-2)
+        # As those of the cut by itself.
+        alone = arrays["block2_add"]
+        np.testing.assert_allclose(arrays[self.NAME].mean[-24:], alone.mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(arrays[self.NAME].variance[-24:], alone.variance, rtol=1e-4)
+
+    def test_a_part_too_close_together_for_float16_is_named(self, tmp_path):
+        import keras
+
+        inputs = keras.Input((4, 4, 3))
+        low = keras.layers.Rescaling(1.0, name="wide")(inputs)
+        model = keras.Model(inputs, keras.layers.Rescaling(1e-9, name="small")(low))
+        cut = joined_cut("wide+small", find_cuts(model), where="cuts")
+        with pytest.raises(DataIntegrityError, match=r"Activations of small must vary"):
+            embed(model, [cut], [random_images(20, 4, 4, 3)], tmp_path)

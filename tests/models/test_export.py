@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import BASES, load_base, preprocessing
-from pipeline.models.cuts import find_cuts
+from pipeline.models.cuts import PooledCut, find_cuts
 from pipeline.models.export import (
     SOFT_VOTE,
     Member,
@@ -22,7 +22,7 @@ from pipeline.models.export import (
 )
 from pipeline.models.heads import build_head
 from tests.models.damage import flip_bit
-from tests.models.small_base import IMAGE_SIZE, digits, from_cache, small_base
+from tests.models.small_base import IMAGE_SIZE, digits, from_cache, small_base, whole
 
 pytestmark = pytest.mark.keras
 
@@ -137,7 +137,7 @@ def fine_tuned(base, lower, upper, trained):
     from pipeline.models.fine_tuned import FineTuned
     from pipeline.models.segments import cut_segment
 
-    model = FineTuned(cut_segment(base, lower, upper), trained)
+    model = FineTuned(cut_segment(base, lower, whole(upper)), trained)
     for weight in model.segment.trainable_weights:
         weight.assign(1.01 * weight)
     return model
@@ -199,9 +199,11 @@ def test_a_cut_that_was_pooled_is_pooled_below_the_head(head, pooling):
 
     images = digits(40)[0]
     base = small_base()
-    features = np.asarray(pooling_layer(pooling)(features_of(base, "block2", images, IMAGE_SIZE)))
+    maps = features_of(base, "block2", images, IMAGE_SIZE)
+    features = np.asarray(pooling_layer(pooling, maps.shape[1:])(maps))
     trained = head(features)
-    member = Member(trained=trained, cut="block2", pooling=pooling)
+    parts = (PooledCut(layer="block2", pooling=pooling),)
+    member = Member(trained=trained, cut="block2", parts=parts)
     model = join([member], image_shape=(8, 8), image_size=IMAGE_SIZE, base=base)
     found = predict_probabilities(model, images)
     np.testing.assert_allclose(found, trained(features), atol=1e-5)
@@ -235,6 +237,40 @@ def test_several_members_answer_with_the_mean_of_their_probabilities(tmp_path, h
         layer.name.startswith("block1_") for layer in base.layers
     )
     assert names[-1] == SOFT_VOTE
+
+
+def test_members_on_several_cuts_and_on_one_share_the_base(tmp_path, head):
+    """Two seeds of the same cuts side by side, one with another pooling, one single pooled cut."""
+    from pipeline.models.joined_cuts import joined, joined_cut
+
+    images = random_images(64, 28, 28)
+    base = load_base("efficientnet_lite0", image_size=32)
+    feeds = [
+        joined_cut(name, find_cuts(base), where="cuts").feed
+        for name in ("block2_add:grid4+block4_add", "block4_add:global+block2_add")
+    ]
+    feeds.append((PooledCut(layer="block4_add", pooling="average"),))
+    maps = {name: features_of(base, name, images, 32) for name in ("block2_add", "block4_add")}
+    caches = [from_cache(np.asarray(joined(maps, feed, prefix="kept"))) for feed in feeds]
+    assert [cache.shape[1:] for cache in caches] == [
+        (16 * 24 + 4 * 40,),
+        (40 + 4 * 24,),
+        (2, 2, 40),
+    ]
+    uses = [(0, 16), (0, 24), (1, 16), (2, 16)]
+    heads = [(head(caches[cache], units=units), cache) for cache, units in uses]
+    members = [Member(trained=one, cut="any", parts=feeds[cache]) for one, cache in heads]
+    export(tmp_path / "study.keras", members, image_shape=(28, 28), base=base, image_size=32)
+    model = load_exported(tmp_path / "study.keras")
+    votes = [np.asarray(one(caches[cache])) for one, cache in heads]
+    check_equal(predict_probabilities(model, images), np.mean(votes, 0))
+    names = [layer.name for layer in model.layers]
+    # What two heads are fed with is pooled and joined once, and the base is there once.
+    assert [name for name in names if name.endswith("_joined")] == ["cut_0_joined", "cut_1_joined"]
+    assert sum(name.startswith("block1_") for name in names) == sum(
+        layer.name.startswith("block1_") for layer in base.layers
+    )
+    assert {type(layer).__module__.partition(".")[0] for layer in model.layers} == {"keras"}
 
 
 @pytest.mark.parametrize("image_shape", [(8, 6), (8, 6, 3)])

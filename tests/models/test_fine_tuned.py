@@ -6,7 +6,7 @@ import pytest
 from pipeline.models.heads import build_head
 from pipeline.models.segments import cut_segment
 from pipeline.models.weights import weights_sha256
-from tests.models.small_base import small_base
+from tests.models.small_base import small_base, whole
 
 pytestmark = pytest.mark.keras
 
@@ -25,7 +25,7 @@ def head(hyperparameters):
 def fine_tuned(head):
     from pipeline.models.fine_tuned import FineTuned
 
-    return FineTuned(cut_segment(small_base(), "stem", "block2"), head)
+    return FineTuned(cut_segment(small_base(), "stem", whole("block2")), head)
 
 
 def test_it_computes_the_head_of_the_segment(head):

@@ -97,3 +97,12 @@ def test_a_model_with_a_call_of_its_own_is_no_graph():
     assert functional(keras.Sequential([keras.layers.Dense(3)])) is None
     sequential = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     assert functional(sequential).output.shape == (None, 3)
+
+
+def test_no_layers_name_reads_like_that_of_several_cuts():
+    import keras
+
+    inputs = keras.Input((4,))
+    x = keras.layers.ReLU(name="a_b")(inputs)
+    x = keras.layers.ReLU(name="c:d")(keras.layers.ReLU(name="a+b")(x))
+    assert names(copied(keras.Model(inputs, x))) == ["a_b", "a_b_2", "c_d"]

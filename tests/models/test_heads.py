@@ -14,7 +14,7 @@ pytestmark = pytest.mark.keras
 def head(hyperparameters):
     """Builds a head on (4, 4, 2) features for 3 classes with some hyperparameters changed."""
 
-    def build(*, shape=(4, 4, 2), classes=3, seed=7, mean=None, variance=None, **changes):
+    def build(*, shape=(4, 4, 2), classes=3, seed=7, mean=None, variance=None, sizes=(), **changes):
         return build_head(
             shape,
             classes,
@@ -22,6 +22,7 @@ def head(hyperparameters):
             mean=mean or [0.0] * shape[-1],
             variance=variance or [1.0] * shape[-1],
             seed=seed,
+            part_sizes=sizes,
         )
 
     return build
@@ -79,6 +80,16 @@ def test_a_channel_that_hardly_varies_is_not_blown_up(head):
     scaled = model.get_layer("feature_scaling")(np.ones((1, 4, 4, 2), np.float32))
     # The floor is 1e-4 of the mean variance, 1: a value of 1 becomes 100, not 1e7.
     np.testing.assert_allclose(scaled[0, 0, 0], [100.0, 1 / np.sqrt(2)], rtol=1e-5)
+
+
+def test_of_several_cuts_each_is_standardized_by_itself(head):
+    told = {"shape": (4,), "mean": [0.0] * 4, "variance": [1e4, 1e4, 1e-6, 0.0]}
+    x = np.ones((1, 4), np.float32)
+    scaled = head(**told, sizes=(2, 2)).get_layer("feature_scaling")(x)
+    # The floor of the second is 1e-4 of its own mean variance, 5e-7.
+    np.testing.assert_allclose(scaled[0], [1e-2, 1e-2, 1e3, 1 / np.sqrt(5e-11)], rtol=1e-4)
+    # As if of one, small numbers beside large ones would be next to nothing.
+    np.testing.assert_allclose(head(**told).get_layer("feature_scaling")(x)[0, 2], 1 / np.sqrt(0.5))
 
 
 def test_features_that_never_vary_give_finite_probabilities(head):

@@ -44,3 +44,20 @@ def test_bytes_do_not_overflow():
 
 def test_nothing_added_has_no_variance():
     assert Moments(2).variance.tolist() == [0.0, 0.0]
+
+
+def test_all_positions_of_a_channel_share_what_is_exact_of_their_values():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(rng.normal(size=(2, 3, 4)), rng.uniform(0.1, 2, (2, 3, 4)), (50, 2, 3, 4))
+    vectors = rng.normal(5, 3, (50, 2))
+    moments = Moments(26)
+    for rows in (slice(30), slice(30, 50)):
+        flat = maps[rows].reshape(-1, 24)
+        moments.add(np.concatenate([flat, vectors[rows]], axis=1))
+    found = moments.shared([(2, 3, 4), (2,)])
+    mean = [*np.tile(maps.mean(axis=(0, 1, 2)), 6), *vectors.mean(axis=0)]
+    variance = [*np.tile(maps.var(axis=(0, 1, 2)), 6), *vectors.var(axis=0)]
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(found.variance, variance, rtol=1e-12)
+    # Each for itself they differ.
+    assert np.abs(moments.mean - mean).max() > 0.1

@@ -38,6 +38,12 @@ def test_cuts_may_be_named():
     assert parse(bases=bases).bases["efficientnet_lite0"].cuts == ["block4_add"]
 
 
+def test_lists_of_cuts_are_read_by_their_names():
+    entry = {**LITE0, "cuts": ["a", ["a:grid4", "b"], ["b"], "a+b:none"], "pooling": {"a": "grid2"}}
+    base = parse(bases={"efficientnet_lite0": entry}).bases["efficientnet_lite0"]
+    assert base.cuts == ["a", "a:grid4+b", "b", "a+b:none"]
+
+
 def test_a_base_may_have_any_name():
     entry = {**LITE0, "model": "mobilenet", "weights": "random", "alpha": 0.25}
     choice = parse(bases={"narrow": entry}).bases["narrow"].choice("narrow")
@@ -70,12 +76,30 @@ def test_a_base_is_by_default_the_one_of_its_name():
             r"pooling must name layers that cuts lists. Received: b beside cuts=\['a'\]",
         ),
         (
+            {
+                "bases": {
+                    "efficientnet_lite0": {**LITE0, "cuts": ["a+b"], "pooling": {"a+b": "grid2"}}
+                }
+            },
+            r"Received: a\+b beside cuts.*each says its own, as in \[a:grid4, b\]",
+        ),
+        ({"bases": {"efficientnet_lite0": {**LITE0, "cuts": [["a", "a"]]}}}, r"cuts.*\['a', 'a'\]"),
+        ({"bases": {"efficientnet_lite0": {**LITE0, "cuts": [[]]}}}, r"cuts.*valid string"),
+        (
+            {"bases": {"efficientnet_lite0": {**LITE0, "cuts": [["a", "b"], ["b", "a"]]}}},
+            "different layers",
+        ),
+        (
+            {"bases": {"efficientnet_lite0": {**LITE0, "cuts": [["a" * 100, "b" * 100]]}}},
+            "at most 200 characters",
+        ),
+        (
             {"bases": {"efficientnet_lite0": {**LITE0, "pooling": {"b": "global"}}}},
             "Received: b beside cuts='auto'",
         ),
         (
             {"bases": {"efficientnet_lite0": {**LITE0, "cuts": ["a"], "pooling": {"a": "max"}}}},
-            "pooling.a: .*'none', 'average' or 'global'. Received: 'max'",
+            "pooling.a: .*'none', 'average', .* or 'global'. Received: 'max'",
         ),
         (
             {"bases": {"efficientnet_lite0": {**LITE0, "views": {"shift": {}}}}},

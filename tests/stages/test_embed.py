@@ -328,6 +328,42 @@ class TestPooling:
             run(params(cuts=("avg_pool",), pooling={"avg_pool": "average"}))
 
 
+class TestSideBySide:
+    JOINT = (f"{LOW}:grid4", f"{HIGH}:none")
+    NAME = f"{LOW}:grid4+{HIGH}:none"
+
+    def test_they_are_embedded_in_the_same_pass_and_described(self, here, computed):
+        run(params(cuts=(HIGH, [*self.JOINT])))
+        assert computed == [[HIGH, self.NAME]]
+        entry = manifest(BASE)["cuts"][self.NAME]
+        assert (entry["file"], entry["shape"]) == (f"{self.NAME}.npy", [4 * 4 * 16 + 8 * 8 * 24])
+        assert [(part["cut"], part["pooling"], part["shape"]) for part in entry["parts"]] == [
+            (LOW, "grid4", [4, 4, 16]),
+            (HIGH, "none", [8, 8, 24]),
+        ]
+        assert len(entry["mean"]) == len(entry["centre"]) == entry["shape"][0]
+        assert "pooling" not in entry
+        features = np.load(f"data/features/{BASE}/{self.NAME}.npy") + np.float32(entry["centre"])
+        alone = np.load(f"data/features/{BASE}/{HIGH}.npy")
+        alone = alone + np.float32(manifest(BASE)["cuts"][HIGH]["centre"])
+        # Each is rounded to float16's 11 bits, by itself.
+        alone = alone.reshape(NUM_IMAGES, -1)
+        np.testing.assert_allclose(features[:, 256:], alone, rtol=2e-3, atol=2e-2)
+
+    def test_they_are_added_and_taken_over_like_any_other(self, here, computed):
+        run(params(cuts=(HIGH,)))
+        run(params(cuts=(HIGH, [*self.JOINT])))
+        run(params(cuts=([*self.JOINT],)))
+        assert computed == [[HIGH], [self.NAME]]
+        assert_equals_a_fresh_run(params(cuts=([*self.JOINT],)))
+
+    def test_they_count_as_bytes_on_the_disk(self, here):
+        budget = NUM_IMAGES * 2 * (4 * 4 * 16 + 8 * 8 * 24)
+        run(params(cuts=([*self.JOINT],), max_bytes=budget))
+        with pytest.raises(ConfigError, match=r"must fit embed\.max_bytes"):
+            run(params(cuts=([*self.JOINT],), max_bytes=budget - 1))
+
+
 class TestEarlierArrays:
     def test_stay_where_a_cut_is_added(self, here, computed, caplog):
         run(params(cuts=(LOW,)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.models.cuts import PooledCut
 from pipeline.training.features import load_cut
 from pipeline.tuning.records import DataReference
 
@@ -149,8 +150,9 @@ class TestViews:
 
 def test_what_was_pooled_is_said(write, tmp_path):
     reference = write()
-    assert load_cut(reference, "top", judge=None).pooling == "none"
+    assert load_cut(reference, "top", judge=None).feed == (PooledCut(layer="top"),)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["cuts"]["top"]["pooling"] = "average"
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert load_cut(reference, "top", judge=None).pooling == "average"
+    feed = (PooledCut(layer="top", pooling="average"),)
+    assert load_cut(reference, "top", judge=None).feed == feed

@@ -7,11 +7,14 @@ import random
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.models.joined_cuts import is_layer, layers_named
 from pipeline.tuning.between_sections import executor_problem, problems_between
 from pipeline.tuning.params import SearchParams, StudyPlan, study_settings
 from pipeline.tuning.space import SearchSpace
 
 CUTS = ("low", "middle", "high")
+BESIDE = ("low+high", "high:global+middle", "middle+high+low", "low:grid2")
+KNOWN = (*CUTS, *BESIDE)
 UNFREEZE = [
     *(0, 1, 2),
     *({"type": "int", "low": low, "high": 2} for low in (0, 1)),
@@ -21,7 +24,7 @@ UNFREEZE = [
 
 def drawn(rng):
     """A study and the sections beside it, all legal in themselves."""
-    chosen = rng.sample(CUTS, rng.randint(1, 3))
+    chosen = rng.sample(KNOWN, rng.randint(1, 3))
     cut = rng.choice(["auto", chosen[0], {"type": "choice", "choices": chosen}])
     space = {"cut": cut, "unfreeze": rng.choice(UNFREEZE)}
     enqueue = (
@@ -29,16 +32,27 @@ def drawn(rng):
     )
     if enqueue and isinstance(cut, dict):
         enqueue[0]["cut"] = chosen[0]
-    listed = rng.sample(CUTS, rng.randint(1, 3))
-    pooling = {listed[0]: "average"} if rng.random() < 0.3 else {}
+    listed = rng.sample(KNOWN, rng.randint(1, 5))
+    pooling = {listed[0]: "average"} if is_layer(listed[0]) and rng.random() < 0.3 else {}
     return space, enqueue, {"cuts": listed, "pooling": pooling}, rng.choice([1, 2, 5])
 
 
+def as_written(name):
+    """Several side by side as a list, as `params.yaml` may have them."""
+    return name.split("+") if "+" in name else name
+
+
+def embedded(name, pooling, places):
+    """The entry of a manifest."""
+    if is_layer(name):
+        return {**places[name], "pooling": pooling.get(name, "none")}
+    parts = [{"cut": layer, "pooling": "grid2", **places[layer]} for layer, _ in layers_named(name)]
+    return {**max(parts, key=lambda part: part["num_parameters_below"]), "parts": parts}
+
+
 def refused_once_embedded(plan, search, entry, order):
-    cuts = {
-        name: {"num_parameters_below": position, "pooling": entry["pooling"].get(name, "none")}
-        for position, name in enumerate(order, start=1)
-    }
+    places = {layer: {"num_parameters_below": place} for place, layer in enumerate(order, 1)}
+    cuts = {name: embedded(name, entry["pooling"], places) for name in entry["cuts"]}
     try:
         study_settings(plan, search, cuts)
     except ConfigError:
@@ -46,7 +60,7 @@ def refused_once_embedded(plan, search, entry, order):
     return False
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(300))
 def test_it_is_refused_exactly_where_no_order_of_the_cuts_could_make_it_right(
     seed, params_document
 ):
@@ -54,18 +68,18 @@ def test_it_is_refused_exactly_where_no_order_of_the_cuts_could_make_it_right(
     space, enqueue, entry, epochs = drawn(random.Random(seed))
     settings = SearchSpace(space).settings
     search = {**params_document["search"], "epochs": epochs}
+    written = {**entry, "cuts": [as_written(name) for name in entry["cuts"]]}
     found = problems_between(
         "studies.mine",
         base="mine",
         settings=settings,
         enqueue=enqueue,
-        document={"defaults": defaults, "search": search, "embed": {"bases": {"mine": entry}}},
+        document={"defaults": defaults, "search": search, "embed": {"bases": {"mine": written}}},
     )
     plan = StudyPlan(base="mine", settings=settings, defaults=defaults, enqueue=enqueue)
     params = SearchParams.model_validate(search)
     later = [
-        refused_once_embedded(plan, params, entry, order)
-        for order in itertools.permutations(entry["cuts"])
+        refused_once_embedded(plan, params, entry, order) for order in itertools.permutations(CUTS)
     ]
     assert bool(found) == all(later), (found, later)
 

@@ -126,3 +126,33 @@ class TestTakingOver:
         other = identity(split={"sha256": {"train": "u"}})
         assert not identity(**SEARCHED).can_take_over(other.comparable)
         assert not identity().can_take_over(None)
+
+
+JOINT = {
+    "num_parameters_below": 9,
+    "parts": [
+        {"cut": "low", "pooling": "grid2", "shape": [4], "num_parameters_below": 1},
+        {"cut": "top", "pooling": "none", "shape": [6], "num_parameters_below": 9},
+    ],
+}
+
+
+class TestSideBySide:
+    def space(self, *cuts):
+        return {**SEARCHED["space"], "cut": {"type": "choice", "choices": list(cuts)}}
+
+    @pytest.mark.parametrize("unfreeze", [{}, UNFREEZE])
+    def test_a_study_that_searches_more_of_them_takes_over_what_it_had(self, identity, unfreeze):
+        less = identity(**unfreeze, space=self.space("low", "top"))
+        more = identity(
+            **unfreeze,
+            base={"cuts": {**CUTS, "low+top": JOINT}},
+            space=self.space("low", "top", "low+top"),
+        )
+        assert more.whole != less.whole
+        assert more.comparable == less.comparable
+
+    def test_by_their_name_their_pooling_tells_studies_apart(self, identity):
+        names = ("low+top", "low:grid4+top", "top+low")
+        found = {identity(space={**SPACE, "cut": name}).whole for name in names}
+        assert len(found) == len(names)

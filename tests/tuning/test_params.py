@@ -3,10 +3,12 @@
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.tuning import params
 from pipeline.tuning.params import (
     SearchParams,
     StudyParams,
     StudyPlan,
+    load_study,
     study_problems,
     study_settings,
     with_cuts,
@@ -16,11 +18,12 @@ from pipeline.tuning.space import Choice, SearchSpace, parse_setting
 
 @pytest.fixture
 def problems(params_document):
-    def of(space, enqueue=(), base="none", sampler="tpe", **defaults):
+    def of(space, enqueue=(), base="none", sampler="tpe", embed=None, **defaults):
         study = StudyParams(base=base, space=space, enqueue=list(enqueue))
         known = {**params_document["defaults"], **defaults}
         search = {**params_document["search"], "sampler": sampler}
-        document = {**params_document, "defaults": known, "search": search}
+        embed = embed or params_document["embed"]
+        document = {**params_document, "defaults": known, "search": search, "embed": embed}
         return study_problems("mine", study, document)
 
     return of
@@ -134,3 +137,35 @@ class TestStudySettings:
         with pytest.raises(ConfigError, match=r"search\.epochs must be 2 or more"):
             settings(SPACE, epochs=1)
         assert settings({}, epochs=1)["cut"]
+
+
+class TestListsOfCuts:
+    CUTS = ("block4_add", "block7_add", "block4_add+block7_add")
+
+    def test_a_study_means_the_same_by_lists_and_by_names(self, params_document, monkeypatch):
+        read = {}
+        for name, cut in (("list", ["block4_add", "block7_add"]), ("name", self.CUTS[2])):
+            space = {"cut": {"type": "choice", "choices": [cut, "block4_add"]}}
+            study = {"base": "lite", "space": space, "enqueue": [{"cut": cut}]}
+            bases = {"lite": {"image_size": 64, "cuts": [*self.CUTS[:2], cut]}}
+            document = {
+                **params_document,
+                "defaults": {**params_document["defaults"], "cut": cut},
+                "studies": {"mine": study},
+                "embed": {**params_document["embed"], "bases": bases},
+            }
+            monkeypatch.setattr(params, "read_document", lambda document=document: document)
+            read[name] = load_study("mine")
+        assert read["list"] == read["name"]
+        assert read["list"].defaults["cut"] == read["list"].enqueue[0]["cut"] == self.CUTS[2]
+        entries = {name: {"num_parameters_below": 1} for name in self.CUTS}
+        search = SearchParams.model_validate(params_document["search"])
+        found = study_settings(read["list"], search, entries)
+        assert found["cut"].choices == [self.CUTS[2], "block4_add"]
+
+    def test_one_that_was_not_embedded_is_refused(self, problems, params_document):
+        bases = {"lite": {"image_size": 64, "cuts": ["block4_add", ["block4_add", "top"]]}}
+        embed = {**params_document["embed"], "bases": bases}
+        (problem,) = problems({"cut": [*self.CUTS[:2]]}, base="lite", embed=embed)
+        assert "Unknown cut: 'block4_add+block7_add'. Did you mean" in problem
+        assert "Only what embed.bases.lite.cuts lists" in problem

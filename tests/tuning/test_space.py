@@ -142,3 +142,33 @@ def test_defaults_must_name_every_hyperparameter(defaults):
     assert default_problems({k: v for k, v in defaults.items() if k != "units"}) == [
         "defaults.units: this key is missing."
     ]
+
+
+JOINT = ["block4_add", "block7_add:global"]
+
+
+class TestListsOfCuts:
+    NAME = "block4_add+block7_add:global"
+
+    def test_a_list_and_its_name_mean_the_same(self):
+        assert parse_setting("cut", JOINT) == parse_setting("cut", self.NAME) == self.NAME
+        choices = {"type": "choice", "choices": ["block7_add", JOINT, ["block4_add"]]}
+        found = parse_setting("cut", choices)
+        assert found.choices == ["block7_add", self.NAME, "block4_add"]
+        assert found.holds(self.NAME)
+
+    def test_also_in_the_defaults(self, defaults):
+        assert default_problems({**defaults, "cut": JOINT}) == []
+
+    @pytest.mark.parametrize("written", [[], ["a", "a"], ["a", 3], 3])
+    def test_what_names_no_cuts_is_refused(self, defaults, written):
+        message = r"must be a name, or a list of different ones\. Received: "
+        with pytest.raises(ValueError, match=message):
+            parse_setting("cut", written)
+        (problem,) = default_problems({**defaults, "cut": written})
+        assert "must be a name, or a list of different ones" in problem
+
+    def test_nothing_else_is_a_list(self, defaults):
+        with pytest.raises(ValueError, match="must be one of relu"):
+            parse_setting("activation", ["relu", "selu"])
+        assert default_problems({**defaults, "activation": ["relu", "selu"]})

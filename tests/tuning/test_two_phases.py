@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import ConfigError, InfeasibleTrialError
 from pipeline.evaluation.metrics import OBJECTIVES, classification_metrics
+from pipeline.training.winner import choose, export_winner
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.configurations import completed
 from pipeline.tuning.confirmation import Confirmation, judge
@@ -22,6 +23,7 @@ from pipeline.tuning.study import open_study, trial_dicts
 from pipeline.tuning.worker import run_trial
 from tests.models.small_base import (
     BATCH_NORMS,
+    CUTS,
     IMAGE_SIZE,
     PARTS,
     digits,
@@ -411,6 +413,67 @@ class TestOneModel:
         assert other.weights_sha256 != first.weights_sha256
 
 
+class TestSideBySide:
+    """A head on several cuts, phase 2 from the lowest or from below it."""
+
+    CUT = "block1:grid2+block3+top"
+
+    @pytest.fixture(scope="class")
+    def side_by_side(self, base, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("joined")
+        return write_features(folder, base, cuts=["stem", "block1", self.CUT])
+
+    def run(self, specify, reference, tmp_path, **changes):
+        file = tmp_path / "trial.keras"
+        spec = specify(
+            cut=self.CUT, model_file=file, judge="confirmation", learning_rate=0.002, **changes
+        )
+        return file, run_trial(spec, reference, Recorder())
+
+    @pytest.mark.parametrize(
+        ("unfreeze", "start", "trained"),
+        [(1, "block1", [*BETWEEN, "conv3"]), (2, "stem", ["conv1", *BETWEEN, "conv3"])],
+    )
+    def test_phase_2_starts_from_the_lowest_and_then_from_below(
+        self, base, specify, side_by_side, watched, tmp_path, unfreeze, start, trained
+    ):
+        _, result = self.run(specify, side_by_side, tmp_path, unfreeze=unfreeze)
+        assert result.notes["phase_2_starts_from"] == start
+        _, before, after, _ = watched[0][1]
+        of_base = {path for path in changed(before, after) if path.split("/")[0] in _names(base)}
+        assert of_base == {f"{name}/{part}" for name in trained for part in ("kernel", "bias")}
+
+    @pytest.mark.parametrize("unfreeze", [0, 1])
+    def test_exported_it_answers_on_raw_images_as_on_the_cache(
+        self, specify, side_by_side, tmp_path, unfreeze
+    ):
+        from pipeline.models.export import load_exported, predict_probabilities
+
+        spec_file, result = self.run(specify, side_by_side, tmp_path, unfreeze=unfreeze, epochs=12)
+        assert result.starts_from == ("block1" if unfreeze else self.CUT)
+        objective = OBJECTIVES["val_accuracy"]
+        spec = TrialSpec(uid="one", hyperparameters={}, seed=0, epochs=1)
+        chosen = choose([spec], {"one": result}, side_by_side, objective, rule="best_seed")
+        file, members = tmp_path / "study.keras", [member for _, member in chosen]
+        found = export_winner(
+            file, members, side_by_side, image_shape=(IMAGE_SIZE,) * 2, part="confirmation"
+        )
+        assert found.metrics["accuracy"] == result.metrics["confirmation_accuracy"] > 0.5
+        answers = predict_probabilities(load_exported(file), digits()[0])
+        cached = load_exported(spec_file).predict(
+            read_features(side_by_side, result.starts_from), verbose=0
+        )
+        assert np.abs(answers - cached).max() <= 1e-3
+        assert (answers.argmax(1) == cached.argmax(1)).mean() >= 0.999
+
+    def test_without_a_whole_cut_at_or_below_the_lowest_there_is_no_phase_2(
+        self, base, specify, tmp_path
+    ):
+        reference = write_features(tmp_path, base, cuts=["block2", self.CUT])
+        with pytest.raises(ConfigError, match=r"below block1:grid2\+block3\+top as segments"):
+            self.run(specify, reference, tmp_path)
+
+
 def test_a_pooled_cut_is_pooled_above_the_segment(base, specify, tmp_path):
     from pipeline.models.export import Member, export, load_exported, predict_probabilities
 
@@ -436,8 +499,9 @@ def test_a_pooled_cut_is_pooled_above_the_segment(base, specify, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cut", ["block2", "block1:grid2+block2"])
 def test_from_the_cache_and_through_the_whole_graph_the_loss_curves_are_the_same(
-    base, specify, tmp_path
+    base, specify, tmp_path, cut
 ):
     """The same layers of the base and the head trained on raw images: what phase 2 stands for."""
     from benchmarks.transfer_speed import whole_graph_phase_2
@@ -446,11 +510,11 @@ def test_from_the_cache_and_through_the_whole_graph_the_loss_curves_are_the_same
     for dtype in (np.float16, np.float32):
         folder = tmp_path / np.dtype(dtype).name
         folder.mkdir()
-        reference, report = write_features(folder, base, dtype=dtype), Recorder()
-        run_trial(specify(), reference, report)
+        reference, report = write_features(folder, base, cuts={*CUTS, cut}, dtype=dtype), Recorder()
+        run_trial(specify(cut=cut), reference, report)
         curves[dtype] = np.array(report.column("loss")[4:])
         whole = Recorder()
-        whole_graph_phase_2(specify(), reference, report=whole)
+        whole_graph_phase_2(specify(cut=cut), reference, report=whole)
         found = np.array(whole.column("loss"))
         assert len(found) == 4
         tolerance = 1e-2 if dtype is np.float16 else 1e-4

@@ -44,6 +44,51 @@ class TestLowerCuts:
         assert lower_cuts({"pixels": {}}, "pixels") == []
 
 
+def beside(*names):
+    """The entry of several cuts side by side."""
+    parts = [{"cut": name, "pooling": "grid2", **CUTS[name]} for name in names]
+    return {"num_parameters_below": max(CUTS[n]["num_parameters_below"] for n in names)} | {
+        "parts": parts
+    }
+
+
+class TestSideBySide:
+    def starts(self, *parts, **changes):
+        return lower_cuts({**CUTS, **changes, "joint": beside(*parts)}, "joint")
+
+    def test_the_lowest_is_the_nearest_start(self):
+        assert self.starts("top", "block7") == ["block7", "block4"]
+        assert self.starts("top", "block10", "block4") == ["block4"]
+
+    def test_unless_it_was_not_embedded_whole_by_itself(self):
+        pooled = {**CUTS["block7"], "pooling": "average"}
+        assert self.starts("top", "block7", block7=pooled) == ["block4"]
+        cuts = {name: CUTS[name] for name in ("block4", "top")}
+        assert lower_cuts({**cuts, "joint": beside("block7", "top")}, "joint") == ["block4"]
+
+    def test_of_two_lowest_with_no_weights_between_them_neither(self):
+        joint = beside("block7", "top")
+        joint["parts"].append({"cut": "block7_relu", "num_parameters_below": 200})
+        cuts = {**CUTS, "block7_relu": {"num_parameters_below": 200}, "joint": joint}
+        assert lower_cuts(cuts, "joint") == ["block4"]
+
+    def test_they_are_no_start_themselves(self):
+        cuts = {**CUTS, "joint": beside("block4", "block7"), "block7:grid2": beside("block7")}
+        assert lower_cuts(cuts, "top") == ["block10", "block7", "block4"]
+
+    def test_one_with_its_pooling_starts_from_below(self):
+        cuts = {**CUTS, "block7:grid2": beside("block7")}
+        assert lower_cuts(cuts, "block7:grid2") == ["block4"]
+
+    def test_a_space_knows_how_deep_each_can_go(self, params_document):
+        cuts = {**CUTS, "block4+top": beside("block4", "top")}
+        choices = ["block4", "block4+top", "block10"]
+        asked = {"cut": Choice(type="choice", choices=choices)}
+        asked["unfreeze"] = parse_setting("unfreeze", RANGE)
+        found = with_segments(asked, params_document["defaults"], cuts)["unfreeze"]
+        assert found.num_below == {"block4": 0, "block4+top": 1, "block10": 2}
+
+
 class TestPhase2Starts:
     def test_of_whole_segments_it_is_the_cut_that_many_below(self):
         found = [phase_2_starts(CUTS, {"cut": "top", "unfreeze": n}) for n in (1, 2, 3)]
