@@ -40,7 +40,8 @@ SINGLE = (
 )
 LISTS = (
     "block10_add:grid4+block14_add:grid4+block15_bn2:grid2",
-    "block4_add:grid4+block7_add:grid4+block10_add:grid4+block14_add:grid2+block15_bn2:grid2",
+    "block4_add:grid4+block7_add:grid4+block10_add:grid4+block14_add:grid4+block15_bn2:grid2",
+    "block4_add:none+block7_add:grid4+block10_add:grid4+block14_add:grid4+block15_bn2:grid2",
 )
 HEAD = {
     **{"num_layers": 1, "units": 512, "activation": "relu", "dropout": "all", "dropout_rate": 0.3},
