@@ -1,20 +1,24 @@
 """Is a head on several cuts side by side better than one on the best single cut?
 
 On subsets of Fashion-MNIST, CIFAR-10 and a folder of photographs: EfficientNet-Lite0 frozen, one
-head, the same settings and epochs for each cut. Of the single cuts, and of the lists, the best on
-the validation part (one seed) is trained with all seeds and compared on held-out images: a part of
-the training images that nothing was chosen by. The test parts are never read. The interval is a
-paired one over the held-out images, of the mean over the seeds. The best list is exported too, and
-the file's answers on the raw held-out images are compared with those from the cache.
+head, the same settings and epochs for each cut. Of the single cuts, and of the lists, at each
+learning rate, the best on the validation part (one seed) is trained with all seeds and compared on
+held-out images: a part of the training images that nothing was chosen by. The test parts are never
+read. The interval is a paired one over the held-out images, of the mean over the seeds. The best
+list is exported too, and the file's answers on the raw held-out images are compared with those from
+the cache.
 
 `PIPELINE_MIRROR` names a folder of the data sets' files, where the stage `fetch` has none.
 
 Run: python -m benchmarks.joined_cuts [--photos FOLDER] [--seeds 3] [--num-train 5000] [--epochs 6]
+         [--learning-rates 0.001 0.0003] [--only fashion_mnist cifar10]
 """
 
 import argparse
+import itertools
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +49,7 @@ LISTS = (
 )
 HEAD = {
     **{"num_layers": 1, "units": 512, "activation": "relu", "dropout": "all", "dropout_rate": 0.3},
-    **{"optimizer": "adamw", "learning_rate": 1e-3, "schedule": "cosine", "batch_size": 128},
-    "early_stopping": "none",
+    **{"optimizer": "adamw", "schedule": "cosine", "batch_size": 128, "early_stopping": "none"},
 }
 NUM_VAL, NUM_HELD_OUT = 1000, 2000
 NUM_RESAMPLES = 10_000
@@ -112,14 +115,17 @@ def embed(folder: Path, image_size: int) -> float:
         return len(archive["labels"]) / (time.perf_counter() - start)
 
 
-def train(data: DataReference, cut: str, *, seed: int, epochs: int, file: Path) -> Trained:
-    """Trains a head on a cut, as a trial of a search."""
+def train(
+    data: DataReference, cut: str, rate: float, *, seed: int, epochs: int, file: Path
+) -> Trained:
+    """Trains a head on a cut at a learning rate, as a trial of a search."""
     from pipeline.models.export import Member, load_exported
 
     defaults = read_document(ROOT / "params.yaml")["defaults"]
+    told = {**defaults, **HEAD, "cut": cut, "learning_rate": rate, "unfreeze": 0}
     spec = TrialSpec(
         uid="benchmark",
-        hyperparameters=completed({}, {}, {**defaults, **HEAD, "cut": cut, "unfreeze": 0}),
+        hyperparameters=completed({}, {}, told),
         seed=seed,
         epochs=epochs,
         model_file=str(file),
@@ -176,23 +182,23 @@ def matmul_gflops(side: int = 2048, repeats: int = 10) -> float:
     return 2 * side**3 * repeats / (time.perf_counter() - start) / 1e9
 
 
-def compare(data: DataReference, folder: Path, *, seeds: int, epochs: int) -> None:
+def compare(
+    data: DataReference, folder: Path, *, seeds: int, epochs: int, rates: Sequence[float]
+) -> None:
     """Prints every cut's validation accuracy, then the two best on the held-out images."""
-    first = {
-        cut: train(data, cut, seed=0, epochs=epochs, file=folder / "trial.keras")
-        for cut in (*SINGLE, *LISTS)
-    }
-    for cut, trained in first.items():
-        print(f"  {trained.val:.4f}  {cut}", flush=True)
+    told: dict[str, Any] = {"epochs": epochs, "file": folder / "trial.keras"}
     best = {}
     for kind, cuts in (("single", SINGLE), ("list", LISTS)):
-        cut = max(cuts, key=lambda name: first[name].val)
-        more = [
-            train(data, cut, seed=seed, epochs=epochs, file=folder / "trial.keras")
-            for seed in range(1, seeds)
-        ]
-        best[kind] = [first[cut], *more]
-        print(f"  held out, {kind}: {accuracy(best[kind])}  {cut}", flush=True)
+        first = {}
+        for choice in itertools.product(cuts, rates):
+            first[choice] = train(data, *choice, seed=0, **told)
+            print(f"  {first[choice].val:.4f}  {choice[1]:g}  {choice[0]}", flush=True)
+        choice = max(first, key=lambda each: first[each].val)
+        more = [train(data, *choice, seed=seed, **told) for seed in range(1, seeds)]
+        best[kind] = [first[choice], *more]
+        print(
+            f"  held out, {kind}: {accuracy(best[kind])}  {choice[0]} at {choice[1]:g}", flush=True
+        )
     gain, low, high = paired(best["list"], best["single"])
     n = len(best["list"][0].labels)
     print(f"  gain {gain:+.4f} [{low:+.4f}, {high:+.4f}], n={n}, {seeds} seeds")
@@ -206,10 +212,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--num-train", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-3, 3e-4])
+    parser.add_argument("--only", nargs="+", help="names of data sets (default: all)")
     args = parser.parse_args()
     configure_tensorflow(num_threads=num_cores())
     print(f"{num_cores()} cores, float32 matmul {matmul_gflops():.0f} GFLOP/s", flush=True)
-    for name, (image_size, fetch, split) in sets(args.photos).items():
+    found = sets(args.photos)
+    for name in args.only or found:
+        image_size, fetch, split = found[name]
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="joined-") as root:
             folder = Path(root)
@@ -217,7 +227,8 @@ def main() -> None:
             speed = embed(folder, image_size)
             print(f"{name}, {BASE} at {image_size} px: {speed:.0f} images/s embedded", flush=True)
             data = reference(folder, BASE)
-            compare(data, folder, seeds=args.seeds, epochs=args.epochs)
+            told = {"seeds": args.seeds, "epochs": args.epochs}
+            compare(data, folder, rates=args.learning_rates, **told)
         print(f"  {time.perf_counter() - start:.0f} s", flush=True)
 
 
