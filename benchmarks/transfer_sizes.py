@@ -85,7 +85,7 @@ def prepare(
     sections["split"] |= split or {}
     sections["embed"] |= {"bases": dict(bases)}
     if not (folder / "split.json").is_file():
-        in_process(_fetch_and_split, sections, folder)
+        in_process(fetch_and_split, sections, folder)
     in_process(_embed, sections["embed"], folder)
 
 
@@ -95,7 +95,8 @@ def kept_files(dataset: str) -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def _fetch_and_split(sections: Mapping[str, Any], folder: Path) -> None:
+def fetch_and_split(sections: Mapping[str, Any], folder: Path) -> None:
+    """Runs both stages with these sections: `raw`, `train.npz`, `test.npz` and `split.json`."""
     from pipeline.stages import fetch, split
 
     params = fetch.FetchParams.model_validate(sections["fetch"])

@@ -88,3 +88,14 @@ def test_an_executor_that_is_not_installed_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install" in executor_problem("ray")
     assert executor_problem("local") is None
+
+
+def test_a_cut_by_itself_has_no_segment_below_it_though_a_list_may_start_from_it(params_document):
+    choices = ["low", "low+high"]
+    space = {"cut": {"type": "choice", "choices": choices}, "unfreeze": 1}
+    document = {**params_document, "embed": {"bases": {"mine": {"cuts": choices}}}}
+    told = {"base": "mine", "enqueue": [], "document": document}
+    (problem,) = problems_between("studies.mine", settings=SearchSpace(space).settings, **told)
+    assert "there are 0 at most. Received: unfreeze=1" in problem
+    space["cut"] = "low+high"
+    assert problems_between("studies.mine", settings=SearchSpace(space).settings, **told) == []

@@ -169,3 +169,10 @@ class TestListsOfCuts:
         (problem,) = problems({"cut": [*self.CUTS[:2]]}, base="lite", embed=embed)
         assert "Unknown cut: 'block4_add+block7_add'. Did you mean" in problem
         assert "Only what embed.bases.lite.cuts lists" in problem
+
+    def test_a_default_list_is_compared_with_what_is_embedded(self, problems, params_document):
+        bases = {"lite": {"image_size": 64, "cuts": ["block4_add", ["block4_add", "top"]]}}
+        told = {"base": "lite", "embed": {**params_document["embed"], "bases": bases}}
+        assert problems({}, **told, cut=["block4_add", "top"]) == []
+        (problem,) = problems({}, **told, cut=["top", "block4_add"])
+        assert "Unknown cut: 'top+block4_add'. Did you mean 'block4_add'? Choose" in problem

@@ -1,6 +1,7 @@
 """A trial that trains a head, then the layers of the base below it: what changes and what not."""
 
 import dataclasses
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -465,6 +466,18 @@ class TestSideBySide:
         )
         assert np.abs(answers - cached).max() <= 1e-3
         assert (answers.argmax(1) == cached.argmax(1)).mean() >= 0.999
+
+    def test_each_is_standardized_by_itself(self, base, specify, tmp_path):
+        import keras
+
+        reference = write_features(tmp_path, base, cuts=[self.CUT])
+        manifest = json.loads((tmp_path / "manifest.json").read_text())
+        # The top's 16 numbers hardly vary, beside those of two cuts that do.
+        manifest["cuts"][self.CUT]["variance"][-16:] = [1e-9] * 16
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        file, _ = self.run(specify, reference, tmp_path, unfreeze=0, epochs=1)
+        scaling = keras.models.load_model(file).get_layer("feature_scaling")
+        np.testing.assert_allclose(scaling.get_config()["variance"][-16:], 1e-9)
 
     def test_without_a_whole_cut_at_or_below_the_lowest_there_is_no_phase_2(
         self, base, specify, tmp_path
