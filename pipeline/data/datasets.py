@@ -30,6 +30,7 @@ class Request:
     Attributes:
         files: The verified files of a public dataset, by name.
         path: Where the user's own data lies.
+        scratch: Folder for what does not fit into memory.
         image_size: Height and width that a folder's images are brought to, pixels; or "auto".
         color: What a folder's images are brought to.
         parts: What the parts of a folder are; see `readers.layout`.
@@ -39,6 +40,7 @@ class Request:
 
     files: Mapping[str, Path]
     path: Path
+    scratch: Path
     image_size: ImageSize
     color: Literal["auto", "rgb", "gray"]
     parts: Parts = "auto"
@@ -98,6 +100,7 @@ def _read_folder(request: Request) -> LabelledImages:
 
     return read_folder(
         request.path,
+        scratch=request.scratch,
         image_size=request.image_size,
         color=request.color,
         parts=request.parts,
