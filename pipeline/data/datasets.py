@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.data.downloads import SourceFile
-from pipeline.data.sources import PublicFiles
+from pipeline.data.published import PublicFiles, SourceFile
 
 if TYPE_CHECKING:
     from pipeline.data.labelled import LabelledImages
