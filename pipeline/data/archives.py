@@ -5,7 +5,8 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from pipeline.data.downloads import SourceFile, receive
+from pipeline.data.downloads import receive
+from pipeline.data.published import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error)

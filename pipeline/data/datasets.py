@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.data.downloads import SourceFile
-from pipeline.data.sources import PublicFiles
+from pipeline.data.published import PublicFiles, SourceFile
 
 if TYPE_CHECKING:
     from pipeline.data.labelled import LabelledImages
@@ -30,6 +29,7 @@ class Request:
     Attributes:
         files: The verified files of a public dataset, by name.
         path: Where the user's own data lies.
+        scratch: Folder for what does not fit into memory.
         image_size: Height and width that a folder's images are brought to, pixels; or "auto".
         color: What a folder's images are brought to.
         parts: What the parts of a folder are; see `readers.layout`.
@@ -39,6 +39,7 @@ class Request:
 
     files: Mapping[str, Path]
     path: Path
+    scratch: Path
     image_size: ImageSize
     color: Literal["auto", "rgb", "gray"]
     parts: Parts = "auto"
@@ -98,6 +99,7 @@ def _read_folder(request: Request) -> LabelledImages:
 
     return read_folder(
         request.path,
+        scratch=request.scratch,
         image_size=request.image_size,
         color=request.color,
         parts=request.parts,

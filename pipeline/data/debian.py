@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.data.archives import take_members
-from pipeline.data.downloads import SourceFile
+from pipeline.data.published import SourceFile
 from pipeline.errors import SourceError
 
 # Hooks that a machine runs after an update of its own lists (clearing caches, refreshing software

@@ -7,13 +7,13 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
 from pipeline.data.files import BLOCK_BYTES, sha256_file, write_whole
+from pipeline.data.published import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 
 logger = logging.getLogger(__name__)
@@ -21,21 +21,6 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 10.0
 # A connection that breaks half way often holds the second time; a wrong file stays wrong.
 _TRIES = 2
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A published file.
-
-    Attributes:
-        name: Its name wherever it lies.
-        sha256: Of its bytes, 64 hex digits.
-        size_bytes: Its length.
-    """
-
-    name: str
-    sha256: str
-    size_bytes: int
 
 
 class Readable(Protocol):

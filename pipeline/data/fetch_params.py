@@ -11,8 +11,8 @@ from pipeline.config import Section
 from pipeline.data.datasets import DATASETS, names_of_others
 from pipeline.data.names import LONGEST_NAME, NAME_PATTERN, is_taken
 from pipeline.data.parts import PARTS
+from pipeline.data.published import check_mirror
 from pipeline.data.readers.stored_size import AUTO, LARGEST, SMALLEST, ImageSize
-from pipeline.data.sources import check_mirror
 from pipeline.registry import unknown_name
 
 RAW = Path("data/raw")

@@ -139,7 +139,13 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
     again = "Run `python -m pipeline fetch` again."
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        arrays = {n: np.load(folder / f"{n}.npy", allow_pickle=False) for n in _ARRAYS}
+        arrays = {
+            # Images are mapped: they need not fit into memory.
+            name: np.load(
+                folder / f"{name}.npy", "r" if name == "images" else None, allow_pickle=False
+            )
+            for name in _ARRAYS
+        }
     except FileNotFoundError as error:
         raise DataIntegrityError(f"{error.filename} is missing. {again}") from None
     except (ValueError, EOFError) as error:

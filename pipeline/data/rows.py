@@ -1,8 +1,9 @@
-"""Reads an array of an .npz file some rows at a time, so that it need not fit into memory."""
+"""Reads and writes arrays of .npz files some rows at a time: they need not fit into memory."""
 
+import hashlib
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +12,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataIntegrityError
+
+_CHUNK_BYTES = 1 << 24
+
+
+def write_rows(
+    file: Path, images: NDArray[Any], rows: NDArray[np.int64], others: Mapping[str, NDArray[Any]]
+) -> str:
+    """Writes some images, as `images`, and further arrays, byte for byte as `numpy.savez` does.
+
+    Args:
+        file: What to write.
+        images: Shape (n, ...), such as an array that is mapped from a file.
+        rows: Which of them, in order, shape (m,).
+        others: Further arrays by name, none of them called `images`.
+
+    Returns:
+        What `sha256_arrays` gives of all of them, the images first.
+    """
+    digest = hashlib.sha256()
+    shape = (len(rows), *images.shape[1:])
+    step = max(_CHUNK_BYTES // max(images.dtype.itemsize * math.prod(shape[1:]), 1), 1)
+    with zipfile.ZipFile(file, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as stream:
+            descr = np.lib.format.dtype_to_descr(images.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for start in range(0, len(rows), step):
+                chunk = np.ascontiguousarray(images[rows[start : start + step]]).data
+                stream.write(chunk)
+                digest.update(chunk)
+        for name, array in others.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def row_batches(file: Path, name: str, *, batch_size: int) -> Iterator[NDArray[Any]]:

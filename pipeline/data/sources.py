@@ -14,37 +14,16 @@ from pipeline.data import debian
 from pipeline.data.archives import unpack
 from pipeline.data.downloads import (
     TIMEOUT_SECONDS,
-    SourceFile,
     copy_file,
     download,
     is_kept,
 )
+from pipeline.data.published import PublicFiles, SourceFile, check_mirror, is_address
 from pipeline.errors import ConfigError, DataIntegrityError, SourceError
 
 logger = logging.getLogger(__name__)
 
 MIRROR_VARIABLE = "PIPELINE_MIRROR"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublicFiles:
-    """The files of a public dataset and where they are published.
-
-    Attributes:
-        folder: The sub-folder of a mirror in which they may lie; flat is fine too.
-        files: What is needed.
-        addresses: http or https folders, each ending in a slash, that hold the files by name.
-        archive: A tar file that holds them all, or None.
-        archive_addresses: Folders that hold the archive by name.
-        debian_package: A Debian package that holds them all, or None.
-    """
-
-    folder: str
-    files: tuple[SourceFile, ...]
-    addresses: tuple[str, ...] = ()
-    archive: SourceFile | None = None
-    archive_addresses: tuple[str, ...] = ()
-    debian_package: str | None = None
 
 
 class _Bring(Protocol):
@@ -57,18 +36,6 @@ class _Source:
 
     label: str
     bring: _Bring
-
-
-def check_mirror(name: str, mirror: str) -> None:
-    """Refuses an address of another kind than http or https.
-
-    Raises:
-        ConfigError: Calling it `name`.
-    """
-    if "://" in mirror and not _is_address(mirror):
-        raise ConfigError(
-            f"{name} must be a folder, or an http or https address. Received: {name}={mirror!r}."
-        )
 
 
 def mirror_in_use(mirror: str | None) -> str | None:
@@ -187,7 +154,7 @@ def _bring_file(
     for folder in folders:
         name = f"{folder}/{file.name}".lstrip("/")
         try:
-            if _is_address(place):
+            if is_address(place):
                 address = f"{place.rstrip('/')}/{urllib.parse.quote(name)}"
                 return download(address, file, cache, timeout_seconds=timeout)
             return copy_file(Path(place).expanduser() / name, file, cache)
@@ -226,7 +193,3 @@ def _nowhere(public: PublicFiles, missing: list[SourceFile], failures: list[str]
         + f"  put them into SOMEWHERE/{public.folder}/, and run again with "
         + f"{MIRROR_VARIABLE}=SOMEWHERE (or fetch.mirror: SOMEWHERE in params.yaml)."
     )
-
-
-def _is_address(place: str) -> bool:
-    return urllib.parse.urlsplit(place).scheme in {"http", "https"}

@@ -49,6 +49,7 @@ def run(params: FetchParams, *, raw: Path, cache: Path, root: Path = Path()) -> 
         Request(
             files=files,
             path=Path(params.path),
+            scratch=raw,
             image_size=params.image_size,
             color=params.color,
             parts=params.parts,

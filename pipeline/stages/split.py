@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import load_section
-from pipeline.data.files import sha256_arrays, write_json, write_whole
+from pipeline.data.files import write_json, write_whole
 from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.near_copies import NEAR_COPY
+from pipeline.data.rows import write_rows
 from pipeline.data.split_params import SplitParams
-from pipeline.data.splits import SPLIT_PARTS, Split, SplitPlan, divide
+from pipeline.data.splits import SPLIT_PARTS, Indices, Split, SplitPlan, divide
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ def run(
     """
     dataset, data = load_raw(raw)
     split = divide(data, plan=SplitPlan(**params.model_dump()))
-    arrays = {"train": _train_arrays(data, split), "test": _arrays(data, split.test)}
+    digests = {}
     for name, file in (("train", train_file), ("test", test_file)):
+        rows, others = _test_rows(data, split) if name == "test" else _train_rows(data, split)
         with write_whole(file) as part:
-            np.savez(part, **arrays[name])
-    write_json(summary_file, _summary(dataset, data, split, arrays))
+            digests[name] = write_rows(part, data.images, rows, others)
+    write_json(summary_file, _summary(dataset, data, split, digests))
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
     logger.info("%d images: %s", len(data.labels), counts)
     if split.reasons:
@@ -76,22 +78,23 @@ def _auto_sizes(split: Split) -> str:
     return f"{', '.join(texts)}; {keys} say otherwise"
 
 
-def _arrays(data: LabelledImages, indices: np.ndarray[Any, Any]) -> dict[str, Any]:
-    return {"images": data.images[indices], "labels": data.labels[indices]}
+Rows = tuple[Indices, dict[str, Indices]]
 
 
-def _train_arrays(data: LabelledImages, split: Split) -> dict[str, Any]:
+def _test_rows(data: LabelledImages, split: Split) -> Rows:
+    return split.test, {"labels": data.labels[split.test]}
+
+
+def _train_rows(data: LabelledImages, split: Split) -> Rows:
     parts = {"train": split.train, "val": split.val, "confirmation": split.confirmation}
     kept = np.sort(np.concatenate(list(parts.values())))
     # Indices into the file, not into the dataset: what is left out is not in the file.
-    return {
-        **_arrays(data, kept),
-        **{part: np.searchsorted(kept, indices) for part, indices in parts.items()},
-    }
+    places = {part: np.searchsorted(kept, indices) for part, indices in parts.items()}
+    return kept, {"labels": data.labels[kept], **places}
 
 
 def _summary(
-    dataset: str, data: LabelledImages, split: Split, arrays: dict[str, dict[str, Any]]
+    dataset: str, data: LabelledImages, split: Split, digests: dict[str, str]
 ) -> dict[str, Any]:
     num_classes = len(data.class_names)
     labels = {part: data.labels[getattr(split, part)] for part in SPLIT_PARTS}
@@ -109,5 +112,5 @@ def _summary(
             for part, of_part in labels.items()
         },
         "duplicates": split.duplicates,
-        "sha256": {name: sha256_arrays(*of_file.values()) for name, of_file in arrays.items()},
+        "sha256": digests,
     }

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.data.downloads import SourceFile
+from pipeline.data.published import SourceFile
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 

@@ -10,7 +10,9 @@ from pipeline.data.datasets import DATASETS, Request
 from pipeline.data.labelled import check_labelled
 
 PUBLIC = {name: spec.public for name, spec in DATASETS.items() if spec.public}
-REQUEST = Request(files={}, path=Path("nowhere"), image_size=8, color="auto")
+REQUEST = Request(
+    files={}, path=Path("nowhere"), scratch=Path("nowhere"), image_size=8, color="auto"
+)
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -1,6 +1,7 @@
 """data/raw: written whole, read only if unchanged; and what is no dataset."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,20 @@ def test_what_was_saved_is_read_back(tmp_path):
     assert (data.class_names, data.files) == (GOOD.class_names, GOOD.files)
     for array in ("images", "labels", "parts"):
         np.testing.assert_array_equal(getattr(data, array), getattr(GOOD, array))
+
+
+def test_images_need_not_fit_into_memory(tmp_path):
+    images = np.zeros((2000, 100, 100), np.uint8)
+    labels = np.arange(2000) % 2
+    save_raw(
+        replace(GOOD, images=images, labels=labels, parts=undivided(2000)), tmp_path, dataset="pets"
+    )
+    tracemalloc.start()
+    _, data = load_raw(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes / 10
+    np.testing.assert_array_equal(data.images, images)
 
 
 def test_manifest_says_what_is_there(tmp_path):

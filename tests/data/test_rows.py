@@ -5,7 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.data.rows import part_images, row_batches, row_shape
+from pipeline.data.files import sha256_arrays
+from pipeline.data.rows import part_images, row_batches, row_shape, write_rows
 from pipeline.errors import DataIntegrityError
 
 
@@ -32,6 +33,30 @@ def test_the_images_of_a_part_are_its_rows_in_order(tmp_path, images, batch_size
     batches = list(part_images(tmp_path / "train.npz", "val", batch_size=batch_size))
     assert {len(batch) for batch in batches[:-1]} <= {batch_size}
     np.testing.assert_array_equal(np.concatenate(batches), values[rows])
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (9, 4, 3)])
+def test_written_rows_are_what_savez_writes(tmp_path, shape):
+    images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
+    rows = np.array([0, 3, 4, 11, 19])
+    others = {"labels": rows % 3, "val": np.array([], np.int64)}
+    digest = write_rows(tmp_path / "rows.npz", images, rows, others)
+    np.savez(tmp_path / "all.npz", images=images[rows], **others)
+    assert (tmp_path / "rows.npz").read_bytes() == (tmp_path / "all.npz").read_bytes()
+    assert digest == sha256_arrays(images[rows], *others.values())
+
+
+def test_rows_are_written_in_bounded_memory(tmp_path):
+    """128 MB of a file that is mapped, some of them at a time."""
+    images = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(2000, 64_000))
+    images[::7] = 9
+    tracemalloc.start()
+    write_rows(tmp_path / "rows.npz", images, np.arange(2000), {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes / 3
+    written = np.concatenate(list(row_batches(tmp_path / "rows.npz", "images", batch_size=500)))
+    np.testing.assert_array_equal(written, images)
 
 
 def test_other_types_keep_theirs(images):

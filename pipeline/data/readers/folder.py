@@ -20,6 +20,7 @@ from pipeline.data.readers.class_folders import EXPECTED
 from pipeline.data.readers.layout import Parts, lay_out
 from pipeline.data.readers.left_out import LeftOut
 from pipeline.data.readers.pixel_report import PixelReport, resolve_range
+from pipeline.data.readers.scratch import pixels_on_disk
 from pipeline.data.readers.sorting import Entry, Layout
 from pipeline.data.readers.stored_size import AUTO, ImageSize, stored_size
 from pipeline.data.readers.table import TableChoice, lay_out_table
@@ -86,6 +87,7 @@ def find_images(root: Path, *, parts: Parts, labels: TableChoice | None) -> Foun
 def read_folder(
     root: Path,
     *,
+    scratch: Path,
     image_size: ImageSize,
     color: Literal["auto", "rgb", "gray"],
     parts: Parts = "auto",
@@ -98,6 +100,7 @@ def read_folder(
 
     Args:
         root: The folder.
+        scratch: Folder for the pixels until they are saved; see `pixels_on_disk`.
         image_size: Height and width that images are brought to, pixels; `images` says how. "auto":
             what `stored_size` makes of the images.
         color: "rgb", "gray", or "auto": gray if every file is stored as gray.
@@ -107,7 +110,7 @@ def read_folder(
             0 and 65535, or "data": the lowest and highest of all such images but the test part's.
 
     Raises:
-        ConfigError: If there is no such folder, table or column.
+        ConfigError: If there is no such folder, table or column, or the disk is too small.
         DataIntegrityError: If it holds no classes, or what its folders or rows mean is not certain,
             or a file cannot be read. All such files are named.
     """
@@ -125,7 +128,8 @@ def read_folder(
         )
     given = resolve_range(entries, value_range)
     side = stored_size(entries, image_size)
-    reading = _decode_all(entries, root, image_size=side, value_range=given)
+    reading = _Reading(pixels=pixels_on_disk((len(entries), side, side, 3), scratch))
+    _decode_all(entries, root, reading, value_range=given)
     is_auto = image_size == AUTO
     reading.report.log(str(root), image_size=side, is_auto=is_auto, value_range=given)
     is_gray = color == "gray" or (color == "auto" and reading.all_gray)
@@ -133,7 +137,7 @@ def read_folder(
     numbers = {name: number for number, name in enumerate(found.class_names)}
     table = {found.table: sha256_file(root / found.table)} if found.table else {}
     return LabelledImages(
-        images=np.stack([to_gray(image) for image in pixels]) if is_gray else pixels,
+        images=_all_to_gray(pixels, scratch) if is_gray else pixels,
         labels=np.array([numbers[entry.class_name] for entry in entries], np.int64),
         parts=np.array([entry.part for entry in entries], "<U5"),
         class_names=found.class_names,
@@ -163,10 +167,17 @@ class _Reading:
     unreadable: list[str] = field(default_factory=list)
 
 
+def _all_to_gray(pixels: NDArray[np.uint8], scratch: Path) -> NDArray[np.uint8]:
+    grays = pixels_on_disk(pixels.shape[:3], scratch)
+    for index, image in enumerate(pixels):
+        grays[index] = to_gray(image)
+    return grays
+
+
 def _decode_all(
-    entries: Sequence[Entry], root: Path, *, image_size: int, value_range: ValueRange | None
-) -> _Reading:
-    reading = _Reading(pixels=np.empty((len(entries), image_size, image_size, 3), np.uint8))
+    entries: Sequence[Entry], root: Path, reading: _Reading, *, value_range: ValueRange | None
+) -> None:
+    image_size = reading.pixels.shape[1]
     for index, entry in enumerate(
         tqdm(entries, desc=root.name, unit="image", file=sys.stderr, disable=None)
     ):
@@ -187,7 +198,6 @@ def _decode_all(
             reading.files[name] = hashlib.sha256(content).hexdigest()
     if reading.unreadable:
         raise DataIntegrityError(_all_unreadable(root, reading.unreadable, num_images=len(entries)))
-    return reading
 
 
 def _all_unreadable(root: Path, unreadable: list[str], *, num_images: int) -> str:

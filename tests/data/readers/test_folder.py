@@ -23,7 +23,7 @@ def put(path, colour=CAT, *, size=(20, 20), mode="RGB", **options):
 
 
 def read(root, image_size=8, color="auto"):
-    return read_folder(root, image_size=image_size, color=color)
+    return read_folder(root, scratch=root.parent, image_size=image_size, color=color)
 
 
 @pytest.fixture

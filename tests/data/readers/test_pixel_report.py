@@ -24,7 +24,9 @@ def xrays(tmp_path):
 
 
 def read(root, value_range="format", image_size=8):
-    return read_folder(root, image_size=image_size, color="auto", value_range=value_range)
+    return read_folder(
+        root, scratch=root.parent, image_size=image_size, color="auto", value_range=value_range
+    )
 
 
 def test_few_gray_levels_are_a_warning_with_the_cure(xrays, caplog):

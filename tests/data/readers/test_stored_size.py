@@ -24,7 +24,7 @@ def put_all(root, sizes):
 
 
 def side_of(root):
-    images = read_folder(root, image_size="auto", color="auto").images
+    images = read_folder(root, scratch=root.parent, image_size="auto", color="auto").images
     assert images.shape[1] == images.shape[2]
     return images.shape[1]
 
@@ -58,7 +58,7 @@ def test_the_same_folder_gives_the_same_images(tmp_path):
     put_all(tmp_path / "one", [(20 + 7 * at, 90 - 3 * at) for at in range(9)])
     shutil.copytree(tmp_path / "one", tmp_path / "other")
     one, other = (
-        read_folder(tmp_path / name, image_size="auto", color="auto").images
+        read_folder(tmp_path / name, scratch=tmp_path, image_size="auto", color="auto").images
         for name in ("one", "other")
     )
     np.testing.assert_array_equal(one, other)

@@ -63,7 +63,9 @@ def test_images_without_a_row_or_a_label_are_left_out_by_reason(root):
 def test_the_table_is_among_the_files_and_the_parts_are_its_own(root):
     rows = "a,x,train\nb,y,TRAIN\nc,x,Validation\nd,y,test\n"
     (root / "labels.csv").write_text(f"id,label,split\n{rows}")
-    data = read_folder(root, image_size=8, color="auto", labels=TableChoice(file="labels.csv"))
+    data = read_folder(
+        root, scratch=root.parent, image_size=8, color="auto", labels=TableChoice(file="labels.csv")
+    )
     assert data.parts.tolist() == ["train", "train", "val", "test"]
     assert "labels.csv" in data.files
     assert data.layout["columns"] == {"image": "id", "label": "label", "part": "split"}
