@@ -43,7 +43,7 @@ test-fast: $(VENV)/installed  ## the tests without TensorFlow, servers, a browse
 
 test: test-fast  ## the test suite
 	$(PYTEST) $(TOGETHER) -m "not ($(QUICK)) and not alone and not families"
-	$(PYTEST) -m "alone and not families"
+	$(PYTEST) -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 	python -m pytest -q $(RAY_TESTS)
 
 test-all: test  ## the same, and every large network

@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.config import read_document
 from pipeline.training.devices import clear_environment, fix_settings
+from tests.checkout import embedded
 from tests.postgres import database, postgres, proxy
 
 clear_environment()
@@ -24,7 +25,7 @@ sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = "tensorflow"
-__all__ = ["database", "postgres", "proxy"]
+__all__ = ["database", "embedded", "postgres", "proxy"]
 
 
 @pytest.hookimpl(tryfirst=True)

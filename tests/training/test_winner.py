@@ -102,7 +102,9 @@ class TestTolerance:
 
     def test_a_little_of_every_answer_is_refused(self):
         with pytest.raises(DataIntegrityError, match=r"differ by 0\.0100 on average"):
-            self.check(self.cached + np.float32([0.01, 0, 0]))
+            # Surer everywhere, so that no image gets another class.
+            top = self.cached.argmax(axis=1)[:, None] == np.arange(3)
+            self.check(self.cached + 0.01 * top)
 
     def test_a_few_answers_that_are_all_wrong_are_refused(self):
         answers = self.cached.copy()
