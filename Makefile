@@ -15,7 +15,7 @@ RAY_TESTS := tests/tuning/executors/test_ray.py
 JOBS ?= 2
 PYTEST := python -m pytest -q --ignore=$(RAY_TESTS)
 TOGETHER := -n $(JOBS) --dist loadfile
-QUICK := not (keras or slow or server or alone or families)
+QUICK := not (keras or slow or stores or server or alone or families)
 
 # Without git, as in a downloaded ZIP, DVC runs if it is told so, and else not at all.
 define scm
@@ -38,12 +38,12 @@ run: $(VENV)/installed  ## the whole job on Fashion-MNIST
 	$(scm)
 	python -m dvc repro
 
-test-fast: $(VENV)/installed  ## the tests without TensorFlow, servers, a browser and Ray: under a minute
+test-fast: $(VENV)/installed  ## the tests without TensorFlow, stores, servers, a browser and Ray: a minute
 	$(PYTEST) $(TOGETHER) -m "$(QUICK)"
 
 test: test-fast  ## the test suite
 	$(PYTEST) $(TOGETHER) -m "not ($(QUICK)) and not alone and not families"
-	$(PYTEST) -m "alone and not families"
+	$(PYTEST) -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 	python -m pytest -q $(RAY_TESTS)
 
 test-all: test  ## the same, and every large network

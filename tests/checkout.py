@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +41,13 @@ class Checkout:
         self.set(SMALL)
         self.git("init", "-q")
         self.commit("start")
+
+    def copy(self, folder):
+        """Returns a copy with all that has been run, as if the checkout had been moved there."""
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
+        copy = type(self).__new__(type(self))
+        copy.folder = folder
+        return copy
 
     def clone_and_pull(self, folder):
         """Returns another machine's checkout: what git holds, and what DVC's remote holds."""
@@ -106,3 +115,19 @@ class Checkout:
 
     def repro(self, *arguments, expect=0):
         return self.run("dvc", "repro", *arguments, expect=expect)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory):
+    """A checkout in which `embed` has run, to copy: one for all processes of a test run."""
+    place = tmp_path_factory.getbasetemp()
+    folder = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "embedded"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            making = folder.with_suffix(".part")
+            making.mkdir()
+            Checkout(making).repro("embed")
+            making.rename(folder)
+    embedded = Checkout.__new__(Checkout)
+    embedded.folder = folder
+    return embedded

@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.config import read_document
 from pipeline.training.devices import clear_environment, fix_settings
+from tests.checkout import embedded
 from tests.postgres import database, postgres, proxy
 
 clear_environment()
@@ -24,13 +25,19 @@ sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = "tensorflow"
-__all__ = ["database", "postgres", "proxy"]
+# Whose tests open stores of studies and runs, or start workers, and take a second each.
+STORES = ("commands", "stages", "tracking", "tuning/executors")
+STORES += ("tuning/test_driver.py", "tuning/test_study.py", "tuning/test_takeover.py")
+__all__ = ["database", "embedded", "postgres", "proxy"]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks what needs PostgreSQL by its fixtures, before `-m` chooses."""
+    """Marks what needs PostgreSQL by its fixtures, and stores by its place, before `-m` chooses."""
+    places = [ROOT / "tests" / name for name in STORES]
     for item in items:
+        if any(item.path.is_relative_to(place) for place in places):
+            item.add_marker("stores")
         if "postgres" in item.fixturenames:
             item.add_marker("server")
 

@@ -21,4 +21,4 @@ def race(commands, **options):
     for racer in racers:
         racer.stdin.write("\n")
         racer.stdin.flush()
-    return racers, [racer.communicate(timeout=120) for racer in racers]
+    return racers, [racer.communicate(timeout=400) for racer in racers]

@@ -13,7 +13,6 @@ from pipeline.checkout import store_root
 from pipeline.tracking.store import Store, locked, tracking_uri
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.storage import storage_url
-from tests.checkout import Checkout
 
 TEMP = ".dvc/tmp/exps/standalone/tmpa1b2c3"
 QUEUE = ".dvc/tmp/exps/tmpa1b2c3"
@@ -60,11 +59,10 @@ def test_every_store_and_lock_of_a_copy_is_the_originals(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
+def experiment(embedded, tmp_path_factory):
     """A checkout in which `dvc exp run --temp` has searched one study."""
-    checkout = Checkout(tmp_path_factory.mktemp("experiment"))
+    checkout = embedded.copy(tmp_path_factory.mktemp("experiment"))
     checkout.set({"search": {"trials": 4, "epochs": 1, "workers": 1}})
-    checkout.repro("embed")
     checkout.commit("data")
     checkout.run("dvc", "exp", "run", "--temp", "-n", "tried", "-S", "search.trials=2", SEARCH)
     return checkout

@@ -10,8 +10,6 @@ from contextlib import closing
 
 import pytest
 
-from tests.checkout import Checkout
-
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 
 STAGE = "confirm@scratch"
@@ -19,8 +17,8 @@ TRAININGS = "mlruns/trainings/digits-scratch"
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    made = Checkout(tmp_path_factory.mktemp("checkout"))
+def checkout(embedded, tmp_path_factory):
+    made = embedded.copy(tmp_path_factory.mktemp("checkout"))
     made.set({"search": {"trials": 3, "epochs": 20}, "confirm": {"top": 2, "seeds": 2}})
     made.repro("search@scratch")
     return made

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.checkout import ROOT, Checkout
+from tests.checkout import ROOT
 from tests.faults import POINTS
 
 pytestmark = [pytest.mark.slow]
@@ -22,11 +22,9 @@ CASES += [("after-ask", "SIGINT"), ("after-proposal", "SIGTERM"), ("before-recor
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    made = Checkout(tmp_path_factory.mktemp("checkout"))
+def checkout(embedded, tmp_path_factory):
+    made = embedded.copy(tmp_path_factory.mktemp("checkout"))
     made.set({"search": {"trials": TRIALS, "epochs": 4}})
-    made.repro("split")
-    made.repro("embed")
     return made
 
 

@@ -10,17 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import Checkout
-
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    made = Checkout(tmp_path_factory.mktemp("checkout"))
+def checkout(embedded, tmp_path_factory):
+    made = embedded.copy(tmp_path_factory.mktemp("checkout"))
     # 8 epochs that no pruner cuts short, so that there is time to kill them.
     made.set({"search": {"trials": 6, "epochs": 8, "pruner": {"name": "none"}}})
-    made.repro("embed")
     return made
 
 

@@ -79,10 +79,10 @@ def test_a_cut_point_knows_its_shape_and_the_parameters_on_both_sides():
     [
         "efficientnet_lite0",
         "mobilenet_v3_small",
-        pytest.param("densenet121", marks=pytest.mark.slow),
-        pytest.param("inception_v3", marks=pytest.mark.slow),
-        pytest.param("xception", marks=pytest.mark.slow),
-        pytest.param("vgg16", marks=pytest.mark.slow),
+        pytest.param("densenet121", marks=pytest.mark.families),
+        pytest.param("inception_v3", marks=pytest.mark.families),
+        pytest.param("xception", marks=pytest.mark.families),
+        pytest.param("vgg16", marks=pytest.mark.families),
     ],
 )
 def test_cutting_and_joining_again_changes_nothing(name):
@@ -199,7 +199,7 @@ def test_ends_below_the_last_of_the_lowest_resolution_are_taken_too():
 
 @pytest.mark.parametrize(
     ("name", "image_size"),
-    [("vgg16", 64), ("vgg16", 96), pytest.param("densenet121", 96, marks=pytest.mark.slow)],
+    [("vgg16", 64), ("vgg16", 96), pytest.param("densenet121", 96, marks=pytest.mark.families)],
 )
 def test_default_of_a_large_family_is_more_than_its_top(name, image_size):
     cuts = find_cuts(load_base(name, image_size=image_size, weights="random"))

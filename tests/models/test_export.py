@@ -29,10 +29,10 @@ pytestmark = pytest.mark.keras
 FAMILIES = [
     "mobilenet",
     "vgg16",
-    pytest.param("densenet121", marks=pytest.mark.slow),
-    pytest.param("inception_v3", marks=pytest.mark.slow),
-    pytest.param("efficientnet_b0", marks=pytest.mark.slow),
-    pytest.param("resnet50", marks=pytest.mark.slow),
+    pytest.param("densenet121", marks=pytest.mark.families),
+    pytest.param("inception_v3", marks=pytest.mark.families),
+    pytest.param("efficientnet_b0", marks=pytest.mark.families),
+    pytest.param("resnet50", marks=pytest.mark.families),
 ]
 
 # Loads and predicts where any import of this project fails.

@@ -129,10 +129,10 @@ def folder(tmp_path):
     "name",
     [
         pytest.param("vgg16", marks=slow),
-        pytest.param("resnet50", marks=slow),
+        pytest.param("resnet50", marks=pytest.mark.families),
         pytest.param("densenet121", marks=slow),
-        pytest.param("inception_v3", marks=slow),
-        pytest.param("efficientnet_v2_b0", marks=slow),
+        pytest.param("inception_v3", marks=pytest.mark.families),
+        pytest.param("efficientnet_v2_b0", marks=pytest.mark.families),
         pytest.param("convnext_tiny", marks=slow),
     ],
 )

@@ -72,11 +72,16 @@ def arrays(features="data/features"):
     return {path.stem: path.read_bytes() for path in Path(features, BASE).glob("*.npy")}
 
 
+FRESH = {}
+
+
 def assert_equals_a_fresh_run(section):
-    """Bit by bit, statistics and keys too."""
-    run(section, features="fresh")
-    assert arrays() == arrays("fresh")
-    assert manifest(BASE) == manifest(BASE, features="fresh")
+    """Bit by bit, statistics and keys too; in whatever folder equal images were embedded first."""
+    key = (section.model_dump_json(), Path("data/train.npz").read_bytes())
+    if key not in FRESH:
+        run(section, features="fresh")
+        FRESH[key] = arrays("fresh"), manifest(BASE, features="fresh")
+    assert (arrays(), manifest(BASE)) == FRESH[key]
 
 
 @pytest.fixture
@@ -540,7 +545,7 @@ class DvcRepository:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cache_type", ["copy", "hardlink", "symlink"])
+@pytest.mark.parametrize("cache_type", ["copy", "hardlink"])
 def test_dvc_computes_each_cut_once_whatever_comes_and_goes(here, cache_type):
     repository = DvcRepository(here, cache_type=cache_type)
     write_section([LOW])

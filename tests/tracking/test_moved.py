@@ -66,6 +66,8 @@ def test_a_moved_checkout_finds_everything_and_writes_only_below_itself(recorded
     new = recorded.with_name(name)
     recorded.rename(new)
     assert found(new) == (["old"], ["old"])
+    with closing(sqlite3.connect(new / "mlflow.db")) as connection:
+        assert not [line for line in connection.iterdump() if str(recorded) in line]
     record(new, "further")
     assert found(new) == (["further", "old"], ["further", "old"])
     assert [path.name for path in new.parent.iterdir()] == [name]

@@ -212,6 +212,7 @@ def test_a_record_has_the_time_at_which_it_was_told(runs, broken):
     assert before <= info.start_time <= logged <= info.end_time <= after
 
 
+@pytest.mark.alone
 def test_no_call_waits_for_a_store_that_is_away(runs, broken):
     runs.server = broken
     with Spool(runs) as recorder:
@@ -323,8 +324,12 @@ def said(caplog):
     return [r.getMessage() for r in caplog.records if r.name.startswith("pipeline.tracking")]
 
 
-def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(runs, broken, caplog):
+def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(
+    runs, broken, caplog, monkeypatch
+):
     caplog.set_level(logging.INFO)
+    # Else a busy machine may say that it is still sending.
+    monkeypatch.setattr(spool, "SILENT_SECONDS", 600)
     with Spool(runs) as recorder:
         start(recorder)
         wait_for(lambda: recorder.num_waiting == 0)
@@ -636,9 +641,9 @@ KILLED = """
 @pytest.mark.parametrize(
     ("point", "at"),
     [
-        *[("append", at) for at in (0, 1, 5, 9)],
-        *[("send", at) for at in (0, 1, 9)],
-        *[("mark", at) for at in (0, 4, 9)],
+        *[("append", at) for at in (0, 5, 9)],
+        ("send", 1),
+        *[("mark", at) for at in (0, 9)],
     ],
 )
 def test_a_kill_at_any_point_loses_and_doubles_nothing(root, open_runs, trial, point, at):

@@ -73,6 +73,7 @@ def is_exact(runs, uid, num_epochs):
     return True
 
 
+@pytest.mark.alone
 def test_a_server_that_is_killed_and_comes_back_has_everything(server, open_runs, caplog):
     caplog.set_level(logging.INFO)
     runs, longest = open_runs(), 0.0

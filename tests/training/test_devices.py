@@ -28,6 +28,10 @@ print(
     threading.get_inter_op_parallelism_threads(),
     keras.backend.backend(),
     keras.config.max_steps_per_epoch(),
+    keras.config.floatx(),
+    keras.config.epsilon(),
+    keras.config.image_data_format(),
+    keras.config.dtype_policy().name,
     keras.src.backend.config.keras_home(),
 )
 """
@@ -96,7 +100,8 @@ def hostile(tmp_path):
 
 def test_a_configured_process_is_bound_and_silent_whatever_is_set_around_it(hostile, tmp_path):
     done = run_script(SCRIPT, cwd=tmp_path, **hostile)
-    assert done.stdout == f"1 1 tensorflow None {hostile['KERAS_HOME']}\n"
+    fixed = "tensorflow None float32 1e-07 channels_last float32"
+    assert done.stdout == f"1 1 {fixed} {hostile['KERAS_HOME']}\n"
     assert done.stderr == ""
 
 
@@ -122,6 +127,15 @@ def test_a_keras_json_that_keras_cannot_read_is_named(tmp_path, monkeypatch, set
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=f"{tmp_path}/keras.json must hold settings that Keras"):
         fix_settings()
+
+
+def test_limits_that_keras_has_read_already_are_lifted():
+    import keras
+
+    keras.config.set_max_epochs(1)
+    keras.config.set_max_steps_per_epoch(1)
+    fix_settings()
+    assert (keras.config.max_epochs(), keras.config.max_steps_per_epoch()) == (None, None)
 
 
 def test_only_startup_lines_are_kept_back(capfd):

@@ -84,6 +84,22 @@ def test_it_is_refused_exactly_where_no_order_of_the_cuts_could_make_it_right(
     assert bool(found) == all(later), (found, later)
 
 
+@pytest.mark.parametrize(("pooled", "num_problems"), [(["low"], 0), (["low", "high"], 1)])
+def test_a_range_of_segments_needs_one_cut_with_any_below_it(pooled, num_problems, params_document):
+    """Of two cuts whose order is not known, the pooled one may lie above the other."""
+    pooling = dict.fromkeys(pooled, "average")
+    bases = {"mine": {"cuts": ["low", "high"], "pooling": pooling}}
+    space = {"cut": "auto", "unfreeze": {"type": "int", "low": 0, "high": 2}}
+    found = problems_between(
+        "studies.mine",
+        base="mine",
+        settings=SearchSpace(space).settings,
+        enqueue=[],
+        document={**params_document, "embed": {"bases": bases}},
+    )
+    assert len(found) == num_problems, found
+
+
 def test_an_executor_that_is_not_installed_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install" in executor_problem("ray")

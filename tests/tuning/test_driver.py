@@ -288,6 +288,7 @@ def test_replicates_are_trained_with_seeds_of_their_own(search, tmp_path):
     assert len({trial.user_attrs["seed"] for trial in study.trials}) == 3
 
 
+@pytest.mark.alone
 def test_a_search_whose_time_is_up_says_what_is_missing_and_can_be_continued(search):
     start = time.monotonic()
     study, _ = search(target=50, epoch_seconds=0.4, limit_seconds=4.0)
@@ -301,6 +302,7 @@ def test_a_search_whose_time_is_up_says_what_is_missing_and_can_be_continued(sea
     assert states(study).count("COMPLETE") == finished + 2
 
 
+@pytest.mark.alone
 def test_a_hanging_trial_does_not_outlast_the_time(search):
     start = time.monotonic()
     study, _ = search(target=2, behaviour="hang", limit_seconds=2.0)
