@@ -1,6 +1,6 @@
 """The section `embed` of `params.yaml`. Beside the stage, since the command `cuts` reads it too."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -73,7 +73,9 @@ class EmbedParams(Section):
 
     bases: dict[str, BaseParams] = Field(description="by name; none is always there")
     pixels_size: int = Field(ge=8, le=512, description="most that `none` shows, pixels")
-    batch_size: int = Field(ge=1, description="images at a time")
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        description="images at a time; auto: from the memory that a base's layers take"
+    )
     max_bytes: int = Field(ge=1, description="of all arrays of one base")
 
     @field_validator("bases")

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,9 @@ class EvaluateParams(Section):
 
     bootstrap: int = Field(ge=100, le=100_000, description="resamples behind each interval")
     seed: int = Field(ge=0, description="seed of the resamples")
-    batch_size: int = Field(ge=1, description="images per prediction step")
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        description="images at a time; auto: from the memory that the model's layers take"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +92,9 @@ def run(
 
         configure_tensorflow(num_threads=num_threads)
     results = root / "results"
+    own_size = None if params.batch_size == "auto" else params.batch_size
     probabilities = {
-        study: _predict(study, file, test, batch_size=params.batch_size)
-        for study, file in files.items()
+        study: _predict(study, file, test, batch_size=own_size) for study, file in files.items()
     }
     metrics = {
         study: metric_intervals(
@@ -155,7 +157,9 @@ def _read_test(data: Path) -> TestPart:
     return TestPart(images=images, labels=labels, class_names=split["class_names"])
 
 
-def _predict(study: str, file: Path, test: TestPart, *, batch_size: int) -> NDArray[np.float32]:
+def _predict(
+    study: str, file: Path, test: TestPart, *, batch_size: int | None
+) -> NDArray[np.float32]:
     from pipeline.models.export import load_exported, predict_probabilities
 
     logger.info("%s: classifying %d test images with %s", study, len(test.labels), file)

@@ -216,7 +216,7 @@ def test_an_interrupted_run_leaves_no_manifest(here, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(embedding, "_check_range", interrupt)
+    monkeypatch.setattr(embedding, "_distances", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(params(cuts=("block2_add",)))
     assert list(Path("data/features/efficientnet_lite0").iterdir()) == []
