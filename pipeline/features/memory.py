@@ -3,7 +3,9 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator
 
 if TYPE_CHECKING:
     import keras
@@ -11,6 +13,16 @@ if TYPE_CHECKING:
 FLOAT32_BYTES: Final = 4
 MOST_BYTES: Final = 10**9
 """What the activations of a batch may take."""
+
+
+def _auto_or_positive(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("must be auto, or a whole number of at least 1")
+
+
+BatchSize = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_positive)]
+"""In `params.yaml`: images at a time; auto: as many as are fast and stay within `MOST_BYTES`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,12 @@
 """The section `embed` of `params.yaml`. Beside the stage, since the command `cuts` reads it too."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Section
 from pipeline.errors import ConfigError
+from pipeline.features.memory import BatchSize
 from pipeline.models.base_choice import BaseChoice, check_choice
 from pipeline.models.pooling import Pooling
 from pipeline.models.views import ViewsParams
@@ -73,9 +74,7 @@ class EmbedParams(Section):
 
     bases: dict[str, BaseParams] = Field(description="by name; none is always there")
     pixels_size: int = Field(ge=8, le=512, description="most that `none` shows, pixels")
-    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        description="images at a time; auto: from the memory that a base's layers take"
-    )
+    batch_size: BatchSize = Field(description="images at a time")
     max_bytes: int = Field(ge=1, description="of all arrays of one base")
 
     @field_validator("bases")

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from pipeline.evaluation.calibration import calibration_bins
 from pipeline.evaluation.classes import most_confident_mistakes
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.significance import Interval, metric_intervals
+from pipeline.features.memory import BatchSize
 from pipeline.processes import num_cores
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,7 @@ class EvaluateParams(Section):
 
     bootstrap: int = Field(ge=100, le=100_000, description="resamples behind each interval")
     seed: int = Field(ge=0, description="seed of the resamples")
-    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        description="images at a time; auto: from the memory that the model's layers take"
-    )
+    batch_size: BatchSize = Field(description="images at a time")
 
 
 @dataclass(frozen=True, kw_only=True)
