@@ -64,17 +64,18 @@ def trained_head(features: np.ndarray, labels: np.ndarray, array):
 
 def compare(base, images: np.ndarray, labels: np.ndarray, folder: Path) -> None:
     """Prints, for each cut that `auto` keeps, how far the two ways are apart."""
-    from pipeline.models.embedding import embed_images
+    from pipeline.features.frozen import freeze
+    from pipeline.models.embedding import embed_images, network_to_cuts
     from pipeline.models.export import Member, export, load_exported, predict_probabilities
 
     shape, size = images.shape[1:], base.input.shape[1]
     rows = Rows(images=np.arange(len(images)), is_counted=np.ones(len(images), dtype=bool))
     cuts, _ = default_cuts(find_cuts(base), num_images=len(images), max_bytes=10**9)
+    network = network_to_cuts(base, cuts, front=preprocessing(shape, size))
     arrays = embed_images(
-        base,
+        freeze(network, images, num_images=len(images)),
         cuts,
         np.array_split(images, -(-len(images) // 256)),
-        front=preprocessing(shape, size),
         rows=rows,
         folder=folder,
         progress=id,

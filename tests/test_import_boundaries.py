@@ -14,12 +14,23 @@ MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 HOMES = {
     "mlflow": {"tracking"},
     "optuna": {"tuning"},
-    "keras": {"models", "training", "tuning"},
-    "tensorflow": {"models", "training", "tuning"},
+    "keras": {"features", "models", "training", "tuning"},
+    "tensorflow": {"features", "models", "training", "tuning"},
+    "onnxruntime": {"features"},
     "matplotlib": {"report"},
     "ray": {"tuning"},
 }
-HEAVY = ("tensorflow", "keras", "mlflow", "sklearn", "optuna", "pandas", "matplotlib", "scipy")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "onnxruntime",
+    "mlflow",
+    "sklearn",
+    "optuna",
+    "pandas",
+    "matplotlib",
+    "scipy",
+)
 
 
 def imports(file):

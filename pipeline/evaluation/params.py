@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pipeline.config import Section
+from pipeline.features.memory import BatchSize
 
 
 class EvaluateParams(Section):
@@ -10,4 +11,4 @@ class EvaluateParams(Section):
 
     bootstrap: int = Field(ge=100, le=100_000, description="resamples behind each interval")
     seed: int = Field(ge=0, description="seed of the resamples")
-    batch_size: int = Field(ge=1, description="images per prediction step")
+    batch_size: BatchSize = Field(description="images at a time")

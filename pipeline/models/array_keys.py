@@ -1,15 +1,17 @@
 """What a cut's array depends on, as one hash: two arrays of the same key hold the same values."""
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.files import sha256_file
+from pipeline.features.frozen import PACKAGES, Engine
 from pipeline.models.cuts import Cut
 from pipeline.models.weights import weights_sha256
 
@@ -20,6 +22,9 @@ PACKAGE: Final = Path(__file__).parents[1]
 # What they do is in no layer's configuration: the order of rows, the draws of views, the averages,
 # and what a copy of a layer keeps.
 CODE: Final = (
+    "features/frozen.py",
+    "features/memory.py",
+    "features/onnx_graph.py",
     "models/embed_plan.py",
     "models/embedding.py",
     "models/feature_files.py",
@@ -50,11 +55,12 @@ def array_keys(
     *,
     images: str,
     views: Sequence[Mapping[str, Any]],
-    batch_size: int,
+    batch_size: int | Literal["auto"],
 ) -> dict[str, str]:
-    """Returns a key for each cut, 64 hex digits: all that its array depends on.
+    """Returns a key for each cut, 64 hex digits: all that its array depends on but the engine.
 
-    Layers and weights above a cut have no part in it.
+    Layers and weights above a cut have no part in it. What an array is stored under is
+    `engine_key` of it.
 
     Args:
         base: As from `load_base`.
@@ -62,8 +68,8 @@ def array_keys(
         cuts: Of this base, as they are kept.
         images: From `images_sha256`.
         views: Settings of each, in the order of their rows.
-        batch_size: Images at a time. No sum has yet come out differently with it, and none has to
-            come out the same.
+        batch_size: Images at a time, or auto, which follows from the layers. No sum has yet come
+            out differently with it, and none has to come out the same.
     """
     from pipeline.models.graph import truncate
 
@@ -86,6 +92,18 @@ def array_keys(
         }
         keys[cut.name] = hashlib.sha256(json.dumps(shared | own).encode()).hexdigest()
     return keys
+
+
+def engine_key(key: str, engine: Engine) -> str:
+    """Returns the key of an array that an engine made, 64 hex digits.
+
+    Args:
+        key: From `array_keys`, of the array's cut.
+        engine: Whose sums they are: another one's, or those of another release, come out a little
+            different.
+    """
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES[engine]}
+    return hashlib.sha256(json.dumps([key, engine, versions]).encode()).hexdigest()
 
 
 def _layers(model: "keras.Model") -> Any:

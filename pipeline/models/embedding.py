@@ -1,15 +1,14 @@
-"""Runs a frozen base once over all images and keeps what several cut points give."""
+"""Keeps what a frozen base, run once over all images, gives at several cut points."""
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.errors import DataIntegrityError
@@ -22,16 +21,29 @@ from pipeline.models.moments import Moments
 LARGEST_FLOAT16: Final = float(np.finfo(np.float16).max)
 SMALLEST_FLOAT16: Final = float(np.finfo(np.float16).smallest_normal)
 
-Embedder = Callable[[NDArray[np.uint8], NDArray[np.bool_]], list[dict[str, Any]]]
-Centres = list[NDArray[np.float32]]
+Network = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
+
+
+def network_to_cuts(base: keras.Model, cuts: Sequence[Cut], *, front: keras.Model) -> keras.Model:
+    """Returns images to what is kept of each cut, in their order.
+
+    Args:
+        base: As from `load_base`; no layer above the last of the cuts is part of the network.
+        cuts: At least one, of this base, as they are kept.
+        front: The layers that bring images to the base.
+    """
+    layers = [*dict.fromkeys(part.layer for cut in cuts for part in cut.feed)]
+    outputs = keras.tree.flatten(truncate(base, layers)(front.output))
+    by_layer = dict(zip(layers, outputs, strict=True))
+    kept = [joined(by_layer, cut.feed, prefix=f"kept_{n}") for n, cut in enumerate(cuts)]
+    return keras.Model(front.input, kept, name=base.name)
 
 
 def embed_images(
-    base: keras.Model,
+    network: Network,
     cuts: Sequence[Cut],
     batches: Iterable[NDArray[np.uint8]],
     *,
-    front: keras.Model,
     rows: Rows,
     folder: Path,
     progress: Callable[[int], object],
@@ -46,10 +58,9 @@ def embed_images(
     Memory is bounded by a batch; a file has its name only when it is whole.
 
     Args:
-        base: As from `load_base`; no layer above the last of the cuts runs.
-        cuts: At least one, of this base, as they are kept.
+        network: Gives what is kept of each cut, float32, as `network_to_cuts` frozen.
+        cuts: At least one, as they are kept.
         batches: The rows in order as images, each (n, height, width) or (n, height, width, 3).
-        front: The layers that bring images to the base.
         rows: What the rows are.
         folder: Where the files go.
         progress: Called after each batch with the rows in it.
@@ -62,8 +73,7 @@ def embed_images(
             cut are too close together.
     """
     moments = {cut.name: Moments(cut.shape[-1]) for cut in cuts}
-    embedder: Embedder | None = None
-    centres: Centres = []
+    centres: list[NDArray[np.float32]] = []
     start = 0
     with ExitStack() as stack:
         files = [
@@ -73,14 +83,14 @@ def embed_images(
             for cut in cuts
         ]
         for images in batches:
-            if embedder is None:
-                embedder, centres = _embedder(base, cuts, front, images)
-            results = embedder(images, rows.is_counted[start : start + len(images)])
-            for cut, file, result in zip(cuts, files, results, strict=True):
-                _check_range(cut.name, result, rows.images[start:])
-                file.write(np.ascontiguousarray(result["features"].numpy()).data)
-                _merge(moments[cut.name], result)
-            start += len(images)
+            outputs = network(images)
+            centres = centres or [_centre(output) for output in outputs]
+            end = start + len(images)
+            for cut, file, output, centre in zip(cuts, files, outputs, centres, strict=True):
+                distances = _distances(cut.name, output, centre, rows.images[start:end])
+                file.write(np.ascontiguousarray(distances, dtype=np.float16).data)
+                _add(moments[cut.name], distances[rows.is_counted[start:end]], centre)
+            start = end
             progress(len(images))
         if start != len(rows):
             raise ValueError(f"{len(rows)} rows were announced. Received: {start}.")
@@ -95,79 +105,40 @@ def embed_images(
     }
 
 
-def _embedder(
-    base: keras.Model,
-    cuts: Sequence[Cut],
-    front: keras.Model,
-    first_images: NDArray[np.uint8],
-) -> tuple[Embedder, Centres]:
-    """Returns a compiled function and each cut's centres.
-
-    The function: images and which of them count -> what to keep.
-    """
-    layers = [*dict.fromkeys(part.layer for cut in cuts for part in cut.feed)]
-    outputs = keras.tree.flatten(truncate(base, layers)(front.output))
-    by_layer = dict(zip(layers, outputs, strict=True))
-    kept = [joined(by_layer, cut.feed, prefix=f"kept_{n}") for n, cut in enumerate(cuts)]
-    model = keras.Model(front.input, kept)
-    # As constants TensorFlow merges convolution, normalization and activation into one operation:
-    # 1,800 to 1,900 images a second instead of 1,450 on efficientnet_lite0 at 64 pixels, 2 cores.
-    weights = [[variable.numpy() for variable in model.trainable_variables]]
-    weights.append([variable.numpy() for variable in model.non_trainable_variables])
-
-    def embed(images: tf.Tensor, is_counted: tf.Tensor) -> list[dict[str, tf.Tensor]]:
-        outputs, _ = model.stateless_call(*weights, images, training=False)
-        return [
-            _kept(output, is_counted, centre)
-            for output, centre in zip(keras.tree.flatten(outputs), centres, strict=True)
-        ]
-
-    first_outputs = keras.tree.flatten(model(first_images, training=False))
-    centres = [_centre(output) for output in first_outputs]
-    images_spec = tf.TensorSpec(front.input.shape, tf.uint8)
-    signature = [images_spec, tf.TensorSpec((None,), tf.bool)]
-    compiled: Embedder = tf.function(embed, input_signature=signature)
-    return compiled, centres
-
-
-def _centre(output: tf.Tensor) -> NDArray[np.float32]:
+def _centre(output: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the mean of each channel; 0 where it is not finite, for the range to be refused."""
-    output = tf.cast(output, tf.float32)
-    mean = tf.reduce_mean(output, axis=list(range(len(output.shape) - 1))).numpy()
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = output.mean(axis=tuple(range(output.ndim - 1)), dtype=np.float64)
+        mean = mean.astype(np.float32)
     return np.where(np.isfinite(mean), mean, np.float32(0))
 
 
-def _kept(
-    output: tf.Tensor, is_counted: tf.Tensor, centre: NDArray[np.float32]
-) -> dict[str, tf.Tensor]:
-    # A user's base may compute in half precision, in which a variance overflows.
-    output = tf.cast(output, tf.float32)
-    counted = tf.boolean_mask(output, is_counted)
-    # Per batch in float32, centred on the batch's own mean; merged in float64.
-    mean, variance = tf.nn.moments(counted, axes=list(range(len(output.shape) - 1)))
-    distance = output - centre
-    # Not `not (size <= largest)`: TensorFlow makes it `size > largest`, which NaN passes.
-    too_large = tf.abs(distance) > LARGEST_FLOAT16
-    outside = tf.logical_or(too_large, tf.math.is_nan(output))
-    return {
-        "features": tf.cast(distance, tf.float16),
-        "mean": mean,
-        "variance": variance,
-        "count": tf.size(counted) // output.shape[-1],
-        "outside": tf.where(outside)[:1],
-        "value": tf.boolean_mask(output, outside)[:1],
-    }
-
-
-def _check_range(name: str, result: Mapping[str, Any], images: NDArray[np.int64]) -> None:
-    value = result["value"].numpy()
-    if len(value):
-        image = images[int(result["outside"].numpy()[0][0])]
+def _distances(
+    name: str, output: NDArray[np.float32], centre: NDArray[np.float32], images: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Returns how far values lie from their channel's centre, after checking that float16 fits."""
+    distances = output - centre
+    largest = max(distances.max(), -distances.min())
+    if not largest <= LARGEST_FLOAT16:  # True of NaN, which is a largest value of NumPy's.
+        outside = np.argwhere(~(np.abs(distances) <= LARGEST_FLOAT16))[0]
         raise DataIntegrityError(
             f"Activations of {name} must fit float16, at most {LARGEST_FLOAT16:g} away from the "
-            f"mean of the first batch. Received: {value[0]:g} for image {image}. Leave this cut "
-            "out of embed.bases."
+            f"mean of the first batch. Received: {output[tuple(outside)]:g} for image "
+            f"{images[outside[0]]}. Leave this cut out of embed.bases."
         )
+    return distances
+
+
+def _add(moments: Moments, distances: NDArray[np.float32], centre: NDArray[np.float32]) -> None:
+    """Adds a batch's distances from the centre, summed in float32 over no more than an image."""
+    if not len(distances):
+        return
+    channels = distances.reshape(len(distances), -1, distances.shape[-1])
+    count = channels.shape[0] * channels.shape[1]
+    mean = channels.sum(axis=1).sum(axis=0, dtype=np.float64) / count
+    squares = np.square(channels - mean.astype(np.float32)).sum(axis=1)
+    variance = squares.sum(axis=0, dtype=np.float64) / count
+    moments.merge(count=count, mean=mean + centre, variance=variance)
 
 
 def _check_spread(cut: Cut, moments: Moments) -> None:
@@ -181,9 +152,3 @@ def _check_spread(cut: Cut, moments: Moments) -> None:
                 "cannot tell smaller ones apart. Received: a standard deviation of "
                 f"{deviation:.1e}. Leave this cut out of embed.bases."
             )
-
-
-def _merge(moments: Moments, result: Mapping[str, Any]) -> None:
-    count = int(result["count"].numpy())
-    if count:
-        moments.merge(count=count, mean=result["mean"].numpy(), variance=result["variance"].numpy())

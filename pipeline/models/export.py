@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
+from pipeline.features.frozen import freeze
 from pipeline.models.bases import SOFT_VOTE, preprocessing
 from pipeline.models.cuts import PooledCut
 from pipeline.models.joined_cuts import joined
@@ -159,16 +160,18 @@ def load_exported(path: Path) -> "keras.Model":
 
 
 def predict_probabilities(
-    model: "keras.Model", images: NDArray[np.uint8], *, batch_size: int = 256
+    model: "keras.Model", images: NDArray[np.uint8], *, batch_size: int | None = None
 ) -> NDArray[np.float32]:
     """Returns the probabilities of images, shape (n, num_classes).
 
     Args:
         model: As exported.
         images: In the shape that the model takes, (n, height, width) or (n, height, width, 3).
-        batch_size: Images at a time, >= 1; it bounds the memory.
+        batch_size: Images at a time, >= 1; None: see `features.frozen.freeze`.
     """
-    return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), dtype=np.float32)
+    network = freeze(model, images, num_images=len(images), size_of_batch=batch_size)
+    (probabilities,) = network(images)
+    return probabilities
 
 
 def _cloner(taken: set[str]) -> Any:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Section
 from pipeline.errors import ConfigError
+from pipeline.features.memory import BatchSize
 from pipeline.models.base_choice import BaseChoice, check_choice
 from pipeline.models.bases import BASES
 from pipeline.models.joined_cuts import POOLED, cut_name, is_layer, layers_named
@@ -134,7 +135,7 @@ class EmbedParams(Section):
 
     bases: dict[str, BaseParams] = Field(description="by name; none is always there")
     pixels_size: int = Field(ge=8, le=512, description="most that `none` shows, pixels")
-    batch_size: int = Field(ge=1, description="images at a time")
+    batch_size: BatchSize = Field(description="images at a time")
     max_bytes: int = Field(ge=1, description="of all arrays of one base")
 
     @field_validator("bases", mode="before")

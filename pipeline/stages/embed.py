@@ -16,8 +16,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +27,15 @@ from pipeline.config import load_section
 from pipeline.data.rows import row_batches, row_shape
 from pipeline.dvc_cache import earlier_folders
 from pipeline.errors import ConfigError
-from pipeline.models.array_keys import images_sha256
+from pipeline.features.frozen import COMPARED_IMAGES, freeze
+from pipeline.features.reuse import Arrays, array_file, arrays_there, copied_arrays
+from pipeline.models.array_keys import engine_key, images_sha256
 from pipeline.models.bases import NO_BASE
 from pipeline.models.cuts import Cut, array_bytes
-from pipeline.models.earlier_arrays import (
-    EarlierArrays,
-    copy_array,
-    files_in,
-    is_whole,
-    remove_all_but,
-)
+from pipeline.models.earlier_arrays import EarlierArrays, remove_all_but
 from pipeline.models.embed_plan import BasePlan, plan_base, row_images
 from pipeline.models.feature_files import (
     ImageSet,
-    WrittenArray,
     array_entry,
     write_manifest,
     write_pixels,
@@ -61,6 +57,8 @@ logger = logging.getLogger(__name__)
 
 TRAIN_FILE = Path("data/train.npz")
 FLOAT32_BYTES = 4
+# A file's rows at a time, where no network runs over them.
+IMAGES_READ = 256
 # The least that `fetch` warns of, too.
 MOST_SHRUNK = 2
 
@@ -90,7 +88,7 @@ def run(
     """
 
     def pixels() -> Iterator[NDArray[Any]]:
-        return row_batches(train_file, "images", batch_size=params.batch_size)
+        return row_batches(train_file, "images", batch_size=IMAGES_READ)
 
     images = _open_images(train_file)
     digest = images_sha256(pixels(), images.is_train)
@@ -98,8 +96,8 @@ def run(
         plan_base(name, params, images, images_sha256=digest, fetch=_fetch) for name in params.bases
     ]
     features.mkdir(parents=True, exist_ok=True)
-    there = {plan.name: _arrays_there(plan, features) for plan in plans}
-    remove_all_but(features, {_file(features, n, cut) for n in there for cut in there[n]})
+    there = {plan.name: arrays_there(plan.keys, features, plan.name) for plan in plans}
+    remove_all_but(features, {array_file(features, n, cut) for n in there for cut in there[n]})
     pixels_size = size_of_pixels(images, most=params.pixels_size)
     for plan in plans:
         _log_size(plan, images)
@@ -111,9 +109,10 @@ def run(
     sources = EarlierArrays(earlier)
     for plan in plans:
         folder = features / plan.name
-        arrays = there[plan.name] | _copy_arrays(plan, sources, folder, there[plan.name])
-        batches = row_images(train_file, plan, images, batch_size=params.batch_size)
-        _embed_base(plan, images, batches, folder=folder, arrays=arrays)
+        left = {cut: key for cut, key in plan.keys.items() if cut not in there[plan.name]}
+        arrays = there[plan.name] | copied_arrays(left, sources, folder)
+        source = _Source(train_file=train_file, images=images, batch_size=params.batch_size)
+        _embed_base(plan, source, folder=folder, arrays=arrays)
 
 
 def main() -> None:
@@ -172,36 +171,9 @@ def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
     return registered_file(Path.cwd(), uri, asked_by="model")
 
 
-def _file(features: Path, base: str, cut: str) -> Path:
-    return features / base / f"{cut}.npy"
-
-
-def _arrays_there(plan: BasePlan, features: Path) -> dict[str, WrittenArray]:
-    """Returns the arrays that lie where they belong, by the cut's name."""
-    earlier = EarlierArrays([files_in(features)])
-    return {
-        cut.name: found.array
-        for cut in plan.kept
-        for found in earlier.find(plan.keys[cut.name])
-        if found.file == _file(features, plan.name, cut.name) and is_whole(found)
-    }
-
-
-def _copy_arrays(
-    plan: BasePlan, sources: EarlierArrays, folder: Path, there: Mapping[str, WrittenArray]
-) -> dict[str, WrittenArray]:
-    copied = {}
-    for name in (cut.name for cut in plan.kept if cut.name not in there):
-        found = sources.find(plan.keys[name])
-        whole = next((each for each in found if copy_array(each, folder / f"{name}.npy")), None)
-        if whole is not None:
-            copied[name] = whole.array
-    return copied
-
-
 def _check_disk(
     plans: Sequence[BasePlan],
-    there: Mapping[str, Mapping[str, WrittenArray]],
+    there: Mapping[str, Arrays],
     images: ImageSet,
     features: Path,
     *,
@@ -228,14 +200,16 @@ def _check_disk(
             logger.info("%s: left out, beyond embed.max_bytes: %s", plan.name, left_out)
 
 
-def _embed_base(
-    plan: BasePlan,
-    images: ImageSet,
-    batches: Iterable[NDArray[Any]],
-    *,
-    folder: Path,
-    arrays: Mapping[str, WrittenArray],
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What is embedded, and how much of it at a time."""
+
+    train_file: Path
+    images: ImageSet
+    batch_size: int | Literal["auto"]
+
+
+def _embed_base(plan: BasePlan, source: _Source, *, folder: Path, arrays: Arrays) -> None:
     """Computes the arrays that are not there yet, and describes all."""
     from pipeline.models.saved_bases import save_base
     from pipeline.models.weights import weights_sha256
@@ -245,12 +219,12 @@ def _embed_base(
         kept = [cut for cut in plan.kept if cut.name in arrays]
         logger.info("%s: kept from earlier runs: %s", plan.name, _listed(kept, plan))
     if missing:
-        arrays = {**arrays, **_compute(plan, missing, images, batches, folder=folder)}
+        arrays = {**arrays, **_compute(plan, missing, source, folder=folder)}
     save_base(plan.base, folder)
     write_manifest(
         folder,
-        images,
-        {cut.name: _entry(plan, cut, arrays[cut.name]) for cut in plan.kept},
+        source.images,
+        {cut.name: _entry(cut, arrays) for cut in plan.kept},
         base={
             "base": plan.name,
             "source": dict(plan.source),
@@ -262,36 +236,41 @@ def _embed_base(
     )
 
 
-def _compute(
-    plan: BasePlan,
-    cuts: Sequence[Cut],
-    images: ImageSet,
-    batches: Iterable[NDArray[Any]],
-    *,
-    folder: Path,
-) -> dict[str, WrittenArray]:
+def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Path) -> Arrays:
     from tqdm import tqdm
 
-    from pipeline.models.embedding import embed_images
+    from pipeline.models.embedding import embed_images, network_to_cuts
 
-    start, total = time.perf_counter(), plan.num_rows
+    file, total = source.train_file, plan.num_rows
+    network = freeze(
+        network_to_cuts(plan.base, cuts, front=plan.front),
+        next(row_batches(file, "images", batch_size=COMPARED_IMAGES)),
+        num_images=total,
+        size_of_batch=None if source.batch_size == "auto" else source.batch_size,
+    )
+    start = time.perf_counter()
     with tqdm(total=total, desc=plan.name, unit="image", file=sys.stderr, disable=None) as bar:
         arrays = embed_images(
-            plan.base,
+            network,
             cuts,
-            batches,
-            front=plan.front,
-            rows=images.rows(len(plan.views)),
+            row_images(file, plan, source.images, batch_size=network.batch_size),
+            rows=source.images.rows(len(plan.views)),
             folder=folder,
             progress=bar.update,
         )
     seconds = time.perf_counter() - start
-    logger.info("%s: %.0f s, %.0f images/s", plan.name, seconds, total / seconds)
-    return arrays
+    logger.info(
+        "%s: %.0f s, %.0f images/s in %s, %d at a time",
+        *(plan.name, seconds, total / seconds, network.engine, network.batch_size),
+    )
+    return {
+        name: (engine_key(plan.keys[name], network.engine), array) for name, array in arrays.items()
+    }
 
 
-def _entry(plan: BasePlan, cut: Cut, array: WrittenArray) -> dict[str, Any]:
-    return array_entry(cut, array, key=plan.keys[cut.name])
+def _entry(cut: Cut, arrays: Arrays) -> dict[str, Any]:
+    key, array = arrays[cut.name]
+    return array_entry(cut, array, key=key)
 
 
 def _listed(cuts: Sequence[Cut], plan: BasePlan) -> str:

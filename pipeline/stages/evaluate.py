@@ -82,9 +82,9 @@ def run(
 
         configure_tensorflow(num_threads=num_threads)
     results = root / "results"
+    own_size = None if params.batch_size == "auto" else params.batch_size
     probabilities = {
-        study: _predict(study, file, test, batch_size=params.batch_size)
-        for study, file in files.items()
+        study: _predict(study, file, test, batch_size=own_size) for study, file in files.items()
     }
     metrics = {
         study: metric_intervals(
@@ -147,7 +147,9 @@ def _read_test(data: Path) -> TestPart:
     return TestPart(images=images, labels=labels, class_names=split["class_names"])
 
 
-def _predict(study: str, file: Path, test: TestPart, *, batch_size: int) -> NDArray[np.float32]:
+def _predict(
+    study: str, file: Path, test: TestPart, *, batch_size: int | None
+) -> NDArray[np.float32]:
     from pipeline.models.export import load_exported, predict_probabilities
 
     logger.info("%s: classifying %d test images with %s", study, len(test.labels), file)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from pipeline.data.rows import part_images
 from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.metrics import ObjectiveSpec, classification_metrics
+from pipeline.features.frozen import freeze
 from pipeline.models.bases import NO_BASE
-from pipeline.models.export import Member, export, load_exported, predict_probabilities
+from pipeline.models.export import Member, export, load_exported
 from pipeline.models.joined_cuts import feed_of
 from pipeline.models.saved_bases import load_saved_base
 from pipeline.training.features import read_manifest
@@ -115,8 +117,9 @@ def export_winner(
 
     def verify(file: Path) -> None:
         images = part_images(Path(data.train_file), part, batch_size=IMAGES_AT_A_TIME)
-        model = load_exported(file)
-        answers = [predict_probabilities(model, batch) for batch in images]
+        first = next(images)
+        network = freeze(load_exported(file), first, num_images=len(labels))
+        answers = [network(batch)[0] for batch in chain([first], images)]
         found.append(verified(np.concatenate(answers), cached, labels, file=path, part=part))
 
     export(

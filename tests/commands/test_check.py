@@ -49,9 +49,9 @@ WRONG = {
     "rate of 1": ("dropout_rate: 0.2             #", "dropout_rate: 1.0  #", "must lie in [0, 1)"),
     "not a number": ("learning_rate: 0.001 ", "learning_rate: .nan ", "learning_rate"),
     "float for an integer": (
-        "batch_size: 256\n  max",
-        "batch_size: 25.6\n  max",
-        "embed.batch_size",
+        "batch_size: auto  ",
+        "batch_size: 25.6  ",
+        "embed.batch_size: must be auto, or a whole number of at least 1",
     ),
     "negative trials": ("trials: 10 ", "trials: -1 ", "greater than or equal to 1"),
     "missing section": (
@@ -82,8 +82,8 @@ WRONG = {
     ),
     "a base that is not in the table": (
         "    efficientnet_lite0:  #",
-        "    efficientnet_lite:  #",
-        "embed.bases: efficientnet_lite: Unknown base: 'efficientnet_lite'. "
+        "    efficientnetlite0:  #",
+        "embed.bases: efficientnetlite0: Unknown base: 'efficientnetlite0'. "
         "Did you mean 'efficientnet_lite0'?",
     ),
     "a base whose file is missing": (

@@ -131,7 +131,7 @@ def test_a_model_file_is_shown_at_its_own_size(show, tmp_path):
 
 def test_an_unknown_base_names_the_nearest(show):
     with pytest.raises(ConfigError, match="Did you mean 'efficientnet_lite0'"):
-        show("efficientnet_lite")
+        show("efficientnetlite0")
 
 
 def test_a_missing_file_is_said(show):

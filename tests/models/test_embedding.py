@@ -33,16 +33,18 @@ def random_images(*shape):
 
 
 def embed(base, cuts, batches, folder, *, is_train=IS_TRAIN, progress=id):
-    from pipeline.models.embedding import embed_images
+    from pipeline.features.frozen import freeze
+    from pipeline.models.embedding import embed_images, network_to_cuts
 
     batches = list(batches)
     images = ImageSet(image_shape=batches[0].shape[1:], num_classes=2, is_train=is_train)
     num_views = (sum(map(len, batches)) - len(is_train)) // images.num_train
+    front = preprocessing(images.image_shape, base.input.shape[1])
+    network = network_to_cuts(base, cuts, front=front)
     return embed_images(
-        base,
+        freeze(network, batches[0], num_images=len(is_train)),
         cuts,
         batches,
-        front=preprocessing(images.image_shape, base.input.shape[1]),
         rows=images.rows(max(num_views, 0)),
         folder=folder,
         progress=progress,

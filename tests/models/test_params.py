@@ -58,7 +58,7 @@ def test_a_base_is_by_default_the_one_of_its_name():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bases": {"efficientnet_lite": LITE0}}, "Did you mean 'efficientnet_lite0'"),
+        ({"bases": {"efficientnetlite0": LITE0}}, "Did you mean 'efficientnet_lite0'"),
         ({"bases": {"none": LITE0}}, "which does not begin with - and is not none"),
         ({"bases": {"mine": {**LITE0, "model": "vgg166"}}}, "mine: .* Did you mean 'vgg16'"),
         ({"bases": {"mine": {**LITE0, "model": "no.keras"}}}, "mine: model must be a file"),
@@ -105,7 +105,7 @@ def test_a_base_is_by_default_the_one_of_its_name():
             {"bases": {"efficientnet_lite0": {**LITE0, "views": {"shift": {}}}}},
             "efficientnet_lite0.views.shift.max_shift: this key is missing",
         ),
-        ({"batch_size": 0}, "embed.batch_size: .* greater than or equal to 1. Received: 0"),
+        ({"batch_size": 0}, "embed.batch_size: must be auto, or .* at least 1. Received: 0"),
         ({"max_bytes": "1 GB"}, "embed.max_bytes: .* valid integer. Received: '1 GB'"),
     ],
 )

@@ -113,6 +113,35 @@ def test_every_cut_is_there_for_every_image(here):
             assert len(entry[of_channels]) == entry["shape"][-1]
 
 
+def test_through_onnx_runtime_a_run_gives_the_same_bytes_again(here, monkeypatch, caplog):
+    from pipeline.features import frozen
+
+    run(params(cuts=(LOW, HIGH)), features="tensorflow")
+    monkeypatch.setattr(frozen, "WORTH_CONVERTING", 0)
+    caplog.set_level(logging.INFO)
+    run(params(cuts=(LOW, HIGH)))
+    assert "images/s in onnxruntime, 8 at a time" in caplog.text
+    assert_equals_a_fresh_run(params(cuts=(LOW, HIGH)))
+    # Nearly the same, and never taken for the same.
+    cuts, others = (manifest(BASE, **where)["cuts"] for where in ({}, {"features": "tensorflow"}))
+    for name in (LOW, HIGH):
+        assert cuts[name]["key"] != others[name]["key"]
+        np.testing.assert_allclose(cuts[name]["mean"], others[name]["mean"], rtol=1e-3, atol=1e-4)
+
+
+def test_what_tensorflow_made_where_onnx_runtime_was_wrong_is_kept(here, monkeypatch, computed):
+    from pipeline.features import frozen
+
+    monkeypatch.setattr(frozen, "WORTH_CONVERTING", 0)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(frozen, "LARGEST_DIFFERENCE", -1)
+        run(params(cuts=(LOW,)))
+    before = arrays()
+    run(params(cuts=(LOW, HIGH)))
+    assert computed == [[LOW], [HIGH]]
+    assert arrays()[LOW] == before[LOW]
+
+
 def test_the_manifest_names_the_weights_of_the_base(here):
     from pipeline.models.bases import load_base
     from pipeline.models.weights import weights_sha256
@@ -221,7 +250,7 @@ def test_an_interrupted_run_leaves_no_manifest(here, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(embedding, "_check_range", interrupt)
+    monkeypatch.setattr(embedding, "_distances", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(params(cuts=("block2_add",)))
     assert list(Path("data/features/efficientnet_lite0").iterdir()) == []

@@ -216,7 +216,7 @@ def test_main_refuses_no_studies(tmp_path, monkeypatch):
     [
         ("bootstrap", 10, "evaluate.bootstrap: Input should be greater than or equal to 100"),
         ("seed", -1, "evaluate.seed"),
-        ("batch_size", "16", "evaluate.batch_size: Input should be a valid integer"),
+        ("batch_size", "16", "evaluate.batch_size: must be auto, or a whole number of at least 1"),
     ],
 )
 def test_wrong_parameters_are_named(key, value, message):

@@ -1,0 +1,85 @@
+"""A Keras model as a graph of ONNX that ONNX Runtime runs on the CPU.
+
+Whether the graph computes what the model does is for the caller to check: a converter can be wrong
+without saying so.
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
+
+from pipeline.processes import num_cores
+
+# What tf2onnx raises of a layer that it does not know depends on how far it came with it.
+UNCONVERTIBLE: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, OSError),
+    *(NotImplementedError, RuntimeError, TypeError, ValueError, tf.errors.OpError),
+    *(runtime_errors.Fail, runtime_errors.InvalidArgument, runtime_errors.InvalidGraph),
+    *(runtime_errors.InvalidProtobuf, runtime_errors.NotImplemented),
+    runtime_errors.RuntimeException,
+)
+_ERRORS_ONLY: Final = 3
+
+
+class OnnxGraph:
+    """A converted model.
+
+    Called with images, float32 or what the model takes, it returns the model's outputs in order.
+
+    Args:
+        model: Functional, with one input.
+        any_size: Whether it must take images of every height and width; else of the model's own.
+
+    Raises:
+        UNCONVERTIBLE: If tf2onnx or ONNX Runtime cannot take one of its layers.
+    """
+
+    def __init__(self, model: keras.Model, *, any_size: bool = False) -> None:
+        shape = list(model.input.shape)
+        if any_size:
+            shape[1:-1] = [None] * len(shape[1:-1])
+        signature = [tf.TensorSpec(shape, model.input.dtype, name="images")]
+        with tempfile.TemporaryDirectory() as folder, _quiet():
+            file = Path(folder) / "model.onnx"
+            model.export(file, format="onnx", verbose=False, input_signature=signature)
+            self._session = _session(file)
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
+        return [np.asarray(output) for output in self._session.run(None, {self._input: images})]
+
+
+def _session(file: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    # It reserves a further block for each size of batch: 150 MB for the last one of 63 instead of
+    # 64 images at 128 pixels. Without it nothing is slower.
+    options.enable_mem_pattern = False
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what tf2onnx says of each step to itself; what matters of it comes as an error."""
+    converter = logging.getLogger("tf2onnx")
+    level = converter.level
+    converter.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        converter.setLevel(level)
