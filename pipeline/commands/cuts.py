@@ -26,7 +26,7 @@ from pipeline.models.joined_cuts import kept_cuts
 from pipeline.models.own_bases import RAW, input_dtype, own_image_size
 from pipeline.models.params import BaseParams, EmbedParams
 from pipeline.models.pooling import more_than_the_top, pooled_cuts
-from pipeline.planning.plan import PLAN_FILE, read_plan, with_plan
+from pipeline.planning.plan import PLAN_FILE, with_plan
 from pipeline.tracking.registered_file import RegisteredFile, registered_file
 
 TRAIN_FILE = Path("data/train.npz")
@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> int:
     """
     params = load_section(EmbedParams, "embed")
     if PLAN_FILE.is_file():
-        params = with_plan(params, read_plan(PLAN_FILE))
+        params = with_plan(params, PLAN_FILE)
     for name in [args.base] if args.base else params.bases:
         choice = _choice(name, params.bases.get(name), args.image_size)
         _print_base(choice, params.bases.get(name), max_bytes=params.max_bytes)

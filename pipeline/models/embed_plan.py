@@ -42,6 +42,8 @@ class BasePlan:
         views: Further versions of the training images, in the order of their rows.
         num_rows: Of each array.
         keys: Of the kept cuts, from `models.array_keys`.
+        ranks: Places of the cuts that a head may stand on in the list that names them; none where
+            no list does.
     """
 
     name: str
@@ -54,6 +56,7 @@ class BasePlan:
     views: list[View]
     num_rows: int
     keys: Mapping[str, str]
+    ranks: Mapping[str, int]
 
 
 def plan_base(
@@ -96,6 +99,7 @@ def plan_base(
         left_out=left_out,
         views=views,
         num_rows=num_rows,
+        ranks={} if own.cuts == "auto" else {cut: rank for rank, cut in enumerate(own.cuts)},
         keys=array_keys(
             base,
             front,
@@ -131,7 +135,8 @@ def _choose(
     where = f"embed.bases.{name}"
     limits = {"num_images": num_rows, "max_bytes": max_bytes}
     if own.cuts != "auto":
-        return kept_cuts(cuts, own.cuts, own.pooling, **limits, where=where), []
+        names = [*own.cuts, *own.starts]
+        return kept_cuts(cuts, names, own.pooling, **limits, where=where), []
     kept, left_out = default_cuts(cuts, **limits)
     if not kept:
         top = array_bytes(left_out[-1:], num_rows)

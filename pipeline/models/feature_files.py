@@ -147,15 +147,19 @@ def written_array(moments: Moments, sha256: str, *, centre: NDArray[np.float32])
     )
 
 
-def array_entry(cut: Cut, array: WrittenArray, *, key: str) -> dict[str, Any]:
+def array_entry(
+    cut: Cut, array: WrittenArray, *, key: str, rank: int | None = None
+) -> dict[str, Any]:
     """Returns what the manifest says of an array of a base.
 
     Args:
         cut: As it is kept.
         array: What was written.
         key: From `models.array_keys`.
+        rank: Of the cuts that a head may stand on; None of those that phase 2 alone starts from.
     """
-    return _entry(cut, "float16", array) | {"key": key} | described(cut)
+    ranked = {} if rank is None else {"rank": rank}
+    return _entry(cut, "float16", array) | {"key": key} | described(cut) | ranked
 
 
 def write_manifest(

@@ -1,13 +1,12 @@
 """Chooses what an entry of `embed.bases` leaves open."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.models.base_choice import Fetch, open_base
-from pipeline.models.cuts import BYTES_PER_VALUE, Cut
+from pipeline.models.cuts import BYTES_PER_VALUE, NO_POOLING, Cut
 from pipeline.models.joined_cuts import BESIDE, POOLED
 from pipeline.models.params import AUTO, BaseParams
-from pipeline.models.pooling import NO_POOLING
 from pipeline.planning.choose import Choice, Chooser, Head
 from pipeline.planning.limits import Limits
 from pipeline.planning.probe import (
@@ -15,11 +14,14 @@ from pipeline.planning.probe import (
     MOST_FEATURES,
     Part,
     Probe,
-    network_of,
+    convert,
     parts_of,
     probed_cuts,
 )
 from pipeline.planning.sample import Sample
+
+if TYPE_CHECKING:
+    from pipeline.features.onnx_graph import OnnxGraph
 
 
 class PlannedBase:
@@ -53,6 +55,7 @@ class PlannedBase:
         self._name, self._own, self._sample, self._limits = name, own, sample, limits
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
+        self._graphs: dict[str, OnnxGraph] = {}
         chooser = Chooser(
             self._probe,
             limits,
@@ -91,8 +94,19 @@ class PlannedBase:
         most = self._limits.num_features(self._sample.num_train)
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
         images = self._sample.images
-        network = network_of(base, parts, images[:BATCH_SIZE], image_size=image_size)
-        return Probe(network, parts, images, self._sample.labels, most_seconds=most_seconds)
+        converted = convert(
+            base,
+            parts,
+            images[:BATCH_SIZE],
+            image_size=image_size,
+            num_images=self._sample.num_images,
+            graph=self._graphs.get(model),
+        )
+        if converted.graph is not None:
+            self._graphs[model] = converted.graph
+        return Probe(
+            converted.network, parts, images, self._sample.labels, most_seconds=most_seconds
+        )
 
     def _starts(self, max_bytes: int) -> list[str]:
         """Returns the whole cut that phase 2 of the best head starts from, if there is room for it.

@@ -42,9 +42,10 @@ def _drawn_together(
 ) -> NDArray[np.float64]:
     powers = np.log(quarter / whole) / math.log(QUARTERS)
     # Of the logarithm of a share that is counted over n images: (1 - share) / (share n).
-    chance = sum((1 - np.minimum(share, 1)) / (share * num_images) for share in (whole, quarter))
-    chance = float(np.mean(chance)) / math.log(QUARTERS) ** 2
+    shares = np.minimum([whole, quarter], 1)
+    chance = float(((1 - shares) / (shares * num_images)).sum(axis=0).mean())
+    chance /= math.log(QUARTERS) ** 2
     spread = float(powers.var(ddof=1)) if len(powers) > 1 else 0.0
     kept = max(0.0, 1 - chance / spread) if spread else 0.0
-    mean = powers.mean()
-    return mean + kept * (powers - mean)
+    drawn: NDArray[np.float64] = powers.mean() + kept * (powers - powers.mean())
+    return drawn

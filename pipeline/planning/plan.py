@@ -80,13 +80,20 @@ def read_plan(file: Path) -> Plan:
     return Plan(**read_json(file))
 
 
-def with_plan(params: EmbedParams, plan: Plan) -> EmbedParams:
-    """Returns the section `embed` with what a plan chose in the place of each `auto`.
+def with_plan(params: EmbedParams, file: Path) -> EmbedParams:
+    """Returns the section `embed` with what the plan chose in the place of each `auto`.
+
+    Args:
+        params: The section.
+        file: The plan; it need not be there where nothing is left open.
 
     Raises:
-        ConfigError: If it leaves one open: it was made for another section.
+        ConfigError: If there is no plan, or it leaves something open: it was made for another
+            section.
     """
-    bases = {}
+    if not any(own.is_open for own in params.bases.values()):
+        return params
+    plan, bases = read_plan(file), {}
     for name, own in params.bases.items():
         chosen = own.model_copy(update=dict(plan.bases.get(name, {}))) if own.is_open else own
         bases[name] = BaseParams.model_validate(chosen.model_dump())

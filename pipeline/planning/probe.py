@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.models.cuts import Cut, default_cuts, find_cuts
-from pipeline.models.pooling import NO_POOLING, pooled_shape
+from pipeline.models.cuts import NO_POOLING, Cut, default_cuts, find_cuts
+from pipeline.models.pooling import pooled_shape
 from pipeline.training.ridge import held_out, kernel, left_out
 
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.features.onnx_graph import OnnxGraph
+
 MOST_FEATURES: Final = 4096
 """Of one cut, pooled."""
 KINDS: Final = ("global", "grid2", "grid4", NO_POOLING)
 QUARTERS: Final = 4
-BATCH_SIZE: Final = 32
-BATCHES_TIMED: Final = 3
+BATCH_SIZE: Final = 64
+BATCHES_TIMED: Final = 2
 
 Images = NDArray[np.uint8]
 Network = Callable[[Images], Sequence[NDArray[np.float32]]]
@@ -165,7 +167,7 @@ class Probe:
             The gain, and its standard error over the images.
         """
         mirrored, _ = self._embed(np.ascontiguousarray(self._images[:, :, ::-1]), math.inf)
-        kernels = sum(
+        kernels: Any = sum(
             kernel(np.concatenate([self._features[part], mirrored[part]])) for part in parts
         )
         labels = np.tile(self._labels, 2)
@@ -210,16 +212,37 @@ class Probe:
         return dict(zip(self.parts, joined, strict=True)), seconds
 
 
-def network_of(
-    base: "keras.Model", parts: Sequence[Part], images: Images, *, image_size: int
-) -> Network:
-    """Returns what computes the parts of a base from images as they are stored.
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """What computes the parts of a base.
+
+    Attributes:
+        network: From images as they are stored to the features of each part.
+        graph: Serves the same base at other sizes of images; None where there is none.
+    """
+
+    network: Network
+    graph: "OnnxGraph | None"
+
+
+def convert(
+    base: "keras.Model",
+    parts: Sequence[Part],
+    images: Images,
+    *,
+    image_size: int,
+    num_images: int,
+    graph: "OnnxGraph | None",
+) -> Converted:
+    """Returns what computes the parts of a base, as the stage `embed` would run it.
 
     Args:
         base: As from `load_base`, for images of this size.
         parts: At least one, of this base.
         images: Some, to compare with what the base itself gives.
         image_size: Pixels.
+        num_images: That the stage `embed` would run it on.
+        graph: Of the same base at another size, if there is one.
     """
     import keras
 
@@ -231,10 +254,17 @@ def network_of(
     front = preprocessing(images.shape[1:], image_size)
     names = list(dict.fromkeys(part.cut for part in parts))
     outputs = keras.tree.flatten(truncate(base, names)(front.output))
-    by_cut = dict(zip(names, outputs, strict=True))
-    kept = []
-    for number, part in enumerate(parts):
-        x = by_cut[part.cut]
-        layer = pooling_layer(part.pooling, shape=x.shape[1:], name=f"part_{number}")
-        kept.append(x if layer is None else layer(x))
-    return freeze(keras.Model(front.input, kept), images)
+    model = keras.Model(front.input, outputs, name=base.name)
+    # Pooled outside: windows follow from the size of a map, and the graph shall serve every size.
+    frozen = freeze(model, images, num_images=num_images, any_size=True, graph=graph)
+    shapes = {name: output.shape[1:] for name, output in zip(names, outputs, strict=True)}
+    layers = [pooling_layer(part.pooling, shapes[part.cut]) for part in parts]
+
+    def network(images: Images) -> list[NDArray[np.float32]]:
+        maps = dict(zip(names, frozen(images), strict=True))
+        return [
+            maps[part.cut] if layer is None else np.asarray(layer(maps[part.cut]))
+            for part, layer in zip(parts, layers, strict=True)
+        ]
+
+    return Converted(network=network, graph=frozen.graph)

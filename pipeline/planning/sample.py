@@ -41,17 +41,15 @@ def read_sample(train_file: Path, *, size: int, seed: int) -> Sample:
     Raises:
         DataIntegrityError: If the file is not whole.
     """
-    num_images, *_ = row_shape(train_file, "images")
+    num_images, *image_shape = row_shape(train_file, "images")
     with np.load(train_file) as archive:
         train, labels = archive["train"], archive["labels"]
     chosen = train[_stratified_order(labels[train], seed=seed)[:size]]
     rank = np.full(num_images, -1)
     rank[chosen] = np.arange(len(chosen))
-    images, start = None, 0
+    images, start = np.empty((len(chosen), *image_shape), np.uint8), 0
     for batch in row_batches(train_file, "images", batch_size=BATCH_SIZE):
         ranks = rank[start : start + len(batch)]
-        if images is None:
-            images = np.empty((len(chosen), *batch.shape[1:]), np.uint8)
         images[ranks[ranks >= 0]] = batch[ranks >= 0]
         start += len(batch)
     return Sample(

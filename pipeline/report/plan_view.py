@@ -37,6 +37,8 @@ def view_plan(plan: Mapping[str, Any] | None) -> list[PlanView]:
     Args:
         plan: The file's content; None where there is none.
     """
+    if plan is None:
+        return []
     return [
         PlanView(
             name=name,
@@ -44,7 +46,7 @@ def view_plan(plan: Mapping[str, Any] | None) -> list[PlanView]:
             chosen=[(key, _text(value)) for key, value in chosen.items()],
             candidates=[_row(each) for each in plan["explained"][name]["candidates"]],
         )
-        for name, chosen in (plan["bases"].items() if plan else ())
+        for name, chosen in plan["bases"].items()
     ]
 
 

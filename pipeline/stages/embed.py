@@ -47,7 +47,7 @@ from pipeline.models.small_pixels import (
     small_shape,
     write_small_pixels,
 )
-from pipeline.planning.plan import PLAN_FILE, read_plan, with_plan
+from pipeline.planning.plan import PLAN_FILE, with_plan
 from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
     params = load_section(EmbedParams, "embed")
     _check_there(TRAIN_FILE)
-    params = with_plan(params, read_plan(PLAN_FILE))
+    params = with_plan(params, PLAN_FILE)
     # After the refusals, which should not wait for TensorFlow to load.
     from pipeline.training.devices import configure_tensorflow
 
@@ -224,7 +224,7 @@ def _embed_base(plan: BasePlan, source: _Source, *, folder: Path, arrays: Arrays
     write_manifest(
         folder,
         source.images,
-        {cut.name: _entry(cut, arrays) for cut in plan.kept},
+        {cut.name: _entry(plan, cut, arrays) for cut in plan.kept},
         base={
             "base": plan.name,
             "source": dict(plan.source),
@@ -268,9 +268,9 @@ def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Pa
     }
 
 
-def _entry(cut: Cut, arrays: Arrays) -> dict[str, Any]:
+def _entry(plan: BasePlan, cut: Cut, arrays: Arrays) -> dict[str, Any]:
     key, array = arrays[cut.name]
-    return array_entry(cut, array, key=key)
+    return array_entry(cut, array, key=key, rank=plan.ranks.get(cut.name))
 
 
 def _listed(cuts: Sequence[Cut], plan: BasePlan) -> str:

@@ -23,6 +23,7 @@ from pipeline.evaluation.metrics import OBJECTIVES
 from pipeline.stamps import write_stamp
 from pipeline.tracking.store import mirror_uid, open_store
 from pipeline.tuning import results
+from pipeline.tuning.cut_roles import with_named_cuts
 from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.identity import Identity, first_trials, study_identity
@@ -83,7 +84,8 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
             attrs=_attrs(root, folder, identity, params, dataset=split["dataset"]),
         )
         study.pruner = params.pruner.build(params.epochs)
-        _put_in_order(study, plan, params)
+        queue = with_named_cuts(plan.enqueue, manifest["cuts"], settings, plan.defaults)
+        _put_in_order(study, queue, params)
         with open_runs(study, params, name=name, plan=plan, split=split, root=root) as runs:
             runs.close_abandoned(
                 [mirror_uid(root, uid, params.storage) for uid in known_uids(storage)]
@@ -160,8 +162,8 @@ def _deadline(params: SearchParams) -> float | None:
     return None if params.timeout is None else psutil.Process().create_time() + params.timeout
 
 
-def _put_in_order(study: Study, plan: StudyPlan, params: SearchParams) -> None:
-    enqueue_missing(study, plan.enqueue)
+def _put_in_order(study: Study, queue: list[dict[str, Any]], params: SearchParams) -> None:
+    enqueue_missing(study, queue)
     orphans = close_orphans(study, max_retries=params.max_retries, reason="the search was killed")
     if orphans:
         logger.info("trials %s were cut off and are tried again", orphans)

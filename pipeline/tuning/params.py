@@ -1,5 +1,6 @@
 """The sections `search`, `studies`, `defaults` and `confirm` of `params.yaml`, and how they fit."""
 
+import logging
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.tuning.between_sections import problems_between
 from pipeline.tuning.configurations import configuration_problems
+from pipeline.tuning.cut_roles import ROLES, head_cuts, without_roles
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value, named
 from pipeline.tuning.pruners import Pruner
 from pipeline.tuning.samplers import SAMPLERS, sampler_problem
@@ -28,8 +30,11 @@ from pipeline.tuning.unfreezing import (
     MIN_EPOCHS_OF_TWO_PHASES,
     Cuts,
     can_unfreeze,
+    lower_cuts,
     with_segments,
 )
+
+logger = logging.getLogger(__name__)
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
 
@@ -161,7 +166,9 @@ def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) 
     """
     where, defaults = f"studies.{name}", document.get("defaults")
     settings, problems = _parse_space(f"{where}.space", params.space)
-    for position, queued in enumerate(params.enqueue):
+    # Which cut has a role only the manifest says.
+    enqueue = without_roles(params.enqueue)
+    for position, queued in enumerate(enqueue):
         problems += configuration_problems(
             f"{where}.enqueue.{position}",
             queued,
@@ -173,7 +180,7 @@ def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) 
     if {"cut", "unfreeze"} & (params.space.keys() - settings.keys()):
         return problems
     return problems + problems_between(
-        where, base=params.base, settings=settings, enqueue=params.enqueue, document=document
+        where, base=params.base, settings=settings, enqueue=enqueue, document=document
     )
 
 
@@ -256,7 +263,12 @@ def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[st
         ConfigError: If the study asks for a cut that was not embedded, unfreezes lower than
             embedded cuts reach, or has too few epochs for two phases.
     """
-    settings = with_cuts(plan.settings, plan.defaults, list(cuts))
+    is_left_open = plan.settings.get("cut", plan.defaults["cut"]) == "auto"
+    names = head_cuts(cuts) if is_left_open else list(cuts)
+    settings = with_cuts(plan.settings, plan.defaults, [cut for cut in cuts if cut in names])
+    if is_left_open and "unfreeze" in settings and not any(lower_cuts(cuts, n) for n in names):
+        logger.info("no cut was embedded that phase 2 could start from: unfreeze is 0")
+        settings["unfreeze"] = 0
     settings = with_segments(settings, plan.defaults, cuts)
     if search.epochs < MIN_EPOCHS_OF_TWO_PHASES and can_unfreeze(settings, plan.defaults):
         raise ConfigError(
@@ -265,7 +277,8 @@ def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[st
         )
     problems: list[str] = []
     for place, queued in enumerate(plan.enqueue):
-        problems += configuration_problems(f"enqueue.{place}", queued, settings, plan.defaults)
+        if queued.get("cut") not in ROLES:
+            problems += configuration_problems(f"enqueue.{place}", queued, settings, plan.defaults)
     if problems:
         raise ConfigError(" ".join(problems))
     return settings

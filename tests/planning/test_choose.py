@@ -62,7 +62,7 @@ def test_two_losses_in_a_row_end_a_climb(choose):
 def test_another_base_begins_where_the_first_was_best(choose):
     noises = {("small", 64): 2, ("small", 96): 1.5, ("large", 96): 1.0, ("large", 128): 0.8}
     choice, tried = choose(noises)
-    assert [size for model, size in tried if model == "large"][0] == 96
+    assert next(size for model, size in tried if model == "large") == 96
     assert names(choice) == ("large", 128)
 
 
