@@ -42,8 +42,8 @@ class BasePlan:
         views: Further versions of the training images, in the order of their rows.
         num_rows: Of each array.
         keys: Of the kept cuts, from `models.array_keys`.
-        ranks: Places of the cuts that a head may stand on in the list that names them; none where
-            no list does.
+        ranks: Of the cuts that a head may stand on, their places in the list; empty where `starts`
+            sets none apart from them.
     """
 
     name: str
@@ -99,7 +99,7 @@ def plan_base(
         left_out=left_out,
         views=views,
         num_rows=num_rows,
-        ranks={} if own.cuts == "auto" else {cut: rank for rank, cut in enumerate(own.cuts)},
+        ranks={} if own.starts is None else {cut: rank for rank, cut in enumerate(own.cuts)},
         keys=array_keys(
             base,
             front,
@@ -135,7 +135,7 @@ def _choose(
     where = f"embed.bases.{name}"
     limits = {"num_images": num_rows, "max_bytes": max_bytes}
     if own.cuts != "auto":
-        names = [*own.cuts, *own.starts]
+        names = [*own.cuts, *(own.starts or [])]
         return kept_cuts(cuts, names, own.pooling, **limits, where=where), []
     kept, left_out = default_cuts(cuts, **limits)
     if not kept:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from pipeline.config import Section
 from pipeline.errors import ConfigError
@@ -25,6 +25,17 @@ OPEN: Final = {"model": AUTO, "image_size": AUTO, "cuts": AUTO, "views": AUTO}
 MAX_NAME: Final = 200
 
 
+def _kind_of_views(written: object) -> str:
+    return "[auto]" if written == AUTO else "[views]"
+
+
+Views = Annotated[
+    Annotated[Literal["auto"], Tag("[auto]")] | Annotated[ViewsParams, Tag("[views]")],
+    Discriminator(_kind_of_views),
+]
+"""`auto` or a section, whose problems are those of a section alone."""
+
+
 class BaseParams(Section):
     """Section `embed.bases.NAME`: one base. What is `auto` is chosen by the stage `plan`."""
 
@@ -43,11 +54,11 @@ class BaseParams(Section):
     input_range: list[float] | None = Field(
         default=None, description="what a user's own model takes for black and white"
     )
-    views: Literal["auto"] | ViewsParams = Field(
+    views: Views = Field(
         default_factory=ViewsParams, description="further versions of the training images, or auto"
     )
-    starts: list[str] = Field(
-        default_factory=list,
+    starts: list[str] | None = Field(
+        default=None,
         description="further layers, kept only for phase 2 to start from; no head stands on them",
     )
     pooling: dict[str, Pooling] = Field(

@@ -12,7 +12,6 @@ from pipeline.planning.limits import Limits
 from pipeline.planning.probe import (
     BATCH_SIZE,
     MOST_FEATURES,
-    Part,
     Probe,
     convert,
     parts_of,
@@ -111,20 +110,16 @@ class PlannedBase:
     def _starts(self, max_bytes: int) -> list[str]:
         """Returns the whole cut that phase 2 of the best head starts from, if there is room for it.
 
-        It is the lowest that the head stands on, or the next one below where all of that is kept
-        for the head.
+        It is the next one below all that the head stands on: some layers lie between them.
         """
         heads, chosen = self.choice.heads, self.choice.chosen
-        cuts = self._cuts[chosen.model, chosen.image_size]
-        lowest: Part = min(heads[0].parts)
-        depth = lowest.depth - (lowest.pooling == NO_POOLING)
-        kept = {cut_of(head) for head in heads}
-        if depth < 0 or cuts[depth].name in kept:
+        below = self._cuts[chosen.model, chosen.image_size][: min(heads[0].parts).depth]
+        if not below or below[-1].name in {cut_of(head) for head in heads}:
             return []
         num_rows = self._sample.num_images + self._sample.num_train * self.choice.is_mirrored
         num_values = sum(part.num_features for head in heads for part in head.parts)
-        needed = num_rows * (cuts[depth].bytes_per_image + BYTES_PER_VALUE * num_values)
-        return [cuts[depth].name] if needed <= max_bytes else []
+        needed = num_rows * (below[-1].bytes_per_image + BYTES_PER_VALUE * num_values)
+        return [below[-1].name] if needed <= max_bytes else []
 
 
 def cut_of(head: Head) -> str:

@@ -1,8 +1,8 @@
 """Chooses a base, its image size, its cuts and views for some pictures and minutes.
 
-Coordinates are climbed one after the other, cheap ones first: the sizes of the first base upwards
-while that helps, then those of the other bases from there. A base that takes longer for an image
-than there is time for is left after the first few.
+Coordinates are climbed one after the other, cheap ones first: the sizes of the first base upwards,
+every other one, while that helps, then those beside the best; then the other bases from there. A
+base that takes longer for an image than there is time for is left after the first few.
 """
 
 import logging
@@ -25,8 +25,8 @@ NOTICEABLE: Final = 1.0
 """Standard errors of a paired difference, below which the cheaper of two choices is taken."""
 WORTH_TWICE: Final = 2.0
 """Standard errors by which mirrored images must help: they double all that comes after."""
-LOSSES: Final = 2
-"""Sizes in a row without a gain that end the climb of a base."""
+STRIDE: Final = 2
+"""Sizes that a climb goes up at once; what it left out beside the best is looked at afterwards."""
 SINGLE_HEADS: Final = 2
 
 MakeProbe = Callable[[str, int, float], Probe]
@@ -160,22 +160,39 @@ class Chooser:
         return probe.mirror_gain(head.parts) if is_room else None
 
     def _climb(self, model: str, image_sizes: Sequence[int]) -> None:
+        """Looks at every other size upwards, then at the neighbours of the best one."""
         best = self._best()
         first = image_sizes.index(best.image_size) if best else 0
-        losses = 0
-        for size in image_sizes[first:]:
+        for size in image_sizes[first::STRIDE]:
             found = self._look_at(model, size)
-            if found is None or found.part is None:
+            if found is None or found is not self._best():
                 break
-            losses = 0 if self._best() is found else losses + 1
-            if losses == LOSSES:
+        if first and not self._sizes_of(model):
+            self._descend(model, image_sizes[:first])
+        self._look_beside_the_best(model, image_sizes)
+
+    def _descend(self, model: str, image_sizes: Sequence[int]) -> None:
+        """Looks for the largest size at which a base fits the time."""
+        for size in image_sizes[::-1]:
+            found = self._look_at(model, size)
+            if found is None or found.part is not None:
                 return
-        if first and not any(each.model == model and each.part for each in self._candidates):
-            # At the best size of an earlier base this one is too slow; below it may fit.
-            for size in reversed(image_sizes[:first]):
-                found = self._look_at(model, size)
-                if found is None or found.part is not None:
-                    return
+
+    def _look_beside_the_best(self, model: str, image_sizes: Sequence[int]) -> None:
+        best = self._best()
+        if best is None or best.model != model:
+            return
+        place = image_sizes.index(best.image_size)
+        for size in image_sizes[max(place - 1, 0) : place + 2]:
+            if size not in self._sizes_of(model, fitting=False):
+                self._look_at(model, size)
+
+    def _sizes_of(self, model: str, *, fitting: bool = True) -> list[int]:
+        return [
+            each.image_size
+            for each in self._candidates
+            if each.model == model and (each.part is not None or not fitting)
+        ]
 
     def _look_at(self, model: str, image_size: int) -> Candidate | None:
         """Returns a candidate; None when the time is over, of which the first needs none."""

@@ -95,8 +95,8 @@ def with_plan(params: EmbedParams, file: Path) -> EmbedParams:
         return params
     plan, bases = read_plan(file), {}
     for name, own in params.bases.items():
-        chosen = own.model_copy(update=dict(plan.bases.get(name, {}))) if own.is_open else own
-        bases[name] = BaseParams.model_validate(chosen.model_dump())
+        chosen = plan.bases.get(name, {}) if own.is_open else {}
+        bases[name] = BaseParams.model_validate({**own.model_dump(), **chosen})
         if bases[name].is_open:
             raise ConfigError(
                 f"{PLAN_FILE} says nothing of embed.bases.{name}. Run the stage `plan` again."

@@ -15,21 +15,23 @@ from pipeline.tuning.space import Setting
 logger = logging.getLogger(__name__)
 
 ROLES: Final = ("first", "highest", "lower")
-"""The first that `embed.bases` lists, of a plan the best; of the single layers that a head may
-stand on the highest; the next one below that."""
+"""The plan's best, or else the highest; of the single layers that a head may stand on the highest;
+the next one below that."""
 
 
 def head_cuts(cuts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Returns the cuts that a head may stand on, those listed first in `embed.bases` first.
+    """Returns the cuts that a head may stand on, the plan's best first.
 
-    The others were kept for phase 2 to start from. Where no entry has a rank, as earlier versions
-    wrote them, heads may stand on all.
+    The others were kept for phase 2 to start from. Where no entry has a rank, heads may stand on
+    all, and the highest is first.
 
     Args:
         cuts: Of the manifest.
     """
     ranked = [name for name, entry in cuts.items() if "rank" in entry]
-    return sorted(ranked, key=lambda name: cuts[name]["rank"]) or list(cuts)
+    if ranked:
+        return sorted(ranked, key=lambda name: int(cuts[name]["rank"]))
+    return sorted(cuts, key=lambda name: -int(cuts[name]["num_parameters_below"]))
 
 
 def cut_of_role(role: str, cuts: Mapping[str, Mapping[str, Any]]) -> str | None:

@@ -179,8 +179,10 @@ def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) 
         problems.append(f"{where}.space: {problem}")
     if {"cut", "unfreeze"} & (params.space.keys() - settings.keys()):
         return problems
+    # How deep such an entry may reach, too.
+    known = [{} if queued.get("cut") in ROLES else queued for queued in params.enqueue]
     return problems + problems_between(
-        where, base=params.base, settings=settings, enqueue=enqueue, document=document
+        where, base=params.base, settings=settings, enqueue=known, document=document
     )
 
 
@@ -266,7 +268,9 @@ def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[st
     is_left_open = plan.settings.get("cut", plan.defaults["cut"]) == "auto"
     names = head_cuts(cuts) if is_left_open else list(cuts)
     settings = with_cuts(plan.settings, plan.defaults, [cut for cut in cuts if cut in names])
-    if is_left_open and "unfreeze" in settings and not any(lower_cuts(cuts, n) for n in names):
+    is_planned = is_left_open and any("rank" in cuts[name] for name in names)
+    if is_planned and "unfreeze" in settings and not any(lower_cuts(cuts, n) for n in names):
+        # Of a list that a user wrote this is an error; the plan knew what there is room for.
         logger.info("no cut was embedded that phase 2 could start from: unfreeze is 0")
         settings["unfreeze"] = 0
     settings = with_segments(settings, plan.defaults, cuts)

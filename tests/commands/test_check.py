@@ -14,8 +14,19 @@ from pipeline.config import read_document
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS
 
 ROOT = Path(__file__).parents[2]
-GOOD = (ROOT / "params.yaml").read_text(encoding="utf-8")
-BASE_SIZE = "image_size: 64     # pixels, what"
+CUT = "cut: {type: choice, choices: [block4_add, block7_add, block10_add]}"
+# The project's own, with a base of which nothing is left open.
+GOOD = (
+    (ROOT / "params.yaml")
+    .read_text(encoding="utf-8")
+    .replace(
+        "  bases: auto\n",
+        "  bases:\n    efficientnet_lite0:\n      image_size: 64\n"
+        "      cuts: [block4_add, block7_add, block10_add]\n",
+    )
+    .replace("base: auto\n    space:\n", f"base: efficientnet_lite0\n    space:\n      {CUT}\n")
+)
+BASE_SIZE = "image_size: 64\n"
 
 WRONG = {
     "typo in a key": ("trials: 10 ", "trails: 10 ", "search.trails: there is no such key."),
@@ -81,8 +92,8 @@ WRONG = {
         "clipping_threshold: exists only where clipping is",
     ),
     "a base that is not in the table": (
-        "    efficientnet_lite0:  #",
-        "    efficientnetlite0:  #",
+        "    efficientnet_lite0:\n",
+        "    efficientnetlite0:\n",
         "embed.bases: efficientnetlite0: Unknown base: 'efficientnetlite0'. "
         "Did you mean 'efficientnet_lite0'?",
     ),
@@ -125,8 +136,8 @@ WRONG = {
         "takes one. Received: 1, and studies.transfer with unfreeze up to 1.",
     ),
     "a cut that is not embedded": (
-        "cuts: [block4_add, block7_add, block10_add]",
-        "cuts: [block4_add, block7_add]",
+        "      cuts: [block4_add, block7_add, block10_add]",
+        "      cuts: [block4_add, block7_add]",
         "studies.transfer.space.cut: Unknown cut: 'block10_add'.",
     ),
     "nothing below the lowest cut": (
@@ -138,6 +149,22 @@ WRONG = {
         "dataset: fashion_mnist  # fashion_mnist, cifar10, digits, folder, npz\n  path: data/own",
         "dataset: folder\n  path: data/nowhere",
         "fetch.path: must be there where dataset is folder. Received: 'data/nowhere'.",
+    ),
+    "no minutes": ("budget: 15m", "budget: none", "budget: must be a duration such as 90s, 10m"),
+    "sizes that fall": (
+        "image_sizes: [64, 96",
+        "image_sizes: [96, 64",
+        "plan.image_sizes: must be different sizes from 8 to 1024 pixels, the smallest first.",
+    ),
+    "a candidate that is no base": (
+        "models: [efficientnet_lite0",
+        "models: [efficientnet_lite9",
+        "plan.models: Unknown base: 'efficientnet_lite9'.",
+    ),
+    "cuts of a base that is not known": (
+        BASE_SIZE,
+        "model: auto\n      " + BASE_SIZE,
+        "embed.bases: efficientnet_lite0: cuts must be left out where model is auto",
     ),
     "queued outside the space": ("batch_size: 64}", "batch_size: 63}", "lies outside what is"),
 }
@@ -242,7 +269,8 @@ def test_the_command_loads_no_heavy_library(tmp_path):
 
 
 def test_the_order_of_the_cuts_is_known_once_they_are_embedded(tmp_path, monkeypatch):
-    document = read_document(ROOT / "params.yaml")
+    (tmp_path / "params.yaml").write_text(GOOD, encoding="utf-8")
+    document = read_document(tmp_path / "params.yaml")
     study = document["studies"]["transfer"]
     study["space"]["cut"], study["enqueue"] = "block4_add", []
     monkeypatch.chdir(tmp_path)

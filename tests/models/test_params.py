@@ -21,7 +21,21 @@ def parse(**changes):
 
 def test_the_projects_own_section_is_fine(params_document):
     params = parse_section(EmbedParams, "embed", params_document["embed"])
-    assert "efficientnet_lite0" in params.bases
+    assert {name: base.is_open for name, base in params.bases.items()} == {"auto": True}
+
+
+def test_what_is_open_is_no_base_yet():
+    (base,) = parse(bases={"mine": {**LITE0, "model": "auto"}}).bases.values()
+    with pytest.raises(ConfigError, match=r"embed.bases.mine leaves its model or image_size to"):
+        base.choice("mine")
+
+
+def test_a_base_of_which_all_is_given_is_not_open():
+    given = {"image_size": 64, "cuts": ["block4_add"]}
+    assert not parse(bases={"efficientnet_lite0": given}).bases["efficientnet_lite0"].is_open
+    for key in ("image_size", "cuts", "views"):
+        opened = parse(bases={"efficientnet_lite0": {**given, key: "auto"}})
+        assert opened.bases["efficientnet_lite0"].is_open
 
 
 def test_no_base_is_allowed():

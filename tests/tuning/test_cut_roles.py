@@ -28,9 +28,9 @@ def test_what_only_phase_2_starts_from_is_no_head():
     assert cut_of_role("lower", {name: CUTS[name] for name in ("start", "high")}) is None
 
 
-def test_earlier_manifests_have_heads_everywhere():
+def test_without_a_plan_heads_may_stand_everywhere():
     cuts = {name: {"num_parameters_below": below} for name, below in (("low", 1), ("high", 2))}
-    assert head_cuts(cuts) == ["low", "high"]
+    assert head_cuts(cuts) == ["high", "low"]
     assert cut_of_role("lower", cuts) == "low"
 
 
