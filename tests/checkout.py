@@ -22,6 +22,7 @@ SMALL = {
             }
         }
     },
+    "studies.transfer": {"base": "efficientnet_lite0"},
     "search": {"trials": 4, "epochs": 3, "workers": 2},
     "confirm": {"top": 1, "seeds": 2, "export": "ensemble"},
     "evaluate": {"bootstrap": 100},
@@ -61,12 +62,18 @@ class Checkout:
         return clone
 
     def set(self, values):
-        """Changes `params.yaml`, keeping its comments, as a user's editor would."""
+        """Changes `params.yaml`, keeping its comments, as a user's editor would.
+
+        Dots in a section go down, as in `studies.transfer`.
+        """
         yaml = YAML()
         file = self.folder / "params.yaml"
         document = yaml.load(file.read_text(encoding="utf-8"))
         for section, keys in values.items():
-            document[section].update(keys)
+            where = document
+            for key in section.split("."):
+                where = where[key]
+            where.update(keys)
         with file.open("w", encoding="utf-8") as stream:
             yaml.dump(document, stream)
 
