@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import load_section, read_document
 from pipeline.errors import StudyError
+from pipeline.planning.plan import PLAN_FILE
 from pipeline.processes import num_cores
 from pipeline.stages import confirm, register, search
 from pipeline.stamps import write_stamp
@@ -96,7 +97,7 @@ def _restore_runs(
             study, same, name=name, plan=load_study(name), split=split, root=root
         ) as runs:
             print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
-            runs.log_artifacts(root / "results" / name)
+            runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
             if report is not None:
                 print(f"{name}: {restore_trainings(runs, report)} confirmation runs restored")
     write_stamp(root, "search", exported, study=name)

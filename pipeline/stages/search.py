@@ -20,6 +20,7 @@ from pipeline.config import load_section
 from pipeline.data.files import read_json
 from pipeline.databases import without_password
 from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.planning.plan import PLAN_FILE
 from pipeline.stamps import write_stamp
 from pipeline.tracking.store import mirror_uid, open_store
 from pipeline.tuning import results
@@ -104,7 +105,7 @@ def run(name: str, plan: StudyPlan, params: SearchParams, *, root: Path) -> None
                 _search(study, params, plan, settings=settings, data=data, recorder=recorder)
                 # In the block: what is found is written even if the tracking store stays away.
                 exported = leave()
-            runs.log_artifacts(folder)
+            runs.log_artifacts(folder, root / PLAN_FILE)
     write_stamp(root, "search", exported, study=name)
     _log_best(exported)
 

@@ -130,14 +130,21 @@ class StudyRuns(TrialRuns):
         with answering(self.store.uri):
             self._client.log_inputs(self.run_id, dataset_inputs(split, PARTS_OF_STUDY))
 
-    def log_artifacts(self, folder: Path) -> None:
+    def log_artifacts(self, folder: Path, *files: Path) -> None:
         """Logs a folder's files as artifacts of the parent; files of the same name are replaced.
+
+        Args:
+            folder: Whose files are logged.
+            files: Further ones; those that are not there are left out.
 
         Raises:
             StudyError: If the store is away.
         """
         with answering(self.store.uri):
             self._client.log_artifacts(self.run_id, str(folder))
+            for file in files:
+                if file.is_file():
+                    self._client.log_artifact(self.run_id, str(file))
 
     def import_trial(self, trial: Trial) -> None:
         """Writes the whole run of a trial of `study.json`, in place of one that exists."""

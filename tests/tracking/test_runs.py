@@ -68,8 +68,10 @@ def test_a_folder_becomes_artifacts_below_mlruns(open_runs, root):
     folder.mkdir(parents=True)
     (folder / "study.json").write_text("{}")
     runs = open_runs()
-    runs.log_artifacts(folder)
-    assert [f.path for f in runs.store.client.list_artifacts(runs.run_id)] == ["study.json"]
+    (root / "results/plan.json").write_text("{}")
+    runs.log_artifacts(folder, root / "results/plan.json", root / "results/not-there.json")
+    artifacts = runs.store.client.list_artifacts(runs.run_id)
+    assert sorted(f.path for f in artifacts) == ["plan.json", "study.json"]
     assert list((root / "mlruns/artifacts").rglob("study.json"))
 
 

@@ -1,0 +1,170 @@
+"""The stage `plan` chooses what params.yaml leaves open, and `embed` does what it says."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.config import parse_section
+from pipeline.errors import ConfigError
+from pipeline.models.params import EmbedParams
+from pipeline.planning.params import PlanParams
+from pipeline.planning.plan import PLAN_FILE, Plan, read_plan, with_plan, write_plan
+from pipeline.stages import embed, plan
+
+NUM_TRAIN, NUM_IMAGES = 120, 180
+SECTION = {
+    "models": ["efficientnet_lite0"],
+    "image_sizes": [32, 48],
+    "num_images": 100,
+    "seed": 1,
+}
+EMBED = {"bases": "auto", "pixels_size": 64, "batch_size": 16, "max_bytes": 10**9}
+GIVEN = {"efficientnet_lite0": {"image_size": 32, "cuts": ["block4_add"]}}
+
+
+def write_images(folder, *, other=0):
+    """Images of three classes, in stripes of a direction each; `other` changes what is no train."""
+    random = np.random.default_rng(5)
+    labels = np.arange(NUM_IMAGES) % 3
+    row, column = np.mgrid[:16, :16]
+    stripes = np.stack([row, column, row + column])[labels] // 2 % 2
+    images = (stripes * 90 + random.integers(0, 150, stripes.shape)).astype(np.uint8)
+    images[NUM_TRAIN:] += np.uint8(other)
+    train, val, confirmation = np.split(np.arange(NUM_IMAGES), [NUM_TRAIN, 150])
+    (folder / "data").mkdir(exist_ok=True)
+    np.savez(
+        folder / "data/train.npz",
+        images=images,
+        labels=labels,
+        train=train,
+        val=val,
+        confirmation=confirmation,
+    )
+    return folder / "data/train.npz"
+
+
+def planned(train_file, *, budget_seconds=600.0, bases="auto"):
+    return plan.run(
+        parse_section(PlanParams, "plan", SECTION),
+        parse_section(EmbedParams, "embed", {**EMBED, "bases": bases}),
+        budget_seconds=budget_seconds,
+        train_file=train_file,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A plan, and the images that it was made from."""
+    train_file = write_images(tmp_path_factory.mktemp("images"))
+    return planned(train_file), train_file
+
+
+@pytest.mark.keras
+def test_every_key_that_was_open_has_a_value(made):
+    (chosen,) = made[0].bases.values()
+    assert chosen["model"] == "efficientnet_lite0"
+    assert chosen["image_size"] in SECTION["image_sizes"]
+    assert chosen["cuts"]
+    closed = with_plan_of(made[0])
+    assert not any(base.is_open for base in closed.bases.values())
+
+
+def with_plan_of(made, bases="auto"):
+    with tempfile.TemporaryDirectory() as folder:
+        write_plan(made, Path(folder) / "plan.json")
+        section = parse_section(EmbedParams, "embed", {**EMBED, "bases": bases})
+        return with_plan(section, Path(folder) / "plan.json")
+
+
+@pytest.mark.keras
+def test_stripes_are_told_apart(made):
+    (explained,) = made[0].explained.values()
+    assert explained["heads"][0]["accuracy"] > 0.8
+    sizes = [found["image_size"] for found in explained["candidates"]]
+    assert sizes[0] == 32
+    assert explained["chosen"] in explained["candidates"]
+
+
+@pytest.mark.keras
+def test_only_the_training_part_is_looked_at(made, tmp_path):
+    again = planned(write_images(tmp_path, other=77))
+    for key in ("heads", "mirror_gain"):
+        assert again.explained["auto"][key] == made[0].explained["auto"][key]
+    assert again.bases == made[0].bases
+
+
+@pytest.mark.keras
+def test_what_is_given_is_obeyed(made):
+    bases = {"mine": {"model": "efficientnet_lite0", "image_size": 48, "cuts": "auto"}}
+    found = planned(made[1], bases=bases)
+    assert found.bases["mine"].keys() == {"cuts", "starts"}
+    assert [each["image_size"] for each in found.explained["mine"]["candidates"]] == [48]
+    closed = with_plan_of(found, bases)
+    assert closed.bases["mine"].image_size == 48
+    assert closed.bases["mine"].views.num_views == 0
+
+
+@pytest.mark.keras
+def test_no_time_at_all_gives_the_cheapest(made):
+    found = planned(made[1], budget_seconds=0.001)
+    (explained,) = found.explained.values()
+    assert [each["image_size"] for each in explained["candidates"]] == [32]
+
+
+@pytest.mark.keras
+def test_embed_keeps_what_was_planned(made, tmp_path):
+    closed = with_plan_of(made[0])
+    embed.run(closed, train_file=made[1], features=tmp_path)
+    manifest = json.loads((tmp_path / "auto/manifest.json").read_text(encoding="utf-8"))
+    chosen = made[0].bases["auto"]
+    ranks = {name: entry.get("rank") for name, entry in manifest["cuts"].items()}
+    wanted = {name: rank for rank, name in enumerate(chosen["cuts"])}
+    assert ranks == {**dict.fromkeys(chosen["starts"]), **wanted}
+    assert manifest["source"]["model"] == chosen["model"]
+
+
+def test_where_nothing_is_open_there_is_nothing_to_plan(tmp_path):
+    found = planned(tmp_path / "is not read", bases=GIVEN)
+    assert found.bases == {}
+    section = parse_section(EmbedParams, "embed", {**EMBED, "bases": GIVEN})
+    assert with_plan(section, tmp_path / "no plan") is section
+
+
+def test_without_a_plan_what_is_open_is_refused(tmp_path):
+    section = parse_section(EmbedParams, "embed", EMBED)
+    with pytest.raises(ConfigError, match="Run the stage `plan` first"):
+        with_plan(section, tmp_path / "plan.json")
+
+
+def test_a_plan_of_another_section_is_refused(tmp_path):
+    write_plan(Plan(bases={}, reasons={}, explained={}, measured={}), tmp_path / "plan.json")
+    section = parse_section(EmbedParams, "embed", EMBED)
+    with pytest.raises(ConfigError, match=r"says nothing of embed\.bases\.auto"):
+        with_plan(section, tmp_path / "plan.json")
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path):
+    made = Plan(
+        bases={"auto": {"cuts": ["a:grid2+b"]}},
+        reasons={"auto": "why"},
+        explained={"auto": {"candidates": []}},
+        measured={"seconds": 1.5},
+    )
+    write_plan(made, tmp_path / "plan.json")
+    assert read_plan(tmp_path / "plan.json") == made
+
+
+def test_a_dry_run_prints_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path)
+    sections = {"budget": "10m", "plan": SECTION, "embed": {**EMBED, "bases": GIVEN}}
+    (tmp_path / "params.yaml").write_text(json.dumps(sections), encoding="utf-8")
+    assert main(["plan", "--dry-run"]) == 0
+    assert "nothing to plan" in capsys.readouterr().out
+    assert not PLAN_FILE.exists()
+    assert main(["plan"]) == 0
+    assert read_plan(PLAN_FILE).bases == {}
