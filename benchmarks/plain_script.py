@@ -81,7 +81,9 @@ def script(root: Path, size: int) -> tuple[np.ndarray, float, float]:
         ]
     )
     head.compile(
-        keras.optimizers.Adam(LEARNING_RATE), "sparse_categorical_crossentropy", ["accuracy"]
+        keras.optimizers.Adam(LEARNING_RATE),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
     stop = keras.callbacks.EarlyStopping(
         "val_accuracy", patience=PATIENCE, restore_best_weights=True

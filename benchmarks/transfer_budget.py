@@ -1,9 +1,9 @@
 """Part `budget` of `benchmarks.transfer`: what each way makes of the same minutes.
 
 In a checkout of its own, with `params.yaml` as it is but for the data set and the time. Transfer:
-the stage `embed`, then the search `transfer` for what is left of the minutes. Scratch: the search
-`scratch`, a dense network on pixels, for all of them. Beside them a convnet from scratch with the
-same minutes on all cores. Starting Python and TensorFlow counts everywhere.
+the stages `plan` and `embed`, then the search `transfer` for what is left of the minutes. Scratch:
+the search `scratch`, a dense network on pixels, for all of them. Beside them a convnet from scratch
+with the same minutes on all cores. Starting Python and TensorFlow counts everywhere.
 
 Then, not counted, each search's best trial is trained again with three seeds by `confirm`, whose
 average `evaluate` measures on the test part. So it is for the convnet: it gets the minutes once for
@@ -50,12 +50,12 @@ def run(dataset: str, *, minutes: float, seeds: int, out: Path) -> None:
     figures = Figures(out / "figures.json", settings)
     seconds = 60 * minutes
     checkout = _checkout(out / "checkout", dataset, seeds)
-    for stage in (["fetch"], ["split"], ["embed"]):
+    for stage in (["fetch"], ["split"], ["plan"], ["embed"]):
         _run_stage(checkout, figures, stage)
-    embed_seconds = figures["embed"]["seconds"]
+    embed_seconds = figures["plan"]["seconds"] + figures["embed"]["seconds"]
     if embed_seconds >= seconds:
         raise SystemExit(
-            f"embed must leave time to search. Received: it took {embed_seconds:.0f} s."
+            f"plan and embed must leave time to search. Received: they took {embed_seconds:.0f} s."
         )
     _search(checkout, figures, "transfer", seconds=seconds, before=embed_seconds)
     _search(checkout, figures, "scratch", seconds=seconds, before=0.0)
@@ -233,8 +233,8 @@ def _report(figures: Figures, out: Path, dataset: str, *, minutes: float, seeds:
     print(
         f"{title}; n = {convnets['n']:,} test images, 95% intervals (Wilson), {averaged}; "
         f"single convnets {spread(convnets['single_test_accuracies'])}. Of transfer's seconds, "
-        f"{figures['embed']['seconds']:.0f} are embed's. Not counted: confirm, "
-        f"{confirm[0]:.0f} s scratch, {confirm[1]:.0f} s transfer; the convnet's further seeds."
+        f"{figures['plan']['seconds'] + figures['embed']['seconds']:.0f} are plan's and embed's. "
+        f"Not counted: confirm, {confirm[0]:.0f} s scratch, {confirm[1]:.0f} s transfer; the convnet's further seeds."
     )
     print(figures.where)
     file = out / f"transfer-budget-{dataset}.png"
@@ -249,7 +249,7 @@ def _amount(found: dict[str, Any]) -> str:
 
 
 def _draw(file: Path, title: str, sides: dict[str, dict[str, Any]], *, minutes: float) -> None:
-    """Draws the best validation accuracy so far of each side; embed's time has none."""
+    """Draws the best validation accuracy so far of each side; the time of `plan` and `embed` has none."""
     with plot(file, title=title, x="minutes", y="best validation accuracy so far") as axes:
         lowest = []
         for color, (name, found) in zip(COLORS, sides.items(), strict=False):
