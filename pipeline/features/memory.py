@@ -69,13 +69,18 @@ def activations(model: "keras.Model") -> Activations:
     return Activations(held=most, computed=computed)
 
 
-def batch_size(found: Activations, *, most: int) -> int:
+def batch_size(found: Activations, *, most: int, most_bytes: int = MOST_BYTES) -> int:
     """Returns how many images may go through a network at a time, from 1 to `most`.
+
+    Args:
+        found: Of the network.
+        most: From which on more at a time are not faster.
+        most_bytes: What its activations may take by this count.
 
     >>> batch_size(Activations(held=10_000_000, computed=0), most=64)
     25
     """
-    return max(1, min(most, MOST_BYTES // (FLOAT32_BYTES * max(found.held, 1))))
+    return max(1, min(most, most_bytes // (FLOAT32_BYTES * max(found.held, 1))))
 
 
 def _inside(operation: Any) -> Activations:
