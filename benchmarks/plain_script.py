@@ -9,14 +9,13 @@ Run in a checkout after `dvc repro`: python -m benchmarks.plain_script [--study 
 """
 
 import argparse
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import machine
 from pipeline.evaluation.significance import paired_difference
-from pipeline.planning.speed import matmul_gflops
 from pipeline.processes import num_cores
 
 SIZES = (64, 128, 224)
@@ -36,7 +35,7 @@ def main() -> None:
     configure_tensorflow(num_threads=num_cores())
     with np.load(args.root / "results/predictions.npz") as archive:
         ours, labels = archive[args.study], archive["labels"]
-    print(f"{platform.machine()}, {num_cores()} cores, {matmul_gflops():.0f} GFLOP/s (float32)")
+    print(machine())
     print(f"registered model: {np.mean(ours.argmax(axis=1) == labels):.4f} (n={len(labels)})")
     print("pixels  seconds  images/s  script  ours - script, 95% interval")
     for size in SIZES:

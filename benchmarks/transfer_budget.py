@@ -234,7 +234,8 @@ def _report(figures: Figures, out: Path, dataset: str, *, minutes: float, seeds:
         f"{title}; n = {convnets['n']:,} test images, 95% intervals (Wilson), {averaged}; "
         f"single convnets {spread(convnets['single_test_accuracies'])}. Of transfer's seconds, "
         f"{figures['plan']['seconds'] + figures['embed']['seconds']:.0f} are plan's and embed's. "
-        f"Not counted: confirm, {confirm[0]:.0f} s scratch, {confirm[1]:.0f} s transfer; the convnet's further seeds."
+        f"Not counted: confirm, {confirm[0]:.0f} s scratch, {confirm[1]:.0f} s transfer; "
+        "the convnet's further seeds."
     )
     print(figures.where)
     file = out / f"transfer-budget-{dataset}.png"

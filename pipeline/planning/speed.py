@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 REPEATS: Final = 5
-SIZE: Final = 1024
+SIZE: Final = 2048
 FLOATING_POINT_OPERATIONS: Final = 2  # of an entry of a matrix product: a product and a sum
 
 
