@@ -250,7 +250,7 @@ def _amount(found: dict[str, Any]) -> str:
 
 
 def _draw(file: Path, title: str, sides: dict[str, dict[str, Any]], *, minutes: float) -> None:
-    """Draws the best validation accuracy so far of each side; the time of `plan` and `embed` has none."""
+    """Draws the best validation accuracy so far of each side; while embedding there is none."""
     with plot(file, title=title, x="minutes", y="best validation accuracy so far") as axes:
         lowest = []
         for color, (name, found) in zip(COLORS, sides.items(), strict=False):
