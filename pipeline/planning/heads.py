@@ -1,0 +1,96 @@
+"""Chooses what heads may stand on: single cuts, and several side by side."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pipeline.planning.expectation import expected_errors
+from pipeline.planning.probe import Part, Probe
+
+MOST_PARTS: Final = 4
+SINGLE_HEADS: Final = 2
+NOTICEABLE: Final = 1.0
+"""Standard errors of a paired difference, below which the cheaper of two choices is taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What a head may stand on.
+
+    Attributes:
+        parts: Side by side, in the network's order.
+        accuracy: Of a ridge head, over the sample, each image left out; in [0, 1].
+        expected: Of one that is trained on all training images.
+    """
+
+    parts: Sequence[Part]
+    accuracy: float
+    expected: float
+
+
+def heads_of(probe: Probe, *, most_features: int, num_train: int) -> list[Head]:
+    """Returns what heads may stand on, the best first.
+
+    Several cuts side by side, where that is noticeably better than the best one; and single cuts,
+    each pooled as is best for it.
+
+    Args:
+        probe: Of the base at its size.
+        most_features: That a head may have; where every part has more, the smallest is taken.
+        num_train: Images of the training part.
+    """
+    limits = {"most_features": most_features, "num_train": num_train}
+    allowed = _allowed(probe.parts, most_features)
+    singles = []
+    for head in single_heads(probe, **limits)[:SINGLE_HEADS]:
+        kinds = [[part] for part in allowed if part.cut == head.parts[0].cut]
+        singles.append(_judged(probe, kinds, num_train)[0])
+    singles.sort(key=lambda head: -head.expected)
+    return [*list(_joined(probe, singles[0], **limits))[-1:], *singles]
+
+
+def single_heads(probe: Probe, *, most_features: int, num_train: int) -> list[Head]:
+    """Returns a head on the most that may be kept of each cut, the best first; see `heads_of`."""
+    most = {part.cut: part for part in sorted(_allowed(probe.parts, most_features))}
+    return _judged(probe, [[part] for part in most.values()], num_train)
+
+
+def _allowed(parts: Sequence[Part], most_features: int) -> list[Part]:
+    allowed = [part for part in parts if part.num_features <= most_features]
+    return allowed or [min(parts, key=lambda part: part.num_features)]
+
+
+def _judged(probe: Probe, sets: Sequence[Sequence[Part]], num_train: int) -> list[Head]:
+    errors = [probe.errors(parts) for parts in sets]
+    expected = expected_errors(errors, num_train=num_train)
+    heads = [
+        Head(parts=tuple(sorted(parts)), accuracy=1 - own.of_all, expected=1 - error)
+        for parts, own, error in zip(sets, errors, expected, strict=True)
+    ]
+    return sorted(heads, key=lambda head: -head.expected)
+
+
+def _joined(probe: Probe, head: Head, *, most_features: int, num_train: int) -> Iterator[Head]:
+    """Yields heads of more and more parts, each noticeably better than the one before."""
+    while len(head.parts) < MOST_PARTS:
+        cuts = {part.cut for part in head.parts}
+        room = most_features - sum(part.num_features for part in head.parts)
+        # As much of each further cut as there is room for.
+        more = {
+            part.cut: part
+            for part in sorted(probe.parts)
+            if part.num_features <= room and part.cut not in cuts
+        }
+        if not more:
+            return
+        wider = _judged(probe, [[*head.parts, part] for part in more.values()], num_train)
+        best = max(wider, key=lambda each: each.accuracy)
+        before, after = (probe.errors(each.parts).is_right for each in (head, best))
+        gain = after.astype(float) - before
+        if gain.sum() <= NOTICEABLE * math.sqrt(np.square(gain).sum()):
+            return
+        head = best
+        yield head

@@ -1,0 +1,27 @@
+"""Minutes and speed bound what an image and a head may cost."""
+
+import pytest
+
+from pipeline.planning.limits import MOST_FEATURES, Limits
+
+LIMITS = Limits(budget_seconds=900.0, gflops=100.0)
+
+
+def test_an_image_may_take_its_share():
+    # 270 s for 54,000 rows.
+    assert LIMITS.seconds_per_image(54_000) == pytest.approx(0.005)
+
+
+def test_features_follow_from_the_weights_of_the_first_layer():
+    # 450 s of 100 GFLOP/s, over 12 trainings of 10 epochs and 6 x 256 operations a feature and row.
+    assert LIMITS.num_features(50_000) == int(450e11 / (6 * 256 * 10 * 12 * 50_000))
+    assert LIMITS.num_features(100_000) * 2 == pytest.approx(LIMITS.num_features(50_000), abs=2)
+
+
+def test_there_is_always_one_and_never_too_many():
+    assert LIMITS.num_features(10**12) == 1
+    assert LIMITS.num_features(100) == MOST_FEATURES
+
+
+def test_the_plan_takes_a_tenth():
+    assert LIMITS.plan_seconds == pytest.approx(90.0)
