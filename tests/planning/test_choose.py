@@ -77,8 +77,10 @@ def test_one_that_is_too_slow_there_is_tried_below(choose):
 
 
 def test_of_equals_the_cheaper_is_taken(choose):
-    choice, _ = choose({("small", 64): 1.0, ("small", 96): 0.995})
+    choice, _ = choose({("small", 64): 1.2, ("small", 128): 1.18})
     assert names(choice) == ("small", 64)
+    assert choice.runner_up.image_size == 128
+    assert choice.runner_up.expected > choice.chosen.expected
 
 
 def test_when_the_time_is_over_what_was_found_is_taken(choose):
