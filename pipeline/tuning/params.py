@@ -14,7 +14,7 @@ from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.tuning.between_sections import problems_between
 from pipeline.tuning.configurations import configuration_problems
-from pipeline.tuning.cut_roles import ROLES, head_cuts, without_roles
+from pipeline.tuning.cut_roles import ROLES, without_roles
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value, named
 from pipeline.tuning.pruners import Pruner
 from pipeline.tuning.samplers import SAMPLERS, sampler_problem
@@ -266,10 +266,10 @@ def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[st
             embedded cuts reach, or has too few epochs for two phases.
     """
     is_left_open = plan.settings.get("cut", plan.defaults["cut"]) == "auto"
-    names = head_cuts(cuts) if is_left_open else list(cuts)
-    settings = with_cuts(plan.settings, plan.defaults, [cut for cut in cuts if cut in names])
-    is_planned = is_left_open and any("rank" in cuts[name] for name in names)
-    if is_planned and "unfreeze" in settings and not any(lower_cuts(cuts, n) for n in names):
+    # Those that the plan kept for heads; the others are for phase 2 to start from.
+    heads = [cut for cut in cuts if is_left_open and "rank" in cuts[cut]]
+    settings = with_cuts(plan.settings, plan.defaults, heads or list(cuts))
+    if heads and "unfreeze" in settings and not any(lower_cuts(cuts, cut) for cut in heads):
         # Of a list that a user wrote this is an error; the plan knew what there is room for.
         logger.info("no cut was embedded that phase 2 could start from: unfreeze is 0")
         settings["unfreeze"] = 0
