@@ -64,6 +64,7 @@ class PlannedBase:
             num_rows=sample.num_images,
             num_train=sample.num_train,
             num_probed=len(sample.labels),
+            own_size=min(sample.images.shape[1:3]),
         )
         wanted = models if own.model == AUTO else [own.model or name]
         sizes = image_sizes if isinstance(own.image_size, str) else [own.image_size]

@@ -1,14 +1,15 @@
 """Chooses a base, its image size, its cuts and views for some pictures and minutes.
 
-Coordinates are climbed one after the other, cheap ones first: the sizes of the first base upwards,
-every other one, while that helps, then those beside the best; then the other bases from there. A
-base that takes longer for an image than there is time for is left after the first few.
+Coordinates are climbed one after the other: the sizes of the first base, from that of the images
+themselves upwards, every other one, while that helps, then those beside the best; then the other
+bases from there. A base that takes longer for an image than there is time for is left after the
+first few.
 """
 
 import logging
 import math
 import time
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -85,6 +86,7 @@ class Chooser:
         num_rows: Images that will be embedded, views aside.
         num_train: Images of the training part, which heads will be trained on.
         num_probed: Images of a probe.
+        own_size: Pixels of the images as they are stored.
         clock: Seconds, rising.
     """
 
@@ -96,10 +98,12 @@ class Chooser:
         num_rows: int,
         num_train: int,
         num_probed: int,
+        own_size: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_probe, self._limits, self._clock = make_probe, limits, clock
         self._num_rows, self._num_train, self._num_probed = num_rows, num_train, num_probed
+        self._own_size = own_size
         self._most_features = limits.num_features(num_train)
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
@@ -139,23 +143,35 @@ class Chooser:
         return probe.mirror_gain(head.parts) if is_room else None
 
     def _climb(self, model: str, image_sizes: Sequence[int]) -> None:
-        """Looks at every other size upwards, then at the neighbours of the best one."""
+        """Looks at a first size, from there at every other one upwards, then beside the best.
+
+        The first is the best of the bases before; without one that of the images themselves.
+        """
         best = self._best()
-        first = bisect_left(image_sizes, best.image_size) if best else 0
-        for size in image_sizes[first::STRIDE]:
-            found = self._look_at(model, size)
+        wanted = best.image_size if best else self._own_size
+        first = max(bisect_right(image_sizes, wanted) - 1, 0)
+        found = self._look_at(model, image_sizes[first], is_smallest=not first)
+        if found is not None and found.part is None and first:
+            self._look_below(found, image_sizes[:first])
+        for size in image_sizes[first + STRIDE :: STRIDE]:
             if found is None or found is not self._best():
                 break
-        if first and not self._sizes_of(model):
-            self._descend(model, image_sizes[:first])
+            found = self._look_at(model, size)
         self._look_beside_the_best(model, image_sizes)
 
-    def _descend(self, model: str, image_sizes: Sequence[int]) -> None:
-        """Looks for the largest size at which a base fits the time."""
-        for size in image_sizes[::-1]:
-            found = self._look_at(model, size)
-            if found is None or found.part is not None:
-                return
+    def _look_below(self, too_slow: Candidate, image_sizes: Sequence[int]) -> None:
+        """Looks at the largest size that is expected to fit the time, else at the smallest.
+
+        What an image takes grows with its pixels.
+        """
+        limit = self._limit()
+        fitting = [
+            size
+            for size in image_sizes
+            if too_slow.seconds_per_image * (size / too_slow.image_size) ** 2 <= limit
+        ]
+        size = max(fitting, default=image_sizes[0])
+        self._look_at(too_slow.model, size, is_smallest=size == image_sizes[0])
 
     def _look_beside_the_best(self, model: str, image_sizes: Sequence[int]) -> None:
         best = self._best()
@@ -173,17 +189,24 @@ class Chooser:
             if each.model == model and (each.part is not None or not fitting)
         ]
 
-    def _look_at(self, model: str, image_size: int) -> Candidate | None:
-        """Returns a candidate; None when the time is over, of which the first needs none."""
-        if self._candidates and self._clock() >= self._end:
-            return None
-        limit = min(
+    def _limit(self) -> float:
+        """Returns the most seconds that an image may take."""
+        return min(
             self._limits.seconds_per_image(self._num_rows),
             (self._end - self._clock()) / self._num_probed,
         )
+
+    def _look_at(
+        self, model: str, image_size: int, *, is_smallest: bool = False
+    ) -> Candidate | None:
+        """Returns a candidate; None when the time is over and there is one already."""
+        # Something must be taken, whatever it costs.
+        is_last_resort = is_smallest and not self._probes
+        if self._probes and self._clock() >= self._end:
+            return None
         try:
-            # The first is taken whatever it costs: something must be.
-            probe = self._make_probe(model, image_size, limit if self._probes else math.inf)
+            limit = math.inf if is_last_resort else self._limit()
+            probe = self._make_probe(model, image_size, limit)
         except TooSlowError as error:
             found = Candidate(
                 model=model,
