@@ -27,7 +27,7 @@ def checkout(tmp_path_factory):
     test_part = made.folder / "data/test.npz"
     kept = test_part.read_bytes()
     test_part.unlink()
-    for stage in ("embed", "search@scratch", "search@transfer"):
+    for stage in ("plan", "embed", "search@scratch", "search@transfer"):
         made.repro("--single-item", stage)
     test_part.write_bytes(kept)
     made.repro()
