@@ -56,7 +56,8 @@ def learn_colors(document):
     """The same study on other images, from what was registered."""
     document["fetch"].update(dataset="folder", name="folder", image_size=20)
     document["split"].update(val_size=0.2, confirmation_size=0.2, test_size=0.2)
-    document["embed"]["bases"] = {"digits": {"model": CHAMPION, "image_size": 32, "cuts": "auto"}}
+    cuts = ["block2_add", "hidden_0_activation"]
+    document["embed"]["bases"] = {"digits": {"model": CHAMPION, "image_size": 32, "cuts": cuts}}
     document["studies"]["transfer"]["base"] = "digits"
 
 
