@@ -110,7 +110,17 @@ def test_only_split_and_evaluate_name_the_file_of_the_test_part(file):
     assert allowed or not named
 
 
-STAGES = ("fetch", "split", "embed", "search x", "confirm x", "evaluate", "register", "report")
+STAGES = (
+    "fetch",
+    "split",
+    "plan",
+    "embed",
+    "search x",
+    "confirm x",
+    "evaluate",
+    "register",
+    "report",
+)
 
 
 @pytest.mark.parametrize("params", ["wrong", "good"])
