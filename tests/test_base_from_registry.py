@@ -56,9 +56,12 @@ def learn_colors(document):
     """The same study on other images, from what was registered."""
     document["fetch"].update(dataset="folder", name="folder", image_size=20)
     document["split"].update(val_size=0.2, confirmation_size=0.2, test_size=0.2)
-    cuts = ["block2_add", "hidden_0_activation"]
+    cuts = ["block0_bn2", "hidden_0_activation"]
     document["embed"]["bases"] = {"digits": {"model": CHAMPION, "image_size": 32, "cuts": cuts}}
     document["studies"]["transfer"]["base"] = "digits"
+    # Colours are told apart below; 72 images are a step an epoch.
+    document["studies"]["transfer"]["space"]["cut"] = "block0_bn2"
+    document["search"]["epochs"] = 20
 
 
 @pytest.fixture(scope="module")
