@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.errors import ConfigError, InfeasibleTrialError
 from pipeline.evaluation.metrics import OBJECTIVES, classification_metrics
-from pipeline.training.winner import choose, export_winner
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.configurations import completed
 from pipeline.tuning.confirmation import Confirmation, judge
@@ -449,6 +448,7 @@ class TestSideBySide:
         self, specify, side_by_side, tmp_path, unfreeze
     ):
         from pipeline.models.export import load_exported, predict_probabilities
+        from pipeline.training.winner import choose, export_winner
 
         spec_file, result = self.run(specify, side_by_side, tmp_path, unfreeze=unfreeze, epochs=12)
         assert result.starts_from == ("block1" if unfreeze else self.CUT)
