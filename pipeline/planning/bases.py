@@ -33,7 +33,7 @@ class PlannedBase:
         name: The entry's.
         own: The entry, of which something is `auto`.
         sample: Of the training part.
-        limits: Of time.
+        limits: Of time and bytes.
         models: What `model: auto` may become.
         image_sizes: What `image_size: auto` may become, pixels, rising.
         fetch: Brings a registered model to this machine.
@@ -72,12 +72,8 @@ class PlannedBase:
             {model: _sizes_taken(model, sizes) for model in wanted}, asks_views=own.views == AUTO
         )
 
-    def entry(self, *, max_bytes: int) -> dict[str, Any]:
-        """Returns the keys that were open, each with what it becomes.
-
-        Args:
-            max_bytes: That the arrays of the base may take.
-        """
+    def entry(self) -> dict[str, Any]:
+        """Returns the keys that were open, each with what it becomes."""
         chosen = self.choice.chosen
         found = {
             "model": chosen.model,
@@ -87,31 +83,30 @@ class PlannedBase:
         }
         entry = {key: value for key, value in found.items() if getattr(self._own, key) == AUTO}
         if "cuts" in entry:
-            entry["starts"] = self._starts(max_bytes)
+            entry["starts"] = self._starts()
         return entry
 
     def _probe(self, model: str, image_size: int, most_seconds: float) -> Probe:
         own = self._own.model_copy(update={"model": model, "image_size": image_size})
         base = open_base(own.choice(self._name), fetch=self._fetch).model
         cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
-        most = self._limits.num_features(self._sample.num_train)
+        sample = self._sample
+        most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
-        images = self._sample.images
+        images = sample.images
         converted = convert(
             base,
             parts,
             images[:BATCH_SIZE],
             image_size=image_size,
-            num_images=self._sample.num_images,
+            num_images=sample.num_images,
             graph=self._graphs.get(model),
         )
         if converted.graph is not None:
             self._graphs[model] = converted.graph
-        return Probe(
-            converted.network, parts, images, self._sample.labels, most_seconds=most_seconds
-        )
+        return Probe(converted.network, parts, images, sample.labels, most_seconds=most_seconds)
 
-    def _starts(self, max_bytes: int) -> list[str]:
+    def _starts(self) -> list[str]:
         """Returns the whole cut that phase 2 of the best head starts from, if there is room for it.
 
         It is the next one below all that the head stands on: some layers lie between them.
@@ -123,7 +118,7 @@ class PlannedBase:
         num_rows = self._sample.num_images + self._sample.num_train * self.choice.is_mirrored
         num_values = sum(part.num_features for head in heads for part in head.parts)
         needed = num_rows * (below[-1].bytes_per_image + BYTES_PER_VALUE * num_values)
-        return [below[-1].name] if needed <= max_bytes else []
+        return [below[-1].name] if needed <= self._limits.max_bytes else []
 
 
 def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:

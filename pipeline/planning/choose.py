@@ -82,7 +82,7 @@ class Chooser:
     Args:
         make_probe: From a model, an image size and the most seconds an image may take to a probe;
             raises `TooSlowError`.
-        limits: Of time.
+        limits: Of time and bytes.
         num_rows: Images that will be embedded, views aside.
         num_train: Images of the training part, which heads will be trained on.
         num_probed: Images of a probe.
@@ -104,7 +104,7 @@ class Chooser:
         self._make_probe, self._limits, self._clock = make_probe, limits, clock
         self._num_rows, self._num_train, self._num_probed = num_rows, num_train, num_probed
         self._own_size = own_size
-        self._most_features = limits.num_features(num_train)
+        self._most_features = limits.num_features(num_train, num_rows=num_rows)
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
         self._probes: dict[tuple[str, int], Probe] = {}
@@ -134,11 +134,11 @@ class Chooser:
     def _mirror_gain(self, probe: Probe, head: Head) -> tuple[float, float] | None:
         """Returns what mirrored images add; None where there is no time for them."""
         num_features = sum(part.num_features for part in head.parts)
+        num_rows, num_train = self._num_rows + self._num_train, 2 * self._num_train
         is_room = (
             self._clock() + probe.num_images * probe.seconds_per_image <= self._end
-            and probe.seconds_per_image
-            <= self._limits.seconds_per_image(self._num_rows + self._num_train)
-            and num_features <= self._limits.num_features(2 * self._num_train)
+            and probe.seconds_per_image <= self._limits.seconds_per_image(num_rows)
+            and num_features <= self._limits.num_features(num_train, num_rows=num_rows)
         )
         return probe.mirror_gain(head.parts) if is_room else None
 

@@ -1,7 +1,9 @@
-"""What fits into the minutes that there are."""
+"""What fits into the minutes and the bytes that there are."""
 
 from dataclasses import dataclass
 from typing import Final
+
+from pipeline.models.cuts import BYTES_PER_VALUE
 
 EMBED_SHARE: Final = 0.3
 """Of the budget, for the frozen base over all images."""
@@ -15,6 +17,7 @@ WHOLE_TRAININGS: Final = 12
 EPOCHS: Final = 10
 UNITS: Final = 256
 OPERATIONS: Final = 6  # for a weight and an image: a product and a sum, forward and twice backward
+HEADS: Final = 3  # that a plan keeps arrays for: two single cuts, and several side by side
 MOST_FEATURES: Final = 12_288  # of a head, whatever the time: its first layer has 3 million weights
 
 
@@ -25,10 +28,12 @@ class Limits:
     Attributes:
         budget_seconds: For everything from the plan to the last confirmation.
         gflops: Of products of float32 matrices on all cores, 1e9 operations a second.
+        max_bytes: That the arrays of a base may take.
     """
 
     budget_seconds: float
     gflops: float
+    max_bytes: int
 
     @property
     def plan_seconds(self) -> float:
@@ -39,12 +44,17 @@ class Limits:
         """Returns what embedding an image may take, where so many rows are embedded."""
         return EMBED_SHARE * self.budget_seconds / num_rows
 
-    def num_features(self, num_rows: int) -> int:
-        """Returns how many features a head may have, where so many rows are trained on.
+    def num_features(self, num_train: int, *, num_rows: int) -> int:
+        """Returns how many features a head may have, >= 1.
 
         A study trains on all cores: its seconds, times what they do in one, go to the weights
-        between features and first layer.
+        between features and first layer. And the arrays of all heads of a plan must fit.
+
+        Args:
+            num_train: Rows that are trained on.
+            num_rows: Rows that are embedded.
         """
         operations = TRAINING_SHARE * self.budget_seconds * self.gflops * 1e9
-        per_feature = OPERATIONS * UNITS * EPOCHS * WHOLE_TRAININGS * num_rows
-        return max(1, min(MOST_FEATURES, int(operations / per_feature)))
+        per_feature = OPERATIONS * UNITS * EPOCHS * WHOLE_TRAININGS * num_train
+        kept = self.max_bytes // (HEADS * BYTES_PER_VALUE * num_rows)
+        return max(1, min(MOST_FEATURES, kept, int(operations / per_feature)))

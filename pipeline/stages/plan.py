@@ -57,7 +57,11 @@ def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_
     from pipeline.planning.speed import matmul_gflops
 
     # Several bases share the time.
-    limits = Limits(budget_seconds=budget_seconds / len(is_open), gflops=matmul_gflops())
+    limits = Limits(
+        budget_seconds=budget_seconds / len(is_open),
+        gflops=matmul_gflops(),
+        max_bytes=embed.max_bytes,
+    )
     sample = read_sample(train_file, size=params.num_images, seed=params.seed)
     planned = {
         name: PlannedBase(
@@ -72,7 +76,7 @@ def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_
         for name, own in is_open.items()
     }
     return Plan(
-        bases={name: base.entry(max_bytes=embed.max_bytes) for name, base in planned.items()},
+        bases={name: base.entry() for name, base in planned.items()},
         reasons={name: _reason(base.choice, limits, sample) for name, base in planned.items()},
         explained={name: asdict(base.choice) for name, base in planned.items()},
         measured={

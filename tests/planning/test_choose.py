@@ -9,7 +9,7 @@ from tests.planning.conftest import features, part
 
 MODELS, SIZES = ["small", "large"], [64, 96, 128, 160, 192]
 # Minutes for a few hundred images: nothing is too slow.
-LIMITS = Limits(budget_seconds=600.0, gflops=100.0)
+LIMITS = Limits(budget_seconds=600.0, gflops=100.0, max_bytes=10**9)
 
 
 @pytest.fixture
