@@ -10,6 +10,14 @@ from pipeline.errors import ConfigError
 from pipeline.models.params import BaseParams, EmbedParams
 
 PLAN_FILE: Final = Path("results/plan.json")
+COLUMNS: Final = (
+    "Base",
+    "Pixels",
+    "Images a second",
+    "Best single cut",
+    "On the sample",
+    "Expected on all",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +45,32 @@ class Plan:
             return ["params.yaml leaves nothing open: there is nothing to plan"]
         lines = []
         for name, chosen in self.bases.items():
-            lines += [f"{name}: {self.reasons[name]}", *_table(self.explained[name]["candidates"])]
+            lines += [
+                f"{name}: {self.reasons[name]}",
+                *_table([COLUMNS, *candidate_rows(self.explained[name])]),
+            ]
             lines += [f"{name}.{key}: {value}" for key, value in chosen.items()]
             lines.append(_mirror_line(self.explained[name]["mirror_gain"]))
         return lines
 
 
-def _table(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
-    rows = [["base", "pixels", "images/s", "cut", "sample", "expected"]]
-    for found in candidates:
-        part = found["part"]
+def candidate_rows(explained: Mapping[str, Any]) -> list[list[str]]:
+    """Returns a row of texts for each base and size that was looked at, as `COLUMNS`.
+
+    Args:
+        explained: An entry of `Plan.explained`.
+    """
+    rows = []
+    for found in explained["candidates"]:
+        part, speed = found["part"], f"{1 / found['seconds_per_image']:,.0f}"
         cut = f"{part['cut']}, {part['pooling']}" if part else "too slow for the budget"
         scores = [f"{found[key]:.3f}" if part else "-" for key in ("accuracy", "expected")]
-        speed = f"{1 / found['seconds_per_image']:,.0f}"
         rows.append([found["model"], str(found["image_size"]), speed, cut, *scores])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return rows
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

@@ -7,9 +7,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.planning.plan import COLUMNS
 from pipeline.report.inputs import Results
 from pipeline.report.judgement_view import MAX_CLASS_ROWS
-from pipeline.report.plan_view import COLUMNS, view_plan
+from pipeline.report.plan_view import view_plan
 from pipeline.report.verdict import verdict
 from pipeline.report.views import view_study
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataIntegrityError, StudyError
+from pipeline.planning.plan import PLAN_FILE, Plan, read_plan
 
 Json = dict[str, Any]
 
@@ -55,7 +56,7 @@ class Results:
     labels: NDArray[np.int64]
     studies: list[StudyResults]
     registration: Json | None
-    plan: Json | None
+    plan: Plan | None
 
     @property
     def class_names(self) -> list[str]:
@@ -78,10 +79,8 @@ def read_results(root: Path) -> Results:
     split = _read_json(root / "data" / "split.json")
     metrics = _read_json(results / "metrics.json")
     calibration = _read_json(results / "calibration.json")
-    registration, plan = (
-        _read_json(file) if file.exists() else None
-        for file in (results / "registration.json", results / "plan.json")
-    )
+    registration_file, plan_file = results / "registration.json", root / PLAN_FILE
+    registration = _read_json(registration_file) if registration_file.exists() else None
     arrays = _read_arrays(results / "predictions.npz", studies=metrics)
     studies = [
         StudyResults(
@@ -101,7 +100,7 @@ def read_results(root: Path) -> Results:
         labels=arrays["labels"],
         studies=_in_order(studies, registration),
         registration=registration,
-        plan=plan,
+        plan=read_plan(plan_file) if plan_file.exists() else None,
     )
 
 

@@ -1,17 +1,10 @@
 """What was planned before anything was embedded, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-COLUMNS: Final = (
-    "Base",
-    "Pixels",
-    "Images a second",
-    "Best single cut",
-    "On the sample",
-    "Expected on all",
-)
+from pipeline.planning.plan import Plan, candidate_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +15,7 @@ class PlanView:
         name: Of the entry.
         reason: One sentence.
         chosen: Its keys and what they became, as text.
-        candidates: A row for each base and size that was looked at, as `COLUMNS`.
+        candidates: A row for each base and size that was looked at, as `planning.plan.COLUMNS`.
     """
 
     name: str
@@ -31,22 +24,22 @@ class PlanView:
     candidates: Sequence[Sequence[str]]
 
 
-def view_plan(plan: Mapping[str, Any] | None) -> list[PlanView]:
-    """Returns what `results/plan.json` says, one view for each base that was left open.
+def view_plan(plan: Plan | None) -> list[PlanView]:
+    """Returns what a plan says, one view for each base that was left open.
 
     Args:
-        plan: The file's content; None where there is none.
+        plan: None where a checkout was run before there were plans.
     """
     if plan is None:
         return []
     return [
         PlanView(
             name=name,
-            reason=plan["reasons"][name],
+            reason=plan.reasons[name],
             chosen=[(key, _text(value)) for key, value in chosen.items()],
-            candidates=[_row(each) for each in plan["explained"][name]["candidates"]],
+            candidates=candidate_rows(plan.explained[name]),
         )
-        for name, chosen in plan["bases"].items()
+        for name, chosen in plan.bases.items()
     ]
 
 
@@ -58,10 +51,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
-
-
-def _row(found: Mapping[str, Any]) -> list[str]:
-    part, speed = found["part"], f"{1 / found['seconds_per_image']:,.0f}"
-    cut = f"{part['cut']}, {part['pooling']}" if part else "too slow for the budget"
-    scores = [f"{found[key]:.3f}" if part else "-" for key in ("accuracy", "expected")]
-    return [found["model"], str(found["image_size"]), speed, cut, *scores]

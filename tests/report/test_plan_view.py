@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from pipeline.planning.plan import Plan
 from pipeline.report.html import render
 from pipeline.report.plan_view import view_plan
 
@@ -15,8 +16,8 @@ CANDIDATE = {
     "seconds_per_image": 0.0005,
     "num_images": 2000,
 }
-PLAN = {
-    "bases": {
+PLAN = Plan(
+    bases={
         "auto": {
             "model": "efficientnet_lite0",
             "image_size": 64,
@@ -25,8 +26,8 @@ PLAN = {
             "starts": [],
         }
     },
-    "reasons": {"auto": "efficientnet_lite0 at 64 pixels: for a <reason>."},
-    "explained": {
+    reasons={"auto": "efficientnet_lite0 at 64 pixels: for a <reason>."},
+    explained={
         "auto": {
             "candidates": [
                 CANDIDATE,
@@ -34,8 +35,8 @@ PLAN = {
             ]
         }
     },
-    "measured": {},
-}
+    measured={},
+)
 
 
 def test_choices_are_words():
@@ -58,7 +59,7 @@ def test_what_was_too_slow_has_no_scores():
 
 
 def test_nothing_left_open_is_nothing_to_show():
-    assert view_plan({"bases": {}, "reasons": {}, "explained": {}, "measured": {}}) == []
+    assert view_plan(Plan(bases={}, reasons={}, explained={}, measured={})) == []
     assert view_plan(None) == []
 
 
