@@ -2,10 +2,9 @@
 
 For each network of the table with random weights, and for networks as people build them
 (`made_models.py`), with statistics of normalization that are none of the initial ones: frozen as
-`embed` does, up to the cuts that it would keep, at two sizes of which the second takes the graph of
-the first. Printed is the engine, and how far its outputs on further images, more than a batch of
-them, are from the Keras model's at most, in standard deviations of each output; where TensorFlow
-runs it, why.
+`embed` does, up to the cuts that it would keep, at two sizes. Printed is the engine, and how far
+its outputs on further images, more than a batch of them, are from the Keras model's at most, in
+standard deviations of each output; where TensorFlow runs it, why.
 
 What was found is appended to a file; networks that are in it are not run again.
 
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from pipeline.features.frozen import LARGEST_DIFFERENCE, FrozenNetwork, freeze, largest_difference
+from pipeline.features.frozen import LARGEST_DIFFERENCE, freeze, largest_difference
 from pipeline.models.bases import BASES, RANDOM, load_base, preprocessing
 from pipeline.models.cuts import default_cuts, find_cuts
 from pipeline.processes import num_cores
@@ -68,26 +67,22 @@ def outputs(model: Any, images: np.ndarray) -> list[np.ndarray]:
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
-def run(name: str, size: int, graph: Any) -> tuple[dict[str, Any], FrozenNetwork]:
+def run(name: str, size: int) -> dict[str, Any]:
     """Freezes a network at a size and compares it with the Keras model."""
     model = to_cuts(base_of(name, size), size)
     images = np.random.default_rng(size).integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8)
     start = time.perf_counter()
-    network = freeze(
-        model, images, num_images=ALWAYS, size_of_batch=BATCH, any_size=True, graph=graph
-    )
+    network = freeze(model, images, num_images=ALWAYS, size_of_batch=BATCH)
     seconds = time.perf_counter() - start
     difference = largest_difference(network(images), outputs(model, images))
-    found = {
+    return {
         "name": name,
         "size": size,
         "engine": network.engine,
         "difference": difference,
         "seconds": round(seconds, 1),
-        "is_same_graph": graph is not None and network.graph is graph,
         "reason": network.reason,
     }
-    return found, network
 
 
 def show(found: dict[str, Any]) -> bool:
@@ -95,8 +90,7 @@ def show(found: dict[str, Any]) -> bool:
     is_right = found["difference"] <= LARGEST_DIFFERENCE
     print(
         f"{found['name']:29}{found['size']:5} {found['engine']:12}{found['difference']:9.0e}"
-        f"{found['seconds']:6.0f} s{' same graph' if found['is_same_graph'] else ''}"
-        f" {found['reason'][:90]}{'' if is_right else '  WRONG'}",
+        f"{found['seconds']:6.0f} s {found['reason'][:90]}{'' if is_right else '  WRONG'}",
         flush=True,
     )
     return is_right
@@ -119,18 +113,15 @@ def main() -> None:
     results = [show(found) for found in done if found["name"] in names]
     for name in names:
         smallest = max(BASES[name].min_image_size, SMALLEST) if name in BASES else 0
-        graph = None
         for size in (smallest, smallest + FURTHER) if smallest else MADE_SIZES:
             if any((found["name"], found["size"]) == (name, size) for found in done):
                 continue
             keras.utils.clear_session()
-            found, network = run(name, size, graph)
-            graph = network.graph
+            found = run(name, size)
             results.append(show(found))
             if args.to:
                 with args.to.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(found) + "\n")
-            del network
             gc.collect()
     print(f"{sum(results)} of {len(results)} rows are right")
     sys.exit(0 if all(results) else 1)

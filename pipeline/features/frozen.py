@@ -72,15 +72,12 @@ class FrozenNetwork:
         largest_difference: From the Keras model, on the sample, in standard deviations of each
             output; 0 where TensorFlow runs it.
         reason: Why TensorFlow runs it; empty where ONNX Runtime does.
-        graph: The converted part, for the same network at another size of images; None where
-            TensorFlow runs it.
     """
 
     engine: Engine
     batch_size: int
     largest_difference: float = 0.0
     reason: str = ""
-    graph: "OnnxGraph | None" = field(default=None, repr=False)
     run: Run = field(repr=False)
 
     def __call__(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -97,8 +94,6 @@ def freeze(
     *,
     num_images: int,
     size_of_batch: int | None = None,
-    any_size: bool = False,
-    graph: "OnnxGraph | None" = None,
 ) -> FrozenNetwork:
     """Returns a model as ONNX Runtime or TensorFlow runs it.
 
@@ -112,9 +107,6 @@ def freeze(
         num_images: How many are to come, all batches together.
         size_of_batch: Images at a time, >= 1; None: as many as the engine is fastest with and
             `memory.MOST_BYTES` of activations allow.
-        any_size: Whether the graph shall serve for other sizes of images, too.
-        graph: Of the same network at another size of images, made with `any_size`: taken, without
-            a conversion, if it gives the same as the model at this size.
 
     Raises:
         ValueError: If the model is neither functional nor sequential, or has several inputs.
@@ -126,16 +118,15 @@ def freeze(
         raise ValueError(f"{model.name} must be a graph of layers with one input.")
     found = activations(network)
     in_tensorflow = _in_tensorflow(network)
-    pays = graph is not None or found.computed * num_images >= WORTH_CONVERTING
+    pays = found.computed * num_images >= WORTH_CONVERTING
     reason = _obstacle(network) if pays else "too few images to pay for a conversion"
     if not reason:
-        converted = _converted(network, in_tensorflow, sample, any_size=any_size, given=graph)
+        converted = _converted(network, in_tensorflow, sample)
         if isinstance(converted, _Converted):
             return FrozenNetwork(
                 engine=ONNX_RUNTIME,
                 batch_size=size_of_batch or _batch_size(found, ONNX_RUNTIME),
                 largest_difference=converted.difference,
-                graph=converted.graph,
                 run=converted.run,
             )
         reason = converted
@@ -169,7 +160,6 @@ def largest_difference(found: Sequence[NDArray[Any]], expected: Sequence[NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class _Converted:
-    graph: "OnnxGraph"
     run: Run
     difference: float
 
@@ -191,36 +181,21 @@ def _obstacle(network: "keras.Model") -> str:
 
 
 def _converted(
-    network: "keras.Model",
-    in_tensorflow: Run,
-    sample: NDArray[Any],
-    *,
-    any_size: bool,
-    given: "OnnxGraph | None",
+    network: "keras.Model", in_tensorflow: Run, sample: NDArray[Any]
 ) -> _Converted | str:
-    """Returns the network with its first graph that gives what TensorFlow does, or why none."""
+    """Returns the network as a graph that gives what TensorFlow does, or why there is none."""
     from pipeline.features.onnx_graph import UNCONVERTIBLE, OnnxGraph
 
     front, rest = _without_preprocessing(network)
     images = sample[:COMPARED_IMAGES]
-    expected = in_tensorflow(images)
-    attempts: list[Callable[[], OnnxGraph]] = [] if given is None else [lambda: given]
-    if any_size:
-        attempts.append(lambda: OnnxGraph(rest, any_size=True))
-    attempts.append(lambda: OnnxGraph(rest))
-    reason = ""
-    for attempt in attempts:
-        try:
-            graph = attempt()
-            run = _after(front, graph, dtype=rest.input.dtype)
-            difference = largest_difference(run(images), expected)
-        except UNCONVERTIBLE as error:
-            reason = f"it cannot be converted: {one_line(error)}"
-            continue
-        if difference <= LARGEST_DIFFERENCE:
-            return _Converted(graph=graph, run=run, difference=difference)
-        reason = f"converted, it is {difference:.1e} standard deviations off"
-    return reason
+    try:
+        run = _after(front, OnnxGraph(rest), dtype=rest.input.dtype)
+        difference = largest_difference(run(images), in_tensorflow(images))
+    except UNCONVERTIBLE as error:
+        return f"it cannot be converted: {one_line(error)}"
+    if difference > LARGEST_DIFFERENCE:
+        return f"converted, it is {difference:.1e} standard deviations off"
+    return _Converted(run=run, difference=difference)
 
 
 def _without_preprocessing(network: "keras.Model") -> "tuple[Run | None, keras.Model]":

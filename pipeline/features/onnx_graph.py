@@ -39,17 +39,13 @@ class OnnxGraph:
 
     Args:
         model: Functional, with one input.
-        any_size: Whether it must take images of every height and width; else of the model's own.
 
     Raises:
         UNCONVERTIBLE: If tf2onnx or ONNX Runtime cannot take one of its layers.
     """
 
-    def __init__(self, model: keras.Model, *, any_size: bool = False) -> None:
-        shape = list(model.input.shape)
-        if any_size:
-            shape[1:-1] = [None] * len(shape[1:-1])
-        signature = [tf.TensorSpec(shape, model.input.dtype, name="images")]
+    def __init__(self, model: keras.Model) -> None:
+        signature = [tf.TensorSpec(model.input.shape, model.input.dtype, name="images")]
         with tempfile.TemporaryDirectory() as folder, _quiet():
             file = Path(folder) / "model.onnx"
             model.export(file, format="onnx", verbose=False, input_signature=signature)

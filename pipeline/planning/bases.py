@@ -1,29 +1,22 @@
 """Chooses what an entry of `embed.bases` leaves open."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.models.base_choice import Fetch, open_base
 from pipeline.models.bases import BASES
 from pipeline.models.cuts import BYTES_PER_VALUE, NO_POOLING, Cut
+from pipeline.models.graph import truncate
 from pipeline.models.joined_cuts import BESIDE, POOLED
 from pipeline.models.params import AUTO, BaseParams
+from pipeline.models.segments import tunable_layers
 from pipeline.planning.choose import Choice, Chooser
 from pipeline.planning.heads import Head
 from pipeline.planning.limits import Limits
-from pipeline.planning.probe import (
-    BATCH_SIZE,
-    MOST_FEATURES,
-    Probe,
-    convert,
-    parts_of,
-    probed_cuts,
-)
+from pipeline.planning.probe import MOST_FEATURES, Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
-
-if TYPE_CHECKING:
-    from pipeline.features.onnx_graph import OnnxGraph
+from pipeline.tuning.training_hyperparameters import MOST_COUNTED_LAYERS
 
 
 class PlannedBase:
@@ -57,7 +50,7 @@ class PlannedBase:
         self._name, self._own, self._sample, self._limits = name, own, sample, limits
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
-        self._graphs: dict[str, OnnxGraph] = {}
+        self._num_layers: dict[str, dict[str, int]] = {}
         chooser = Chooser(
             self._probe,
             limits,
@@ -86,33 +79,43 @@ class PlannedBase:
             entry["starts"] = self._starts()
         return entry
 
-    def _probe(self, model: str, image_size: int, most_seconds: float) -> Probe:
+    def _probe(
+        self, model: str, image_size: int, *, num_images: int, most_seconds: float, seconds: float
+    ) -> Probe:
         own = self._own.model_copy(update={"model": model, "image_size": image_size})
         base = open_base(own.choice(self._name), fetch=self._fetch).model
         cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
+        self._num_layers[model] = {
+            cut.name: len(tunable_layers(truncate(base, [cut.name]))) for cut in cuts
+        }
         sample = self._sample
         most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
-        images = sample.images
-        converted = convert(
-            base,
+        images = sample.images[:num_images]
+        return Probe(
+            network_of(base, parts, images, image_size=image_size),
             parts,
-            images[:BATCH_SIZE],
-            image_size=image_size,
-            num_images=sample.num_images,
-            graph=self._graphs.get(model),
+            images,
+            sample.labels[:num_images],
+            most_seconds=most_seconds,
+            seconds=seconds,
         )
-        if converted.graph is not None:
-            self._graphs[model] = converted.graph
-        return Probe(converted.network, parts, images, sample.labels, most_seconds=most_seconds)
 
     def _starts(self) -> list[str]:
         """Returns the whole cut that phase 2 of the best head starts from, if there is room for it.
 
-        It is the next one below all that the head stands on: some layers lie between them.
+        It is the nearest one below all that the head stands on, from which on there are as many
+        layers as a trial may ask for by number.
         """
         heads, chosen = self.choice.heads, self.choice.chosen
-        below = self._cuts[chosen.model, chosen.image_size][: min(heads[0].parts).depth]
+        cuts = self._cuts[chosen.model, chosen.image_size]
+        lowest = cuts[min(heads[0].parts).depth]
+        below = [
+            cut
+            for cut in cuts[: min(heads[0].parts).depth]
+            if self._num_layers[chosen.model][cut.name] + MOST_COUNTED_LAYERS
+            <= self._num_layers[chosen.model][lowest.name]
+        ]
         if not below or below[-1].name in {cut_of(head) for head in heads}:
             return []
         num_rows = self._sample.num_images + self._sample.num_train * self.choice.is_mirrored

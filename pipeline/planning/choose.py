@@ -1,9 +1,9 @@
 """Chooses a base, its image size, its cuts and views for some pictures and minutes.
 
 Coordinates are climbed one after the other: the sizes of the first base, from that of the images
-themselves upwards, every other one, while that helps, then those beside the best; then the other
-bases from there. A base that takes longer for an image than there is time for is left after the
-first few.
+themselves upwards, every other one, while that helps; then the other bases at the best size; then
+the sizes beside the best. A base that takes longer for an image than there is time for is left
+after the first few.
 """
 
 import logging
@@ -12,11 +12,11 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from pipeline.planning.heads import NOTICEABLE, Head, heads_of, single_heads
+from pipeline.planning.heads import Head, heads_of, single_heads
 from pipeline.planning.limits import Limits
-from pipeline.planning.probe import Part, Probe, TooSlowError
+from pipeline.planning.probe import FEWEST_IMAGES, Part, Probe, TooSlowError
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,30 @@ WORTH_TWICE: Final = 2.0
 """Standard errors by which mirrored images must help: they double all that comes after."""
 STRIDE: Final = 2
 """Sizes that a climb goes up at once; what it left out beside the best is looked at afterwards."""
+PROBES: Final = 5
+"""That the time of the plan is to be enough for: the first takes no more of it than its share."""
+PRICE: Final = 0.01
+"""Of accuracy, that all the time there is for embedding must bring: of near equals the cheaper."""
 
-MakeProbe = Callable[[str, int, float], Probe]
+
+class MakeProbe(Protocol):
+    """Makes the probe of a model at an image size."""
+
+    def __call__(
+        self, model: str, image_size: int, *, num_images: int, most_seconds: float, seconds: float
+    ) -> Probe:
+        """Returns it.
+
+        Args:
+            model: As `models.base_choice.BaseChoice.model`.
+            image_size: Pixels.
+            num_images: Of the sample, that it looks at.
+            most_seconds: An image may take.
+            seconds: For all of them; it looks at fewer where they take longer.
+
+        Raises:
+            TooSlowError: If an image takes longer.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +102,11 @@ class Chooser:
     """Climbs to the best base and size that fit the time.
 
     Args:
-        make_probe: From a model, an image size and the most seconds an image may take to a probe;
-            raises `TooSlowError`.
+        make_probe: Makes the probe of a model at a size.
         limits: Of time and bytes.
         num_rows: Images that will be embedded, views aside.
         num_train: Images of the training part, which heads will be trained on.
-        num_probed: Images of a probe.
+        num_probed: Most images of a probe, all of the same sample.
         own_size: Pixels of the images as they are stored.
         clock: Seconds, rising.
     """
@@ -117,9 +138,13 @@ class Chooser:
                 models are tried in this order.
             asks_views: Whether mirrored images are to be tried.
         """
-        for model, image_sizes in sizes_of.items():
-            self._climb(model, image_sizes)
-        chosen = self._cheapest_of_the_best()
+        first, *others = sizes_of
+        self._climb(first, sizes_of[first])
+        for model in others:
+            self._begin(model, sizes_of[model])
+        best = self._best()
+        self._look_beside(best, sizes_of[best.model])
+        chosen = self._best()
         probe = self._probes[chosen.model, chosen.image_size]
         heads = heads_of(probe, most_features=self._most_features, num_train=self._num_train)
         gain = self._mirror_gain(probe, heads[0]) if asks_views else None
@@ -143,57 +168,50 @@ class Chooser:
         return probe.mirror_gain(head.parts) if is_room else None
 
     def _climb(self, model: str, image_sizes: Sequence[int]) -> None:
-        """Looks at a first size, from there at every other one upwards, then beside the best.
+        """Looks at a first size, from there at every other one upwards while that helps."""
+        found = self._begin(model, image_sizes)
+        while found is not None and found is self._best():
+            place = image_sizes.index(found.image_size) + STRIDE
+            if place >= len(image_sizes):
+                return
+            found = self._look_at(model, image_sizes[place])
 
-        The first is the best of the bases before; without one that of the images themselves.
-        """
-        best = self._best()
-        wanted = best.image_size if best else self._own_size
+    def _begin(self, model: str, image_sizes: Sequence[int]) -> Candidate | None:
+        """Looks at the best size of the bases before; without one at that of the images."""
+        wanted = self._best().image_size if self._probes else self._own_size
         first = max(bisect_right(image_sizes, wanted) - 1, 0)
         found = self._look_at(model, image_sizes[first], is_smallest=not first)
         if found is not None and found.part is None and first:
             self._look_below(found, image_sizes[:first])
-        for size in image_sizes[first + STRIDE :: STRIDE]:
-            if found is None or found is not self._best():
-                break
-            found = self._look_at(model, size)
-        self._look_beside_the_best(model, image_sizes)
+        return found
 
     def _look_below(self, too_slow: Candidate, image_sizes: Sequence[int]) -> None:
-        """Looks at the largest size that is expected to fit the time, else at the smallest.
+        """Looks at the largest size that is expected to fit the time, and on below it.
 
         What an image takes grows with its pixels.
         """
-        limit = self._limit()
-        fitting = [
-            size
-            for size in image_sizes
-            if too_slow.seconds_per_image * (size / too_slow.image_size) ** 2 <= limit
-        ]
-        size = max(fitting, default=image_sizes[0])
-        self._look_at(too_slow.model, size, is_smallest=size == image_sizes[0])
+        found: Candidate | None = too_slow
+        while found is not None and found.part is None and image_sizes:
+            limit = self._limit() * found.image_size**2 / found.seconds_per_image
+            place = bisect_right([size**2 for size in image_sizes], limit) - 1
+            place = max(place, 0)
+            found = self._look_at(found.model, image_sizes[place], is_smallest=not place)
+            image_sizes = image_sizes[:place]
 
-    def _look_beside_the_best(self, model: str, image_sizes: Sequence[int]) -> None:
-        best = self._best()
-        if best is None or best.model != model:
-            return
+    def _look_beside(self, best: Candidate, image_sizes: Sequence[int]) -> None:
+        seen = [each.image_size for each in self._candidates if each.model == best.model]
         place = image_sizes.index(best.image_size)
-        for size in image_sizes[max(place - 1, 0) : place + 2]:
-            if size not in self._sizes_of(model, fitting=False):
-                self._look_at(model, size)
-
-    def _sizes_of(self, model: str, *, fitting: bool = True) -> list[int]:
-        return [
-            each.image_size
-            for each in self._candidates
-            if each.model == model and (each.part is not None or not fitting)
-        ]
+        # The larger first: it is the one that more often helps.
+        for size in reversed(image_sizes[max(place - 1, 0) : place + 2]):
+            if size not in seen:
+                self._look_at(best.model, size)
 
     def _limit(self) -> float:
         """Returns the most seconds that an image may take."""
+        num_probed = self._num_probed if self._probes else min(self._num_probed, FEWEST_IMAGES)
         return min(
             self._limits.seconds_per_image(self._num_rows),
-            (self._end - self._clock()) / self._num_probed,
+            (self._end - self._clock()) / num_probed,
         )
 
     def _look_at(
@@ -206,7 +224,13 @@ class Chooser:
             return None
         try:
             limit = math.inf if is_last_resort else self._limit()
-            probe = self._make_probe(model, image_size, limit)
+            probe = self._make_probe(
+                model,
+                image_size,
+                num_images=self._num_probed,
+                most_seconds=limit,
+                seconds=math.inf if self._probes else self._limits.plan_seconds / PROBES,
+            )
         except TooSlowError as error:
             found = Candidate(
                 model=model,
@@ -219,6 +243,8 @@ class Chooser:
             )
         else:
             self._probes[model, image_size] = probe
+            # The same images for all: what is compared is then the same sample.
+            self._num_probed = probe.num_images
             head = single_heads(
                 probe, most_features=self._most_features, num_train=self._num_train
             )[0]
@@ -235,26 +261,13 @@ class Chooser:
         logger.info("%s", described(found))
         return found
 
-    def _fitting(self) -> list[Candidate]:
-        return [each for each in self._candidates if each.part is not None]
+    def _best(self) -> Candidate:
+        """Returns the best of those that fit the time, of which there must be one."""
+        return max((each for each in self._candidates if each.part), key=self._worth)
 
-    def _best(self) -> Candidate | None:
-        return max(self._fitting(), key=lambda each: each.expected, default=None)
-
-    def _cheapest_of_the_best(self) -> Candidate:
-        best = max(self._fitting(), key=lambda each: each.expected)
-        equal = [each for each in self._fitting() if not self._is_noticeably_better(best, each)]
-        return min(equal, key=lambda each: each.seconds_per_image)
-
-    def _is_noticeably_better(self, best: Candidate, other: Candidate) -> bool:
-        right, theirs = (
-            self._probes[each.model, each.image_size].errors([each.part]).is_right  # type: ignore[list-item]
-            for each in (best, other)
-        )
-        count = min(len(right), len(theirs))
-        differences = right[:count].astype(float) - theirs[:count]
-        error = max(differences.std(), 1 / count) / math.sqrt(count)
-        return best.expected - other.expected > NOTICEABLE * float(error)
+    def _worth(self, candidate: Candidate) -> float:
+        share = candidate.seconds_per_image / self._limits.seconds_per_image(self._num_rows)
+        return candidate.expected - PRICE * share
 
 
 def described(candidate: Candidate) -> str:

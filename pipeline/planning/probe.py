@@ -17,14 +17,14 @@ from pipeline.training.ridge import held_out, kernel, left_out
 if TYPE_CHECKING:
     import keras
 
-    from pipeline.features.onnx_graph import OnnxGraph
-
 MOST_FEATURES: Final = 4096
 """Of one cut, pooled."""
 KINDS: Final = ("global", "grid2", "grid4", NO_POOLING)
 QUARTERS: Final = 4
 BATCH_SIZE: Final = 64
 BATCHES_TIMED: Final = 2
+FEWEST_IMAGES: Final = 300
+"""That a probe looks at, where there are as many: with fewer, chance decides."""
 
 Images = NDArray[np.uint8]
 Network = Callable[[Images], Sequence[NDArray[np.float32]]]
@@ -125,6 +125,8 @@ class Probe:
         images: Of the sample, in an order of which every stretch is stratified, n >= 2.
         labels: Their class ids, shape (n,).
         most_seconds: An image may take.
+        seconds: For all; where that is too little for them, the first ones alone are looked at,
+            but `FEWEST_IMAGES` at least.
 
     Raises:
         TooSlowError: If an image takes longer, by the first few of them.
@@ -138,10 +140,13 @@ class Probe:
         labels: NDArray[np.int64],
         *,
         most_seconds: float = math.inf,
+        seconds: float = math.inf,
     ) -> None:
         self.parts = list(parts)
-        self._network, self._images, self._labels = network, images, labels
-        self._features, self.seconds_per_image = self._embed(images, most_seconds)
+        self._network = network
+        self._features, self.seconds_per_image = self._embed(images, most_seconds, seconds)
+        num_images = len(self._features[self.parts[0]])
+        self._images, self._labels = images[:num_images], labels[:num_images]
         self._kernels: dict[Part, NDArray[np.float32]] = {}
         self._errors: dict[tuple[Part, ...], Errors] = {}
 
@@ -166,7 +171,7 @@ class Probe:
         Returns:
             The gain, and its standard error over the images.
         """
-        mirrored, _ = self._embed(np.ascontiguousarray(self._images[:, :, ::-1]), math.inf)
+        mirrored, _ = self._embed(np.ascontiguousarray(self._images[:, :, ::-1]))
         kernels: Any = sum(
             kernel(np.concatenate([self._features[part], mirrored[part]])) for part in parts
         )
@@ -197,7 +202,7 @@ class Probe:
         )
 
     def _embed(
-        self, images: Images, most_seconds: float
+        self, images: Images, most_seconds: float = math.inf, seconds: float = math.inf
     ) -> tuple[dict[Part, NDArray[np.float16]], float]:
         self._network(images[:BATCH_SIZE])  # What is set up by the first call is none of its time.
         batches, start, timed = [], time.perf_counter(), BATCHES_TIMED * BATCH_SIZE
@@ -205,44 +210,25 @@ class Probe:
             values = self._network(images[place : place + BATCH_SIZE])
             batches.append([np.asarray(each, np.float16) for each in values])
             done = min(place + BATCH_SIZE, len(images))
-            seconds = (time.perf_counter() - start) / done
-            if done >= min(timed, len(images)) and seconds > most_seconds:
-                raise TooSlowError(seconds)
+            spent = time.perf_counter() - start
+            if done >= min(timed, len(images)) and spent / done > most_seconds:
+                raise TooSlowError(spent / done)
+            if done >= FEWEST_IMAGES and spent >= seconds:
+                break
         joined = [np.concatenate(values) for values in zip(*batches, strict=True)]
-        return dict(zip(self.parts, joined, strict=True)), seconds
+        return dict(zip(self.parts, joined, strict=True)), spent / done
 
 
-@dataclass(frozen=True, kw_only=True)
-class Converted:
-    """What computes the parts of a base.
-
-    Attributes:
-        network: From images as they are stored to the features of each part.
-        graph: Serves the same base at other sizes of images; None where there is none.
-    """
-
-    network: Network
-    graph: "OnnxGraph | None"
-
-
-def convert(
-    base: "keras.Model",
-    parts: Sequence[Part],
-    images: Images,
-    *,
-    image_size: int,
-    num_images: int,
-    graph: "OnnxGraph | None",
-) -> Converted:
-    """Returns what computes the parts of a base, as the stage `embed` would run it.
+def network_of(
+    base: "keras.Model", parts: Sequence[Part], images: Images, *, image_size: int
+) -> Network:
+    """Returns what computes the parts of a base.
 
     Args:
         base: As from `load_base`, for images of this size.
         parts: At least one, of this base.
-        images: Some, to compare with what the base itself gives.
+        images: That it will be run on.
         image_size: Pixels.
-        num_images: That the stage `embed` would run it on.
-        graph: Of the same base at another size, if there is one.
     """
     import keras
 
@@ -253,18 +239,12 @@ def convert(
 
     front = preprocessing(images.shape[1:], image_size)
     names = list(dict.fromkeys(part.cut for part in parts))
-    outputs = keras.tree.flatten(truncate(base, names)(front.output))
+    maps = dict(zip(names, keras.tree.flatten(truncate(base, names)(front.output)), strict=True))
+    outputs = []
+    for part in parts:
+        layer = pooling_layer(
+            part.pooling, maps[part.cut].shape[1:], name=f"{part.cut}_{part.pooling}"
+        )
+        outputs.append(maps[part.cut] if layer is None else layer(maps[part.cut]))
     model = keras.Model(front.input, outputs, name=base.name)
-    # Pooled outside: windows follow from the size of a map, and the graph shall serve every size.
-    frozen = freeze(model, images, num_images=num_images, any_size=True, graph=graph)
-    shapes = {name: output.shape[1:] for name, output in zip(names, outputs, strict=True)}
-    layers = [pooling_layer(part.pooling, shapes[part.cut]) for part in parts]
-
-    def network(images: Images) -> list[NDArray[np.float32]]:
-        maps = dict(zip(names, frozen(images), strict=True))
-        return [
-            maps[part.cut] if layer is None else np.asarray(layer(maps[part.cut]))
-            for part, layer in zip(parts, layers, strict=True)
-        ]
-
-    return Converted(network=network, graph=frozen.graph)
+    return freeze(model, images, num_images=len(images))

@@ -79,7 +79,8 @@ class Training:
         self._batch_size = resolve_batch_size(
             hyperparameters["batch_size"], num_examples=num_examples
         )
-        self.steps_per_epoch = -(-num_examples // self._batch_size)
+        self._num_passes = _num_passes(hyperparameters, phase, num_examples=num_examples)
+        self.steps_per_epoch = self._num_passes * -(-num_examples // self._batch_size)
         self._rates = phase.learning_rates(hyperparameters, steps_per_epoch=self.steps_per_epoch)
         self._is_scheduled = hyperparameters["schedule"] != "performance"
         rate = TabulatedSchedule(self._rates) if self._is_scheduled else float(self._rates[0])
@@ -103,9 +104,10 @@ class Training:
         if not np.isfinite(probabilities).all():
             return None
         val = classification_metrics(probabilities, self._data.labels[self._data.val])
+        num_images = self._num_passes * len(self._data.train)
         metrics = {
-            "loss": float(sums[0] / len(self._data.train)),
-            "accuracy": float(sums[1] / len(self._data.train)),
+            "loss": float(sums[0] / num_images),
+            "accuracy": float(sums[1] / num_images),
             **{f"val_{name}": value for name, value in val.items()},
             "learning_rate": self.learning_rate,
             "gradient_norm": float(sums[2] / sums[3]),
@@ -128,12 +130,13 @@ class Training:
             self._steps.optimizer.learning_rate = self.learning_rate * factor
 
     def _train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
-        order = epoch_order(self._data.train, seed=self._seed, epoch=epoch)
         total = np.zeros(4)
-        for chunk in epoch_chunks(self._data, order, batch_size=self._batch_size):
-            total += self._steps.train(chunk)
-            if not np.isfinite(total).all():
-                return None
+        for one in range(epoch * self._num_passes, (epoch + 1) * self._num_passes):
+            order = epoch_order(self._data.train, seed=self._seed, epoch=one)
+            for chunk in epoch_chunks(self._data, order, batch_size=self._batch_size):
+                total += self._steps.train(chunk)
+                if not np.isfinite(total).all():
+                    return None
         # A relu hides weights that are not finite from the loss.
         finite = all(np.isfinite(weights).all() for weights in self.model.get_weights())
         return total if finite else None
@@ -194,6 +197,16 @@ def train(
         learning_rate=training.learning_rate,
         notes=notes,
     )
+
+
+def _num_passes(hyperparameters: Mapping[str, Value], phase: Phase, *, num_examples: int) -> int:
+    """Returns how often an epoch goes over the training part: once, or until it has enough.
+
+    Phase 2 goes over it once: it is dear, and starts from a head that has been trained.
+    """
+    if phase.number != 1:
+        return 1
+    return -(-int(hyperparameters["images_per_epoch"]) // num_examples)
 
 
 def _class_weights(

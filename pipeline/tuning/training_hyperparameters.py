@@ -7,6 +7,8 @@ from pipeline.training.schedules import SCHEDULES
 from pipeline.tuning.hyperparameter import Hyperparameter, where
 
 MAX_SEGMENTS: Final = 3
+MOST_COUNTED_LAYERS: Final = 2
+"""Of a segment, that `unfreeze_layers` can ask for by number."""
 
 _ADAM_FAMILY: Final = ("adam", "adamw", "nadam")
 _UNFROZEN: Final = tuple(range(1, MAX_SEGMENTS + 1))
@@ -135,6 +137,12 @@ TRAINING_HYPERPARAMETERS: Final[dict[str, Hyperparameter]] = {
         choices=("full",),
         help="images per update; 1 is online learning, full the whole training part",
     ),
+    "images_per_epoch": Hyperparameter(
+        kind="int",
+        low=1,
+        help="fewest; a smaller training part is gone over several times in an epoch, so that a "
+        "few hundred images get as many updates as they need. Phase 2 goes over it once",
+    ),
     # Stopping.
     "early_stopping": Hyperparameter(
         kind="category",
@@ -171,7 +179,7 @@ TRAINING_HYPERPARAMETERS: Final[dict[str, Hyperparameter]] = {
     "unfreeze_layers": Hyperparameter(
         kind="int",
         low=1,
-        high=2,
+        high=MOST_COUNTED_LAYERS,
         choices=("all",),
         active_when=where(unfreeze=1),
         help="all layers of that segment, or only the last one or two with weights below the cut, "

@@ -56,23 +56,22 @@ def test_outputs_are_those_of_the_model_in_its_order(num_images, engine, stored)
     assert network.largest_difference < 1e-4
 
 
-def test_a_graph_of_any_size_serves_another_size():
-    small = freeze(small_network(16), random_images(4, 16, 16, 3), num_images=MANY, any_size=True)
-    model, images = small_network(25), random_images(4, 25, 25, 3)
-    large = freeze(model, images, num_images=1, graph=small.graph)
-    assert (large.engine, large.graph) == ("onnxruntime", small.graph)
-    assert largest_difference(large(images), expected(model, images)) < 1e-4
+def test_a_graph_that_computes_something_else_is_not_used(monkeypatch):
+    from pipeline.features import onnx_graph
 
+    def converted(model):
+        other = small_network(seed=2)
+        model.set_weights(other.get_weights())
+        return as_it_should(model)
 
-@pytest.mark.parametrize("size", [16, 18])
-def test_a_graph_that_computes_something_else_is_not_used(size):
-    """That of other weights, and that of one size at another."""
-    other = freeze(small_network(seed=2), random_images(4, 16, 16, 3), num_images=MANY)
-    model, images = small_network(size), random_images(4, size, size, 3)
-    network = freeze(model, images, num_images=MANY, graph=other.graph)
-    assert network.engine == "onnxruntime"
-    assert network.graph is not other.graph
-    assert largest_difference(network(images), expected(model, images)) < 1e-4
+    as_it_should = onnx_graph.OnnxGraph
+    monkeypatch.setattr(onnx_graph, "OnnxGraph", converted)
+    model, images = small_network(), random_images(4, 16, 16, 3)
+    wanted = expected(model, images)
+    network = freeze(model, images, num_images=MANY)
+    assert network.engine == "tensorflow"
+    assert network.reason.startswith("converted, it is ")
+    assert largest_difference(network(images), wanted) < 1e-4
 
 
 def test_where_the_engines_differ_tensorflow_runs_it(monkeypatch, caplog):
@@ -80,7 +79,7 @@ def test_where_the_engines_differ_tensorflow_runs_it(monkeypatch, caplog):
     model, images = small_network(), random_images(4, 16, 16, 3)
     with caplog.at_level(logging.INFO):
         network = freeze(model, images, num_images=MANY)
-    assert (network.engine, network.graph) == ("tensorflow", None)
+    assert network.engine == "tensorflow"
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("small runs in TensorFlow, not in ONNX Runtime: converted, it is ")
     assert largest_difference(network(images), expected(model, images)) < 1e-4

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.planning import probe
 from pipeline.planning.probe import Probe, TooSlowError
-from tests.planning.conftest import features, images_of, part
+from tests.planning.conftest import NUM_IMAGES, features, images_of, part
 
 
 def test_less_noise_is_fewer_errors(labels, make_probe):
@@ -56,3 +57,17 @@ def test_a_base_that_is_too_slow_is_left_after_its_first_images(labels):
         Probe(network, [part(0)], images_of(labels), labels, most_seconds=0.0)
     assert sum(seen) < len(labels)
     assert caught.value.seconds > 0
+
+
+def test_where_all_would_take_too_long_the_first_images_are_looked_at(labels, make_probe):
+    few = make_probe({part(0): features(labels, noise=1.0)}, seconds=0.0)
+    assert few.num_images == NUM_IMAGES  # They are fewer than FEWEST_IMAGES.
+
+
+def test_a_probe_of_many_images_ends_when_its_time_is_over(monkeypatch, labels, make_probe):
+    monkeypatch.setattr(probe, "FEWEST_IMAGES", 100)
+    by_part = {part(0): features(labels, noise=0.5)}
+    few = make_probe(by_part, by_part, seconds=0.0)
+    assert few.num_images == 128  # Two batches.
+    assert len(few.errors([part(0)]).is_right) == 128
+    assert few.mirror_gain([part(0)])[1] >= 0

@@ -16,6 +16,7 @@ def settings():
         "warmup_epochs": 0.0,
         "clipping": "none",
         "batch_size": 16,
+        "images_per_epoch": 1,
         "early_stopping": "none",
         "class_weight": "none",
     }

@@ -59,6 +59,7 @@ def specify(params_document):
             "cut": "block2",
             "units": 32,
             "batch_size": 32,
+            "images_per_epoch": 1,
             "learning_rate": 0.003,
             "early_stopping": "none",
             "unfreeze": 1,
