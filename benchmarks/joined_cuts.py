@@ -30,18 +30,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.transfer_sizes import fetch_and_split, kept_files, reference
-from pipeline.config import read_document
-from pipeline.models.params import EmbedParams
+from benchmarks import subsets
+from benchmarks.machine import machine
+from benchmarks.transfer_sizes import reference
 from pipeline.processes import num_cores
 from pipeline.training.devices import configure_tensorflow
 from pipeline.training.winner import mean_probabilities
-from pipeline.tuning.configurations import completed
-from pipeline.tuning.records import DataReference, TrialSpec
-from pipeline.tuning.worker import run_trial
+from pipeline.tuning.records import DataReference
 
-ROOT = Path(__file__).parents[1]
 BASE = "efficientnet_lite0"
+IMAGE_SIZES = {"fashion_mnist": 64, "cifar10": 96}
+IMAGE_SIZE = 96  # of photographs, stored at 128 pixels
+STORED_SIZE = 128
 SINGLE = (
     *("block4_add", "block7_add", "block10_add", "block14_add", "block15_bn2"),
     "block15_bn2:global",
@@ -55,7 +55,6 @@ HEAD = {
     **{"num_layers": 1, "units": 512, "activation": "relu", "dropout": "all", "dropout_rate": 0.3},
     **{"optimizer": "adamw", "schedule": "cosine", "batch_size": 128, "early_stopping": "none"},
 }
-NUM_VAL, NUM_HELD_OUT = 1000, 2000
 NUM_RESAMPLES = 10_000
 
 
@@ -76,65 +75,14 @@ class Trained:
     member: Any
 
 
-def sets(photos: Path | None) -> dict[str, tuple[int, dict[str, Any], dict[str, Any]]]:
-    """Returns by name: the pixels a base is fed with, and changes to `fetch` and `split`."""
-    found: dict[str, Any] = {
-        "fashion_mnist": (64, {"dataset": "fashion_mnist"}, {}),
-        "cifar10": (96, {"dataset": "cifar10"}, {}),
-    }
-    if photos is not None:
-        shares = dict.fromkeys(("val_size", "confirmation_size", "test_size"), 0.15)
-        own = {"dataset": "folder", "path": str(photos), "image_size": 128}
-        found[photos.name] = (96, own, shares)
-    return found
-
-
-def write_subset(folder: Path, fetch: dict[str, Any], split: dict[str, Any], most: int) -> None:
-    """Writes train.npz with some images of each part, drawn once; the test part stays unread."""
-    sections = read_document(ROOT / "params.yaml")
-    sections["fetch"] |= {"mirror": kept_files(fetch["dataset"]), **fetch}
-    sections["split"] |= split
-    fetch_and_split(sections, folder)
-    with np.load(folder / "train.npz") as archive:
-        whole, rng = dict(archive), np.random.default_rng(0)
-    sizes = {"train": most, "val": NUM_VAL, "confirmation": NUM_HELD_OUT}
-    drawn = {part: rng.permutation(whole[part])[:size] for part, size in sizes.items()}
-    rows = np.concatenate([*drawn.values()])
-    ends = np.cumsum([len(part) for part in drawn.values()])
-    parts = dict(zip(drawn, np.split(np.arange(len(rows)), ends[:-1]), strict=True))
-    images, labels = whole["images"][rows], whole["labels"][rows]
-    np.savez(folder / "train.npz", images=images, labels=labels, **parts)
-
-
-def embed(folder: Path, image_size: int) -> float:
-    """Embeds every cut in one pass; returns images a second."""
-    from pipeline.stages import embed as stage
-
-    section = read_document(ROOT / "params.yaml")["embed"]
-    bases = {BASE: {"image_size": image_size, "cuts": [*SINGLE, *LISTS]}}
-    params = EmbedParams.model_validate({**section, "bases": bases, "max_bytes": 10**10})
-    start = time.perf_counter()
-    stage.run(params, train_file=folder / "train.npz", features=folder / "features")
-    with np.load(folder / "train.npz") as archive:
-        return len(archive["labels"]) / (time.perf_counter() - start)
-
-
 def train(
     data: DataReference, cut: str, rate: float, *, seed: int, epochs: int, file: Path
 ) -> Trained:
     """Trains a head on a cut at a learning rate, as a trial of a search."""
     from pipeline.models.export import Member, load_exported
 
-    defaults = read_document(ROOT / "params.yaml")["defaults"]
-    told = {**defaults, **HEAD, "cut": cut, "learning_rate": rate, "unfreeze": 0}
-    spec = TrialSpec(
-        uid="benchmark",
-        hyperparameters=completed({}, {}, told),
-        seed=seed,
-        epochs=epochs,
-        model_file=str(file),
-    )
-    result = run_trial(spec, data, lambda _: False)
+    told = {**HEAD, "cut": cut, "learning_rate": rate}
+    result = subsets.train(data, told, seed=seed, epochs=epochs, file=file)
     feed = data.load_cut(cut, judge=None).feed
     member = Member(trained=load_exported(file), cut=cut, parts=feed)
     answers, labels = mean_probabilities([member], data, part="confirmation")
@@ -176,16 +124,6 @@ def check_export(best: Trained, data: DataReference, folder: Path) -> str:
     return f"exported, n={len(images)}: largest difference {largest:.1e}, equal classes {same:.2%}"
 
 
-def matmul_gflops(side: int = 2048, repeats: int = 10) -> float:
-    """Returns float32 GFLOP/s of NumPy's matrix product, after one to warm up."""
-    a = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
-    a @ a
-    start = time.perf_counter()
-    for _ in range(repeats):
-        a @ a
-    return 2 * side**3 * repeats / (time.perf_counter() - start) / 1e9
-
-
 def compare(
     data: DataReference, folder: Path, *, seeds: int, epochs: int, rates: Sequence[float]
 ) -> None:
@@ -220,15 +158,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of data sets (default: all)")
     args = parser.parse_args()
     configure_tensorflow(num_threads=num_cores())
-    print(f"{num_cores()} cores, float32 matmul {matmul_gflops():.0f} GFLOP/s", flush=True)
-    found = sets(args.photos)
-    for name in args.only or found:
-        image_size, fetch, split = found[name]
+    print(machine(), flush=True)
+    found = subsets.sets(args.photos, image_size=STORED_SIZE)
+    for name in args.only or [name for name in found if name != "digits"]:
+        image_size = IMAGE_SIZES.get(name, IMAGE_SIZE)
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="joined-") as root:
             folder = Path(root)
-            write_subset(folder, fetch, split, args.num_train)
-            speed = embed(folder, image_size)
+            subsets.write_subset(folder, found[name], num_train=args.num_train)
+            bases = {BASE: {"image_size": image_size, "cuts": [*SINGLE, *LISTS]}}
+            speed = subsets.embed(folder, bases)
             print(f"{name}, {BASE} at {image_size} px: {speed:.0f} images/s embedded", flush=True)
             data = reference(folder, BASE)
             told = {"seeds": args.seeds, "epochs": args.epochs}

@@ -171,10 +171,9 @@ class Chooser:
         """Looks at a first size, from there at every other one upwards while that helps."""
         found = self._begin(model, image_sizes)
         while found is not None and found is self._best():
-            place = image_sizes.index(found.image_size) + STRIDE
-            if place >= len(image_sizes):
-                return
-            found = self._look_at(model, image_sizes[place])
+            place = image_sizes.index(found.image_size)
+            further = image_sizes[place + 1 : place + 1 + STRIDE]
+            found = self._look_at(model, further[-1]) if further else None
 
     def _begin(self, model: str, image_sizes: Sequence[int]) -> Candidate | None:
         """Looks at the best size of the bases before; without one at that of the images."""
@@ -275,7 +274,7 @@ def described(candidate: Candidate) -> str:
     name = f"{candidate.model} at {candidate.image_size} pixels"
     speed = f"{1 / candidate.seconds_per_image:,.0f} images/s"
     if candidate.part is None:
-        return f"{name}: {speed}, too slow"
+        return f"{name}: {speed}, too slow for the time left"
     part = candidate.part
     return (
         f"{name}: {candidate.accuracy:.3f} on {candidate.num_images:,} images, "

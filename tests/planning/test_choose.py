@@ -163,3 +163,10 @@ def test_the_first_probe_is_given_a_share_of_the_time_and_the_others_its_images(
     chooser.choose({"small": SIZES}, asks_views=False)
     assert asked[0] == (900, pytest.approx(12.0))
     assert set(asked[1:]) == {(240, float("inf"))}
+
+
+def test_a_climb_goes_to_the_last_size(choose):
+    noises = {("small", 160): 2.0, ("small", 192): 1.0}
+    choice, tried = choose(noises, own_size=160)
+    assert tried[:3] == [("small", 160), ("small", 192), ("large", 192)]
+    assert names(choice) == ("small", 192)

@@ -1,0 +1,190 @@
+"""Which first configurations serve data sets that they were not chosen on?
+
+On subsets of the digits, Fashion-MNIST, CIFAR-10 and a folder of photographs, each planned and
+embedded as the stages do it: random heads of the study `transfer`, everything frozen, on the cut
+that the plan ranks first, and those that params.yaml queues there. Each is trained once; its value
+is the accuracy on the validation part. The test parts are never read.
+
+A portfolio is chosen greedily (the configuration that lowers the mean regret of the best so far the
+most, a data set's regrets in shares of the range that its configurations span: as the sequential
+portfolios of Feurer et al. 2022, "Auto-Sklearn 2.0", arXiv:2007.04074, section 3.1). Leave-one-out:
+chosen on all data sets but one and tried on that one, beside as many random configurations (the
+mean over orders) and beside as many as end in the same seconds. Last comes the portfolio of all.
+
+What was trained is appended to a file; what is in it is not trained again.
+
+Run: nice python -m benchmarks.portfolio [--photos FOLDER] [--num-random 24] [--to portfolio.jsonl]
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import subsets
+from benchmarks.machine import machine
+from benchmarks.transfer_sizes import reference
+from pipeline.config import read_document
+from pipeline.models.params import EmbedParams
+from pipeline.processes import num_cores
+from pipeline.training.devices import configure_tensorflow
+
+STUDY = "transfer"
+MOST = 6
+NUM_TRAIN, EPOCHS, SEED = 4000, 10, 1
+BUDGET_SECONDS = 300.0
+NUM_ORDERS = 2000
+DECIMALS = 4
+
+
+def configurations(num_random: int) -> list[dict[str, Any]]:
+    """Returns the queued heads on the plan's first cut, then random ones, without their cut."""
+    import optuna
+
+    from pipeline.tuning.space import SearchSpace, suggest
+
+    document = read_document(subsets.ROOT / "params.yaml")
+    settings = {
+        **SearchSpace(document["studies"][STUDY]["space"]).settings,
+        **{"unfreeze": 0, "cut": "first"},
+    }
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=SEED))
+    drawn = [suggest(settings, document["defaults"], study.ask()) for _ in range(num_random)]
+    searched = set(document["studies"][STUDY]["space"])
+    told = [
+        *(entry for entry in document["studies"][STUDY]["enqueue"] if not entry["unfreeze"]),
+        *({name: _rounded(own[name]) for name in own if name in searched} for own in drawn),
+    ]
+    # Queued entries differ in the cut, too: on the first, some of them are the same.
+    without = [{key: one[key] for key in one if key not in ("cut", "unfreeze")} for one in told]
+    return [one for place, one in enumerate(without) if one not in without[:place]]
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def prepare(folder: Path, fetch: Mapping[str, Any]) -> tuple[str, str]:
+    """Writes a subset, plans for it and embeds it; returns the base's name and its first cut."""
+    from pipeline.planning.params import PlanParams
+    from pipeline.stages import plan as stage
+
+    subsets.write_subset(folder, fetch, num_train=NUM_TRAIN)
+    document = read_document(subsets.ROOT / "params.yaml")
+    planned = stage.run(
+        PlanParams.model_validate(document["plan"]),
+        EmbedParams.model_validate(document["embed"]),
+        budget_seconds=BUDGET_SECONDS,
+        train_file=folder / "train.npz",
+    )
+    ((name, chosen),) = planned.bases.items()
+    subsets.embed(folder, planned.bases)
+    return name, chosen["cuts"][0]
+
+
+def train_all(
+    name: str, fetch: Mapping[str, Any], wanted: Sequence[dict[str, Any]], file: Path
+) -> None:
+    """Trains what `file` does not hold yet, and appends it."""
+    done = [one["told"] for one in read_lines(file) if one["set"] == name]
+    missing = [told for told in wanted if told not in done]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory(prefix="portfolio-") as root:
+        base, cut = prepare(Path(root), fetch)
+        print(f"{name}: {base} {cut}, {len(missing)} trainings", flush=True)
+        for told in missing:
+            result = subsets.train(
+                reference(Path(root), base), {**told, "cut": cut}, seed=SEED, epochs=EPOCHS
+            )
+            value = result.metrics.get("val_accuracy", 0.0)
+            line = {"set": name, "value": value, "seconds": result.seconds, "told": told}
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """Returns what was trained before."""
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def regrets(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns how far each configuration is below the best of its data set, in [0, 1].
+
+    Args:
+        values: Accuracies, shape (data sets, configurations).
+    """
+    best, worst = values.max(axis=1, keepdims=True), values.min(axis=1, keepdims=True)
+    return (best - values) / np.maximum(best - worst, 1e-9)
+
+
+def greedy(values: NDArray[np.float64], most: int) -> list[int]:
+    """Returns a portfolio's configurations, the most useful first."""
+    lost, chosen = regrets(values), list[int]()
+    so_far = np.ones(len(values))
+    for _ in range(min(most, values.shape[1])):
+        after = np.minimum(so_far[:, None], lost).mean(axis=0)
+        if chosen and after.min() >= so_far.mean():
+            break
+        chosen.append(int(after.argmin()))
+        so_far = np.minimum(so_far, lost[:, chosen[-1]])
+    return chosen
+
+
+def left_out(names: Sequence[str], values: NDArray[np.float64], secs: NDArray[np.float64]) -> None:
+    """Prints for each data set what a portfolio of the others reaches, and what chance does."""
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(values.shape[1]) for _ in range(NUM_ORDERS)]
+    print("data set           best  portfolio  random, as many  random, same seconds")
+    for place, name in enumerate(names):
+        chosen = greedy(np.delete(values, place, axis=0), MOST)
+        own, seconds = values[place], secs[place]
+        limit = seconds[chosen].sum()
+        as_many = np.mean([own[order[: len(chosen)]].max() for order in orders])
+        in_time = np.mean(
+            [
+                own[order[: max(1, np.sum(seconds[order].cumsum() <= limit))]].max()
+                for order in orders
+            ]
+        )
+        print(
+            f"{name:15}  {own.max():.4f}  {own[chosen].max():9.4f}  {as_many:15.4f}  "
+            f"{in_time:20.4f}   {len(chosen)} configurations, {limit:.0f} s"
+        )
+
+
+def main() -> None:
+    """Trains what is missing, and says what a portfolio is worth."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, help="a folder with a sub-folder for each class")
+    parser.add_argument("--num-random", type=int, default=24)
+    parser.add_argument("--to", type=Path, default=Path("portfolio.jsonl"), metavar="FILE")
+    args = parser.parse_args()
+    configure_tensorflow(num_threads=num_cores())
+    print(machine(), flush=True)
+    wanted = configurations(args.num_random)
+    found = subsets.sets(args.photos)
+    for name, fetch in found.items():
+        train_all(name, fetch, wanted, args.to)
+    lines = [one for one in read_lines(args.to) if one["told"] in wanted and one["set"] in found]
+    names = list(dict.fromkeys(one["set"] for one in lines))
+    table = {(one["set"], json.dumps(one["told"])): one for one in lines}
+    cells = [[table[name, json.dumps(told)] for told in wanted] for name in names]
+    values = np.array([[round(one["value"], DECIMALS) for one in row] for row in cells])
+    seconds = np.array([[one["seconds"] for one in row] for row in cells])
+    left_out(names, values, seconds)
+    print("chosen on all:")
+    for place in greedy(values, MOST):
+        print(f"  {values[:, place].tolist()} {json.dumps(wanted[place])}")
+
+
+if __name__ == "__main__":
+    main()
