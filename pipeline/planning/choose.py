@@ -274,7 +274,7 @@ def described(candidate: Candidate) -> str:
     name = f"{candidate.model} at {candidate.image_size} pixels"
     speed = f"{1 / candidate.seconds_per_image:,.0f} images/s"
     if candidate.part is None:
-        return f"{name}: {speed}, too slow for the time left"
+        return f"{name}: {speed}, too slow"
     part = candidate.part
     return (
         f"{name}: {candidate.accuracy:.3f} on {candidate.num_images:,} images, "
