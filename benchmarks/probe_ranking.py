@@ -55,8 +55,10 @@ def probed(folder: Path, *, num_train: int) -> Iterator[tuple[str, str, float]]:
         for image_size in IMAGE_SIZES:
             base = load_base(model, image_size=image_size)
             cuts = probed_cuts(base, [cut.partition(":")[0] for cut in wanted])
-            every = {f"{part.cut}:{part.pooling}": part for part in parts_of(cuts)}
-            parts = [every.get(cut) or every[f"{cut}:none"] for cut in wanted]
+            # A map of 4x4 is kept as it is, and so is called.
+            every = {(part.cut, part.pooling): part for part in parts_of(cuts)}
+            named = [cut.partition(":")[::2] for cut in wanted]
+            parts = [every.get((cut, kind)) or every[cut, "none"] for cut, kind in named]
             network = network_of(base, parts, sample.images, image_size=image_size)
             probe = Probe(network, parts, sample.images, sample.labels)
             for cut, part in zip(wanted, parts, strict=True):
