@@ -1,22 +1,32 @@
 """Chooses what an entry of `embed.bases` leaves open."""
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ConfigError
 from pipeline.models.base_choice import Fetch, open_base
 from pipeline.models.bases import BASES
 from pipeline.models.cuts import BYTES_PER_VALUE, NO_POOLING, Cut
-from pipeline.models.graph import truncate
 from pipeline.models.joined_cuts import BESIDE, POOLED
 from pipeline.models.params import AUTO, BaseParams
-from pipeline.models.segments import tunable_layers
 from pipeline.planning.choose import Choice, Chooser
 from pipeline.planning.heads import Head
 from pipeline.planning.limits import Limits
 from pipeline.planning.probe import MOST_FEATURES, Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
-from pipeline.tuning.training_hyperparameters import MOST_COUNTED_LAYERS
+from pipeline.processes import num_cores
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+FINE_TUNING_EPOCHS: Final = 3
+"""Of a trial, as params.yaml comes: its `fine_tuning_share` of ten."""
+COUNTED_LAYERS: Final = 2
+"""Most that a trial may ask for by number (`unfreeze_layers`); phase 2 starts below as many."""
 
 
 class PlannedBase:
@@ -50,7 +60,8 @@ class PlannedBase:
         self._name, self._own, self._sample, self._limits = name, own, sample, limits
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
-        self._num_layers: dict[str, dict[str, int]] = {}
+        # By a cut's name, layers with weights up to it, and what these multiply for an image.
+        self._below: dict[tuple[str, int], tuple[dict[str, int], dict[str, int]]] = {}
         chooser = Chooser(
             self._probe,
             limits,
@@ -82,12 +93,17 @@ class PlannedBase:
     def _probe(
         self, model: str, image_size: int, *, num_images: int, most_seconds: float, seconds: float
     ) -> Probe:
+        from pipeline.models.graph import truncate
+        from pipeline.models.segments import tunable_layers
+
         own = self._own.model_copy(update={"model": model, "image_size": image_size})
         base = open_base(own.choice(self._name), fetch=self._fetch).model
         cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
-        self._num_layers[model] = {
-            cut.name: len(tunable_layers(truncate(base, [cut.name]))) for cut in cuts
-        }
+        below = {cut.name: truncate(base, [cut.name]) for cut in cuts}
+        self._below[model, image_size] = (
+            {cut: len(tunable_layers(network)) for cut, network in below.items()},
+            {cut: num_operations(network) for cut, network in below.items()},
+        )
         sample = self._sample
         most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
@@ -102,26 +118,29 @@ class PlannedBase:
         )
 
     def _starts(self) -> list[str]:
-        """Returns the whole cut that phase 2 of the best head starts from, if there is room for it.
-
-        It is the nearest one below all that the head stands on, from which on there are as many
-        layers as a trial may ask for by number.
-        """
+        """Returns the whole cut that phase 2 of the best head starts from, if there is room."""
         heads, chosen = self.choice.heads, self.choice.chosen
         cuts = self._cuts[chosen.model, chosen.image_size]
-        lowest = cuts[min(heads[0].parts).depth]
-        below = [
-            cut
-            for cut in cuts[: min(heads[0].parts).depth]
-            if self._num_layers[chosen.model][cut.name] + MOST_COUNTED_LAYERS
-            <= self._num_layers[chosen.model][lowest.name]
-        ]
-        if not below or below[-1].name in {cut_of(head) for head in heads}:
+        depth = min(heads[0].parts).depth
+        num_layers, operations = self._below[chosen.model, chosen.image_size]
+        start = start_below(cuts, depth, num_layers=num_layers)
+        if start is None or start.name in {cut_of(head) for head in heads}:
             return []
-        num_rows = self._sample.num_images + self._sample.num_train * self.choice.is_mirrored
+        trained = self._sample.num_train * (1 + self.choice.is_mirrored)
+        highest = max(part for head in heads for part in head.parts).cut
+        share = (operations[highest] - operations[start.name]) / operations[cuts[-1].name]
+        seconds = trained * FINE_TUNING_EPOCHS * chosen.seconds_per_image * num_cores() * share
+        if seconds > self._limits.trial_seconds:
+            logger.info(
+                "%s: no fine-tuning, which would take a trial %d s from %s on; a larger `budget` "
+                "has room for it",
+                *(self._name, seconds, start.name),
+            )
+            return []
+        num_rows = self._sample.num_images + trained - self._sample.num_train
         num_values = sum(part.num_features for head in heads for part in head.parts)
-        needed = num_rows * (below[-1].bytes_per_image + BYTES_PER_VALUE * num_values)
-        return [below[-1].name] if needed <= self._limits.max_bytes else []
+        needed = num_rows * (start.bytes_per_image + BYTES_PER_VALUE * num_values)
+        return [start.name] if needed <= self._limits.max_bytes else []
 
 
 def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:
@@ -138,6 +157,34 @@ def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:
             f"{', '.join(map(str, image_sizes))}."
         )
     return taken
+
+
+def num_operations(network: "keras.Model") -> int:
+    """Returns about what a network multiplies for an image: each weight, at every position."""
+    from pipeline.models.graph import nodes_in_order
+
+    total = 0
+    for node in nodes_in_order(network):
+        positions = math.prod(size or 1 for size in node.output_tensors[0].shape[1:-1])
+        weights = getattr(node.operation, "weights", [])
+        total += positions * sum(math.prod(each.shape) for each in weights)
+    return total
+
+
+def start_below(cuts: Sequence[Cut], depth: int, *, num_layers: Mapping[str, int]) -> Cut | None:
+    """Returns the nearest cut below one that leaves enough layers between for phase 2 to train.
+
+    Args:
+        cuts: Of a base, in the network's order.
+        depth: Place of the lowest that a head stands on among them.
+        num_layers: By a cut's name, layers with weights up to it.
+
+    Returns:
+        None where none of them leaves `COUNTED_LAYERS`.
+    """
+    most = num_layers[cuts[depth].name] - COUNTED_LAYERS
+    below = [cut for cut in cuts[:depth] if num_layers[cut.name] <= most]
+    return below[-1] if below else None
 
 
 def cut_of(head: Head) -> str:

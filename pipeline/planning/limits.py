@@ -9,6 +9,8 @@ EMBED_SHARE: Final = 0.3
 """Of the budget, for the frozen base over all images."""
 TRAINING_SHARE: Final = 0.5
 """Of the budget, for the trials and the confirmation of a study on the base."""
+TRIAL_SHARE: Final = 0.2
+"""Of the budget, for the fine-tuning of one trial: the lectures' procedure has two such."""
 PLAN_SHARE: Final = 0.1
 """Of the budget, for the plan itself."""
 # What a study of 10 trials, the best three of which are confirmed with three seeds, comes to: most
@@ -40,6 +42,11 @@ class Limits:
     def plan_seconds(self) -> float:
         """For the plan itself."""
         return PLAN_SHARE * self.budget_seconds
+
+    @property
+    def trial_seconds(self) -> float:
+        """For the fine-tuning of one trial, on one core."""
+        return TRIAL_SHARE * self.budget_seconds
 
     def seconds_per_image(self, num_rows: int) -> float:
         """Returns what embedding an image may take, where so many rows are embedded."""

@@ -7,8 +7,6 @@ from pipeline.training.schedules import SCHEDULES
 from pipeline.tuning.hyperparameter import Hyperparameter, where
 
 MAX_SEGMENTS: Final = 3
-MOST_COUNTED_LAYERS: Final = 2
-"""Of a segment, that `unfreeze_layers` can ask for by number."""
 
 _ADAM_FAMILY: Final = ("adam", "adamw", "nadam")
 _UNFROZEN: Final = tuple(range(1, MAX_SEGMENTS + 1))
@@ -179,7 +177,7 @@ TRAINING_HYPERPARAMETERS: Final[dict[str, Hyperparameter]] = {
     "unfreeze_layers": Hyperparameter(
         kind="int",
         low=1,
-        high=MOST_COUNTED_LAYERS,
+        high=2,
         choices=("all",),
         active_when=where(unfreeze=1),
         help="all layers of that segment, or only the last one or two with weights below the cut, "

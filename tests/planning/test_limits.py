@@ -34,3 +34,7 @@ def test_there_is_always_one_and_never_too_many():
 
 def test_the_plan_takes_a_tenth():
     assert LIMITS.plan_seconds == pytest.approx(90.0)
+
+
+def test_fine_tuning_of_one_trial_takes_a_fifth():
+    assert LIMITS.trial_seconds == pytest.approx(180.0)
