@@ -54,6 +54,7 @@ LISTS = (
 HEAD = {
     **{"num_layers": 1, "units": 512, "activation": "relu", "dropout": "all", "dropout_rate": 0.3},
     **{"optimizer": "adamw", "schedule": "cosine", "batch_size": 128, "early_stopping": "none"},
+    "images_per_epoch": 1,
 }
 NUM_RESAMPLES = 10_000
 

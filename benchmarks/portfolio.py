@@ -66,6 +66,10 @@ def configurations(num_random: int) -> list[dict[str, Any]]:
     return [one for place, one in enumerate(without) if one not in without[:place]]
 
 
+def _key(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, sort_keys=True)
+
+
 def _rounded(value: Any) -> Any:
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
@@ -92,19 +96,20 @@ def train_all(
     name: str, fetch: Mapping[str, Any], wanted: Sequence[dict[str, Any]], file: Path
 ) -> None:
     """Trains what `file` does not hold yet, and appends it."""
-    done = [one["told"] for one in read_lines(file) if one["set"] == name]
-    missing = [told for told in wanted if told not in done]
-    if not missing:
+    if all(told in told_of(file, name) for told in wanted):
         return
     with tempfile.TemporaryDirectory(prefix="portfolio-") as root:
         base, cut = prepare(Path(root), fetch)
+        # A plan depends on what the machine did meanwhile: on other features all is trained again.
+        missing = [told for told in wanted if told not in told_of(file, name, cut=cut)]
         print(f"{name}: {base} {cut}, {len(missing)} trainings", flush=True)
         for told in missing:
             result = subsets.train(
                 reference(Path(root), base), {**told, "cut": cut}, seed=SEED, epochs=EPOCHS
             )
             value = result.metrics.get("val_accuracy", 0.0)
-            line = {"set": name, "value": value, "seconds": result.seconds, "told": told}
+            found = {"value": value, "seconds": result.seconds}
+            line = {"set": name, "cut": cut, "told": told, **found}
             with file.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
 
@@ -114,6 +119,12 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def told_of(file: Path, name: str, *, cut: str | None = None) -> list[dict[str, Any]]:
+    """Returns what was trained on a data set, on all cuts or on one."""
+    lines = [one for one in read_lines(file) if one["set"] == name]
+    return [one["told"] for one in lines if cut in (None, one["cut"])]
 
 
 def regrets(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -176,8 +187,8 @@ def main() -> None:
         train_all(name, fetch, wanted, args.to)
     lines = [one for one in read_lines(args.to) if one["told"] in wanted and one["set"] in found]
     names = list(dict.fromkeys(one["set"] for one in lines))
-    table = {(one["set"], json.dumps(one["told"])): one for one in lines}
-    cells = [[table[name, json.dumps(told)] for told in wanted] for name in names]
+    table = {(one["set"], _key(one["told"])): one for one in lines}
+    cells = [[table[name, _key(told)] for told in wanted] for name in names]
     values = np.array([[round(one["value"], DECIMALS) for one in row] for row in cells])
     seconds = np.array([[one["seconds"] for one in row] for row in cells])
     left_out(names, values, seconds)

@@ -94,6 +94,7 @@ def freeze(
     *,
     num_images: int,
     size_of_batch: int | None = None,
+    engine: Engine | None = None,
 ) -> FrozenNetwork:
     """Returns a model as ONNX Runtime or TensorFlow runs it.
 
@@ -107,6 +108,7 @@ def freeze(
         num_images: How many are to come, all batches together.
         size_of_batch: Images at a time, >= 1; None: as many as the engine is fastest with and
             `memory.MOST_BYTES` of activations allow.
+        engine: `tensorflow` to run it there; None: where it is right and pays.
 
     Raises:
         ValueError: If the model is neither functional nor sequential, or has several inputs.
@@ -118,7 +120,7 @@ def freeze(
         raise ValueError(f"{model.name} must be a graph of layers with one input.")
     found = activations(network)
     in_tensorflow = _in_tensorflow(network)
-    pays = found.computed * num_images >= WORTH_CONVERTING
+    pays = engine != TENSORFLOW and found.computed * num_images >= WORTH_CONVERTING
     reason = _obstacle(network) if pays else "too few images to pay for a conversion"
     if not reason:
         converted = _converted(network, in_tensorflow, sample)

@@ -60,8 +60,7 @@ class PlannedBase:
         self._name, self._own, self._sample, self._limits = name, own, sample, limits
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
-        # By a cut's name, layers with weights up to it, and what these multiply for an image.
-        self._below: dict[tuple[str, int], tuple[dict[str, int], dict[str, int]]] = {}
+        self._bases: dict[tuple[str, int], keras.Model] = {}
         chooser = Chooser(
             self._probe,
             limits,
@@ -93,17 +92,10 @@ class PlannedBase:
     def _probe(
         self, model: str, image_size: int, *, num_images: int, most_seconds: float, seconds: float
     ) -> Probe:
-        from pipeline.models.graph import truncate
-        from pipeline.models.segments import tunable_layers
-
         own = self._own.model_copy(update={"model": model, "image_size": image_size})
         base = open_base(own.choice(self._name), fetch=self._fetch).model
+        self._bases[model, image_size] = base
         cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
-        below = {cut.name: truncate(base, [cut.name]) for cut in cuts}
-        self._below[model, image_size] = (
-            {cut: len(tunable_layers(network)) for cut, network in below.items()},
-            {cut: num_operations(network) for cut, network in below.items()},
-        )
         sample = self._sample
         most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
@@ -118,29 +110,43 @@ class PlannedBase:
         )
 
     def _starts(self) -> list[str]:
-        """Returns the whole cut that phase 2 of the best head starts from, if there is room."""
+        """Returns the whole cut that phase 2 of the best head starts from, if there is room.
+
+        The time is that of the lectures' procedure, which trains the one or two upper layers for
+        3 of 10 epochs: nearly all of it goes to the frozen layers below. A whole segment takes up
+        to three times as long, a larger share of the epochs twice.
+        """
+        from pipeline.models.graph import truncate
+        from pipeline.models.segments import tunable_layers
+
         heads, chosen = self.choice.heads, self.choice.chosen
+        base = self._bases[chosen.model, chosen.image_size]
         cuts = self._cuts[chosen.model, chosen.image_size]
-        depth = min(heads[0].parts).depth
-        num_layers, operations = self._below[chosen.model, chosen.image_size]
-        start = start_below(cuts, depth, num_layers=num_layers)
+        below = {cut.name: truncate(base, [cut.name]) for cut in cuts}
+        num_layers = {cut: len(tunable_layers(network)) for cut, network in below.items()}
+        start = start_below(cuts, min(heads[0].parts).depth, num_layers=num_layers)
         if start is None or start.name in {cut_of(head) for head in heads}:
             return []
-        trained = self._sample.num_train * (1 + self.choice.is_mirrored)
         highest = max(part for head in heads for part in head.parts).cut
+        operations = {cut: num_operations(network) for cut, network in below.items()}
         share = (operations[highest] - operations[start.name]) / operations[cuts[-1].name]
-        seconds = trained * FINE_TUNING_EPOCHS * chosen.seconds_per_image * num_cores() * share
+        num_trained = self._sample.num_train * (1 + self._num_views())
+        seconds = num_trained * FINE_TUNING_EPOCHS * chosen.seconds_per_image * num_cores() * share
         if seconds > self._limits.trial_seconds:
             logger.info(
-                "%s: no fine-tuning, which would take a trial %d s from %s on; a larger `budget` "
-                "has room for it",
-                *(self._name, seconds, start.name),
+                "%s: phase 2 does not start from %s, which would take a trial %d s; a larger "
+                "`budget` has room for it",
+                *(self._name, start.name, seconds),
             )
             return []
-        num_rows = self._sample.num_images + trained - self._sample.num_train
+        num_rows = self._sample.num_images + num_trained - self._sample.num_train
         num_values = sum(part.num_features for head in heads for part in head.parts)
         needed = num_rows * (start.bytes_per_image + BYTES_PER_VALUE * num_values)
         return [start.name] if needed <= self._limits.max_bytes else []
+
+    def _num_views(self) -> int:
+        views = self._own.views
+        return int(self.choice.is_mirrored) if views == AUTO else views.num_views
 
 
 def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:
@@ -160,7 +166,11 @@ def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:
 
 
 def num_operations(network: "keras.Model") -> int:
-    """Returns about what a network multiplies for an image: each weight, at every position."""
+    """Returns about what a network multiplies for an image: each weight, at every position.
+
+    Args:
+        network: As from `truncate`, for images of one size, of layers alone.
+    """
     from pipeline.models.graph import nodes_in_order
 
     total = 0

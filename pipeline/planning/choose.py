@@ -25,7 +25,8 @@ WORTH_TWICE: Final = 2.0
 STRIDE: Final = 2
 """Sizes that a climb goes up at once; what it left out beside the best is looked at afterwards."""
 PROBES: Final = 5
-"""That the time of the plan is to be enough for: the first takes no more of it than its share."""
+"""That the time of the plan is to be enough for: the first looks at as many images as its share
+allows, and all others at the same."""
 PRICE: Final = 0.01
 """Of accuracy, that all the time there is for embedding must bring: of near equals the cheaper."""
 
@@ -57,10 +58,11 @@ class Candidate:
     Attributes:
         model: As `models.base_choice.BaseChoice.model`.
         image_size: Pixels.
-        part: The cut and its pooling; None where embedding all images would take too long.
+        part: The cut and its pooling; None where it was left: embedding all images, or these few
+            in what is left of the plan's own time, would take too long.
         accuracy: Of a ridge head on it, over the sample, each image left out; in [0, 1].
         expected: Of one that is trained on all training images.
-        seconds_per_image: To embed one.
+        seconds_per_image: To embed one, in TensorFlow.
         num_images: Of the sample that were looked at.
     """
 
@@ -93,7 +95,7 @@ class Choice:
 
     @property
     def runner_up(self) -> Candidate | None:
-        """The best of those that were not chosen, if any fits the time."""
+        """The one of which most is expected that was not chosen, if any fits the time."""
         others = [each for each in self.candidates if each.part and each is not self.chosen]
         return max(others, key=lambda each: each.expected, default=None)
 
@@ -207,11 +209,11 @@ class Chooser:
 
     def _limit(self) -> float:
         """Returns the most seconds that an image may take."""
-        num_probed = self._num_probed if self._probes else min(self._num_probed, FEWEST_IMAGES)
-        return min(
-            self._limits.seconds_per_image(self._num_rows),
-            (self._end - self._clock()) / num_probed,
-        )
+        if self._probes:
+            left = (self._end - self._clock()) / self._num_probed
+        else:
+            left = self._limits.plan_seconds / PROBES / min(self._num_probed, FEWEST_IMAGES)
+        return min(self._limits.seconds_per_image(self._num_rows), left)
 
     def _look_at(
         self, model: str, image_size: int, *, is_smallest: bool = False

@@ -13,7 +13,7 @@ from pipeline.planning.probe import Part, Probe
 MOST_PARTS: Final = 4
 SINGLE_HEADS: Final = 2
 NOTICEABLE: Final = 1.0
-"""Standard errors of a paired difference, below which the cheaper of two choices is taken."""
+"""Standard errors of a paired difference, below which a further cut is not added."""
 
 
 @dataclass(frozen=True, kw_only=True)

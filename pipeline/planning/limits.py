@@ -17,7 +17,7 @@ PLAN_SHARE: Final = 0.1
 # of its trainings are pruned, or stop early. Ten epochs each, on a layer of 256 units.
 WHOLE_TRAININGS: Final = 12
 EPOCHS: Final = 10
-IMAGES_PER_EPOCH: Final = 8192  # fewest, as params.yaml comes
+IMAGES_PER_EPOCH: Final = 8192  # of a smaller training part, as params.yaml comes
 UNITS: Final = 256
 OPERATIONS: Final = 6  # for a weight and an image: a product and a sum, forward and twice backward
 HEADS: Final = 3  # that a plan keeps arrays for: two single cuts, and several side by side
@@ -63,7 +63,7 @@ class Limits:
             num_rows: Rows that are embedded.
         """
         operations = TRAINING_SHARE * self.budget_seconds * self.gflops * 1e9
-        num_images = EPOCHS * max(num_train, IMAGES_PER_EPOCH)
+        num_images = EPOCHS * num_train * max(1, round(IMAGES_PER_EPOCH / num_train))
         per_feature = OPERATIONS * UNITS * WHOLE_TRAININGS * num_images
         kept = self.max_bytes // (HEADS * BYTES_PER_VALUE * num_rows)
         return max(1, min(MOST_FEATURES, kept, int(operations / per_feature)))

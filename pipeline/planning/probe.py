@@ -24,7 +24,8 @@ QUARTERS: Final = 4
 BATCH_SIZE: Final = 64
 BATCHES_TIMED: Final = 2
 FEWEST_IMAGES: Final = 300
-"""That a probe looks at, where there are as many: with fewer, chance decides."""
+FEWEST_OF_A_CLASS: Final = 10
+"""On average, of the images that a probe looks at, where there are as many; else chance decides."""
 
 Images = NDArray[np.uint8]
 Network = Callable[[Images], Sequence[NDArray[np.float32]]]
@@ -126,7 +127,7 @@ class Probe:
         labels: Their class ids, shape (n,).
         most_seconds: An image may take.
         seconds: For all; where that is too little for them, the first ones alone are looked at,
-            but `FEWEST_IMAGES` at least.
+            but `FEWEST_IMAGES` at least, and `FEWEST_OF_A_CLASS` for each class.
 
     Raises:
         TooSlowError: If an image takes longer, by the first few of them.
@@ -144,6 +145,7 @@ class Probe:
     ) -> None:
         self.parts = list(parts)
         self._network = network
+        self._fewest = max(FEWEST_IMAGES, FEWEST_OF_A_CLASS * len(np.unique(labels)))
         self._features, self.seconds_per_image = self._embed(images, most_seconds, seconds)
         num_images = len(self._features[self.parts[0]])
         self._images, self._labels = images[:num_images], labels[:num_images]
@@ -213,7 +215,7 @@ class Probe:
             spent = time.perf_counter() - start
             if done >= min(timed, len(images)) and spent / done > most_seconds:
                 raise TooSlowError(spent / done)
-            if done >= FEWEST_IMAGES and spent >= seconds:
+            if done >= self._fewest and spent >= seconds:
                 break
         joined = [np.concatenate(values) for values in zip(*batches, strict=True)]
         return dict(zip(self.parts, joined, strict=True)), spent / done
@@ -222,7 +224,10 @@ class Probe:
 def network_of(
     base: "keras.Model", parts: Sequence[Part], images: Images, *, image_size: int
 ) -> Network:
-    """Returns what computes the parts of a base.
+    """Returns what computes the parts of a base, in TensorFlow.
+
+    A conversion takes longer than a probe. So what it takes for an image is never less than what
+    the stage `embed` will take, which may run the base through ONNX Runtime.
 
     Args:
         base: As from `load_base`, for images of this size.
@@ -232,7 +237,7 @@ def network_of(
     """
     import keras
 
-    from pipeline.features.frozen import freeze
+    from pipeline.features.frozen import TENSORFLOW, freeze
     from pipeline.models.bases import preprocessing
     from pipeline.models.graph import truncate
     from pipeline.models.pooling import pooling_layer
@@ -247,4 +252,4 @@ def network_of(
         )
         outputs.append(maps[part.cut] if layer is None else layer(maps[part.cut]))
     model = keras.Model(front.input, outputs, name=base.name)
-    return freeze(model, images, num_images=len(images))
+    return freeze(model, images, num_images=len(images), engine=TENSORFLOW)

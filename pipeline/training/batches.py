@@ -73,7 +73,13 @@ def resolve_batch_size(batch_size: object, *, num_examples: int) -> int:
 
 
 def epoch_order(rows: Indices, *, seed: int, epoch: int) -> Indices:
-    """Returns the rows shuffled, the same for the same seed and epoch whatever ran before."""
+    """Returns the rows shuffled, the same for the same seed and epoch whatever ran before.
+
+    Args:
+        rows: To shuffle.
+        seed: Of the training.
+        epoch: Which pass over the rows, from 0: an epoch of few images has several.
+    """
     return np.random.default_rng(derive_seed(seed, "batches", epoch)).permutation(rows)
 
 

@@ -200,13 +200,13 @@ def train(
 
 
 def _num_passes(hyperparameters: Mapping[str, Value], phase: Phase, *, num_examples: int) -> int:
-    """Returns how often an epoch goes over the training part: once, or until it has enough.
+    """Returns how often an epoch goes over the training part, >= 1.
 
     Phase 2 goes over it once: it is dear, and starts from a head that has been trained.
     """
     if phase.number != 1:
         return 1
-    return -(-int(hyperparameters["images_per_epoch"]) // num_examples)
+    return max(1, round(int(hyperparameters["images_per_epoch"]) / num_examples))
 
 
 def _class_weights(

@@ -138,8 +138,9 @@ TRAINING_HYPERPARAMETERS: Final[dict[str, Hyperparameter]] = {
     "images_per_epoch": Hyperparameter(
         kind="int",
         low=1,
-        help="fewest; a smaller training part is gone over several times in an epoch, so that a "
-        "few hundred images get as many updates as they need. Phase 2 goes over it once",
+        high=1_000_000,
+        help="an epoch of phase 1 goes over a smaller training part several times, to come near "
+        "this many: a few hundred images then get as many updates as they need",
     ),
     # Stopping.
     "early_stopping": Hyperparameter(

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.models.cuts import Cut
-from pipeline.planning.bases import COUNTED_LAYERS, start_below
+from pipeline.planning.bases import COUNTED_LAYERS, num_operations, start_below
 from pipeline.tuning.hyperparameters import HYPERPARAMETERS
 
 # Layers with weights up to the cuts of a base whose last block is followed by one layer alone.
@@ -28,3 +28,14 @@ def test_below_the_lowest_cut_there_is_none():
 
 def test_they_are_the_most_that_a_trial_can_ask_for():
     assert HYPERPARAMETERS["unfreeze_layers"].high == COUNTED_LAYERS
+
+
+@pytest.mark.keras
+def test_a_weight_counts_at_every_position():
+    import keras
+
+    images = keras.Input((8, 8, 3))
+    maps = keras.layers.ReLU()(keras.layers.Conv2D(4, 3, strides=2, padding="same")(images))
+    top = keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(maps))
+    network = keras.Model(images, top)
+    assert num_operations(network) == 4 * 4 * (3 * 3 * 3 * 4 + 4) + (4 * 5 + 5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.planning import probe
+from pipeline.planning import probe as probing
 from pipeline.planning.probe import Probe, TooSlowError
 from tests.planning.conftest import NUM_IMAGES, features, images_of, part
 
@@ -59,13 +59,20 @@ def test_a_base_that_is_too_slow_is_left_after_its_first_images(labels):
     assert caught.value.seconds > 0
 
 
-def test_where_all_would_take_too_long_the_first_images_are_looked_at(labels, make_probe):
-    few = make_probe({part(0): features(labels, noise=1.0)}, seconds=0.0)
-    assert few.num_images == NUM_IMAGES  # They are fewer than FEWEST_IMAGES.
+def test_a_small_sample_is_looked_at_whole_whatever_it_takes(labels, make_probe):
+    probe = make_probe({part(0): features(labels, noise=1.0)}, seconds=0.0)
+    assert probe.num_images == NUM_IMAGES
+
+
+def test_of_many_classes_more_images_are_looked_at(monkeypatch, labels, make_probe):
+    monkeypatch.setattr(probing, "FEWEST_IMAGES", 100)
+    monkeypatch.setattr(probing, "FEWEST_OF_A_CLASS", 40)
+    probe = make_probe({part(0): features(labels, noise=1.0)}, seconds=0.0)
+    assert probe.num_images == 192  # Batches of 64, until 40 images of each of 4 classes are in.
 
 
 def test_a_probe_of_many_images_ends_when_its_time_is_over(monkeypatch, labels, make_probe):
-    monkeypatch.setattr(probe, "FEWEST_IMAGES", 100)
+    monkeypatch.setattr(probing, "FEWEST_IMAGES", 100)
     by_part = {part(0): features(labels, noise=0.5)}
     few = make_probe(by_part, by_part, seconds=0.0)
     assert few.num_images == 128  # Two batches.
