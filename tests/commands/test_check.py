@@ -45,7 +45,7 @@ WRONG = {
     ),
     "bounds of a pruner in the wrong order": (
         "    name: median\n"
-        "    startup_trials: 6    # finished trials before anything is pruned: those that are "
+        "    startup_trials: 7    # finished trials before anything is pruned: those that are "
         "queued below\n",
         "    name: threshold\n    lower: 0.9\n    upper: 0.1\n",
         "search.pruner.threshold: lower <= upper must hold. Received: lower=0.9, upper=0.1.",
