@@ -204,7 +204,8 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     features = tmp_path / "features"
     features.mkdir()
     reference = write_features(features, small_base())
-    values = {**params_document["defaults"], "cut": "block2", "unfreeze": unfreeze}
+    told = {"cut": "block2", "unfreeze": unfreeze, "images_per_epoch": 1}
+    values = {**params_document["defaults"], **told}
     spec = TrialSpec(
         uid="trial",
         hyperparameters=completed(

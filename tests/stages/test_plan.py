@@ -116,18 +116,6 @@ def test_no_time_at_all_gives_the_cheapest(made):
 
 
 @pytest.mark.keras
-def test_phase_2_is_given_a_start_where_there_is_time_for_it(made):
-    bases = {"mine": {"model": "efficientnet_lite0", "image_size": 48, "cuts": "auto"}}
-    # Time for the probe comes of itself, since something must be taken; 20 ms for phase 2 do not.
-    starts = [
-        planned(made[1], bases=bases, budget_seconds=seconds).bases["mine"]["starts"]
-        for seconds in (600.0, 0.1)
-    ]
-    assert starts[0]
-    assert starts[1] == []
-
-
-@pytest.mark.keras
 def test_embed_keeps_what_was_planned(made, tmp_path):
     closed = with_plan_of(made[0])
     embed.run(closed, train_file=made[1], features=tmp_path)

@@ -546,6 +546,7 @@ def test_a_trial_whose_phase_2_diverges_counts_with_its_phase_1_and_can_be_confi
         **{"num_layers": 0, "dropout": "none", "optimizer": "sgd", "schedule": "constant"},
         **{"learning_rate": 50.0, "batch_size": 32, "early_stopping": "none", "cut": "block2"},
         **{"unfreeze": 1, "learning_rate_ratio": 0.5, "fine_tuning_share": 0.5},
+        "images_per_epoch": 1,
     }
     study = open_study(
         open_storage(tmp_path), name="digits-mine", identity="a" * 64, direction="maximize"
