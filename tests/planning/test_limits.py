@@ -13,7 +13,8 @@ def test_an_image_may_take_its_share():
 
 
 def test_features_follow_from_the_weights_of_the_first_layer():
-    # 450 s of 40% of 100 GFLOP/s, over 12 trainings of 10 epochs and 6 x 256 operations a feature and row.
+    # 450 s of 40% of 100 GFLOP/s, over 12 trainings of 10 epochs, 6 x 256 operations a feature and
+    # row.
     assert LIMITS.num_features(50_000, num_rows=60_000) == int(
         180e11 / (6 * 256 * 10 * 12 * 50_000)
     )
