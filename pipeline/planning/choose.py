@@ -246,21 +246,23 @@ class Chooser:
             self._probes[model, image_size] = probe
             # The same images for all: what is compared is then the same sample.
             self._num_probed = probe.num_images
-            head = single_heads(
-                probe, most_features=self._most_features, num_train=self._num_train
-            )[0]
-            found = Candidate(
-                model=model,
-                image_size=image_size,
-                part=head.parts[0],
-                accuracy=head.accuracy,
-                expected=head.expected,
-                seconds_per_image=probe.seconds_per_image,
-                num_images=probe.num_images,
-            )
+            found = self._judged(model, image_size, probe)
         self._candidates.append(found)
         logger.info("%s", described(found))
         return found
+
+    def _judged(self, model: str, image_size: int, probe: Probe) -> Candidate:
+        """Returns a base at a size with the best head on a single cut of it."""
+        head, *_ = single_heads(probe, most_features=self._most_features, num_train=self._num_train)
+        return Candidate(
+            model=model,
+            image_size=image_size,
+            part=head.parts[0],
+            accuracy=head.accuracy,
+            expected=head.expected,
+            seconds_per_image=probe.seconds_per_image,
+            num_images=probe.num_images,
+        )
 
     def _best(self) -> Candidate:
         """Returns the best of those that fit the time, of which there must be one."""

@@ -74,6 +74,11 @@ def test_a_graph_that_computes_something_else_is_not_used(monkeypatch):
     assert largest_difference(network(images), wanted) < 1e-4
 
 
+def test_tensorflow_can_be_asked_for():
+    model, images = small_network(), random_images(4, 16, 16, 3)
+    assert freeze(model, images, num_images=MANY, engine="tensorflow").engine == "tensorflow"
+
+
 def test_where_the_engines_differ_tensorflow_runs_it(monkeypatch, caplog):
     monkeypatch.setattr(frozen, "LARGEST_DIFFERENCE", -1.0)
     model, images = small_network(), random_images(4, 16, 16, 3)
