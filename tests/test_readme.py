@@ -32,15 +32,6 @@ def test_every_path_of_the_file_tree_exists(name):
     assert (ROOT / name).exists()
 
 
-def test_every_module_is_in_the_file_tree():
-    modules = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "pipeline").rglob("*.py")
-        if path.name != "__init__.py"
-    }
-    assert modules <= set(tree_files())
-
-
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"python -m pipeline (\w+)", TEXT))))
 def test_every_command_exists(name):
     assert name in {*STAGES, *COMMANDS}
