@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.files import write_json
+from pipeline.files import write_json
 from pipeline.models.bases import BASES, RANDOM, load_base
 from pipeline.models.cuts import find_cuts
 from pipeline.models.weights import weights_sha256

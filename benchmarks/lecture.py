@@ -26,9 +26,10 @@ import numpy as np
 
 from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.splits import SplitPlan, divide
+from pipeline.hyperparameter import Value
 from pipeline.models.feature_files import ImageSet, write_pixels
 from pipeline.training.devices import configure_tensorflow
-from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec, Value
+from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
 from pipeline.tuning.worker import run_trial
 
 EPOCHS = 10

@@ -62,7 +62,7 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
     import optuna
 
     from pipeline.config import read_document
-    from pipeline.evaluation.metrics import OBJECTIVES
+    from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.tuning.driver import Driver
     from pipeline.tuning.executors.ray import RayExecutor
     from pipeline.tuning.plan import SearchPlan

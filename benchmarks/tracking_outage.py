@@ -24,7 +24,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline.config import read_document
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.spool import Spool
 from pipeline.tuning.driver import Driver

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.hyperparameter import Value
 from pipeline.training.devices import configure_tensorflow
-from pipeline.tuning.records import Value
 
 NUM_ROWS = 50_000
 NUM_CLASSES = 10

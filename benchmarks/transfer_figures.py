@@ -15,7 +15,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from pipeline.data.files import read_json, write_json
+from pipeline.files import read_json, write_json
 from pipeline.report.charts import BLUE, GRAY, ORANGE, RED, chart
 from pipeline.tracking.lineage import git_tags, machine_tags, version_tags
 

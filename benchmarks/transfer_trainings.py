@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.transfer_networks import NETWORKS
+from pipeline.hyperparameter import Value
 from pipeline.processes import num_cores
 from pipeline.seeds import derive_seed
 from pipeline.training.devices import configure_tensorflow
-from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec, Value
+from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec
 
 if TYPE_CHECKING:
     import keras

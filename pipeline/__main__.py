@@ -17,8 +17,7 @@ from pathlib import Path
 
 from pipeline import commands, stages
 from pipeline.errors import PipelineError
-from pipeline.interrupts import listen
-from pipeline.processes import die_with_parent
+from pipeline.processes import die_with_parent, listen
 
 STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
 COMMANDS = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
@@ -81,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         die_with_parent(signal.SIGTERM)
     try:
         # Before anything is written: below such a folder no store can be opened.
-        importlib.import_module("pipeline.databases").check_path(Path.cwd() / LONGEST_FILE)
+        importlib.import_module("pipeline.database_addresses").check_path(Path.cwd() / LONGEST_FILE)
         code = _run(arguments)
         sys.stdout.flush()
         return code

@@ -5,8 +5,8 @@ Whoever notices a loss also removes the stamps of what is gone, so that `dvc rep
 
 from pathlib import Path
 
-from pipeline.data.files import read_json
-from pipeline.stamps import FOLDER, stamp_file
+from pipeline.files import read_json
+from pipeline.workspace import FOLDER, stamp_file
 
 RESTORE = "`python -m pipeline restore` brings that back"
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from pipeline.databases import (
-    first_line,
+from pipeline.database_addresses import (
     is_postgres,
     plain_address,
     sqlite_address,
     sqlite_file,
     without_password,
 )
+from pipeline.databases import first_line
 from pipeline.errors import ConfigError
 
 ODD = ["a b", "Öl", "#1", "100%", "%zz", "a'b", 'a"b', "(a)", "a&b", "+", ";", "-x", "[a]", "{a}"]

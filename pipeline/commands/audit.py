@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import load_section, read_document
-from pipeline.databases import sqlite_file
+from pipeline.database_addresses import AUTO, sqlite_file
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs, lost_study
 from pipeline.tracking.store import mirror_uid, open_store, tracking_uri
 from pipeline.tuning.current import own_study
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams
-from pipeline.tuning.storage import AUTO, has_storage, open_storage
+from pipeline.tuning.storage import has_storage, open_storage
 from pipeline.tuning.study import trial_dicts
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def audit_study(
     Raises:
         ConfigError: If nothing has been recorded yet.
     """
-    from pipeline.evaluation.metrics import OBJECTIVES
+    from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.tracking.audit import compare
     from pipeline.tracking.reconcile import find_parent, read_runs
 

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from pipeline.checkout import store_root
 from pipeline.config import load_section, read_document
-from pipeline.data.files import read_json
-from pipeline.databases import sqlite_file
+from pipeline.database_addresses import sqlite_file
 from pipeline.errors import StudyError
+from pipeline.files import read_json
 from pipeline.leftovers import Leftover, Stores, leftovers
 from pipeline.losses import lost_runs, lost_study
 from pipeline.tracking.store import open_store, tracking_uri
@@ -25,6 +24,7 @@ from pipeline.tuning.lock import study_lock
 from pipeline.tuning.old_studies import stored_studies
 from pipeline.tuning.params import SearchParams
 from pipeline.tuning.storage import has_storage, open_storage, sharing_checkout, storage_url
+from pipeline.workspace import store_root
 
 HEADERS = ("what", "why", "trials", "runs", "on disk")
 KILO = 1000

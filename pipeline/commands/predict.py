@@ -14,9 +14,9 @@ import numpy as np
 
 from pipeline.config import load_section
 from pipeline.data.fetch_params import FetchParams
-from pipeline.data.files import read_json
 from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError
+from pipeline.files import read_json
 from pipeline.stages.fetch import expected_name
 
 if TYPE_CHECKING:

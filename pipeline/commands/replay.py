@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import ConfigError, StudyError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.tuning.current import CurrentStudy, load_current
 from pipeline.tuning.hyperparameters import described
 from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec

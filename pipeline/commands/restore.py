@@ -16,12 +16,12 @@ from pipeline.errors import StudyError
 from pipeline.planning.plan import PLAN_FILE
 from pipeline.processes import num_cores
 from pipeline.stages import confirm, register, search
-from pipeline.stamps import write_stamp
 from pipeline.tracking.candidate import load_candidate
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams, load_study
 from pipeline.tuning.restoring import restore_study
 from pipeline.tuning.storage import open_storage
+from pipeline.workspace import write_stamp
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -107,7 +107,7 @@ def _restore_runs(
 
 def _is_mirrored(store: Store, exported: Report, report: Report | None, *, url: str) -> bool:
     """Whether MLflow holds every trial and every training already, each as it should be."""
-    from pipeline.evaluation.metrics import OBJECTIVES
+    from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.tracking.audit import compare
     from pipeline.tracking.reconcile import find_parent, read_runs
     from pipeline.tracking.store import mirror_uid

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import parse_section, read_document
-from pipeline.databases import sqlite_file, without_password
+from pipeline.database_addresses import sqlite_file, without_password
 from pipeline.errors import PipelineError, StudyError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.losses import lost_runs, lost_study
 from pipeline.tracking.store import tracking_uri
 from pipeline.tuning.current import describe, num_kept, own_study

@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from pipeline.checkout import store_root
 from pipeline.errors import ConfigError
+from pipeline.workspace import store_root
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from pipeline.data.files import BLOCK_BYTES, sha256_file, write_whole
 from pipeline.data.published import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
+from pipeline.files import BLOCK_BYTES, sha256_file, write_whole
 
 logger = logging.getLogger(__name__)
 

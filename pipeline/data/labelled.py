@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.files import sha256_arrays, write_json, write_whole
 from pipeline.data.parts import PARTS
 from pipeline.errors import DataIntegrityError
+from pipeline.files import sha256_arrays, write_json, write_whole
 
 _ARRAYS = ("images", "labels", "parts")
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pipeline.checkout import store_root
+from pipeline.workspace import store_root
 
 AUTO = "auto"
 # What MLflow and Optuna take as part of a name, and every file system as part of a file's.

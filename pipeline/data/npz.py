@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.files import sha256_file
 from pipeline.data.labelled import LabelledImages
 from pipeline.data.parts import PARTS
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import sha256_file
 
 _KEYS = "`images` and `labels`, or `x_train`, `y_train` (and `x_val`, `y_val`, `x_test`, `y_test`)"
 # A label beyond this is a mistake, such as an identifier; the class list would be as long.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.files import sha256_file
 from pipeline.features.frozen import PACKAGES, Engine
+from pipeline.files import sha256_file
 from pipeline.models.cuts import Cut
 from pipeline.models.weights import weights_sha256
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError
+from pipeline.files import sha256_file
 from pipeline.models.bases import BASES, IMAGENET, NO_BASE, check_base, load_base
 from pipeline.models.own_bases import check_own_base, load_own_base
 

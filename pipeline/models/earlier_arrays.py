@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.data.files import BLOCK_BYTES, sha256_file, write_whole
+from pipeline.files import BLOCK_BYTES, sha256_file, write_whole
 from pipeline.models.feature_files import MANIFEST, WrittenArray
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
 from pipeline.features.frozen import freeze
+from pipeline.files import write_whole
 from pipeline.models.bases import SOFT_VOTE, preprocessing
 from pipeline.models.cuts import PooledCut
 from pipeline.models.joined_cuts import joined

@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pipeline.data.files import write_json, write_whole
+from pipeline.files import write_json, write_whole
 from pipeline.models.bases import NO_BASE
 from pipeline.models.cuts import Cut, array_bytes
 from pipeline.models.joined_cuts import described

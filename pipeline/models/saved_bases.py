@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.data.files import write_whole
 from pipeline.errors import DataIntegrityError
+from pipeline.files import write_whole
 from pipeline.models.feature_files import MANIFEST
 from pipeline.models.model_files import UNREADABLE, one_line
 

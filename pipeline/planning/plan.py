@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.data.files import read_json, write_json
 from pipeline.errors import ConfigError
+from pipeline.files import read_json, write_json
 from pipeline.models.params import BaseParams, EmbedParams
 
 PLAN_FILE: Final = Path("results/plan.json")

@@ -7,11 +7,11 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from pipeline.hyperparameter import Value
 from pipeline.report.charts import INK, ORANGE, chart, mark_integers, mark_powers
 from pipeline.report.searches import SearchSummary, TrialSummary
 from pipeline.report.text import hyperparameter
 from pipeline.report.trial_marks import MARKERS, Point, limit_values, mark_trials
-from pipeline.tuning.hyperparameters import Value
 
 # Steps of the golden section spread neighbouring trials evenly and the same way every time.
 _GOLDEN = 0.618034

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.hyperparameter import Value
 from pipeline.report.effect_figures import hyperparameter_effects
 from pipeline.report.inputs import StudyResults
 from pipeline.report.search_figures import history, learning_curves
@@ -25,7 +26,6 @@ from pipeline.report.text import (
     objective_value,
     percent,
 )
-from pipeline.tuning.hyperparameters import Value
 
 Row = list[str]
 NUM_TOP_TRIALS = 8

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipeline.evaluation.metrics import OBJECTIVES
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.hyperparameter import Value
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS
 from pipeline.tuning.space import near_bound
 
 T = TypeVar("T")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.hyperparameter import Value
 from pipeline.report.searches import SearchSummary
-from pipeline.tuning.hyperparameters import Value
 
 DASH = "\N{EM DASH}"
 

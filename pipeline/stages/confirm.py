@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pipeline.checkout import store_root
 from pipeline.config import load_section
-from pipeline.data.files import read_json, sha256_file, write_json
-from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
-from pipeline.stamps import code_sha256, stamp_file, write_stamp
+from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
+from pipeline.files import read_json, sha256_file, write_json
 from pipeline.tracking.spool import Spool
 from pipeline.tracking.store import mirror_uid
 from pipeline.tuning.candidates import PART, candidates, is_of
 from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.build import build_executor
+from pipeline.tuning.identity import code_sha256
 from pipeline.tuning.kept_trainings import FOLDER, KeptTrainings
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
 from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import stored_trials
+from pipeline.workspace import stamp_file, store_root, write_stamp
 
 if TYPE_CHECKING:
     from pipeline.tracking.runs import StudyRuns

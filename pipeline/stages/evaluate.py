@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import load_section, read_document
-from pipeline.data.files import write_json, write_whole
 from pipeline.errors import ConfigError, DataIntegrityError, StudyError
 from pipeline.evaluation.calibration import calibration_bins
 from pipeline.evaluation.classes import most_confident_mistakes
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evaluation.params import EvaluateParams
 from pipeline.evaluation.significance import Interval, metric_intervals
+from pipeline.files import write_json, write_whole
 from pipeline.processes import num_cores
 
 logger = logging.getLogger(__name__)

@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkout import store_root
 from pipeline.config import load_section
 from pipeline.data.copies import check_copied
 from pipeline.data.datasets import DATASETS, Request, names_of_others
 from pipeline.data.fetch_params import CACHE, RAW, FetchParams
-from pipeline.data.files import read_json
 from pipeline.data.labelled import LabelledImages, check_labelled, save_raw
 from pipeline.data.names import AUTO, auto_name
 from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import mirror_in_use, obtain
+from pipeline.files import read_json
+from pipeline.workspace import store_root
 
 logger = logging.getLogger(__name__)
 

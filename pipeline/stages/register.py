@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import load_section, read_document
-from pipeline.data.files import write_json
 from pipeline.errors import ConfigError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.files import write_json
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
-from pipeline.stamps import stamp_file, write_stamp
 from pipeline.tracking.candidate import (
     Confirmation,
     check_is_verified,
@@ -30,6 +29,7 @@ from pipeline.tracking.candidate import (
 )
 from pipeline.tracking.params import AUTO, RegisterParams
 from pipeline.tracking.registered_models import is_of_dataset
+from pipeline.workspace import stamp_file, write_stamp
 
 if TYPE_CHECKING:
     from pipeline.tracking.champion import Evidence

@@ -7,7 +7,7 @@ Run: python -m pipeline report
 import logging
 from pathlib import Path
 
-from pipeline.data.files import write_whole
+from pipeline.files import write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from pipeline.config import load_section
-from pipeline.data.files import read_json
-from pipeline.databases import without_password
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.database_addresses import without_password
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.files import read_json
 from pipeline.planning.plan import PLAN_FILE
-from pipeline.stamps import write_stamp
 from pipeline.tracking.store import mirror_uid, open_store
 from pipeline.tuning import results
 from pipeline.tuning.cut_roles import with_named_cuts
@@ -46,6 +45,7 @@ from pipeline.tuning.study import (
     study_attrs,
     trial_dicts,
 )
+from pipeline.workspace import write_stamp
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import load_section
-from pipeline.data.files import write_json, write_whole
 from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.near_copies import NEAR_COPY
 from pipeline.data.rows import write_rows
 from pipeline.data.split_params import SplitParams
 from pipeline.data.splits import SPLIT_PARTS, Indices, Split, SplitPlan, divide
+from pipeline.files import write_json, write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pipeline.data.files import sha256_file
 from pipeline.errors import DataIntegrityError
+from pipeline.files import sha256_file
 
 if TYPE_CHECKING:
     import keras

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.files import read_json
 from pipeline.errors import ConfigError
+from pipeline.files import read_json
 from pipeline.tracking.inputs import data_digest
 from pipeline.tracking.lineage import NONE, dvc_tags
 from pipeline.tracking.registered_file import REGISTRY, RegisteredFile, registered_file

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.checkout import checkout_name
-from pipeline.data.files import sha256_file
+from pipeline.files import sha256_file
 from pipeline.tracking import writer
 from pipeline.tracking.champion import Evidence, interval_text
 from pipeline.tracking.inputs import dataset_inputs
@@ -21,6 +20,7 @@ from pipeline.tracking.registered_file import MODEL_FILE
 from pipeline.tracking.registered_models import CONTRACT, MADE_IN, contract
 from pipeline.tracking.store import Store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, now_ms
+from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
     import keras

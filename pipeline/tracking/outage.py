@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.databases import first_line, without_password
+from pipeline.database_addresses import without_password
+from pipeline.databases import first_line
 from pipeline.errors import StudyError
 from pipeline.open_databases import lost_in
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from pipeline.data.files import read_json, sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.stamps import stamp_file
+from pipeline.files import read_json, sha256_file
 from pipeline.tracking.moved import local_path
 from pipeline.tracking.store import Store, open_store
+from pipeline.workspace import stamp_file
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.checkout import checkout_name
 from pipeline.tracking.inputs import data_digest
 from pipeline.tracking.store import PAGE, Store
+from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

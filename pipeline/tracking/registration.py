@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.checkout import checkout_name
 from pipeline.tracking.champion import Champion, Decision, Evidence, decide
 from pipeline.tracking.evaluation import log_test
 from pipeline.tracking.models import Candidate, log_version
@@ -16,6 +15,7 @@ from pipeline.tracking.registered_models import (
     registered_model_name,
 )
 from pipeline.tracking.store import Store, locked
+from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipeline.databases import first_line
+from pipeline.hyperparameter import Value
 from pipeline.open_databases import lost_in
 from pipeline.tracking import restore, writer
 from pipeline.tracking.audit import Difference, compare
@@ -27,7 +28,6 @@ from pipeline.tracking.reconcile import Parent, close_abandoned, find_parent, re
 from pipeline.tracking.store import Store, open_store
 from pipeline.tracking.trial_runs import PARTS_OF_STUDY, TrialRuns, now_ms
 from pipeline.tracking.trials import Trial
-from pipeline.tuning.records import Value
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from pipeline.databases import first_line, without_password
+from pipeline.database_addresses import without_password
+from pipeline.databases import first_line
 from pipeline.open_databases import lost_in
 from pipeline.tracking.outage import Outage, is_gone, outage_of, store_errors
 from pipeline.tracking.spool_file import SpoolFile

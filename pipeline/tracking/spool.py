@@ -17,16 +17,17 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from pipeline.checkout import store_root
-from pipeline.databases import without_password
+from pipeline.database_addresses import without_password
 from pipeline.errors import StudyError
-from pipeline.interrupts import raise_received
+from pipeline.hyperparameter import Value
 from pipeline.open_databases import DatabaseLostError
+from pipeline.processes import raise_received
 from pipeline.tracking.outage import TIMEOUT, Outage, impatient_requests
 from pipeline.tracking.sender import REFUSED_PAUSE_SECONDS, Keeping, Sender
 from pipeline.tracking.spool_file import FOLDER, SpoolFile
 from pipeline.tracking.trial_runs import TrialRuns, now_ms
-from pipeline.tuning.records import EpochRecord, Value
+from pipeline.tuning.records import EpochRecord
+from pipeline.workspace import store_root
 
 logger = logging.getLogger(__name__)
 

@@ -15,21 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pipeline.checkout import store_root
-from pipeline.databases import (
-    CONNECT_SECONDS,
-    being_created,
-    is_postgres,
-    plain_address,
-    sqlite_address,
-    sqlite_file,
-)
-from pipeline.databases import without_password as without_password
+from pipeline.database_addresses import is_postgres, plain_address, sqlite_address, sqlite_file
+from pipeline.database_addresses import without_password as without_password
+from pipeline.databases import CONNECT_SECONDS, being_created
 from pipeline.errors import ConfigError
 from pipeline.losses import lost_runs
 from pipeline.open_databases import watch
 from pipeline.tracking.moved import ARTIFACTS, mend
 from pipeline.tuning.storage import storage_url
+from pipeline.workspace import store_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

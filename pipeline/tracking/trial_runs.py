@@ -10,13 +10,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.hyperparameter import Value
 from pipeline.tracking import writer
 from pipeline.tracking.inputs import dataset_inputs
 from pipeline.tracking.reconcile import Parent
 from pipeline.tracking.store import Store
 from pipeline.tracking.trials import STATUS_OF_STATE, beside_curves
-from pipeline.tuning.records import EpochRecord, Value
+from pipeline.tuning.records import EpochRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

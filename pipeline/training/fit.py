@@ -9,7 +9,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import OBJECTIVES, classification_metrics
+from pipeline.evaluation.metrics import classification_metrics
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.hyperparameter import Value
 from pipeline.training.batches import (
     TrainingData,
     balanced_class_weights,
@@ -23,7 +25,7 @@ from pipeline.training.predictions import Predictor
 from pipeline.training.rules import BestEpoch, Plateau, StoppingRule
 from pipeline.training.steps import Steps
 from pipeline.training.tabulated import TabulatedSchedule
-from pipeline.tuning.records import EpochRecord, Report, Value
+from pipeline.tuning.records import EpochRecord, Report
 
 logger = logging.getLogger(__name__)
 

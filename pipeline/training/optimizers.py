@@ -7,8 +7,8 @@ To add one, write a function below, register it, and list its own hyperparameter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.hyperparameter import Value
 from pipeline.registry import Registry
-from pipeline.tuning.records import Value
 
 if TYPE_CHECKING:
     import keras

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.hyperparameter import Value
 from pipeline.training.schedules import learning_rate_table
-from pipeline.tuning.records import Value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ because one objective with one direction rules all three, and a driver has its s
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation.metrics import ObjectiveSpec
-from pipeline.tuning.records import EpochRecord, Value
+from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.hyperparameter import Value
+from pipeline.tuning.records import EpochRecord
 
 if TYPE_CHECKING:
     import keras

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.hyperparameter import Value
 from pipeline.registry import Registry
-from pipeline.tuning.records import Value
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.rows import part_images
 from pipeline.errors import DataIntegrityError
-from pipeline.evaluation.metrics import ObjectiveSpec, classification_metrics
+from pipeline.evaluation.metrics import classification_metrics
+from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.frozen import freeze
 from pipeline.models.bases import NO_BASE
 from pipeline.models.export import Member, export, load_exported

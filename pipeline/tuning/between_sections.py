@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.hyperparameter import Value
 from pipeline.models.joined_cuts import cut_name, is_layer, layers_named
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import Value, named
+from pipeline.tuning.hyperparameters import named
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting, searched
 from pipeline.tuning.unfreezing import (
     MIN_EPOCHS_OF_TWO_PHASES,

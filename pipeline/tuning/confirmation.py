@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import StudyError
-from pipeline.evaluation.metrics import OBJECTIVES, ObjectiveSpec
+from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
 from pipeline.evaluation.significance import mean_interval
-from pipeline.interrupts import raise_received
+from pipeline.processes import raise_received
 from pipeline.tuning.candidates import PART, Candidate
 from pipeline.tuning.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.kept_trainings import KeptTraining

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pipeline.hyperparameter import Value
 from pipeline.tuning.configurations import configuration_problems
-from pipeline.tuning.hyperparameters import Value
 from pipeline.tuning.space import Setting
 
 logger = logging.getLogger(__name__)

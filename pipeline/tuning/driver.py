@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.evaluation.metrics import ObjectiveSpec
-from pipeline.interrupts import raise_received
+from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.processes import raise_received
 from pipeline.tuning.deadline import Deadline
 from pipeline.tuning.executors.base import (
     EpochDone,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import ObjectiveSpec, classification_metrics
+from pipeline.evaluation.metrics import classification_metrics
+from pipeline.evaluation.objectives import ObjectiveSpec
 
 
 def best_size(

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from pipeline.hyperparameter import Hyperparameter, where
 from pipeline.models.activations import ACTIVATIONS
-from pipeline.tuning.hyperparameter import Hyperparameter, where
 
 MAX_LAYERS: Final = 5
 

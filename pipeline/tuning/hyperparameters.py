@@ -8,9 +8,9 @@ built or trained; what it depends on stands before it.
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.hyperparameter import Hyperparameter, Hyperparameters, Value
 from pipeline.models.joined_cuts import cut_name
 from pipeline.tuning.head_hyperparameters import HEAD_HYPERPARAMETERS
-from pipeline.tuning.hyperparameter import Hyperparameter, Hyperparameters, Value
 from pipeline.tuning.training_hyperparameters import TRAINING_HYPERPARAMETERS
 
 __all__ = [

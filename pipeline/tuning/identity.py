@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.tuning.configurations import can_exist
@@ -159,3 +161,22 @@ def _taken(
         *(len(finished), source, len(queued)),
     )
     return [{**trial, "number": number} for number, trial in enumerate([*finished, *queued])]
+
+
+def code_sha256(*parts: str) -> str:
+    """Returns the SHA-256 of this project's source, 64 hex digits.
+
+    DVC compares a stage's code with that of its last run, but where the stamp is gone the stage
+    runs in any case: then this tells whether the outs are of the same code.
+
+    Args:
+        parts: Packages and modules, relative to `pipeline/`, such as `training` and `seeds.py`.
+    """
+    here = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for part in parts:
+        files = [here / part] if part.endswith(".py") else sorted((here / part).rglob("*.py"))
+        for file in files:
+            digest.update(file.relative_to(here).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

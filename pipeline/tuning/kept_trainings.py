@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.files import read_json, sha256_file, write_json
+from pipeline.files import read_json, sha256_file, write_json
 from pipeline.tuning.records import TrialResult, TrialSpec
 
 FOLDER = Path("mlruns/trainings")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.checkout import store_root
-from pipeline.databases import sqlite_file
+from pipeline.database_addresses import AUTO, sqlite_file
 from pipeline.errors import StudyError
-from pipeline.tuning.storage import AUTO, STORAGE_FILE, storage_url
+from pipeline.tuning.storage import STORAGE_FILE, storage_url
+from pipeline.workspace import store_root
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
+from pipeline.database_addresses import AUTO
 from pipeline.tuning.lock import is_locked, lock_folder
-from pipeline.tuning.storage import AUTO
 from pipeline.tuning.study import FINISHED, TrialDict, best_trial, num_finished
 
 # Trials that the rate is taken over: enough to smooth it, few enough to follow a change.

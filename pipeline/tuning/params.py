@@ -7,15 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pipeline.config import Section, parse_section, read_document
+from pipeline.database_addresses import storage_problem
 from pipeline.durations import Duration
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.hyperparameter import Value
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.tuning.between_sections import problems_between
 from pipeline.tuning.configurations import configuration_problems
 from pipeline.tuning.cut_roles import ROLES, without_roles
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Value, named
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, named
 from pipeline.tuning.pruners import Pruner
 from pipeline.tuning.samplers import SAMPLERS, sampler_problem
 from pipeline.tuning.space import (
@@ -25,7 +27,6 @@ from pipeline.tuning.space import (
     Setting,
     parse_setting,
 )
-from pipeline.tuning.storage import storage_problem
 from pipeline.tuning.unfreezing import (
     MIN_EPOCHS_OF_TWO_PHASES,
     Cuts,

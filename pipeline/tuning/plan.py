@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.tuning.hyperparameters import Value
+from pipeline.hyperparameter import Value
 from pipeline.tuning.space import Setting
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.hyperparameter import Value
 from pipeline.seeds import derive_seed
-from pipeline.tuning.hyperparameters import Value
 from pipeline.tuning.samplers import build_sampler
 from pipeline.tuning.space import Setting, suggest
 from pipeline.tuning.study import FINISHED, canonical

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.tuning.hyperparameters import Value
+from pipeline.hyperparameter import Value
 from pipeline.tuning.study import FINISHED, TrialDict, canonical, trial_dicts
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from pipeline.tuning.hyperparameters import Value
+from pipeline.hyperparameter import Value
 from pipeline.tuning.records import EpochRecord, TrialResult
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.hyperparameter import Value
+
 if TYPE_CHECKING:
     import keras
 
     from pipeline.training.features import CutData
 
-Value = str | int | float | bool
 SPLIT_FILE = "split.json"
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.files import write_json, write_whole
 from pipeline.errors import StudyError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.files import write_json, write_whole
 from pipeline.open_databases import DatabaseLostError, last_look
 from pipeline.tuning.params import SearchParams
 from pipeline.tuning.retries import close_orphans

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, RootModel, model_validator
 
 from pipeline.config import Section
+from pipeline.hyperparameter import Hyperparameter, Value
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter, Value, named
+from pipeline.tuning.hyperparameters import HYPERPARAMETERS, named
 
 
 class Trial(Protocol):

@@ -6,44 +6,29 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.checkout import checkout_name, store_root
-from pipeline.databases import (
+from pipeline.database_addresses import (
+    AUTO,
     SQLITE,
-    being_created,
-    connect_options,
-    first_line,
     is_postgres,
     plain_address,
     sqlite_address,
     sqlite_file,
+    storage_problem,
     without_password,
 )
+from pipeline.databases import being_created, connect_options, first_line
 from pipeline.errors import ConfigError
 from pipeline.open_databases import watch
+from pipeline.workspace import checkout_name, store_root
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
 
-AUTO = "auto"
 KEY = "search.storage"
 # Optuna's own variable: its command line and its dashboard read it too.
 VARIABLE = "OPTUNA_STORAGE"
 STORAGE_FILE = Path("mlruns/optuna.db")
-SCHEMES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 BUSY_SECONDS = 60
-
-
-def storage_problem(url: str) -> str | None:
-    """Returns what is wrong with the form of an address, or None.
-
-    >>> storage_problem("postgres://db/studies")
-    'must be auto, or start with sqlite:///, postgresql:// or postgresql+psycopg://. Received: \
-postgres://db/studies.'
-    """
-    if url == AUTO or (url.startswith(SCHEMES) and url not in SCHEMES):
-        return None
-    schemes = f"{', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
-    return f"must be auto, or start with {schemes}. Received: {without_password(url)}."
 
 
 def storage_url(root: Path, url: str = AUTO) -> str:

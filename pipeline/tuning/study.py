@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.checkout import checkout_name
-from pipeline.tuning.hyperparameters import Value
+from pipeline.hyperparameter import Value
 from pipeline.tuning.retries import close_orphans
 from pipeline.tuning.storage import rename_study
+from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from pipeline.hyperparameter import Hyperparameter, where
 from pipeline.training.optimizers import OPTIMIZERS
 from pipeline.training.schedules import SCHEDULES
-from pipeline.tuning.hyperparameter import Hyperparameter, where
 
 MAX_SEGMENTS: Final = 3
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pipeline.errors import ConfigError
-from pipeline.tuning.hyperparameters import Value
+from pipeline.hyperparameter import Value
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting
 
 MIN_EPOCHS_OF_TWO_PHASES: Final = 2

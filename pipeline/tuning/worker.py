@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.tuning.records import Report, TrialData, TrialResult, TrialSpec, Value
+from pipeline.hyperparameter import Value
+from pipeline.tuning.records import Report, TrialData, TrialResult, TrialSpec
 from pipeline.tuning.unfreezing import MIN_EPOCHS_OF_TWO_PHASES
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _outcome(phases: Sequence[_Trained]) -> str:
 
 def _better(phases: Sequence[_Trained], objective: str) -> _Trained:
     """Returns the phase with the best epoch; the first wins a tie, its model is the smaller."""
-    from pipeline.evaluation.metrics import OBJECTIVES
+    from pipeline.evaluation.objectives import OBJECTIVES
 
     better = phases[0]
     for phase in phases[1:]:
@@ -231,7 +232,7 @@ def _kept(model: keras.Model, spec: TrialSpec) -> tuple[str | None, str]:
 
 
 def _save(model: keras.Model, path: Path) -> None:
-    from pipeline.data.files import write_whole
+    from pipeline.files import write_whole
     from pipeline.models.export import for_inference
     from pipeline.models.fine_tuned import FineTuned
 

@@ -16,12 +16,12 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.config import load_section
-from pipeline.data.files import sha256_file
+from pipeline.files import sha256_file
 from pipeline.stages.confirm import CODE
-from pipeline.stamps import code_sha256
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.confirmation import EXPORT_RULES
 from pipeline.tuning.current import describe, find_study
+from pipeline.tuning.identity import code_sha256
 from pipeline.tuning.params import ConfirmParams
 from pipeline.tuning.proposals import Proposals
 from pipeline.tuning.storage import open_storage

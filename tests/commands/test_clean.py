@@ -9,12 +9,13 @@ import optuna
 import pytest
 from mlflow.entities import ViewType
 
+from pipeline.database_addresses import AUTO
 from pipeline.errors import StudyError
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.store import mirror_uid, open_store
 from pipeline.tuning.current import describe
 from pipeline.tuning.lock import study_lock
-from pipeline.tuning.storage import AUTO, open_storage
+from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import trial_dicts
 from tests.commands.repository import Repository, run
 from tests.tracking_server import TrackingServer

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.files import sha256_file
+from pipeline.data.fetch_params import FetchParams
+from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
+from pipeline.files import sha256_file
 from pipeline.stages import fetch, register, split
-from pipeline.stages.fetch import FetchParams
-from pipeline.stages.split import SplitParams
 from tests.commands.repository import run
 from tests.tracking_server import TrackingServer
 

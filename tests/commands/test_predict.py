@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.commands.predict import add_arguments, described, main, registered_model
-from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import sha256_file
 
 
 def predict(*arguments):
@@ -68,7 +68,8 @@ def save_model(file, shape):
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """A repository whose `register` stage has made a champion."""
-    from pipeline.stages.register import RegisterParams, run
+    from pipeline.stages.register import run
+    from pipeline.tracking.params import RegisterParams
 
     root = tmp_path_factory.mktemp("repository")
     part = {"images": 2, "per_class": [1, 1]}

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from pipeline.data.downloads import SourceFile, copy_file, download, is_kept, receive
+from pipeline.data.downloads import copy_file, download, is_kept, receive
+from pipeline.data.published import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 
 CONTENT = bytes(range(256)) * 10_000  # 2.56 MB: several blocks.

@@ -5,10 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from pipeline.data.files import sha256_file
 from pipeline.data.labelled import check_labelled
 from pipeline.data.npz import read_npz
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import sha256_file
 
 IMAGES = np.arange(4 * 6, dtype=np.uint8).reshape(4, 2, 3)
 LABELS = np.array([0, 1, 1, 0])

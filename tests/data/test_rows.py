@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.data.files import sha256_arrays
 from pipeline.data.rows import part_images, row_batches, row_shape, write_rows
 from pipeline.errors import DataIntegrityError
+from pipeline.files import sha256_arrays
 
 
 @pytest.fixture

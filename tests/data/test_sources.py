@@ -13,8 +13,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.data import sources
-from pipeline.data.published import SourceFile
-from pipeline.data.sources import PublicFiles, mirror_in_use, obtain
+from pipeline.data.published import PublicFiles, SourceFile
+from pipeline.data.sources import mirror_in_use, obtain
 from pipeline.errors import ConfigError, SourceError
 
 CONTENTS = {"one.gz": b"1" * 3_000, "two.gz": b"2" * 2_000}

@@ -6,12 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.evaluation.metrics import (
-    METRICS,
-    OBJECTIVES,
-    classification_metrics,
-    confusion_counts,
-)
+from pipeline.evaluation.metrics import METRICS, classification_metrics, confusion_counts
+from pipeline.evaluation.objectives import OBJECTIVES
 
 HIGHER_IS_BETTER = {"accuracy", "macro_f1"}
 

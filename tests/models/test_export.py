@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import DataIntegrityError
-from pipeline.models.bases import BASES, load_base, preprocessing
+from pipeline.models.bases import BASES, SOFT_VOTE, load_base, preprocessing
 from pipeline.models.cuts import PooledCut, find_cuts
 from pipeline.models.export import (
-    SOFT_VOTE,
     Member,
     export,
     for_inference,

@@ -115,7 +115,7 @@ def check_export(folder, base, cut, hyperparameters):
 @pytest.fixture
 def folder(tmp_path):
     """Returns a folder of features for a base: only what its saved file is checked against."""
-    from pipeline.data.files import write_json
+    from pipeline.files import write_json
     from pipeline.models.weights import weights_sha256
 
     def folder(base):

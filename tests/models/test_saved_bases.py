@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.files import sha256_file, write_json
 from pipeline.errors import DataIntegrityError
+from pipeline.files import sha256_file, write_json
 from pipeline.models.bases import load_base
 from pipeline.models.saved_bases import BASE_FILE, load_saved_base, save_base
 from pipeline.models.weights import weights_sha256

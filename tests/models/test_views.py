@@ -5,7 +5,8 @@ import pytest
 
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError
-from pipeline.models.views import ViewsParams, cropped, expand, mirrored, shifted
+from pipeline.models.view_params import ViewsParams
+from pipeline.models.views import cropped, expand, mirrored, shifted
 
 SHIFT = {"num_views": 2, "hflip": False, "seed": 1, "max_shift": 0.25}
 CROP = {"num_views": 2, "hflip": False, "seed": 1, "min_scale": 0.5}

@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 
 from pipeline.config import load_section
-from pipeline.data.files import write_json
 from pipeline.errors import StudyError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.files import write_json
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
-from pipeline.stamps import stamp_file
 from pipeline.tracking.store import open_store
 from pipeline.tuning.candidates import Candidate
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, load_study
+from pipeline.workspace import stamp_file
 from tests.commands.repository import Repository
 from tests.commands.repository import run as run_command
 

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError, DataIntegrityError, StudyError
-from pipeline.stages.evaluate import NUM_MISTAKES, EvaluateParams, main, metrics_table, run
+from pipeline.evaluation.params import EvaluateParams
+from pipeline.stages.evaluate import NUM_MISTAKES, main, metrics_table, run
 
 pytestmark = pytest.mark.keras
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from pipeline.config import parse_section
+from pipeline.data.fetch_params import FetchParams
 from pipeline.data.labelled import load_raw
 from pipeline.errors import ConfigError, DataIntegrityError, SourceError
 from pipeline.stages import fetch
-from pipeline.stages.fetch import FetchParams
 
 SECTION = {
     "dataset": "digits",

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.config import parse_section
-from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.stages.register import RegisterParams, choose_study, run
+from pipeline.files import sha256_file
+from pipeline.stages.register import choose_study, run
 from pipeline.tracking.candidate import check_model
+from pipeline.tracking.params import RegisterParams
 
 AUTO = RegisterParams(study="auto")
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.config import parse_section
-from pipeline.data.files import sha256_arrays
 from pipeline.data.labelled import LabelledImages, save_raw
+from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import sha256_arrays
 from pipeline.stages import split
-from pipeline.stages.split import SplitParams
 
 SECTION = {
     "method": "stratified",

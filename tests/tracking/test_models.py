@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.files import sha256_file
+from pipeline.files import sha256_file
 from pipeline.tracking.models import log_version
 from pipeline.tracking.registered_models import registered_model_name
 from pipeline.tracking.store import open_store

@@ -4,8 +4,8 @@ import tempfile
 
 import pytest
 
-from pipeline.data.files import sha256_file
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import sha256_file
 from pipeline.tracking.registered_file import registered_file
 from pipeline.tracking.registration import register
 from pipeline.tracking.store import open_store

@@ -5,10 +5,10 @@ import shutil
 import pytest
 import yaml
 
-from pipeline.checkout import checkout_name
 from pipeline.tracking.inputs import data_digest
 from pipeline.tracking.registered_models import choose_model, contract, is_of_dataset
 from pipeline.tracking.store import open_store
+from pipeline.workspace import checkout_name
 
 BASE = "digits-classifier"
 OTHERS = {

@@ -10,10 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from pipeline.database_addresses import without_password
 from pipeline.errors import ConfigError
 from pipeline.open_databases import DatabaseLostError, lost_in
 from pipeline.tracking import store
-from pipeline.tracking.store import locked, open_store, tracking_uri, without_password
+from pipeline.tracking.store import locked, open_store, tracking_uri
 from tests.races import race
 
 

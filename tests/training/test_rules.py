@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.training.rules import BestEpoch, Plateau, Stall, StoppingRule
 from pipeline.tuning.records import EpochRecord
 

@@ -9,9 +9,9 @@ import signal
 
 import pytest
 
-from pipeline import interrupts
+from pipeline import processes as interrupts
 from pipeline.errors import StudyError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.confirmation import Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.local import LocalExecutor

@@ -11,9 +11,9 @@ import optuna
 import psutil
 import pytest
 
-from pipeline import interrupts
+from pipeline import processes as interrupts
 from pipeline.errors import StudyError
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.tuning.deadline import Deadline
 from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.base import EpochDone

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.metrics import OBJECTIVES
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.tuning.ensembles import best_size
 
 ACCURACY, LOSS = OBJECTIVES["val_accuracy"], OBJECTIVES["val_log_loss"]

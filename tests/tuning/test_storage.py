@@ -10,16 +10,11 @@ import optuna
 import pytest
 
 from pipeline.config import parse_section
+from pipeline.database_addresses import storage_problem
 from pipeline.errors import ConfigError
 from pipeline.tuning.params import SearchParams
 from pipeline.tuning.patient_storage import PatientStorage
-from pipeline.tuning.storage import (
-    has_storage,
-    open_storage,
-    rename_study,
-    storage_problem,
-    storage_url,
-)
+from pipeline.tuning.storage import has_storage, open_storage, rename_study, storage_url
 from tests.races import race
 
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]

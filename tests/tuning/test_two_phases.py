@@ -9,7 +9,8 @@ import optuna
 import pytest
 
 from pipeline.errors import ConfigError, InfeasibleTrialError
-from pipeline.evaluation.metrics import OBJECTIVES, classification_metrics
+from pipeline.evaluation.metrics import classification_metrics
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.configurations import completed
 from pipeline.tuning.confirmation import Confirmation, judge

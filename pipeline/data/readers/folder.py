@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.data.files import sha256_file
 from pipeline.data.images import ValueRange, decode_image, to_gray
 from pipeline.data.labelled import LabelledImages
 from pipeline.data.readers.class_folders import EXPECTED
@@ -26,6 +25,7 @@ from pipeline.data.readers.stored_size import AUTO, ImageSize, stored_size
 from pipeline.data.readers.table import TableChoice, lay_out_table
 from pipeline.data.readers.tree import read_tree
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import sha256_file
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.data.files import write_whole
 from pipeline.errors import ConfigError
+from pipeline.files import write_whole
 from pipeline.tuning.executors.base import (
     EpochDone,
     Event,

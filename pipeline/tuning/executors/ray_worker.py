@@ -20,6 +20,7 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.errors import InfeasibleTrialError
+from pipeline.hyperparameter import Value
 from pipeline.tuning.executors.base import (
     EpochDone,
     FatalErrors,
@@ -29,7 +30,7 @@ from pipeline.tuning.executors.base import (
     tensorflow_worker,
 )
 from pipeline.tuning.executors.local import START_SECONDS
-from pipeline.tuning.records import EpochRecord, TrialSpec, Value
+from pipeline.tuning.records import EpochRecord, TrialSpec
 
 if TYPE_CHECKING:
     import keras

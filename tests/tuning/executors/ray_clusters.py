@@ -81,7 +81,7 @@ def own_process(name):
 
 DRIVER = """
 import sys
-from pipeline.interrupts import listen, raise_received
+from pipeline.processes import listen, raise_received
 from pipeline.tuning.executors import ray_cluster
 from pipeline.tuning.executors.ray import RayExecutor
 from pipeline.tuning.records import DataReference

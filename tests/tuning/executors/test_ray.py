@@ -244,7 +244,7 @@ def search_with_kills(executor, data, folder, monkeypatch, *, killed):
     """Runs a search of six trials, whose worker is killed where the trial's number is given."""
     from optuna.pruners import NopPruner
 
-    from pipeline.evaluation.metrics import OBJECTIVES
+    from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.tuning import hyperparameters, space
     from pipeline.tuning.driver import Driver
     from pipeline.tuning.plan import SearchPlan

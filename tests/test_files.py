@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.files import part_of, sha256_arrays, sha256_file, write_json, write_whole
 from pipeline.errors import ConfigError
+from pipeline.files import part_of, sha256_arrays, sha256_file, write_json, write_whole
 
 
 def names_in(folder):
@@ -40,7 +40,7 @@ def test_a_killed_writer_leaves_no_final_file_and_the_next_one_succeeds(tmp_path
     path = tmp_path / "a.bin"
     script = f"""
         import os, pathlib, signal
-        from pipeline.data.files import write_whole
+        from pipeline.files import write_whole
         with write_whole(pathlib.Path({str(path)!r})) as part:
             part.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
