@@ -58,11 +58,11 @@ def copies(base: Any, folder: Path) -> Iterator[tuple[str, Callable[[], Any], An
     import keras
 
     from pipeline.models.cuts import PooledCut
-    from pipeline.models.export import Member, chain, join
     from pipeline.models.graph import output_of
     from pipeline.models.own_bases import load_own_base
     from pipeline.models.saved_bases import load_saved_base, save_base
-    from pipeline.models.segments import cut_segment
+    from pipeline.training.export import Member, chain, join
+    from pipeline.training.segments import cut_segment
 
     size, top = base.input.shape[1], find_cuts(base)[-1].name
     inputs = keras.Input(base.output.shape[1:])

@@ -52,7 +52,7 @@ def trained_head(features: np.ndarray, labels: np.ndarray, array):
     """Returns a head of params.yaml's defaults after a few epochs."""
     import keras
 
-    from pipeline.models.heads import build_head
+    from pipeline.training.head import build_head
 
     defaults = completed({}, {}, read_document(ROOT / "params.yaml")["defaults"])
     settings = {"mean": array.mean, "variance": array.variance, "seed": SEED}
@@ -66,7 +66,7 @@ def compare(base, images: np.ndarray, labels: np.ndarray, folder: Path) -> None:
     """Prints, for each cut that `auto` keeps, how far the two ways are apart."""
     from pipeline.features.frozen import freeze
     from pipeline.models.embedding import embed_images, network_to_cuts
-    from pipeline.models.export import Member, export, load_exported, predict_probabilities
+    from pipeline.training.export import Member, export, load_exported, predict_probabilities
 
     shape, size = images.shape[1:], base.input.shape[1]
     rows = Rows(images=np.arange(len(images)), is_counted=np.ones(len(images), dtype=bool))

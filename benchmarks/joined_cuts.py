@@ -34,9 +34,9 @@ from benchmarks import subsets
 from benchmarks.machine import machine
 from benchmarks.transfer_sizes import reference
 from pipeline.processes import num_cores
+from pipeline.training.data import DataReference
 from pipeline.training.devices import configure_tensorflow
-from pipeline.training.winner import mean_probabilities
-from pipeline.tuning.records import DataReference
+from pipeline.training.ensemble import mean_probabilities
 
 BASE = "efficientnet_lite0"
 IMAGE_SIZES = {"fashion_mnist": 64, "cifar10": 96}
@@ -80,7 +80,7 @@ def train(
     data: DataReference, cut: str, rate: float, *, seed: int, epochs: int, file: Path
 ) -> Trained:
     """Trains a head on a cut at a learning rate, as a trial of a search."""
-    from pipeline.models.export import Member, load_exported
+    from pipeline.training.export import Member, load_exported
 
     told = {**HEAD, "cut": cut, "learning_rate": rate}
     result = subsets.train(data, told, seed=seed, epochs=epochs, file=file)
@@ -112,7 +112,7 @@ def accuracy(trained: list[Trained]) -> str:
 
 def check_export(best: Trained, data: DataReference, folder: Path) -> str:
     """Exports a training and says how its answers on raw images differ from the cache's."""
-    from pipeline.models.export import export, load_exported, predict_probabilities
+    from pipeline.training.export import export, load_exported, predict_probabilities
 
     with np.load(data.train_file) as archive:
         images = archive["images"][archive["confirmation"]]

@@ -28,9 +28,10 @@ from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.splits import SplitPlan, divide
 from pipeline.hyperparameter import Value
 from pipeline.models.feature_files import ImageSet, write_pixels
+from pipeline.training.data import DataReference
 from pipeline.training.devices import configure_tensorflow
-from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
-from pipeline.tuning.worker import run_trial
+from pipeline.training.messages import EpochRecord, TrialResult, TrialSpec
+from pipeline.training.worker import run_trial
 
 EPOCHS = 10
 PARTS = ("train", "val", "test")

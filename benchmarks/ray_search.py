@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from pipeline.tuning.records import EpochRecord, Report, TrialResult, TrialSpec
+from pipeline.training.messages import EpochRecord, Report, TrialResult, TrialSpec
 
 ROOT = Path(__file__).parents[1]
 NAME, IDENTITY = "kills-double", "a1" * 32

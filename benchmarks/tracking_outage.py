@@ -27,11 +27,12 @@ from pipeline.config import read_document
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.tracking.runs import StudyRuns
 from pipeline.tracking.spool import Spool
+from pipeline.training.data import DataReference
+from pipeline.training.messages import EpochRecord, TrialResult
 from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
-from pipeline.tuning.records import DataReference, EpochRecord, TrialResult
 from pipeline.tuning.space import FloatRange
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import open_study, trial_dicts

@@ -31,7 +31,7 @@ from benchmarks.transfer_trainings import PIXELS, deployed, in_process, test_hit
 from pipeline.evaluation.significance import wilson_interval
 from pipeline.files import read_json
 from pipeline.processes import num_cores
-from pipeline.tuning.records import DataReference
+from pipeline.training.data import DataReference
 from tests.checkout import Checkout
 
 SIDES = {
@@ -166,8 +166,8 @@ def _pixels(folder: Path) -> DataReference:
 
 
 def _train_convnet(folder: Path, file: Path, seconds: float, seed: int) -> dict[str, Any]:
+    from pipeline.training.data import load_cut
     from pipeline.training.devices import configure_tensorflow
-    from pipeline.training.features import load_cut
 
     start = psutil.Process().create_time()
     configure_tensorflow(num_threads=num_cores())
@@ -191,8 +191,8 @@ def _train_convnet(folder: Path, file: Path, seconds: float, seed: int) -> dict[
 
 def _measure_convnets(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
     """Returns the test accuracy of each convnet, and that of their averaged probabilities."""
-    from pipeline.models.export import load_exported
     from pipeline.training.devices import configure_tensorflow
+    from pipeline.training.export import load_exported
 
     configure_tensorflow(num_threads=num_cores())
     models, test_file = [load_exported(file) for file in files], folder / "data/test.npz"

@@ -32,11 +32,12 @@ from pipeline.models.cuts import PooledCut
 from pipeline.models.params import EmbedParams
 from pipeline.processes import num_cores
 from pipeline.training.batches import TrainingData
+from pipeline.training.data import DataReference
 from pipeline.training.devices import configure_tensorflow
+from pipeline.training.messages import EpochRecord, Report, TrialSpec
 from pipeline.training.phases import phase_1, phase_2, whole
+from pipeline.training.worker import run_trial
 from pipeline.tuning.configurations import completed
-from pipeline.tuning.records import DataReference, EpochRecord, Report, TrialSpec
-from pipeline.tuning.worker import run_trial
 
 BASE = "efficientnet_lite0"
 LOWER, CUT, TOP = "block7_add", "block10_add", "avg_pool"
@@ -73,7 +74,7 @@ def specify(cut: str, epochs: int, **changes: Any) -> TrialSpec:
 
 def head_of(spec: TrialSpec, reference: DataReference):
     """Builds the trial's head, with the weights that its worker would give it."""
-    from pipeline.models.heads import build_head
+    from pipeline.training.head import build_head
 
     cut_data = reference.load_cut(str(spec.hyperparameters["cut"]), judge=None)
     return build_head(
@@ -122,8 +123,8 @@ def whole_base(
 
 def frozen_without_cache(spec: TrialSpec, reference: DataReference, *, report: Report) -> None:
     """Trains the head while the base runs over every image in every epoch."""
-    from pipeline.models.fine_tuned import FineTuned
     from pipeline.training.fit import train
+    from pipeline.training.steps import FineTuned
 
     data = image_data(reference)
     cut = str(spec.hyperparameters["cut"])
@@ -141,9 +142,9 @@ def frozen_without_cache(spec: TrialSpec, reference: DataReference, *, report: R
 
 def whole_graph_phase_2(spec: TrialSpec, reference: DataReference, *, report: Report) -> None:
     """Trains phase 1 from the cache, and phase 2 through the whole graph; reports phase 2."""
-    from pipeline.models.fine_tuned import FineTuned
-    from pipeline.models.segments import cut_segment, tunable_layers
     from pipeline.training.fit import train
+    from pipeline.training.segments import cut_segment, tunable_layers
+    from pipeline.training.steps import FineTuned
 
     values, cut = spec.hyperparameters, str(spec.hyperparameters["cut"])
     shared = {"seed": spec.seed, "objective": spec.objective}

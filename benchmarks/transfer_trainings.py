@@ -23,14 +23,15 @@ from benchmarks.transfer_networks import NETWORKS
 from pipeline.hyperparameter import Value
 from pipeline.processes import num_cores
 from pipeline.seeds import derive_seed
+from pipeline.training.data import DataReference
 from pipeline.training.devices import configure_tensorflow
-from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec
+from pipeline.training.messages import EpochRecord, TrialSpec
 
 if TYPE_CHECKING:
     import keras
 
     from pipeline.training.batches import TrainingData
-    from pipeline.training.features import CutData
+    from pipeline.training.data import CutData
 
 PIXELS = "pixels"
 
@@ -126,8 +127,8 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def _run_trial(job: Job, model_file: Path) -> tuple[keras.Model, str, dict[str, Any]]:
-    from pipeline.models.export import load_exported
-    from pipeline.tuning.worker import run_trial
+    from pipeline.training.export import load_exported
+    from pipeline.training.worker import run_trial
 
     steps = _Counted()
     spec = TrialSpec(
@@ -200,8 +201,8 @@ def deployed(trained: Sequence[keras.Model], reference: DataReference, cut: str)
         cut: What `trained` starts from.
     """
     from pipeline.models.bases import NO_BASE
-    from pipeline.models.export import Member, join
-    from pipeline.training.features import read_manifest
+    from pipeline.models.feature_files import read_manifest
+    from pipeline.training.export import Member, join
 
     manifest = read_manifest(Path(reference.features))
     return join(
@@ -214,7 +215,7 @@ def deployed(trained: Sequence[keras.Model], reference: DataReference, cut: str)
 
 def test_hits(model: keras.Model, test_file: Path) -> tuple[int, int]:
     """Returns how many raw test images a model classifies rightly, and how many there are."""
-    from pipeline.models.export import predict_probabilities
+    from pipeline.training.export import predict_probabilities
 
     with np.load(test_file) as archive:
         images, labels = archive["images"], archive["labels"]

@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.config import read_document
 from pipeline.training.devices import clear_environment, fix_settings
+from pipeline.tuning.configurations import completed
 from tests.checkout import embedded
 from tests.postgres import database, postgres, proxy
 
@@ -70,3 +71,13 @@ def _fixed_settings(request):
     """Keras computes in every test as in the pipeline, whatever this machine's keras.json says."""
     if has_marker(request.session, "keras"):
         fix_settings()
+
+
+@pytest.fixture
+def hyperparameters(params_document):
+    """Returns the active hyperparameters of the project's defaults with some changed."""
+
+    def changed(**values):
+        return completed({}, {}, {**params_document["defaults"], **values})
+
+    return changed

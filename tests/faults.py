@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from pipeline.tuning.records import EpochRecord, TrialResult
+from pipeline.training.messages import EpochRecord, TrialResult
 
 EPOCH_SECONDS = 0.02
 

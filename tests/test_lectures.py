@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/lectures.md").read_text(encoding="utf-8")

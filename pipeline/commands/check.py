@@ -24,8 +24,8 @@ from pipeline.models.params import FEATURES, EmbedParams
 from pipeline.planning.params import PlanParams, budget_problem
 from pipeline.registry import unknown_name
 from pipeline.tracking.params import AUTO, RegisterParams
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 from pipeline.tuning.between_sections import NO_BASE, executor_problem
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS
 from pipeline.tuning.params import (
     NAME_PATTERN,
     ConfirmParams,

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.training.hyperparameters import described
 from pipeline.tuning.configurations import (
     completed,
     configuration_problems,
@@ -14,7 +15,6 @@ from pipeline.tuning.configurations import (
     read_assignments,
 )
 from pipeline.tuning.current import CurrentStudy, load_current
-from pipeline.tuning.hyperparameters import described
 from pipeline.tuning.overview import read_holder
 from pipeline.tuning.queue import Match, enqueue, find_match, num_wanted
 from pipeline.tuning.study import trial_dicts

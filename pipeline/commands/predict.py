@@ -48,8 +48,8 @@ def main(args: argparse.Namespace) -> int:
         ConfigError: If there is no such model or image, or the champion is of other data.
         DataIntegrityError: If a file is no image, or the model not what was registered.
     """
-    from pipeline.models.export import predict_probabilities
     from pipeline.tracking.classifier import load_champion, load_classifier
+    from pipeline.training.export import predict_probabilities
 
     missing = [str(path) for path in args.images if not path.is_file()]
     if missing:

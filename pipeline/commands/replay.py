@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError, StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.training.data import DataReference
+from pipeline.training.hyperparameters import described
+from pipeline.training.messages import EpochRecord, TrialSpec
 from pipeline.tuning.current import CurrentStudy, load_current
-from pipeline.tuning.hyperparameters import described
-from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec
 from pipeline.tuning.study import TrialDict, trial_dicts
 
 # On one machine's CPU a trial gives the same bits again, also one that ran beside others; another
@@ -91,7 +92,7 @@ def replay(trial: TrialDict, current: CurrentStudy, *, metric: str, root: Path) 
         The objective after each epoch.
     """
     from pipeline.training.devices import configure_tensorflow
-    from pipeline.tuning.worker import run_trial
+    from pipeline.training.worker import run_trial
 
     configure_tensorflow(num_threads=1)  # As in a worker: more threads sum in another order.
     num_epochs = 1 + max(int(epoch) for epoch in trial["intermediate_values"])

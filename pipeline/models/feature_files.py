@@ -7,21 +7,28 @@ A base's features are a row of the array plus `centre`, which the manifest gives
 the last axis. Of several cuts side by side (`models.joined_cuts`) it says under `parts` which.
 """
 
+from __future__ import annotations
+
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from pipeline.errors import DataIntegrityError
 from pipeline.files import write_json, write_whole
 from pipeline.models.bases import NO_BASE
 from pipeline.models.cuts import Cut, array_bytes
 from pipeline.models.joined_cuts import described
 from pipeline.models.moments import Moments
+
+if TYPE_CHECKING:
+    pass
 
 MANIFEST: Final = "manifest.json"
 PIXELS: Final = "pixels"
@@ -241,3 +248,18 @@ def _entry(cut: Cut, dtype: str, array: WrittenArray) -> dict[str, Any]:
         "sha256": array.sha256,
         "num_parameters_below": cut.num_parameters_below,
     }
+
+
+def read_manifest(features: Path) -> dict[str, Any]:
+    """Returns what `embed` says about a base's folder of features.
+
+    Raises:
+        DataIntegrityError: If it is not there.
+    """
+    path = features / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        # The manifest is written last, so that its absence means an unfinished stage.
+        raise DataIntegrityError(f"No {path} here. Run the stage `embed` first.") from None
+    return manifest

@@ -117,7 +117,7 @@ class PlannedBase:
         to three times as long, a larger share of the epochs twice.
         """
         from pipeline.models.graph import truncate
-        from pipeline.models.segments import tunable_layers
+        from pipeline.training.segments import tunable_layers
 
         heads, chosen = self.choice.heads, self.choice.chosen
         base = self._bases[chosen.model, chosen.image_size]

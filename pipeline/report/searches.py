@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 from pipeline.tuning.space import near_bound
 
 T = TypeVar("T")

@@ -18,6 +18,8 @@ from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.tracking.spool import Spool
 from pipeline.tracking.store import mirror_uid
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.tuning.candidates import PART, candidates, is_of
 from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.build import build_executor
@@ -25,7 +27,6 @@ from pipeline.tuning.identity import code_sha256
 from pipeline.tuning.kept_trainings import FOLDER, KeptTrainings
 from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
-from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import stored_trials
 from pipeline.workspace import stamp_file, store_root, write_stamp
@@ -297,9 +298,9 @@ def _export(
 
     # Before what imports TensorFlow, which would start with settings of its own.
     configure_tensorflow(num_threads=1)
-    from pipeline.models.export import load_exported
     from pipeline.models.weights import weights_sha256
-    from pipeline.training.winner import choose, export_winner
+    from pipeline.training.ensemble import choose, export_winner
+    from pipeline.training.export import load_exported
 
     image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
     file = Path("models") / f"{name}.keras"

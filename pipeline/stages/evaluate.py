@@ -150,7 +150,7 @@ def _read_test(data: Path) -> TestPart:
 def _predict(
     study: str, file: Path, test: TestPart, *, batch_size: int | None
 ) -> NDArray[np.float32]:
-    from pipeline.models.export import load_exported, predict_probabilities
+    from pipeline.training.export import load_exported, predict_probabilities
 
     logger.info("%s: classifying %d test images with %s", study, len(test.labels), file)
     rows = predict_probabilities(load_exported(file), test.images, batch_size=batch_size)

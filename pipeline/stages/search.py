@@ -22,6 +22,7 @@ from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import read_json
 from pipeline.planning.plan import PLAN_FILE
 from pipeline.tracking.store import mirror_uid, open_store
+from pipeline.training.data import DataReference
 from pipeline.tuning import results
 from pipeline.tuning.cut_roles import with_named_cuts
 from pipeline.tuning.driver import Driver
@@ -31,7 +32,6 @@ from pipeline.tuning.lock import study_lock
 from pipeline.tuning.params import SearchParams, StudyPlan, load_study, study_settings
 from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
-from pipeline.tuning.records import DataReference
 from pipeline.tuning.retries import close_orphans
 from pipeline.tuning.space import Setting
 from pipeline.tuning.storage import open_storage

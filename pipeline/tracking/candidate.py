@@ -38,10 +38,10 @@ def load_candidate(study: str, confirm: Confirmation, *, root: Path) -> Candidat
         DataIntegrityError: If an earlier stage's file is missing, or the model is not what it
             should be.
     """
-    from pipeline.models.export import load_exported
     from pipeline.models.weights import weights_sha256
     from pipeline.tracking.lineage import revision_tags
     from pipeline.tracking.models import Candidate
+    from pipeline.training.export import load_exported
 
     split = existing_json(root / "data/split.json")
     test = existing_json(root / "results/metrics.json").get(study, {})
@@ -71,7 +71,7 @@ def check_model(
     Raises:
         DataIntegrityError: If it does not take them, or its answers are no probabilities.
     """
-    from pipeline.models.export import predict_probabilities
+    from pipeline.training.export import predict_probabilities
 
     if model.input_shape[1:] != images.shape[1:] or model.output_shape[1:] != (num_classes,):
         raise DataIntegrityError(

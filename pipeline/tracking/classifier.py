@@ -47,8 +47,8 @@ def load_classifier(root: Path, uri: str) -> Classifier:
         ConfigError: If there is no such model.
         DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
     """
-    from pipeline.models.export import load_exported
     from pipeline.training.devices import fix_settings
+    from pipeline.training.export import load_exported
 
     if not uri.startswith(REGISTRY):
         fix_settings()
@@ -84,8 +84,8 @@ def load_champion(root: Path, name: str) -> Classifier:
 
 
 def _loaded(file: RegisteredFile) -> Classifier:
-    from pipeline.models.export import load_exported
     from pipeline.training.devices import fix_settings
+    from pipeline.training.export import load_exported
 
     fix_settings()
     metadata = _metadata(file)

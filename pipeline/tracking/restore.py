@@ -18,7 +18,7 @@ from pipeline.tracking.trials import (
     uid_of,
     value_of,
 )
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run

@@ -15,7 +15,7 @@ from pipeline.open_databases import lost_in
 from pipeline.tracking.outage import Outage, is_gone, outage_of, store_errors
 from pipeline.tracking.spool_file import SpoolFile
 from pipeline.tracking.trial_runs import RunGoneError, TrialRuns
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 logger = logging.getLogger(__name__)
 

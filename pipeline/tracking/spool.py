@@ -26,7 +26,7 @@ from pipeline.tracking.outage import TIMEOUT, Outage, impatient_requests
 from pipeline.tracking.sender import REFUSED_PAUSE_SECONDS, Keeping, Sender
 from pipeline.tracking.spool_file import FOLDER, SpoolFile
 from pipeline.tracking.trial_runs import TrialRuns, now_ms
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 from pipeline.workspace import store_root
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.tracking.reconcile import Parent
 from pipeline.tracking.store import Store
 from pipeline.tracking.trial_runs import TrialRuns
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 FINISHED = "FINISHED"
 

@@ -17,7 +17,7 @@ from pipeline.tracking.inputs import dataset_inputs
 from pipeline.tracking.reconcile import Parent
 from pipeline.tracking.store import Store
 from pipeline.tracking.trials import STATUS_OF_STATE, beside_curves
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -19,13 +19,11 @@ from pipeline.training.batches import (
     epoch_order,
     resolve_batch_size,
 )
+from pipeline.training.messages import EpochRecord, Report
 from pipeline.training.optimizers import build_optimizer
 from pipeline.training.phases import Phase
-from pipeline.training.predictions import Predictor
 from pipeline.training.rules import BestEpoch, Plateau, StoppingRule
-from pipeline.training.steps import Steps
-from pipeline.training.tabulated import TabulatedSchedule
-from pipeline.tuning.records import EpochRecord, Report
+from pipeline.training.steps import Predictor, Steps, TabulatedSchedule
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Optimizers: from a trial's hyperparameters to a Keras optimizer with its gradient clipping.
 
 To add one, write a function below, register it, and list its own hyperparameters in
-`tuning/hyperparameters.py`. Nothing here imports Keras before an optimizer is built.
+`training/hyperparameters.py`. Nothing here imports Keras before an optimizer is built.
 """
 
 from collections.abc import Callable, Mapping

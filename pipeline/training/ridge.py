@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.heads import SMALLEST_VARIANCE
+from pipeline.training.head import SMALLEST_VARIANCE
 
 SMALLEST_SHARE: Final = 1e-6
 """Of 1 - H_ii: an image that alone determines a weight leaves nothing to judge it by."""

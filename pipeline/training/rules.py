@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.hyperparameter import Value
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 if TYPE_CHECKING:
     import keras

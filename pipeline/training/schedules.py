@@ -2,7 +2,7 @@
 
 A schedule describes what happens after warmup; `learning_rate_table` puts warmup before it. To
 add one, write a function below, register it, and list its own hyperparameters in
-`tuning/hyperparameters.py`; a duration in epochs is read with `Timing.steps`. NumPy is imported
+`training/hyperparameters.py`; a duration in epochs is read with `Timing.steps`. NumPy is imported
 where it computes: `check` asks for the schedules' names alone.
 """
 

@@ -15,12 +15,20 @@ epoch of 50,000 rows on one core of 2, medians of 4, when the choice was made:
 times the CPU seconds and about twice the memory.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
-from pipeline.training.batches import Chunk
+from pipeline.models.graph import rebuild
+from pipeline.training.batches import Chunk, Indices, TrainingData, gather
+from pipeline.training.export import chain
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # The norm reads every gradient once more. Measured at every step it costs 17% of an epoch of the
 # 784-300-100-10 network at batch 32 (0.81 CPU seconds against 0.70); at every eighth, nothing that
@@ -28,6 +36,9 @@ from pipeline.training.batches import Chunk
 GRADIENT_NORM_INTERVAL = 8
 # Fewer steps than this many per epoch are all measured: a mean of a handful says little.
 MIN_MEASURED_STEPS = 32
+
+MAX_BATCH_ROWS = 1024
+MAX_BATCH_BYTES = 32 * 2**20
 
 
 class Steps:
@@ -104,3 +115,88 @@ class Steps:
 
     def _weights_of(self, labels: tf.Tensor) -> tf.Tensor | None:
         return None if self._class_weights is None else tf.gather(self._class_weights, labels)
+
+
+class Predictor:
+    """A model's answers through one compiled function, which follows the model's weights.
+
+    Args:
+        model: Float32 features to probabilities.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._run = tf.function(self._predict_batch, reduce_retracing=True)
+
+    def __call__(self, data: TrainingData, rows: Indices) -> NDArray[np.float32]:
+        """Returns probabilities, shape (len(rows), num_classes).
+
+        Args:
+            data: Where the rows come from.
+            rows: Which of its features, >= 1, in the order of the answer.
+        """
+        features, centre = data.features, tf.constant(data.centre)
+        float32_bytes = max(4 * features[0].size, 1)
+        size = max(1, min(MAX_BATCH_ROWS, MAX_BATCH_BYTES // float32_bytes))
+        batches = [
+            self._run(tf.constant(gather(features, rows[start : start + size])), centre).numpy()
+            for start in range(0, len(rows), size)
+        ]
+        return np.concatenate(batches)
+
+    def _predict_batch(self, features: tf.Tensor, centre: tf.Tensor) -> tf.Tensor:
+        return self._model(tf.cast(features, tf.float32) + centre, training=False)
+
+
+class TabulatedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Looks up the learning rate of each optimizer step; holds the last one afterwards.
+
+    So the curve that is tested, plotted and logged is the one the optimizer uses. Models are
+    saved without their optimizer, hence nothing here needs to be serialized by name.
+
+    Args:
+        table: Learning rates, shape (num_steps,), float32; see `schedules.learning_rate_table`.
+    """
+
+    def __init__(self, table: NDArray[np.float32]) -> None:
+        self._table = table
+
+    def __call__(self, step: "tf.Tensor") -> "tf.Tensor":
+        index = ops.minimum(ops.cast(step, "int32"), len(self._table) - 1)
+        return ops.take(self._table, index)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"table": self._table.tolist()}
+
+
+class FineTuned(keras.Model):  # type: ignore[misc]
+    """Runs a segment of a base as in inference, also while it is trained, and a head on top.
+
+    As one functional model it could not: Keras hands `training` on to every layer of one, and the
+    base's dropout would drop.
+
+    Args:
+        segment: Features of the lower cut to those that the head takes; some layers are trainable.
+        head: Those features to probabilities; it is copied and left alone.
+    """
+
+    def __init__(self, segment: keras.Model, head: keras.Model) -> None:
+        super().__init__(name="fine_tuned")
+        self.segment = segment
+        self.head = _copied(head)
+        self(keras.Input(segment.input.shape[1:]))
+
+    def call(self, features: Any, training: bool | None = None) -> Any:
+        return self.head(self.segment(features, training=False), training=training)
+
+    def flat(self) -> keras.Model:
+        """Returns a copy as one functional model of Keras' own layers, for inference."""
+        return chain([self.segment, self.head])
+
+
+def _copied(model: keras.Model) -> keras.Model:
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config(layer.get_config())
+
+    inputs = keras.Input(model.input.shape[1:], name=model.inputs[0].name)
+    return keras.Model(inputs, rebuild(model, inputs, clone=clone), name=model.name)

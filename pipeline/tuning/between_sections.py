@@ -12,13 +12,10 @@ from typing import Any
 from pipeline.hyperparameter import Value
 from pipeline.models.joined_cuts import cut_name, is_layer, layers_named
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import named
+from pipeline.training.hyperparameters import named
+from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting, searched
-from pipeline.tuning.unfreezing import (
-    MIN_EPOCHS_OF_TWO_PHASES,
-    can_unfreeze,
-    most_segments,
-)
+from pipeline.tuning.unfreezing import can_unfreeze, most_segments
 
 NO_BASE = "none"
 AUTO = "auto"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.seeds import derive_seed
-from pipeline.tuning.records import TrialSpec
+from pipeline.training.messages import TrialSpec
 from pipeline.tuning.study import TrialDict
 
 PART = "confirmation"

@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.errors import ConfigError
 from pipeline.hyperparameter import Value
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, named
+from pipeline.training.hyperparameters import HYPERPARAMETERS, named
 from pipeline.tuning.space import Choice, FloatRange, IntRange, Setting, searched, suggest
 from pipeline.tuning.unfreezing import SegmentRange
 

@@ -16,11 +16,12 @@ from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
 from pipeline.evaluation.significance import mean_interval
 from pipeline.processes import raise_received
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.tuning.candidates import PART, Candidate
 from pipeline.tuning.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.kept_trainings import KeptTraining
 from pipeline.tuning.recorder import Recorder, run_summary
-from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

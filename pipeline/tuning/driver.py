@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.processes import raise_received
+from pipeline.training.data import DataReference
+from pipeline.training.hyperparameters import described
+from pipeline.training.messages import EpochRecord, TrialResult, TrialSpec
 from pipeline.tuning.deadline import Deadline
 from pipeline.tuning.executors.base import (
     EpochDone,
@@ -26,13 +29,11 @@ from pipeline.tuning.executors.base import (
     TrialRaised,
 )
 from pipeline.tuning.failures import FailureStreak
-from pipeline.tuning.hyperparameters import described
 from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.proposals import Proposal, Proposals
 from pipeline.tuning.pruners import is_due
 from pipeline.tuning.recorder import Recorder, run_summary
-from pipeline.tuning.records import DataReference, EpochRecord, TrialResult, TrialSpec
 from pipeline.tuning.retries import close_orphans, fail_trial, retry_failed
 from pipeline.tuning.study import FINISHED
 

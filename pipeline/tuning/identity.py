@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.training.segments import lower_cuts
 from pipeline.tuning.configurations import can_exist
 from pipeline.tuning.params import SearchParams, StudyPlan
 from pipeline.tuning.space import Setting, describe_space
 from pipeline.tuning.study import TrialDict, identity_hash, trial_dicts
 from pipeline.tuning.takeover import fitting, still_queued
-from pipeline.tuning.unfreezing import can_unfreeze, lower_cuts
+from pipeline.tuning.unfreezing import can_unfreeze
 
 if TYPE_CHECKING:
     from pathlib import Path

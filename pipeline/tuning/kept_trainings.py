@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import read_json, sha256_file, write_json
-from pipeline.tuning.records import TrialResult, TrialSpec
+from pipeline.training.messages import TrialResult, TrialSpec
 
 FOLDER = Path("mlruns/trainings")
 """Below it each study has a folder, with two files for each training."""

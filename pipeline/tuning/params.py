@@ -14,10 +14,11 @@ from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
+from pipeline.training.hyperparameters import HYPERPARAMETERS, named
+from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES, Cuts, lower_cuts
 from pipeline.tuning.between_sections import problems_between
 from pipeline.tuning.configurations import configuration_problems
 from pipeline.tuning.cut_roles import ROLES, without_roles
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, named
 from pipeline.tuning.pruners import Pruner
 from pipeline.tuning.samplers import SAMPLERS, sampler_problem
 from pipeline.tuning.space import (
@@ -27,13 +28,7 @@ from pipeline.tuning.space import (
     Setting,
     parse_setting,
 )
-from pipeline.tuning.unfreezing import (
-    MIN_EPOCHS_OF_TWO_PHASES,
-    Cuts,
-    can_unfreeze,
-    lower_cuts,
-    with_segments,
-)
+from pipeline.tuning.unfreezing import can_unfreeze, with_segments
 
 logger = logging.getLogger(__name__)
 

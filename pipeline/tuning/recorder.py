@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pipeline.hyperparameter import Value
-from pipeline.tuning.records import EpochRecord, TrialResult
+from pipeline.training.messages import EpochRecord, TrialResult
 
 
 class Recorder(Protocol):

@@ -13,7 +13,7 @@ from pydantic import Field, RootModel, model_validator
 from pipeline.config import Section
 from pipeline.hyperparameter import Hyperparameter, Value
 from pipeline.registry import unknown_name
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, named
+from pipeline.training.hyperparameters import HYPERPARAMETERS, named
 
 
 class Trial(Protocol):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.hyperparameter import Value
+from pipeline.training.hyperparameters import described
 from pipeline.tuning.configurations import configuration_problems, normalized
-from pipeline.tuning.hyperparameters import described
 from pipeline.tuning.queue import OPEN
 from pipeline.tuning.space import Setting, suggest
 from pipeline.tuning.study import FINISHED, TrialDict

@@ -11,7 +11,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.commands.check import problems_of
 from pipeline.config import read_document
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 ROOT = Path(__file__).parents[2]
 CUT = "cut: {type: choice, choices: [block4_add, block7_add, block10_add]}"

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.commands.replay import compare, replay
 from pipeline.errors import ConfigError, StudyError
+from pipeline.training.messages import EpochRecord
 from pipeline.tuning.current import load_current
-from pipeline.tuning.records import EpochRecord
 from tests import faults
 from tests.commands.repository import Repository, read_trials, run
 
@@ -34,7 +34,7 @@ def repository(searched, monkeypatch):
     """The same, where a training takes no time in this process too."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(searched.folder)
-    monkeypatch.setattr("pipeline.tuning.worker.run_trial", faults.train)
+    monkeypatch.setattr("pipeline.training.worker.run_trial", faults.train)
     monkeypatch.setattr("pipeline.training.devices.configure_tensorflow", lambda num_threads: None)
     return searched
 
@@ -59,7 +59,7 @@ def test_a_trial_that_comes_out_otherwise_fails(repository, capsys, monkeypatch)
     def train(spec, data, report):
         return faults.train(spec.__class__(**{**vars(spec), "seed": spec.seed + 1}), data, report)
 
-    monkeypatch.setattr("pipeline.tuning.worker.run_trial", train)
+    monkeypatch.setattr("pipeline.training.worker.run_trial", train)
     number = numbers(repository, "COMPLETE")[0]
     assert run("replay", "tiny", number) == 1
     assert "not equal: largest difference 0." in capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_it_trains_as_a_worker_does_and_compares_what_a_driver_reports(repositor
         for epoch, value in enumerate((0.5, float("nan"), 0.75)):
             report(EpochRecord(epoch=epoch, metrics={"val_accuracy": value}))
 
-    monkeypatch.setattr("pipeline.tuning.worker.run_trial", train)
+    monkeypatch.setattr("pipeline.training.worker.run_trial", train)
     monkeypatch.setattr(
         "pipeline.training.devices.configure_tensorflow",
         lambda num_threads: threads.append(num_threads),

@@ -93,7 +93,7 @@ def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
     from pipeline.models.joined_cuts import described, joined, kept_cuts
     from pipeline.models.saved_bases import save_base
     from pipeline.models.weights import weights_sha256
-    from pipeline.tuning.records import DataReference
+    from pipeline.training.data import DataReference
 
     images, labels = digits()
     parts = rows()

@@ -36,7 +36,7 @@ def flat(model, size=SIZE):
 
 @pytest.mark.parametrize("name", MADE)
 def test_flat_and_inference_copies_of_a_made_model_are_the_model(name):
-    from pipeline.models.export import for_inference
+    from pipeline.training.export import for_inference
 
     model = MADE[name](SIZE)
     copy = flat(model)
@@ -50,7 +50,7 @@ def test_the_part_between_two_cuts_is_what_lies_there(name):
 
     from pipeline.models.cuts import find_cuts
     from pipeline.models.graph import output_of
-    from pipeline.models.segments import cut_segment
+    from pipeline.training.segments import cut_segment
 
     base = flat(MADE[name](SIZE))
     cuts = find_cuts(base)
@@ -65,8 +65,8 @@ def test_a_user_s_file_is_the_same_base_and_exported_it_still_is(name, tmp_path)
     import keras
 
     from pipeline.models.cuts import find_cuts
-    from pipeline.models.export import Member, join
     from pipeline.models.own_bases import load_own_base
+    from pipeline.training.export import Member, join
 
     model = MADE[name](SIZE)
     model.save(tmp_path / "own.keras")
@@ -106,7 +106,7 @@ def test_a_model_inside_that_runs_as_in_training_stays_one():
 def test_a_copy_goes_on_with_the_chance_of_its_original():
     import keras
 
-    from pipeline.models.export import for_inference
+    from pipeline.training.export import for_inference
 
     inputs = keras.Input((8,))
     model = keras.Model(inputs, keras.layers.Dropout(0.5, seed=1)(inputs))

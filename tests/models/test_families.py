@@ -5,9 +5,9 @@ import pytest
 
 from pipeline.models.bases import BASES, load_base, preprocessing
 from pipeline.models.cuts import find_cuts
-from pipeline.models.export import Member, export, load_exported, predict_probabilities
-from pipeline.models.heads import build_head
 from pipeline.models.saved_bases import load_saved_base, save_base
+from pipeline.training.export import Member, export, load_exported, predict_probabilities
+from pipeline.training.head import build_head
 from tests.models.small_base import from_cache
 
 pytestmark = pytest.mark.keras

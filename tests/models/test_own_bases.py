@@ -52,8 +52,8 @@ def answers(base, images, image_size):
 @pytest.fixture
 def exported(tmp_path, hyperparameters):
     """A file as `confirm` writes it: gray images of 8 pixels, resized to 32, base and head."""
-    from pipeline.models.export import Member, export
-    from pipeline.models.heads import build_head
+    from pipeline.training.export import Member, export
+    from pipeline.training.head import build_head
 
     base = load_base("efficientnet_lite0", image_size=32, weights="random")
     head = build_head(
@@ -107,7 +107,7 @@ def test_its_own_preprocessing_is_gone_and_its_layers_are_cut_points(exported):
 def test_a_registered_model_can_be_the_base_of_a_registered_model(exported, tmp_path):
     import keras
 
-    from pipeline.models.export import Member, export
+    from pipeline.training.export import Member, export
 
     inputs = keras.Input((8,))
     head = keras.Model(inputs, keras.layers.Dense(2, name="hidden_0")(inputs))
@@ -130,7 +130,7 @@ def test_a_registered_model_can_be_the_base_of_a_registered_model(exported, tmp_
 def test_of_an_averaged_model_the_first_member_is_the_base_with_all_its_cuts(tmp_path):
     import keras
 
-    from pipeline.models.export import Member, join
+    from pipeline.training.export import Member, join
 
     def member(units):
         inputs = keras.Input((8, 8, 3))

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.models.export import Member, export, load_exported, predict_probabilities
 from pipeline.models.feature_files import ImageSet
 from pipeline.models.small_pixels import write_small_pixels
+from pipeline.training.export import Member, export, load_exported, predict_probabilities
 
 pytestmark = pytest.mark.keras
 NUM_IMAGES = 12

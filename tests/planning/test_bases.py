@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.models.cuts import Cut
 from pipeline.planning.bases import COUNTED_LAYERS, num_operations, start_below
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 # Layers with weights up to the cuts of a base whose last block is followed by one layer alone.
 NUM_LAYERS = {"block1": 3, "block2": 6, "block3": 8, "top": 9}

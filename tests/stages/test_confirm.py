@@ -192,11 +192,11 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     """Images to that cut by the untouched base, and from there by what was trained."""
     import numpy as np
 
-    from pipeline.models.export import load_exported, predict_probabilities
     from pipeline.training import devices
+    from pipeline.training.export import load_exported, predict_probabilities
+    from pipeline.training.messages import TrialSpec
+    from pipeline.training.worker import run_trial
     from pipeline.tuning.configurations import completed
-    from pipeline.tuning.records import TrialSpec
-    from pipeline.tuning.worker import run_trial
     from tests.models.small_base import digits, rows, small_base, write_features
 
     # Only a fresh process can set TensorFlow's threads.

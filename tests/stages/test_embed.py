@@ -318,8 +318,7 @@ class TestViews:
             assert entry["cuts"][HIGH][statistic] == own["cuts"][HIGH][statistic]
 
     def test_are_what_a_trial_trains_on(self, here):
-        from pipeline.training.features import load_cut
-        from pipeline.tuning.records import DataReference
+        from pipeline.training.data import DataReference, load_cut
 
         run(params(cuts=(HIGH,), views={"hflip": True}))
         reference = DataReference(features=f"data/features/{BASE}", train_file="data/train.npz")

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.tracking.audit import compare
 from pipeline.tracking.reconcile import find_parent, read_runs
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 
 @pytest.fixture

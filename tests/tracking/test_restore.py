@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.tracking.restore import amend_trial, import_trial
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from pipeline.tracking.classifier import load_classifier
 from pipeline.tracking.registration import register
 from pipeline.tracking.store import open_store
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
 

@@ -18,7 +18,7 @@ from pipeline.errors import StudyError
 from pipeline.tracking import sender, spool
 from pipeline.tracking.outage import RETRIES, TIMEOUT, store_errors
 from pipeline.tracking.spool import Spool
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 from tests.tracking.web_server import WebServer
 
 NAME = "mlruns/spool/digits-transfer-01234567.jsonl"
@@ -589,7 +589,7 @@ KILLED = """
     from pipeline.tracking.sender import Sender
     from pipeline.tracking.spool import Spool
     from pipeline.tracking.spool_file import SpoolFile
-    from pipeline.tuning.records import EpochRecord
+    from pipeline.training.messages import EpochRecord
 
     point, at = sys.argv[1], int(sys.argv[2])
     count = 0

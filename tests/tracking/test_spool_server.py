@@ -14,7 +14,7 @@ import pytest
 from pipeline.tracking import sender
 from pipeline.tracking.spool import Spool
 from pipeline.tracking.store import open_store
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 from tests.tracking.lossy_proxy import LossyProxy
 from tests.tracking_server import TrackingServer
 

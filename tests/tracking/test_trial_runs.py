@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.tracking.trial_runs import RunGoneError
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 
 HYPERPARAMETERS = {"units": 64, "learning_rate": 0.001, "normalize_first": False}
 

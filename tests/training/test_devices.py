@@ -64,7 +64,7 @@ assert main(["embed"]) == 0
 from pipeline.processes import num_cores
 from pipeline.tuning.configurations import completed
 from pipeline.tuning.executors.base import tensorflow_worker
-from pipeline.tuning.records import DataReference, TrialSpec
+from pipeline.training.messages import DataReference, TrialSpec
 
 run_trial = tensorflow_worker(num_threads=num_cores())
 values = {**json.loads(sys.argv[1]), "cut": "block0_bn2", "units": 4, "batch_size": 8}

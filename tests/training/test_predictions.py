@@ -14,7 +14,7 @@ def model(build):
 
 
 def test_rows_come_back_in_the_order_asked_for(model, blobs):
-    from pipeline.training.predictions import Predictor
+    from pipeline.training.steps import Predictor
 
     rows = np.array([7, 3, 100])
     expected = model(blobs.features[rows].astype(np.float32)).numpy()
@@ -22,7 +22,7 @@ def test_rows_come_back_in_the_order_asked_for(model, blobs):
 
 
 def test_the_centre_is_added_to_what_is_stored(model, blobs):
-    from pipeline.training.predictions import Predictor
+    from pipeline.training.steps import Predictor
 
     centre = np.array([1.0, -2.0, 0.5, 3.0], np.float32)
     rows = np.array([7, 3, 100])
@@ -33,7 +33,7 @@ def test_the_centre_is_added_to_what_is_stored(model, blobs):
 
 @pytest.mark.parametrize("num_rows", [1, 16, 17, 40])
 def test_the_size_of_a_batch_changes_nothing(model, blobs, monkeypatch, num_rows):
-    from pipeline.training import predictions
+    from pipeline.training import steps as predictions
 
     rows = np.arange(num_rows)
     whole = predictions.Predictor(model)(blobs, rows)
@@ -42,7 +42,7 @@ def test_the_size_of_a_batch_changes_nothing(model, blobs, monkeypatch, num_rows
 
 
 def test_new_weights_give_new_answers(model, blobs):
-    from pipeline.training.predictions import Predictor
+    from pipeline.training.steps import Predictor
 
     predictor = Predictor(model)
     before = predictor(blobs, blobs.val)
@@ -52,7 +52,7 @@ def test_new_weights_give_new_answers(model, blobs):
 
 
 def test_dropout_is_off(build, blobs):
-    from pipeline.training.predictions import Predictor
+    from pipeline.training.steps import Predictor
 
     predictor = Predictor(build(dropout=0.5))
     first, again = (predictor(blobs, blobs.val) for _ in range(2))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.training.messages import EpochRecord
 from pipeline.training.rules import BestEpoch, Plateau, Stall, StoppingRule
-from pipeline.tuning.records import EpochRecord
 
 ACCURACY = OBJECTIVES["val_accuracy"]
 LOSS = OBJECTIVES["val_log_loss"]

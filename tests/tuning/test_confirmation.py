@@ -12,11 +12,12 @@ import pytest
 from pipeline import processes as interrupts
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialResult
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.confirmation import Confirmation, in_order, judge, winner_of
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.kept_trainings import KeptTraining
-from pipeline.tuning.records import DataReference, TrialResult
 from tests.tuning.training_double import train
 
 ACCURACY, LOSS = OBJECTIVES["val_accuracy"], OBJECTIVES["val_log_loss"]

@@ -14,13 +14,13 @@ import pytest
 from pipeline import processes as interrupts
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.training.data import DataReference
 from pipeline.tuning.deadline import Deadline
 from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.base import EpochDone
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
-from pipeline.tuning.records import DataReference
 from pipeline.tuning.space import Choice, FloatRange
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import open_study
@@ -48,7 +48,8 @@ class RecordingRecorder:
 @pytest.fixture(autouse=True)
 def table(monkeypatch):
     """A table of hyperparameters that the double understands."""
-    from pipeline.tuning import hyperparameters, space
+    from pipeline.training import hyperparameters
+    from pipeline.tuning import space
 
     entry = hyperparameters.Hyperparameter
     names = {

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.tuning.kept_trainings import KeptTrainings
-from pipeline.tuning.records import TrialResult, TrialSpec
 
 CONDITIONS = {"identity": "ab" * 32, "code_sha256": "cd" * 32}
 REPORT = {"uid": "one", "epochs": [{"epoch": 0, "metrics": {"loss": 0.5}, "at_ms": 7}]}

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 from pipeline.tuning.params import default_problems
 from pipeline.tuning.space import parse_setting, suggest
 

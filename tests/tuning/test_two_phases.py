@@ -11,6 +11,9 @@ import pytest
 from pipeline.errors import ConfigError, InfeasibleTrialError
 from pipeline.evaluation.metrics import classification_metrics
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialSpec
+from pipeline.training.worker import run_trial
 from pipeline.tuning.candidates import candidates
 from pipeline.tuning.configurations import completed
 from pipeline.tuning.confirmation import Confirmation, judge
@@ -18,10 +21,8 @@ from pipeline.tuning.driver import Driver
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
-from pipeline.tuning.records import DataReference, TrialSpec
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import open_study, trial_dicts
-from pipeline.tuning.worker import run_trial
 from tests.models.small_base import (
     BATCH_NORMS,
     CUTS,
@@ -123,8 +124,7 @@ class Watched(NamedTuple):
 @pytest.fixture
 def watched(monkeypatch):
     """Keeps each phase, and the rate of every step."""
-    from pipeline.training import batches, fit
-    from pipeline.tuning import worker
+    from pipeline.training import batches, fit, worker
 
     phases, rates, bases, train = [], [], [], worker._train
     load_base = DataReference.load_base
@@ -324,7 +324,7 @@ class TestBetterPhase:
         assert keras.models.load_model(file).input.shape[1:] == (4, 4, 12)
 
     def test_a_phase_2_that_diverges_leaves_phase_1s_model(self, specify, reference, monkeypatch):
-        from pipeline.tuning import worker
+        from pipeline.training import worker
 
         def train(model, cut_data, spec, phase, report, train=worker._train):
             if phase.number == 2:
@@ -390,7 +390,7 @@ class TestOneModel:
         assert result.metrics["confirmation_accuracy"] == accuracy_of(file, reference, "block1")
 
     def test_exported_it_answers_on_raw_images_as_on_the_cache(self, trained, reference, tmp_path):
-        from pipeline.models.export import Member, export, load_exported, predict_probabilities
+        from pipeline.training.export import Member, export, load_exported, predict_probabilities
 
         file, result = trained()
         export(
@@ -449,8 +449,8 @@ class TestSideBySide:
     def test_exported_it_answers_on_raw_images_as_on_the_cache(
         self, specify, side_by_side, tmp_path, unfreeze
     ):
-        from pipeline.models.export import load_exported, predict_probabilities
-        from pipeline.training.winner import choose, export_winner
+        from pipeline.training.ensemble import choose, export_winner
+        from pipeline.training.export import load_exported, predict_probabilities
 
         spec_file, result = self.run(specify, side_by_side, tmp_path, unfreeze=unfreeze, epochs=12)
         assert result.starts_from == ("block1" if unfreeze else self.CUT)
@@ -490,7 +490,7 @@ class TestSideBySide:
 
 
 def test_a_pooled_cut_is_pooled_above_the_segment(base, specify, tmp_path):
-    from pipeline.models.export import Member, export, load_exported, predict_probabilities
+    from pipeline.training.export import Member, export, load_exported, predict_probabilities
 
     folder = tmp_path / "features"
     folder.mkdir()

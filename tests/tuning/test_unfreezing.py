@@ -4,15 +4,10 @@ import optuna
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.training.segments import lower_cuts, phase_2_starts
 from pipeline.tuning.configurations import configuration_problems
 from pipeline.tuning.space import Choice, IntRange, parse_setting, suggest
-from pipeline.tuning.unfreezing import (
-    SegmentRange,
-    can_unfreeze,
-    lower_cuts,
-    phase_2_starts,
-    with_segments,
-)
+from pipeline.tuning.unfreezing import SegmentRange, can_unfreeze, with_segments
 
 # As a manifest sorts them: by name.
 CUTS = {

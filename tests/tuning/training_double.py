@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.tuning.records import EpochRecord, TrialResult
+from pipeline.training.messages import EpochRecord, TrialResult
 
 
 def train(spec, data, report):

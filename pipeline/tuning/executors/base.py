@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from pipeline.tuning.records import EpochRecord, Report, TrialData, TrialResult, TrialSpec
+from pipeline.training.data import TrialData
+from pipeline.training.messages import EpochRecord, Report, TrialResult, TrialSpec
 
 Train = Callable[[TrialSpec, TrialData, Report], TrialResult]
 
@@ -105,7 +106,7 @@ def tensorflow_worker(*, num_threads: int = 1) -> Train:
         num_threads: Of TensorFlow, >= 1.
     """
     from pipeline.training.devices import configure_tensorflow
-    from pipeline.tuning.worker import run_trial
+    from pipeline.training.worker import run_trial
 
     configure_tensorflow(num_threads=num_threads)
     return run_trial

@@ -12,7 +12,7 @@ def build_executor(params: SearchParams, *, train: Train | None = None) -> Execu
 
     Args:
         params: Section `search`.
-        train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
+        train: The worker function, importable by name; `training.worker.run_trial` unless given.
 
     Raises:
         ConfigError: If Ray is asked for and is not installed, or its cluster cannot be used.

@@ -21,6 +21,8 @@ import psutil
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.processes import die_with_parent
+from pipeline.training.data import TrialData
+from pipeline.training.messages import EpochRecord, TrialSpec
 from pipeline.tuning.executors.base import (
     EpochDone,
     Event,
@@ -32,7 +34,6 @@ from pipeline.tuning.executors.base import (
     TrialRaised,
     tensorflow_worker,
 )
-from pipeline.tuning.records import EpochRecord, TrialData, TrialSpec
 
 # A worker says so when its libraries are imported, which is no part of its first trial.
 READY = "ready"
@@ -64,7 +65,7 @@ class LocalExecutor(Executor):
         memory_limit_bytes: ... or after a trial that left it larger than this.
         trial_timeout_seconds: A trial that takes longer, from when its worker is ready, is killed
             and counts as lost.
-        train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
+        train: The worker function, importable by name; `training.worker.run_trial` unless given.
     """
 
     def __init__(

@@ -22,6 +22,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import ConfigError
 from pipeline.files import write_whole
+from pipeline.training.data import TrialData
+from pipeline.training.messages import TrialSpec
 from pipeline.tuning.executors.base import (
     EpochDone,
     Event,
@@ -39,7 +41,6 @@ from pipeline.tuning.executors.ray_cluster import (
     reason,
 )
 from pipeline.tuning.executors.ray_worker import Mailbox, Message, Started, run_attempt
-from pipeline.tuning.records import TrialData, TrialSpec
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class RayExecutor(Executor):
             never gives all its memory back; after each one where there are GPUs.
         trial_timeout_seconds: A trial that takes longer, from when its worker is ready, is ended
             by force and counts as lost.
-        train: The worker function, importable by name; `tuning.worker.run_trial` unless given.
+        train: The worker function, importable by name; `training.worker.run_trial` unless given.
 
     Raises:
         ConfigError: If the cluster cannot be used, or can never run such a trial.

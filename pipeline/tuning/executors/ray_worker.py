@@ -21,6 +21,7 @@ from ray.exceptions import RayError
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.hyperparameter import Value
+from pipeline.training.messages import EpochRecord, TrialSpec
 from pipeline.tuning.executors.base import (
     EpochDone,
     FatalErrors,
@@ -30,12 +31,11 @@ from pipeline.tuning.executors.base import (
     tensorflow_worker,
 )
 from pipeline.tuning.executors.local import START_SECONDS
-from pipeline.tuning.records import EpochRecord, TrialSpec
 
 if TYPE_CHECKING:
     import keras
 
-    from pipeline.training.features import CutData
+    from pipeline.training.data import CutData
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ between that one's death and our look at it.
 import sys
 import time
 
+from pipeline.training.data import DataReference
 from pipeline.tuning.executors.base import TrialDone, TrialLost
 from pipeline.tuning.executors.ray import RayExecutor
-from pipeline.tuning.records import DataReference
 from tests.tuning.executors.cut_double import train
 from tests.tuning.executors.ray_clusters import (
     last_events,

@@ -12,7 +12,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import numpy as np
 import pytest
 
-from pipeline.tuning.records import DataReference
+from pipeline.training.data import DataReference
 
 NUM_IMAGES = 40
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.tuning.records import EpochRecord
+from pipeline.training.messages import EpochRecord
 from tests.tuning.training_double import behave, note, result
 
 

@@ -11,8 +11,8 @@ import time
 
 import psutil
 
+from pipeline.training.messages import TrialSpec
 from pipeline.tuning.executors.base import EpochDone
-from pipeline.tuning.records import TrialSpec
 from tests.conftest import ROOT
 
 
@@ -84,7 +84,7 @@ import sys
 from pipeline.processes import listen, raise_received
 from pipeline.tuning.executors import ray_cluster
 from pipeline.tuning.executors.ray import RayExecutor
-from pipeline.tuning.records import DataReference
+from pipeline.training.messages import DataReference
 from tests.tuning.executors.cut_double import train
 from tests.tuning.executors.ray_clusters import spec, until_running
 

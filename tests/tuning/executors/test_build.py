@@ -7,10 +7,11 @@ import time
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialSpec
 from pipeline.tuning.executors.build import build_executor
 from pipeline.tuning.executors.local import LocalExecutor
 from pipeline.tuning.params import SearchParams
-from pipeline.tuning.records import DataReference, TrialSpec
 from tests.conftest import ROOT
 from tests.tuning.executors import cut_double
 from tests.tuning.executors.ray_clusters import last_events, spec

@@ -9,9 +9,10 @@ import time
 import psutil
 import pytest
 
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialSpec
 from pipeline.tuning.executors.base import EpochDone, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.executors.local import LocalExecutor
-from pipeline.tuning.records import DataReference, TrialSpec
 from tests.conftest import ROOT
 from tests.tuning.executors import slow_double, stuck_double
 from tests.tuning.training_double import train
@@ -188,7 +189,7 @@ def test_a_worker_that_hangs_dies_with_its_driver(tmp_path):
     code = (
         "import sys, time\n"
         "from pipeline.tuning.executors.local import LocalExecutor\n"
-        "from pipeline.tuning.records import DataReference, TrialSpec\n"
+        "from pipeline.training.messages import DataReference, TrialSpec\n"
         "from tests.tuning.training_double import train\n"
         "if __name__ == '__main__':\n"
         "    local = LocalExecutor(1, train=train)\n"

@@ -18,11 +18,12 @@ import pytest
 import ray
 
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.training.data import DataReference
+from pipeline.training.messages import EpochRecord, TrialSpec
 from pipeline.tuning.executors import ray as ray_module
 from pipeline.tuning.executors import ray_cluster
 from pipeline.tuning.executors.base import EpochDone, TrialDone, TrialLost, TrialRaised
 from pipeline.tuning.executors.ray import RayExecutor
-from pipeline.tuning.records import DataReference, EpochRecord, TrialSpec
 from tests.conftest import ROOT
 from tests.tuning.executors.cut_double import train
 from tests.tuning.executors.ray_clusters import (
@@ -245,7 +246,8 @@ def search_with_kills(executor, data, folder, monkeypatch, *, killed):
     from optuna.pruners import NopPruner
 
     from pipeline.evaluation.objectives import OBJECTIVES
-    from pipeline.tuning import hyperparameters, space
+    from pipeline.training import hyperparameters
+    from pipeline.tuning import space
     from pipeline.tuning.driver import Driver
     from pipeline.tuning.plan import SearchPlan
     from pipeline.tuning.progress import Progress

@@ -2,9 +2,9 @@
 
 import asyncio
 
+from pipeline.training.messages import EpochRecord
 from pipeline.tuning.executors.base import EpochDone
 from pipeline.tuning.executors.ray_worker import Mailbox, SharedData
-from pipeline.tuning.records import EpochRecord
 
 FIRST, SECOND = (EpochRecord(epoch=epoch, metrics={"val_accuracy": 0.5}) for epoch in (0, 1))
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError, InfeasibleTrialError
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialSpec
+from pipeline.training.worker import run_trial
 from pipeline.tuning.configurations import completed
-from pipeline.tuning.records import DataReference, TrialSpec
-from pipeline.tuning.worker import run_trial
 
 NUM_CLASSES = 4
 PARTS = {"train": 160, "val": 60, "confirmation": 80}
@@ -191,7 +192,7 @@ def test_missing_features_are_refused(specify, reference, tmp_path):
 
 def test_a_worker_imports_nothing_heavy_before_it_knows_its_threads():
     heavy = ["tensorflow", "keras", "optuna", "mlflow", "sklearn"]
-    code = f"import sys, pipeline.tuning.worker; print([n for n in {heavy} if n in sys.modules])"
+    code = f"import sys, pipeline.training.worker; print([n for n in {heavy} if n in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )

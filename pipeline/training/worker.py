@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.hyperparameter import Value
-from pipeline.tuning.records import Report, TrialData, TrialResult, TrialSpec
-from pipeline.tuning.unfreezing import MIN_EPOCHS_OF_TWO_PHASES
+from pipeline.training.data import TrialData
+from pipeline.training.messages import Report, TrialResult, TrialSpec
+from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES
 
 if TYPE_CHECKING:
     import keras
 
     from pipeline.models.cuts import PooledCut
-    from pipeline.training.features import CutData
+    from pipeline.training.data import CutData
     from pipeline.training.fit import FitResult
     from pipeline.training.phases import Phase
 
@@ -114,8 +115,7 @@ def _run_phases(spec: TrialSpec, data: TrialData, report: Report) -> list[_Train
 def _unfreeze(
     spec: TrialSpec, data: TrialData, starts: Sequence[str], *, upper: Sequence[PooledCut]
 ) -> _Unfrozen:
-    from pipeline.models.segments import cut_segment, nearest_start
-    from pipeline.tuning.unfreezing import num_layers
+    from pipeline.training.segments import cut_segment, nearest_start, num_layers
 
     base, wanted = data.load_base(), num_layers(spec.hyperparameters)
     cut = nearest_start(base, starts, upper, num_layers=wanted)
@@ -129,7 +129,7 @@ def _unfreeze(
 def _fine_tune(
     first: _Trained, spec: TrialSpec, unfrozen: _Unfrozen, phase: Phase, report: Report
 ) -> _Trained:
-    from pipeline.models.fine_tuned import FineTuned
+    from pipeline.training.steps import FineTuned
 
     model = FineTuned(unfrozen.segment, first.model)
     fit = _train(model, unfrozen.cut_data, spec, phase, report)
@@ -169,7 +169,7 @@ def _notes(phases: Sequence[_Trained]) -> dict[str, Value]:
 def _build_head(spec: TrialSpec, cut_data: CutData) -> keras.Model:
     import keras
 
-    from pipeline.models.heads import build_head
+    from pipeline.training.head import build_head
 
     # Frees the graph of the trial that ran in this process before.
     keras.backend.clear_session()
@@ -212,7 +212,7 @@ def _train(
 
 def _judged(model: keras.Model, cut_data: CutData, spec: TrialSpec) -> dict[str, float]:
     from pipeline.evaluation.metrics import classification_metrics
-    from pipeline.training.predictions import Predictor
+    from pipeline.training.steps import Predictor
 
     if cut_data.judge is None:
         return {}
@@ -233,8 +233,8 @@ def _kept(model: keras.Model, spec: TrialSpec) -> tuple[str | None, str]:
 
 def _save(model: keras.Model, path: Path) -> None:
     from pipeline.files import write_whole
-    from pipeline.models.export import for_inference
-    from pipeline.models.fine_tuned import FineTuned
+    from pipeline.training.export import for_inference
+    from pipeline.training.steps import FineTuned
 
     flat = model.flat() if isinstance(model, FineTuned) else for_inference(model)
     with write_whole(path) as part:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import ConfigError
-from pipeline.models.activations import initializer_family
 from pipeline.registry import unknown_name
+from pipeline.training.activations import initializer_family
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ def initializer(
 
     Args:
         family: A key of `FAMILIES`, or `auto`: what suits the activation.
-        activation: Of the layer, as in `models.activations`; `softmax` for the output layer.
+        activation: Of the layer, as in `training.activations`; `softmax` for the output layer.
         distribution: `normal` or `uniform`.
         fan: `fan_in`, `fan_avg`, or `auto`: the one of the family's own paper.
         seed: In [0, 2**31).

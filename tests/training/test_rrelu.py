@@ -7,7 +7,7 @@ pytestmark = pytest.mark.keras
 
 
 def slopes(seed, *, size=100_000, training=True):
-    from pipeline.models.rrelu import RandomizedLeakyReLU
+    from pipeline.training.rrelu import RandomizedLeakyReLU
 
     layer = RandomizedLeakyReLU(seed=seed)
     return -np.asarray(layer(-np.ones((1, size), np.float32), training=training))[0]
@@ -32,7 +32,7 @@ def test_the_seed_decides_the_slopes():
 
 
 def test_each_call_draws_anew():
-    from pipeline.models.rrelu import RandomizedLeakyReLU
+    from pipeline.training.rrelu import RandomizedLeakyReLU
 
     layer = RandomizedLeakyReLU(seed=1)
     x = -np.ones((1, 9), np.float32)
@@ -40,7 +40,7 @@ def test_each_call_draws_anew():
 
 
 def test_positive_values_pass_unchanged_in_training():
-    from pipeline.models.rrelu import RandomizedLeakyReLU
+    from pipeline.training.rrelu import RandomizedLeakyReLU
 
     x = np.array([[0.0, 0.5, 3.0]], np.float32)
     np.testing.assert_array_equal(RandomizedLeakyReLU(seed=1)(x, training=True), x)

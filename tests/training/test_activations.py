@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.models.activations import (
+from pipeline.training.activations import (
     ACTIVATIONS,
     INITIALIZER_FAMILIES,
     activation_layer,

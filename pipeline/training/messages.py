@@ -6,76 +6,16 @@ hears whether to stop, and ends with a `TrialResult`. It knows neither Optuna no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pipeline.hyperparameter import Value
 
 if TYPE_CHECKING:
-    import keras
-
-    from pipeline.training.features import CutData
+    pass
 
 SPLIT_FILE = "split.json"
-
-
-class TrialData(Hashable, Protocol):
-    """What trials train on, wherever it lies: in files, or in the memory of a cluster."""
-
-    def load_cut(self, cut: str, *, judge: str | None) -> CutData:
-        """Opens one cut; arguments and errors as in `training.features.load_cut`."""
-
-    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
-        """Names the cuts that phase 2 can start from; as in `tuning.unfreezing.phase_2_starts`."""
-
-    def load_base(self) -> keras.Model:
-        """Returns the base that the features were computed with, frozen.
-
-        Raises:
-            DataIntegrityError: If it is missing or not the one.
-        """
-
-    def base_files(self) -> Mapping[str, bytes]:
-        """Returns by name the files that `models.saved_bases` loads the base from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataReference:
-    """Trial data in files; only their paths go through a pipe.
-
-    Attributes:
-        features: Folder of one base: `manifest.json` and an array per cut point.
-        train_file: The npz with labels and the indices of train, val and confirmation.
-    """
-
-    features: str
-    train_file: str
-
-    def load_cut(self, cut: str, *, judge: str | None) -> CutData:
-        from pipeline.training.features import load_cut
-
-        return load_cut(self, cut, judge=judge)
-
-    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
-        from pipeline.training.features import read_manifest
-        from pipeline.tuning.unfreezing import phase_2_starts
-
-        if not hyperparameters.get("unfreeze"):
-            return []
-        return phase_2_starts(read_manifest(Path(self.features))["cuts"], hyperparameters)
-
-    def load_base(self) -> keras.Model:
-        from pipeline.models.saved_bases import load_saved_base
-
-        return load_saved_base(Path(self.features))
-
-    def base_files(self) -> Mapping[str, bytes]:
-        from pipeline.models.feature_files import MANIFEST
-        from pipeline.models.saved_bases import BASE_FILE
-
-        return {name: (Path(self.features) / name).read_bytes() for name in (MANIFEST, BASE_FILE)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +24,7 @@ class TrialSpec:
 
     Attributes:
         uid: Names this attempt, also across restarts of the driver.
-        hyperparameters: Every active entry of `tuning.hyperparameters`, and no other.
+        hyperparameters: Every active entry of `training.hyperparameters`, and no other.
         seed: Of initial weights, batch order and dropout, in [0, 2**31).
         epochs: Most epochs to train, >= 1.
         objective: A key of `evaluation.metrics.OBJECTIVES`, such as `val_accuracy`.

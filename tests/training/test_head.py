@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.models.activations import ACTIVATIONS
-from pipeline.models.heads import build_head
+from pipeline.training.activations import ACTIVATIONS
+from pipeline.training.head import build_head
 
 pytestmark = pytest.mark.keras
 

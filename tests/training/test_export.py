@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import DataIntegrityError
 from pipeline.models.bases import BASES, SOFT_VOTE, load_base, preprocessing
 from pipeline.models.cuts import PooledCut, find_cuts
-from pipeline.models.export import (
+from pipeline.training.export import (
     Member,
     export,
     for_inference,
@@ -19,7 +19,7 @@ from pipeline.models.export import (
     load_exported,
     predict_probabilities,
 )
-from pipeline.models.heads import build_head
+from pipeline.training.head import build_head
 from tests.models.damage import flip_bit
 from tests.models.small_base import IMAGE_SIZE, digits, from_cache, small_base, whole
 
@@ -133,8 +133,8 @@ def test_every_kind_of_base_joins(tmp_path, head, name):
 
 def fine_tuned(base, lower, upper, trained):
     """A segment and a head in one, as a worker keeps them, with other weights than the base's."""
-    from pipeline.models.fine_tuned import FineTuned
-    from pipeline.models.segments import cut_segment
+    from pipeline.training.segments import cut_segment
+    from pipeline.training.steps import FineTuned
 
     model = FineTuned(cut_segment(base, lower, whole(upper)), trained)
     for weight in model.segment.trainable_weights:

@@ -1,20 +1,26 @@
 """Reads what a trial trains on: one cut's cached features, labels and the parts' rows."""
 
-import json
+from __future__ import annotations
+
 import zipfile
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.hyperparameter import Value
 from pipeline.models.cuts import PooledCut
+from pipeline.models.feature_files import read_manifest
 from pipeline.models.joined_cuts import feed_of, part_sizes
 from pipeline.registry import unknown_name
 from pipeline.training.batches import Indices, TrainingData
-from pipeline.tuning.records import DataReference
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,21 +100,6 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
     )
 
 
-def read_manifest(features: Path) -> dict[str, Any]:
-    """Returns what `embed` says about a base's folder of features.
-
-    Raises:
-        DataIntegrityError: If it is not there.
-    """
-    path = features / "manifest.json"
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        # The manifest is written last, so that its absence means an unfinished stage.
-        raise DataIntegrityError(f"No {path} here. Run the stage `embed` first.") from None
-    return manifest
-
-
 def _open(path: Path) -> Any:
     try:
         return np.load(path, mmap_mode="r")
@@ -177,3 +168,59 @@ def _check(
             f"{source} does not fit its features: {'; '.join(problems)}. "
             "Run the stages `split` and `embed` again."
         )
+
+
+class TrialData(Hashable, Protocol):
+    """What trials train on, wherever it lies: in files, or in the memory of a cluster."""
+
+    def load_cut(self, cut: str, *, judge: str | None) -> CutData:
+        """Opens one cut; arguments and errors as in `training.data.load_cut`."""
+
+    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
+        """Names the cuts that phase 2 can start from; as in `training.segments.phase_2_starts`."""
+
+    def load_base(self) -> keras.Model:
+        """Returns the base that the features were computed with, frozen.
+
+        Raises:
+            DataIntegrityError: If it is missing or not the one.
+        """
+
+    def base_files(self) -> Mapping[str, bytes]:
+        """Returns by name the files that `models.saved_bases` loads the base from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReference:
+    """Trial data in files; only their paths go through a pipe.
+
+    Attributes:
+        features: Folder of one base: `manifest.json` and an array per cut point.
+        train_file: The npz with labels and the indices of train, val and confirmation.
+    """
+
+    features: str
+    train_file: str
+
+    def load_cut(self, cut: str, *, judge: str | None) -> CutData:
+
+        return load_cut(self, cut, judge=judge)
+
+    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
+        from pipeline.models.feature_files import read_manifest
+        from pipeline.training.segments import phase_2_starts
+
+        if not hyperparameters.get("unfreeze"):
+            return []
+        return phase_2_starts(read_manifest(Path(self.features))["cuts"], hyperparameters)
+
+    def load_base(self) -> keras.Model:
+        from pipeline.models.saved_bases import load_saved_base
+
+        return load_saved_base(Path(self.features))
+
+    def base_files(self) -> Mapping[str, bytes]:
+        from pipeline.models.feature_files import MANIFEST
+        from pipeline.models.saved_bases import BASE_FILE
+
+        return {name: (Path(self.features) / name).read_bytes() for name in (MANIFEST, BASE_FILE)}

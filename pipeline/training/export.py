@@ -193,7 +193,7 @@ def _cloner(taken: set[str]) -> Any:
 def _inference_layer(layer: "keras.layers.Layer") -> "keras.layers.Layer":
     import keras
 
-    from pipeline.models.rrelu import MEAN_SLOPE, RandomizedLeakyReLU
+    from pipeline.training.rrelu import MEAN_SLOPE, RandomizedLeakyReLU
 
     if isinstance(layer, RandomizedLeakyReLU):
         return keras.layers.LeakyReLU(negative_slope=MEAN_SLOPE, name=layer.name)

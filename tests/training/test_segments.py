@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.models.cuts import PooledCut
-from pipeline.models.segments import cut_segment, nearest_start, tunable_layers
+from pipeline.training.segments import cut_segment, nearest_start, tunable_layers
 from tests.models.networks import GRAPHS
 from tests.models.small_base import BATCH_NORMS, digits, small_base, whole
 

@@ -1,14 +1,18 @@
 """The part of a base between two cuts: what phase 2 trains below the head."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import InfeasibleTrialError
+from pipeline.errors import ConfigError, InfeasibleTrialError
+from pipeline.hyperparameter import Value
 from pipeline.models.cuts import PooledCut
 from pipeline.models.joined_cuts import BESIDE, joined
 
 if TYPE_CHECKING:
     import keras
+
+MIN_EPOCHS_OF_TWO_PHASES: Final = 2
+Cuts = Mapping[str, Mapping[str, Any]]
 
 
 def nearest_start(
@@ -145,3 +149,70 @@ def _is_batch_norm(layer: Any) -> bool:
     import keras
 
     return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def lower_cuts(cuts: Cuts, cut: str) -> list[str]:
+    """Returns the embedded cuts that phase 2 can start from, the nearest first.
+
+    Of several between which no layer has a weight, one counts. A cut whose maps were pooled when
+    they were embedded is none: the layers above it need the whole maps.
+    """
+    whole = {
+        name: _height(entry)
+        for name, entry in sorted(cuts.items())
+        if name != cut and entry.get("pooling", "none") == "none" and "parts" not in entry
+    }
+    if not whole:
+        return []
+    lowest, *others = sorted(cuts[cut].get("parts", [cuts[cut]]), key=_height)
+    # Of two between which no layer has a weight, either may be the lower one.
+    is_below = bool(others) and _height(lowest) < _height(others[0])
+    nearest = [lowest["cut"]] if is_below and lowest["cut"] in whole else []
+    below = {height: name for name, height in whole.items() if height < _height(lowest)}
+    return nearest + [below[height] for height in sorted(below, reverse=True)]
+
+
+def _height(entry: Mapping[str, Any]) -> int:
+    return int(entry["num_parameters_below"])
+
+
+def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str]:
+    """Returns the cuts that phase 2 of a trial can start from, the nearest first.
+
+    Of whole segments it is one. Where layers are counted it is the nearest with enough layers
+    above it, and only the base tells which that is: every lower cut may be.
+
+    Args:
+        cuts: Of the manifest.
+        hyperparameters: A trial's active ones.
+
+    Returns:
+        None of them where the trial has no phase 2.
+
+    Raises:
+        ConfigError: If fewer cuts were embedded below the trial's own than it unfreezes segments.
+    """
+    num_segments = int(hyperparameters.get("unfreeze", 0))
+    if not num_segments:
+        return []
+    cut = str(hyperparameters["cut"])
+    lower = lower_cuts(cuts, cut)
+    if num_segments > len(lower):
+        raise ConfigError(_too_deep(cut, len(lower), received=num_segments))
+    is_counted = num_layers(hyperparameters) is not None
+    return lower if is_counted else [lower[num_segments - 1]]
+
+
+def num_layers(hyperparameters: Mapping[str, Value]) -> int | None:
+    """Returns how many of the last layers with weights phase 2 trains; None: all it reaches."""
+    # Asked for where one segment is unfrozen; of more, all layers are trained.
+    wanted = hyperparameters.get("unfreeze_layers", "all")
+    return None if wanted == "all" else int(wanted)
+
+
+def _too_deep(cut: str, count: int, *, received: int) -> str:
+    return (
+        f"unfreeze needs as many embedded cuts below {cut} as segments, and there are {count}. "
+        f"Received: unfreeze={received}. Add lower cuts to embed.bases in params.yaml, search "
+        "higher ones, or unfreeze less."
+    )

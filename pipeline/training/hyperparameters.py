@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeline.hyperparameter import Hyperparameter, Hyperparameters, Value
 from pipeline.models.joined_cuts import cut_name
-from pipeline.tuning.head_hyperparameters import HEAD_HYPERPARAMETERS
-from pipeline.tuning.training_hyperparameters import TRAINING_HYPERPARAMETERS
+from pipeline.training.head_hyperparameters import HEAD_HYPERPARAMETERS
+from pipeline.training.training_hyperparameters import TRAINING_HYPERPARAMETERS
 
 __all__ = [
     "HYPERPARAMETERS",

@@ -16,13 +16,13 @@ from pipeline.evaluation.metrics import classification_metrics
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.frozen import freeze
 from pipeline.models.bases import NO_BASE
-from pipeline.models.export import Member, export, load_exported
+from pipeline.models.feature_files import read_manifest
 from pipeline.models.joined_cuts import feed_of
 from pipeline.models.saved_bases import load_saved_base
-from pipeline.training.features import read_manifest
-from pipeline.training.predictions import Predictor
-from pipeline.tuning.ensembles import best_size
-from pipeline.tuning.records import DataReference, TrialResult, TrialSpec
+from pipeline.training.data import DataReference
+from pipeline.training.export import Member, export, load_exported
+from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.training.steps import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -215,3 +215,27 @@ def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> d
     metrics = classification_metrics(probabilities, labels)
     names = {"accuracy": "accuracy", "loss": "log_loss", "macro_f1": "macro_f1"}
     return {name: metrics[key] for key, name in names.items()}
+
+
+def best_size(
+    votes: Sequence[NDArray[np.float32]], labels: NDArray[np.int64], objective: ObjectiveSpec
+) -> int:
+    """Returns how many networks, taken in their order, answer best together.
+
+    Only as many ensembles are compared as there are networks, so that little is gained by chance;
+    choosing freely among them (Caruana et al. 2004, "Ensemble selection from libraries of models",
+    section 2) overfits a small validation part.
+
+    Args:
+        votes: Of each network its probabilities, shape (n, num_classes), in the order in which they
+            are taken; one or more.
+        labels: Class ids of the same n images, of a part that nothing is judged on afterwards.
+        objective: What ensembles are compared by; the smaller wins a tie.
+    """
+    best, best_value = 0, objective.worst
+    for size in range(1, len(votes) + 1):
+        mean = np.mean(votes[:size], axis=0)
+        value = classification_metrics(mean, labels)[objective.measure]
+        if best == 0 or objective.is_better(value, best_value):
+            best, best_value = size, value
+    return best

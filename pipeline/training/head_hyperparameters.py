@@ -3,7 +3,7 @@
 from typing import Final
 
 from pipeline.hyperparameter import Hyperparameter, where
-from pipeline.models.activations import ACTIVATIONS
+from pipeline.training.activations import ACTIVATIONS
 
 MAX_LAYERS: Final = 5
 

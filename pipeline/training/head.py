@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InfeasibleTrialError
-from pipeline.models.activations import activation_layer
-from pipeline.models.initializers import initializer
 from pipeline.seeds import derive_seed
+from pipeline.training.activations import activation_layer
+from pipeline.training.initializers import initializer
 
 if TYPE_CHECKING:
     import keras
@@ -41,7 +41,7 @@ def build_head(
     Args:
         feature_shape: Of one image's features: (height, width, channels) or (features,).
         num_classes: >= 2.
-        hyperparameters: A trial's active ones; see `tuning.hyperparameters`.
+        hyperparameters: A trial's active ones; see `training.hyperparameters`.
         mean: Of each channel over the training part, one value per entry of the last axis.
         variance: Likewise, >= 0.
         seed: Of initial weights and dropout, in [0, 2**31).

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipeline.training.hyperparameters import HYPERPARAMETERS, described
 from pipeline.tuning.configurations import completed
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, described
 
 
 @pytest.mark.parametrize("name", list(HYPERPARAMETERS))

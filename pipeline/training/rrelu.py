@@ -14,7 +14,7 @@ class RandomizedLeakyReLU(keras.layers.Layer):  # type: ignore[misc]
     """Leaky relu whose slope is drawn for each value in training and is its mean otherwise.
 
     A custom layer does not load without this project, so a model is saved only after
-    `models.export.for_inference` has put a leaky relu of slope `MEAN_SLOPE` in its place.
+    `training.export.for_inference` has put a leaky relu of slope `MEAN_SLOPE` in its place.
 
     Args:
         seed: Of the slopes, in [0, 2**31).

@@ -5,9 +5,11 @@ import pytest
 
 from pipeline.data.rows import row_batches
 from pipeline.errors import DataIntegrityError
-from pipeline.models.export import Member
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.models.feature_files import ImageSet, write_pixels
-from pipeline.tuning.records import DataReference
+from pipeline.training.data import DataReference
+from pipeline.training.ensemble import best_size
+from pipeline.training.export import Member
 
 pytestmark = pytest.mark.keras
 
@@ -46,7 +48,7 @@ def data(tmp_path, images):
 
 
 def export(tmp_path, members, data):
-    from pipeline.training.winner import export_winner
+    from pipeline.training.ensemble import export_winner
 
     return export_winner(
         tmp_path / "winner.keras", members, data, image_shape=(4, 4, 3), part="confirmation"
@@ -88,7 +90,7 @@ class TestTolerance:
     labels = np.arange(1000) % 3
 
     def check(self, answers):
-        from pipeline.training.winner import verified
+        from pipeline.training.ensemble import verified
 
         return verified(
             np.float32(answers), self.cached, self.labels, file="winner.keras", part="val"
@@ -120,3 +122,40 @@ class TestTolerance:
         answers[5] = np.nan
         with pytest.raises(DataIntegrityError, match="differ by nan"):
             self.check(answers)
+
+
+ACCURACY, LOSS = OBJECTIVES["val_accuracy"], OBJECTIVES["val_log_loss"]
+
+
+LABELS = np.array([0, 1, 0, 1])
+
+
+def votes(*of_class_0):
+    first = np.array(of_class_0, np.float32)
+    return np.stack([first, 1 - first], axis=1)
+
+
+# Each is wrong about one image, and sure where the other is wrong.
+ONE, OTHER = votes(0.9, 0.1, 0.45, 0.1), votes(0.45, 0.1, 0.9, 0.1)
+
+
+USELESS = votes(0.0, 1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("objective", [ACCURACY, LOSS])
+def test_a_configuration_that_helps_is_taken(objective):
+    assert best_size([ONE, OTHER], LABELS, objective) == 2
+
+
+@pytest.mark.parametrize("objective", [ACCURACY, LOSS])
+def test_one_that_harms_is_left_out_with_what_follows(objective):
+    assert best_size([ONE, USELESS, OTHER], LABELS, objective) == 1
+
+
+def test_the_smaller_wins_a_tie():
+    assert best_size([ONE, ONE, ONE], LABELS, ACCURACY) == 1
+
+
+def test_the_winner_is_always_in_it():
+    assert best_size([USELESS], LABELS, ACCURACY) == 1
+    assert best_size([np.full((4, 2), np.nan, np.float32)], LABELS, LOSS) == 1

@@ -130,14 +130,14 @@ def prelu(settings: Settings) -> keras.layers.Layer:
 def rrelu(settings: Settings) -> keras.layers.Layer:
     """Randomized leaky relu: f(x) = max(0, x) + a min(0, x), a ~ U(1/8, 1/3) in training.
 
-    Otherwise a is its mean, 11/48; `models.export.for_inference` turns the layer into a leaky relu
-    of that slope. The paper draws 1/a from U(3, 8); drawing a itself over the same interval is
+    Otherwise a is its mean, 11/48; `training.export.for_inference` turns the layer into a leaky
+    relu of that slope. The paper draws 1/a from U(3, 8); drawing a itself over the same interval is
     PyTorch's form.
 
     Reference: Xu et al. 2015, Empirical evaluation of rectified activations in convolutional
     network, arXiv:1505.00853, section 2.4.
     """
-    from pipeline.models.rrelu import RandomizedLeakyReLU
+    from pipeline.training.rrelu import RandomizedLeakyReLU
 
     return RandomizedLeakyReLU(seed=settings.seed, name=settings.name)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.models.initializers import initializer
+from pipeline.training.initializers import initializer
 
 pytestmark = pytest.mark.keras
 

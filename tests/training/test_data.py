@@ -7,8 +7,7 @@ import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.models.cuts import PooledCut
-from pipeline.training.features import load_cut
-from pipeline.tuning.records import DataReference
+from pipeline.training.data import DataReference, load_cut
 
 
 @pytest.fixture
