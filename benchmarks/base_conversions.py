@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
+from pipeline.bases.cuts import default_cuts, find_cuts
+from pipeline.bases.load import load_base
+from pipeline.bases.table import BASES, RANDOM, preprocessing
 from pipeline.features.frozen import LARGEST_DIFFERENCE, freeze, largest_difference
-from pipeline.models.bases import BASES, RANDOM, load_base, preprocessing
-from pipeline.models.cuts import default_cuts, find_cuts
 from pipeline.processes import num_cores
 from pipeline.training.devices import configure_tensorflow
-from tests.models.made_models import MADE, shaken
+from tests.bases.made_models import MADE, shaken
 
 SMALLEST, FURTHER = 64, 32
 MADE_SIZES = (16, 24)
@@ -39,7 +40,7 @@ def base_of(name: str, size: int) -> Any:
     """Returns a network as a base; the same weights at every size."""
     import keras
 
-    from pipeline.models.flat import flat_copy, functional
+    from pipeline.bases.flat import flat_copy, functional
 
     keras.utils.set_random_seed(1)
     if name in BASES:
@@ -50,7 +51,7 @@ def base_of(name: str, size: int) -> Any:
 
 def to_cuts(base: Any, size: int) -> Any:
     """Returns raw images to the outputs that `embed` would keep by default."""
-    from pipeline.models.embedding import network_to_cuts
+    from pipeline.features.embed import network_to_cuts
 
     cuts, _ = default_cuts(find_cuts(base), num_images=1000, max_bytes=10**9)
     return network_to_cuts(base, cuts, front=preprocessing((size, size, 3), size))

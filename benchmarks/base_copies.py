@@ -27,13 +27,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.cuts import find_cuts
+from pipeline.bases.load import load_base
+from pipeline.bases.model_files import weights_sha256
+from pipeline.bases.table import BASES, RANDOM
 from pipeline.files import write_json
-from pipeline.models.bases import BASES, RANDOM, load_base
-from pipeline.models.cuts import find_cuts
-from pipeline.models.weights import weights_sha256
 from pipeline.processes import num_cores
 from pipeline.training.devices import configure_tensorflow
-from tests.models.made_models import MADE, shaken
+from tests.bases.made_models import MADE, shaken
 
 LARGEST_DIFFERENCE, LARGEST_OF_NETWORK = 1e-6, 1e-4
 NUM_IMAGES, FURTHER_PIXELS = 3, 24
@@ -57,10 +58,10 @@ def copies(base: Any, folder: Path) -> Iterator[tuple[str, Callable[[], Any], An
     """Yields a name, a function that copies the base, and the model that the copy must equal."""
     import keras
 
-    from pipeline.models.cuts import PooledCut
-    from pipeline.models.graph import output_of
-    from pipeline.models.own_bases import load_own_base
-    from pipeline.models.saved_bases import load_saved_base, save_base
+    from pipeline.bases.cuts import PooledCut
+    from pipeline.bases.graph import output_of
+    from pipeline.bases.user_models import load_own_base
+    from pipeline.features.saved_base import load_saved_base, save_base
     from pipeline.training.export import Member, chain, join
     from pipeline.training.segments import cut_segment
 
@@ -140,7 +141,7 @@ def made(name: str, size: int, images: NDArray[np.float32]) -> tuple[Any, float]
     """Returns a flat copy of a made model, and how far it is from the model."""
     import keras
 
-    from pipeline.models.flat import flat_copy, functional
+    from pipeline.bases.flat import flat_copy, functional
 
     model = MADE[name](size)
     inputs = keras.Input((size, size, 3), name="images")

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.bases.cuts import default_cuts, find_cuts
+from pipeline.bases.load import load_base
+from pipeline.bases.model_files import weights_sha256
+from pipeline.bases.table import preprocessing
 from pipeline.config import read_document
-from pipeline.models.bases import load_base, preprocessing
-from pipeline.models.cuts import default_cuts, find_cuts
-from pipeline.models.feature_files import Rows
-from pipeline.models.weights import weights_sha256
+from pipeline.features.arrays import Rows
 from pipeline.processes import num_cores
 from pipeline.training.devices import configure_tensorflow
 from pipeline.tuning.configurations import completed
@@ -64,8 +65,8 @@ def trained_head(features: np.ndarray, labels: np.ndarray, array):
 
 def compare(base, images: np.ndarray, labels: np.ndarray, folder: Path) -> None:
     """Prints, for each cut that `auto` keeps, how far the two ways are apart."""
+    from pipeline.features.embed import embed_images, network_to_cuts
     from pipeline.features.frozen import freeze
-    from pipeline.models.embedding import embed_images, network_to_cuts
     from pipeline.training.export import Member, export, load_exported, predict_probabilities
 
     shape, size = images.shape[1:], base.input.shape[1]

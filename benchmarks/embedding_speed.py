@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import machine
 from pipeline.features.frozen import FrozenNetwork, freeze, largest_difference
-from pipeline.models.params import EmbedParams
+from pipeline.features.params import EmbedParams
 from pipeline.processes import num_cores
 from pipeline.training.devices import configure_tensorflow
 
@@ -48,9 +48,10 @@ def random_images(num_images: int, size: int) -> NDArray[np.uint8]:
 
 def both_engines(base: str, size: int, images: NDArray[np.uint8]) -> list[FrozenNetwork]:
     """Returns the base up to its cuts as TensorFlow and as ONNX Runtime run it."""
-    from pipeline.models.bases import load_base, preprocessing
-    from pipeline.models.cuts import find_cuts
-    from pipeline.models.embedding import network_to_cuts
+    from pipeline.bases.cuts import find_cuts
+    from pipeline.bases.load import load_base
+    from pipeline.bases.table import preprocessing
+    from pipeline.features.embed import network_to_cuts
 
     loaded = load_base(base, image_size=size)
     cuts = [cut for cut in find_cuts(loaded) if cut.name in CUTS[base]]

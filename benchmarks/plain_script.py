@@ -54,7 +54,8 @@ def script(root: Path, size: int) -> tuple[np.ndarray, float, float]:
     """Returns probabilities of the test images, the seconds of it all, and images/s of the base."""
     import keras
 
-    from pipeline.models.bases import load_base, preprocessing
+    from pipeline.bases.load import load_base
+    from pipeline.bases.table import preprocessing
 
     start = time.perf_counter()
     with np.load(root / "data/train.npz") as archive:

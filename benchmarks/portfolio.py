@@ -30,7 +30,7 @@ from benchmarks import subsets
 from benchmarks.machine import machine
 from benchmarks.transfer_sizes import reference
 from pipeline.config import read_document
-from pipeline.models.params import EmbedParams
+from pipeline.features.params import EmbedParams
 from pipeline.processes import num_cores
 from pipeline.training.devices import configure_tensorflow
 

@@ -44,7 +44,7 @@ def base_name(model: str, image_size: int) -> str:
 
 def probed(folder: Path, *, num_train: int) -> Iterator[tuple[str, str, float]]:
     """Yields name of base, cut and expected accuracy of each choice."""
-    from pipeline.models.bases import load_base
+    from pipeline.bases.load import load_base
     from pipeline.planning.expectation import expected_errors
     from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
     from pipeline.planning.sample import read_sample

@@ -75,7 +75,7 @@ def embed(folder: Path, bases: Mapping[str, Mapping[str, Any]]) -> float:
         folder: As `write_subset` left it.
         bases: As `embed.bases`.
     """
-    from pipeline.models.params import EmbedParams
+    from pipeline.features.params import EmbedParams
     from pipeline.stages import embed as stage
 
     section = read_document(ROOT / "params.yaml")["embed"]

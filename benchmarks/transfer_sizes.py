@@ -111,7 +111,7 @@ def fetch_and_split(sections: Mapping[str, Any], folder: Path) -> None:
 
 
 def _embed(section: Mapping[str, Any], folder: Path) -> None:
-    from pipeline.models.params import EmbedParams
+    from pipeline.features.params import EmbedParams
     from pipeline.stages import embed
     from pipeline.training.devices import configure_tensorflow
 

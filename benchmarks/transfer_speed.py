@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bases.cuts import PooledCut
 from pipeline.config import read_document
-from pipeline.models.cuts import PooledCut
-from pipeline.models.params import EmbedParams
+from pipeline.features.params import EmbedParams
 from pipeline.processes import num_cores
 from pipeline.training.batches import TrainingData
 from pipeline.training.data import DataReference
@@ -102,9 +102,9 @@ def whole_base(
     """Returns images -> a cut's features, with the named layers trainable and no other."""
     import keras
 
-    from pipeline.models.bases import preprocessing
-    from pipeline.models.graph import rebuild, truncate
-    from pipeline.models.joined_cuts import joined
+    from pipeline.bases.graph import rebuild, truncate
+    from pipeline.bases.table import preprocessing
+    from pipeline.features.joined_cuts import joined
 
     base = reference.load_base()
     front = preprocessing(data.features.shape[1:], base.input.shape[1])

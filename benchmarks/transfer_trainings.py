@@ -84,7 +84,7 @@ class Subset:
 
 
 def _moments(data: TrainingData, rows: NDArray[Any]) -> tuple[list[float], list[float]]:
-    from pipeline.models.moments import Moments
+    from pipeline.features.arrays import Moments
 
     moments = Moments(data.features.shape[-1])
     for batch in np.array_split(rows, -(-len(rows) // 1000)):
@@ -200,8 +200,8 @@ def deployed(trained: Sequence[keras.Model], reference: DataReference, cut: str)
         reference: To the features.
         cut: What `trained` starts from.
     """
-    from pipeline.models.bases import NO_BASE
-    from pipeline.models.feature_files import read_manifest
+    from pipeline.bases.table import NO_BASE
+    from pipeline.features.manifest import read_manifest
     from pipeline.training.export import Member, join
 
     manifest = read_manifest(Path(reference.features))

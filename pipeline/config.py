@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 # Looking for plugins in every installed package takes longer than reading params.yaml.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -131,3 +133,12 @@ def _yaml_problem(path: Path, error: MarkedYAMLError) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).rstrip(".")
+
+
+def _auto_or_positive(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("must be auto, or a whole number of at least 1")
+
+
+BatchSize = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_positive)]

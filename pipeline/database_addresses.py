@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 SQLITE = "sqlite:///"
 # SQLite 3.40 opens no file whose path has 512 bytes, its own endings such as `-journal` included.

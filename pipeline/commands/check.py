@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.bases.cuts import NO_POOLING
 from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
 from pipeline.data.datasets import DATASETS
 from pipeline.data.fetch_params import FetchParams
 from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
 from pipeline.evaluation.params import EvaluateParams
+from pipeline.features.params import FEATURES, EmbedParams
 from pipeline.files import read_json
 from pipeline.hyperparameter import Hyperparameter
-from pipeline.models.cuts import NO_POOLING
-from pipeline.models.params import FEATURES, EmbedParams
 from pipeline.planning.params import PlanParams, budget_problem
 from pipeline.registry import unknown_name
 from pipeline.tracking.params import AUTO, RegisterParams

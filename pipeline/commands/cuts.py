@@ -11,21 +11,21 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from pipeline.config import load_section
-from pipeline.data.rows import row_shape
-from pipeline.models.base_choice import (
+from pipeline.bases.choice import (
     NAME_PATTERN,
     BaseChoice,
     check_choice,
     describe,
     open_base,
 )
-from pipeline.models.bases import BASES, RANDOM
-from pipeline.models.cuts import Cut, array_bytes, default_cuts, find_cuts
-from pipeline.models.joined_cuts import kept_cuts
-from pipeline.models.own_bases import RAW, input_dtype, own_image_size
-from pipeline.models.params import BaseParams, EmbedParams
-from pipeline.models.pooling import more_than_the_top, pooled_cuts
+from pipeline.bases.cuts import Cut, array_bytes, default_cuts, find_cuts
+from pipeline.bases.table import BASES, RANDOM
+from pipeline.bases.user_models import RAW, input_dtype, own_image_size
+from pipeline.config import load_section
+from pipeline.data.rows import row_shape
+from pipeline.features.joined_cuts import kept_cuts
+from pipeline.features.params import BaseParams, EmbedParams
+from pipeline.features.pooling import more_than_the_top, pooled_cuts
 from pipeline.planning.plan import PLAN_FILE, with_plan
 from pipeline.tracking.registered_file import RegisteredFile, registered_file
 

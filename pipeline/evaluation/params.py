@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from pipeline.config import Section
-from pipeline.features.memory import BatchSize
+from pipeline.config import BatchSize, Section
 
 
 class EvaluateParams(Section):

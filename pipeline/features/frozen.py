@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.model_files import one_line
+from pipeline.bases.table import PREPROCESSING_LAYERS
 from pipeline.features.memory import MOST_BYTES, Activations, activations, batch_size
-from pipeline.models.bases import PREPROCESSING_LAYERS
-from pipeline.models.model_files import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -98,7 +98,7 @@ def freeze(
 ) -> FrozenNetwork:
     """Returns a model as ONNX Runtime or TensorFlow runs it.
 
-    Layers of `models.bases.preprocessing` at its beginning stay in TensorFlow: ONNX has no
+    Layers of `bases.table.preprocessing` at its beginning stay in TensorFlow: ONNX has no
     operation that averages as their resizing does, and they are few.
 
     Args:
@@ -113,7 +113,7 @@ def freeze(
     Raises:
         ValueError: If the model is neither functional nor sequential, or has several inputs.
     """
-    from pipeline.models.flat import functional
+    from pipeline.bases.flat import functional
 
     network = functional(model)
     if network is None or len(network.inputs) != 1:
@@ -204,7 +204,7 @@ def _without_preprocessing(network: "keras.Model") -> "tuple[Run | None, keras.M
     """Returns the preprocessing at the beginning of a network, if it has any, and what follows."""
     import keras
 
-    from pipeline.models.graph import nodes_in_order
+    from pipeline.bases.graph import nodes_in_order
 
     front = None
     for node in nodes_in_order(network):

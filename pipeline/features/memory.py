@@ -3,9 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-
-from pydantic import BeforeValidator
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import keras
@@ -15,13 +13,6 @@ MOST_BYTES: Final = 10**9
 """What the activations of a batch may take."""
 
 
-def _auto_or_positive(value: Any) -> Any:
-    if value == "auto" or (type(value) is int and value >= 1):
-        return value
-    raise ValueError("must be auto, or a whole number of at least 1")
-
-
-BatchSize = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_positive)]
 """In `params.yaml`: images at a time; auto: as many as are fast and stay within `MOST_BYTES`."""
 
 
@@ -44,7 +35,7 @@ def activations(model: "keras.Model") -> Activations:
 
     A dimension that is not fixed counts 1.
     """
-    from pipeline.models.graph import nodes_in_order
+    from pipeline.bases.graph import nodes_in_order
 
     nodes = nodes_in_order(model)
     uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
@@ -86,7 +77,7 @@ def batch_size(found: Activations, *, most: int, most_bytes: int = MOST_BYTES) -
 def _inside(operation: Any) -> Activations:
     import keras
 
-    from pipeline.models.flat import functional
+    from pipeline.bases.flat import functional
 
     graph = functional(operation) if isinstance(operation, keras.Model) else None
     return Activations(held=0, computed=0) if graph is None else activations(graph)

@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.features.frozen import ENGINES
-from pipeline.models.array_keys import engine_key
-from pipeline.models.earlier_arrays import (
+from pipeline.features.arrays import WrittenArray
+from pipeline.features.earlier_arrays import (
     EarlierArray,
     EarlierArrays,
     copy_array,
     files_in,
     is_whole,
 )
-from pipeline.models.feature_files import WrittenArray
+from pipeline.features.frozen import ENGINES
+from pipeline.features.keys import engine_key
 
 Arrays = dict[str, tuple[str, WrittenArray]]
 """By the cut's name: what an array is stored under, and what was written."""
@@ -27,7 +27,7 @@ def arrays_there(keys: Mapping[str, str], features: Path, base: str) -> Arrays:
     """Returns the arrays of a base that lie where they belong and are whole.
 
     Args:
-        keys: From `models.array_keys.array_keys`, by the cut's name.
+        keys: From `features.keys.array_keys`, by the cut's name.
         features: The stage's folder.
         base: Name of the base, and of its folder.
     """
@@ -44,7 +44,7 @@ def copied_arrays(keys: Mapping[str, str], sources: EarlierArrays, folder: Path)
     """Copies what earlier runs have of some arrays into the folder of their base.
 
     Args:
-        keys: Of the wanted arrays, from `models.array_keys.array_keys`, by the cut's name.
+        keys: Of the wanted arrays, from `features.keys.array_keys`, by the cut's name.
         sources: What there is.
         folder: Of the base.
 

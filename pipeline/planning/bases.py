@@ -5,12 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.bases.choice import Fetch, open_base
+from pipeline.bases.cuts import BESIDE, BYTES_PER_VALUE, NO_POOLING, POOLED, Cut
+from pipeline.bases.table import BASES
 from pipeline.errors import ConfigError
-from pipeline.models.base_choice import Fetch, open_base
-from pipeline.models.bases import BASES
-from pipeline.models.cuts import BYTES_PER_VALUE, NO_POOLING, Cut
-from pipeline.models.joined_cuts import BESIDE, POOLED
-from pipeline.models.params import AUTO, BaseParams
+from pipeline.features.params import AUTO, BaseParams
 from pipeline.planning.choose import Choice, Chooser
 from pipeline.planning.heads import Head
 from pipeline.planning.limits import Limits
@@ -116,7 +115,7 @@ class PlannedBase:
         3 of 10 epochs: nearly all of it goes to the frozen layers below. A whole segment takes up
         to three times as long, a larger share of the epochs twice.
         """
-        from pipeline.models.graph import truncate
+        from pipeline.bases.graph import truncate
         from pipeline.training.segments import tunable_layers
 
         heads, chosen = self.choice.heads, self.choice.chosen
@@ -171,7 +170,7 @@ def num_operations(network: "keras.Model") -> int:
     Args:
         network: As from `truncate`, for images of one size, of layers alone.
     """
-    from pipeline.models.graph import nodes_in_order
+    from pipeline.bases.graph import nodes_in_order
 
     total = 0
     for node in nodes_in_order(network):

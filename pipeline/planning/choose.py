@@ -40,7 +40,7 @@ class MakeProbe(Protocol):
         """Returns it.
 
         Args:
-            model: As `models.base_choice.BaseChoice.model`.
+            model: As `bases.choice.BaseChoice.model`.
             image_size: Pixels.
             num_images: Of the sample, that it looks at.
             most_seconds: An image may take.
@@ -56,7 +56,7 @@ class Candidate:
     """A base at a size, and the best single cut that a head was put on.
 
     Attributes:
-        model: As `models.base_choice.BaseChoice.model`.
+        model: As `bases.choice.BaseChoice.model`.
         image_size: Pixels.
         part: The cut and its pooling; None where it was left: embedding all images, or these few
             in what is left of the plan's own time, would take too long.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.models.cuts import BYTES_PER_VALUE
+from pipeline.bases.cuts import BYTES_PER_VALUE
 
 EMBED_SHARE: Final = 0.3
 """Of the budget, for the frozen base over all images."""

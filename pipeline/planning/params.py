@@ -2,10 +2,10 @@
 
 from pydantic import Field, field_validator
 
+from pipeline.bases.table import BASES
 from pipeline.config import Section, read_document
 from pipeline.durations import duration_seconds
 from pipeline.errors import ConfigError
-from pipeline.models.bases import BASES
 from pipeline.registry import unknown_name
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import ConfigError
+from pipeline.features.params import BaseParams, EmbedParams
 from pipeline.files import read_json, write_json
-from pipeline.models.params import BaseParams, EmbedParams
 
 PLAN_FILE: Final = Path("results/plan.json")
 COLUMNS: Final = (

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.cuts import NO_POOLING, Cut, default_cuts, find_cuts
 from pipeline.errors import PipelineError
-from pipeline.models.cuts import NO_POOLING, Cut, default_cuts, find_cuts
-from pipeline.models.pooling import pooled_shape
+from pipeline.features.pooling import pooled_shape
 from pipeline.training.ridge import held_out, kernel, left_out
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Part:
     Attributes:
         depth: Place of the cut among those that are probed, from the input.
         cut: Its name.
-        pooling: A kind of `models.pooling`.
+        pooling: A kind of `features.pooling`.
         num_features: Values that are kept of an image.
     """
 
@@ -237,10 +237,10 @@ def network_of(
     """
     import keras
 
+    from pipeline.bases.graph import truncate
+    from pipeline.bases.table import preprocessing
     from pipeline.features.frozen import TENSORFLOW, freeze
-    from pipeline.models.bases import preprocessing
-    from pipeline.models.graph import truncate
-    from pipeline.models.pooling import pooling_layer
+    from pipeline.features.pooling import pooling_layer
 
     front = preprocessing(images.shape[1:], image_size)
     names = list(dict.fromkeys(part.cut for part in parts))

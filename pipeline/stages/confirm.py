@@ -298,7 +298,7 @@ def _export(
 
     # Before what imports TensorFlow, which would start with settings of its own.
     configure_tensorflow(num_threads=1)
-    from pipeline.models.weights import weights_sha256
+    from pipeline.bases.model_files import weights_sha256
     from pipeline.training.ensemble import choose, export_winner
     from pipeline.training.export import load_exported
 

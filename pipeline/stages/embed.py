@@ -23,30 +23,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.cuts import Cut, array_bytes
+from pipeline.bases.table import NO_BASE
 from pipeline.config import load_section
 from pipeline.data.rows import row_batches, row_shape
-from pipeline.dvc_cache import earlier_folders
 from pipeline.errors import ConfigError
+from pipeline.features.arrays import ImageSet
+from pipeline.features.dvc_cache import earlier_folders
+from pipeline.features.earlier_arrays import EarlierArrays, remove_all_but
 from pipeline.features.frozen import COMPARED_IMAGES, freeze
-from pipeline.features.reuse import Arrays, array_file, arrays_there, copied_arrays
-from pipeline.models.array_keys import engine_key, images_sha256
-from pipeline.models.bases import NO_BASE
-from pipeline.models.cuts import Cut, array_bytes
-from pipeline.models.earlier_arrays import EarlierArrays, remove_all_but
-from pipeline.models.embed_plan import BasePlan, plan_base, row_images
-from pipeline.models.feature_files import (
-    ImageSet,
-    array_entry,
-    write_manifest,
-    write_pixels,
-)
-from pipeline.models.params import FEATURES, EmbedParams
-from pipeline.models.small_pixels import (
+from pipeline.features.keys import engine_key, images_sha256
+from pipeline.features.manifest import array_entry, write_manifest, write_pixels
+from pipeline.features.params import FEATURES, EmbedParams
+from pipeline.features.pixels import (
     FLOAT16_BYTES,
     size_of_pixels,
     small_shape,
     write_small_pixels,
 )
+from pipeline.features.reuse import Arrays, array_file, arrays_there, copied_arrays
+from pipeline.features.selection import BasePlan, plan_base, row_images
 from pipeline.planning.plan import PLAN_FILE, with_plan
 from pipeline.processes import num_cores
 
@@ -211,8 +207,8 @@ class _Source:
 
 def _embed_base(plan: BasePlan, source: _Source, *, folder: Path, arrays: Arrays) -> None:
     """Computes the arrays that are not there yet, and describes all."""
-    from pipeline.models.saved_bases import save_base
-    from pipeline.models.weights import weights_sha256
+    from pipeline.bases.model_files import weights_sha256
+    from pipeline.features.saved_base import save_base
 
     missing = [cut for cut in plan.kept if cut.name not in arrays]
     if len(missing) < len(plan.kept):
@@ -239,7 +235,7 @@ def _embed_base(plan: BasePlan, source: _Source, *, folder: Path, arrays: Arrays
 def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Path) -> Arrays:
     from tqdm import tqdm
 
-    from pipeline.models.embedding import embed_images, network_to_cuts
+    from pipeline.features.embed import embed_images, network_to_cuts
 
     file, total = source.train_file, plan.num_rows
     network = freeze(

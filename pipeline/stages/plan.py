@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.config import load_section
 from pipeline.errors import ConfigError
-from pipeline.models.params import EmbedParams
+from pipeline.features.params import EmbedParams
 from pipeline.planning.limits import EMBED_SHARE, Limits
 from pipeline.planning.params import PlanParams, read_budget
 from pipeline.planning.plan import PLAN_FILE, Plan, write_plan

@@ -38,7 +38,7 @@ def load_candidate(study: str, confirm: Confirmation, *, root: Path) -> Candidat
         DataIntegrityError: If an earlier stage's file is missing, or the model is not what it
             should be.
     """
-    from pipeline.models.weights import weights_sha256
+    from pipeline.bases.model_files import weights_sha256
     from pipeline.tracking.lineage import revision_tags
     from pipeline.tracking.models import Candidate
     from pipeline.training.export import load_exported

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.cuts import PooledCut
 from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.features.joined_cuts import feed_of, part_sizes
+from pipeline.features.manifest import read_manifest
 from pipeline.hyperparameter import Value
-from pipeline.models.cuts import PooledCut
-from pipeline.models.feature_files import read_manifest
-from pipeline.models.joined_cuts import feed_of, part_sizes
 from pipeline.registry import unknown_name
 from pipeline.training.batches import Indices, TrainingData
 
@@ -187,7 +187,7 @@ class TrialData(Hashable, Protocol):
         """
 
     def base_files(self) -> Mapping[str, bytes]:
-        """Returns by name the files that `models.saved_bases` loads the base from."""
+        """Returns by name the files that `features.saved_base` loads the base from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +207,7 @@ class DataReference:
         return load_cut(self, cut, judge=judge)
 
     def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
-        from pipeline.models.feature_files import read_manifest
+        from pipeline.features.manifest import read_manifest
         from pipeline.training.segments import phase_2_starts
 
         if not hyperparameters.get("unfreeze"):
@@ -215,12 +215,12 @@ class DataReference:
         return phase_2_starts(read_manifest(Path(self.features))["cuts"], hyperparameters)
 
     def load_base(self) -> keras.Model:
-        from pipeline.models.saved_bases import load_saved_base
+        from pipeline.features.saved_base import load_saved_base
 
         return load_saved_base(Path(self.features))
 
     def base_files(self) -> Mapping[str, bytes]:
-        from pipeline.models.feature_files import MANIFEST
-        from pipeline.models.saved_bases import BASE_FILE
+        from pipeline.features.manifest import MANIFEST
+        from pipeline.features.saved_base import BASE_FILE
 
         return {name: (Path(self.features) / name).read_bytes() for name in (MANIFEST, BASE_FILE)}

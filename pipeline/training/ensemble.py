@@ -10,15 +10,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.table import NO_BASE
 from pipeline.data.rows import part_images
 from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.metrics import classification_metrics
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.frozen import freeze
-from pipeline.models.bases import NO_BASE
-from pipeline.models.feature_files import read_manifest
-from pipeline.models.joined_cuts import feed_of
-from pipeline.models.saved_bases import load_saved_base
+from pipeline.features.joined_cuts import feed_of
+from pipeline.features.manifest import read_manifest
+from pipeline.features.saved_base import load_saved_base
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member, export, load_exported
 from pipeline.training.messages import TrialResult, TrialSpec

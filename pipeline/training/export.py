@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.cuts import PooledCut
+from pipeline.bases.model_files import UNREADABLE, one_line
+from pipeline.bases.table import SOFT_VOTE, preprocessing
 from pipeline.errors import DataIntegrityError
 from pipeline.features.frozen import freeze
+from pipeline.features.joined_cuts import joined
 from pipeline.files import write_whole
-from pipeline.models.bases import SOFT_VOTE, preprocessing
-from pipeline.models.cuts import PooledCut
-from pipeline.models.joined_cuts import joined
-from pipeline.models.model_files import UNREADABLE, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +96,7 @@ def join(
     """
     import keras
 
-    from pipeline.models.graph import rebuild, truncate
+    from pipeline.bases.graph import rebuild, truncate
 
     front = preprocessing(image_shape, image_size, to_rgb=base is not None)
     clone = _cloner({layer.name for layer in front.layers})
@@ -121,7 +121,7 @@ def chain(parts: "Sequence[keras.Model]") -> "keras.Model":
     """
     import keras
 
-    from pipeline.models.graph import rebuild
+    from pipeline.bases.graph import rebuild
 
     first = parts[0]
     inputs = keras.Input(first.input.shape[1:], dtype=first.input.dtype, name=first.inputs[0].name)

@@ -8,8 +8,8 @@ built or trained; what it depends on stands before it.
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.features.joined_cuts import cut_name
 from pipeline.hyperparameter import Hyperparameter, Hyperparameters, Value
-from pipeline.models.joined_cuts import cut_name
 from pipeline.training.head_hyperparameters import HEAD_HYPERPARAMETERS
 from pipeline.training.training_hyperparameters import TRAINING_HYPERPARAMETERS
 

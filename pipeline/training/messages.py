@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pipeline.hyperparameter import Value
-
-if TYPE_CHECKING:
-    pass
 
 SPLIT_FILE = "split.json"
 

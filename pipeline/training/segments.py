@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.bases.cuts import BESIDE, PooledCut
 from pipeline.errors import ConfigError, InfeasibleTrialError
+from pipeline.features.joined_cuts import joined
 from pipeline.hyperparameter import Value
-from pipeline.models.cuts import PooledCut
-from pipeline.models.joined_cuts import BESIDE, joined
 
 if TYPE_CHECKING:
     import keras
@@ -72,7 +72,7 @@ def cut_segment(
     """
     import keras
 
-    from pipeline.models.graph import rebuild
+    from pipeline.bases.graph import rebuild
 
     between, layers = _between(base, lower, upper)
     inputs = keras.Input(between.input.shape[1:], name="features")
@@ -92,7 +92,7 @@ def _between(
     """
     import keras
 
-    from pipeline.models.graph import output_of
+    from pipeline.bases.graph import output_of
 
     layers = [part.layer for part in upper if part.layer != lower]
     return keras.Model(output_of(base, lower), [output_of(base, name) for name in layers]), layers
@@ -107,7 +107,7 @@ def tunable_layers(model: "keras.Model") -> list["keras.layers.Layer"]:
 
     Batch normalization is none of them.
     """
-    from pipeline.models.graph import nodes_in_order
+    from pipeline.bases.graph import nodes_in_order
 
     operations = {id(node.operation): node.operation for node in nodes_in_order(model)}
     return [layer for layer in operations.values() if _has_weights(layer)]

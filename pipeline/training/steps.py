@@ -23,7 +23,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from pipeline.models.graph import rebuild
+from pipeline.bases.graph import rebuild
 from pipeline.training.batches import Chunk, Indices, TrainingData, gather
 from pipeline.training.export import chain
 

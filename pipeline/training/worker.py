@@ -22,7 +22,7 @@ from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES
 if TYPE_CHECKING:
     import keras
 
-    from pipeline.models.cuts import PooledCut
+    from pipeline.bases.cuts import PooledCut
     from pipeline.training.data import CutData
     from pipeline.training.fit import FitResult
     from pipeline.training.phases import Phase
@@ -224,7 +224,7 @@ def _judged(model: keras.Model, cut_data: CutData, spec: TrialSpec) -> dict[str,
 
 
 def _kept(model: keras.Model, spec: TrialSpec) -> tuple[str | None, str]:
-    from pipeline.models.weights import weights_sha256
+    from pipeline.bases.model_files import weights_sha256
 
     if spec.model_file is not None:
         _save(model, Path(spec.model_file))

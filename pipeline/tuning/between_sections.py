@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.features.joined_cuts import cut_name, is_layer, layers_named
 from pipeline.hyperparameter import Value
-from pipeline.models.joined_cuts import cut_name, is_layer, layers_named
 from pipeline.registry import unknown_name
 from pipeline.training.hyperparameters import named
 from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES

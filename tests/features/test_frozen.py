@@ -25,8 +25,8 @@ def small_network(size=16, *, seed=1, stored=None, extra=None, dtype="float32"):
     import keras
     from keras import layers
 
-    from pipeline.models.bases import preprocessing
-    from tests.models.made_models import shaken
+    from pipeline.bases.table import preprocessing
+    from tests.bases.made_models import shaken
 
     keras.utils.set_random_seed(seed)
     front = preprocessing(stored or (size, size, 3), size)

@@ -45,7 +45,7 @@ def test_a_batch_holds_at_most_a_gigabyte_and_at_least_an_image(held, expected):
 
 @pytest.mark.parametrize(("image_size", "most"), [(64, 64), (224, 64), (1024, 12)])
 def test_a_base_of_any_size_stays_within_a_gigabyte(image_size, most):
-    from pipeline.models.bases import load_base
+    from pipeline.bases.load import load_base
 
     found = activations(load_base("mobilenet", image_size=image_size, weights="random"))
     size = batch_size(found, most=64)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.models.cuts import Cut
+from pipeline.bases.cuts import Cut
 from pipeline.planning.bases import COUNTED_LAYERS, num_operations, start_below
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 

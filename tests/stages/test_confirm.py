@@ -197,7 +197,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     from pipeline.training.messages import TrialSpec
     from pipeline.training.worker import run_trial
     from pipeline.tuning.configurations import completed
-    from tests.models.small_base import digits, rows, small_base, write_features
+    from tests.bases.small_base import digits, rows, small_base, write_features
 
     # Only a fresh process can set TensorFlow's threads.
     monkeypatch.setattr(devices, "configure_tensorflow", lambda *, num_threads: None)

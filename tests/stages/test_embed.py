@@ -17,8 +17,8 @@ import pytest
 
 from pipeline.config import read_document
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.models.feature_files import ImageSet
-from pipeline.models.params import EmbedParams
+from pipeline.features.arrays import ImageSet
+from pipeline.features.params import EmbedParams
 
 pytestmark = pytest.mark.keras
 
@@ -91,7 +91,7 @@ def assert_equals_a_fresh_run(section):
 @pytest.fixture
 def computed(monkeypatch):
     """The names of the cuts that the base was run for, a list for each time."""
-    from pipeline.models import embedding
+    from pipeline.features import embed as embedding
 
     calls, embed_images = [], embedding.embed_images
 
@@ -147,8 +147,8 @@ def test_what_tensorflow_made_where_onnx_runtime_was_wrong_is_kept(here, monkeyp
 
 
 def test_the_manifest_names_the_weights_of_the_base(here):
-    from pipeline.models.bases import load_base
-    from pipeline.models.weights import weights_sha256
+    from pipeline.bases.load import load_base
+    from pipeline.bases.model_files import weights_sha256
 
     run(params(cuts=("block2_add",)))
     base = load_base("efficientnet_lite0", image_size=64)
@@ -249,7 +249,7 @@ def test_without_split_it_says_so(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run_leaves_no_manifest(here, monkeypatch):
-    from pipeline.models import embedding
+    from pipeline.features import embed as embedding
 
     def interrupt(*_):
         raise KeyboardInterrupt

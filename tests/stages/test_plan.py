@@ -10,7 +10,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError
-from pipeline.models.params import EmbedParams
+from pipeline.features.params import EmbedParams
 from pipeline.planning.params import PlanParams
 from pipeline.planning.plan import PLAN_FILE, Plan, read_plan, with_plan, write_plan
 from pipeline.stages import embed, plan

@@ -164,7 +164,7 @@ class TestRun:
     def test_the_report_says_what_was_registered(self, root):
         model = save_model(root, "transfer")
         run(AUTO, studies=STUDIES, root=root)
-        from pipeline.models.weights import weights_sha256
+        from pipeline.bases.model_files import weights_sha256
 
         report = read_report(root)
         lineage = report.pop("lineage")

@@ -97,7 +97,7 @@ def candidate(root, split):
         import keras
         import numpy as np
 
-        from pipeline.models.weights import weights_sha256
+        from pipeline.bases.model_files import weights_sha256
         from pipeline.tracking.champion import Evidence
         from pipeline.tracking.models import Candidate
 

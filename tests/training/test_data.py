@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.bases.cuts import PooledCut
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.models.cuts import PooledCut
 from pipeline.training.data import DataReference, load_cut
 
 

@@ -6,7 +6,8 @@ import pytest
 from pipeline.data.rows import row_batches
 from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.models.feature_files import ImageSet, write_pixels
+from pipeline.features.arrays import ImageSet
+from pipeline.features.manifest import write_pixels
 from pipeline.training.data import DataReference
 from pipeline.training.ensemble import best_size
 from pipeline.training.export import Member

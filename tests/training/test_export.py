@@ -8,9 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
+from pipeline.bases.cuts import PooledCut, find_cuts
+from pipeline.bases.load import load_base
+from pipeline.bases.table import BASES, SOFT_VOTE, preprocessing
 from pipeline.errors import DataIntegrityError
-from pipeline.models.bases import BASES, SOFT_VOTE, load_base, preprocessing
-from pipeline.models.cuts import PooledCut, find_cuts
 from pipeline.training.export import (
     Member,
     export,
@@ -20,8 +21,8 @@ from pipeline.training.export import (
     predict_probabilities,
 )
 from pipeline.training.head import build_head
-from tests.models.damage import flip_bit
-from tests.models.small_base import IMAGE_SIZE, digits, from_cache, small_base, whole
+from tests.bases.damage import flip_bit
+from tests.bases.small_base import IMAGE_SIZE, digits, from_cache, small_base, whole
 
 pytestmark = pytest.mark.keras
 
@@ -75,7 +76,7 @@ def head(hyperparameters):
 
 
 def features_of(base, cut, images, image_size):
-    from pipeline.models.graph import truncate
+    from pipeline.bases.graph import truncate
 
     colours = preprocessing(images.shape[1:], image_size)(images)
     return np.asarray(truncate(base, [cut])(colours, training=False))
@@ -143,7 +144,7 @@ def fine_tuned(base, lower, upper, trained):
 
 
 def test_what_phase_2_trained_answers_on_images_as_on_the_cache(tmp_path, head):
-    from pipeline.models.graph import truncate
+    from pipeline.bases.graph import truncate
 
     images = random_images(256, 28, 28)
     base = load_base("efficientnet_lite0", image_size=32)
@@ -194,7 +195,7 @@ def test_a_trained_segment_of_every_kind_of_base_joins(tmp_path, head, name):
 
 @pytest.mark.parametrize("pooling", ["average", "global"])
 def test_a_cut_that_was_pooled_is_pooled_below_the_head(head, pooling):
-    from pipeline.models.pooling import pooling_layer
+    from pipeline.features.pooling import pooling_layer
 
     images = digits(40)[0]
     base = small_base()
@@ -240,7 +241,7 @@ def test_several_members_answer_with_the_mean_of_their_probabilities(tmp_path, h
 
 def test_members_on_several_cuts_and_on_one_share_the_base(tmp_path, head):
     """Two seeds of the same cuts side by side, one with another pooling, one single pooled cut."""
-    from pipeline.models.joined_cuts import joined, joined_cut
+    from pipeline.features.joined_cuts import joined, joined_cut
 
     images = random_images(64, 28, 28)
     base = load_base("efficientnet_lite0", image_size=32)
@@ -395,7 +396,7 @@ class TestForInference:
         assert copy.input.dtype == trained.input.dtype
 
     def test_keeps_the_weights(self, head):
-        from pipeline.models.weights import weights_sha256
+        from pipeline.bases.model_files import weights_sha256
 
         trained = head(np.zeros((2, 4)), activation="rrelu", normalization="before")
         assert weights_sha256(for_inference(trained)) == weights_sha256(trained)

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from pipeline.bases.cuts import PooledCut
 from pipeline.errors import InfeasibleTrialError
-from pipeline.models.cuts import PooledCut
 from pipeline.training.segments import cut_segment, nearest_start, tunable_layers
-from tests.models.networks import GRAPHS
-from tests.models.small_base import BATCH_NORMS, digits, small_base, whole
+from tests.bases.networks import GRAPHS
+from tests.bases.small_base import BATCH_NORMS, digits, small_base, whole
 
 pytestmark = pytest.mark.keras
 
@@ -20,7 +20,7 @@ def base():
 
 
 def output(model, cut, x):
-    from pipeline.models.graph import truncate
+    from pipeline.bases.graph import truncate
 
     return np.asarray(truncate(model, [cut])(x, training=False))
 
@@ -45,7 +45,7 @@ def test_it_takes_the_lower_cut_to_the_upper_one(base, lower, upper):
 
 @pytest.mark.parametrize("graph", ["chain", "residual", "dense", "inception"])
 def test_it_does_so_in_every_kind_of_graph(graph):
-    from pipeline.models.cuts import find_cuts
+    from pipeline.bases.cuts import find_cuts
 
     model, x = GRAPHS[graph](), images()
     names = [cut.name for cut in find_cuts(model)]

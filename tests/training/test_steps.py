@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.models.weights import weights_sha256
+from pipeline.bases.model_files import weights_sha256
 from pipeline.training.batches import Chunk, balanced_class_weights
 from pipeline.training.head import build_head
 from pipeline.training.segments import cut_segment
-from tests.models.small_base import small_base, whole
+from tests.bases.small_base import small_base, whole
 
 pytestmark = pytest.mark.keras
 

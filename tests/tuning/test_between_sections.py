@@ -7,7 +7,7 @@ import random
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.models.joined_cuts import is_layer, layers_named
+from pipeline.features.joined_cuts import is_layer, layers_named
 from pipeline.tuning.between_sections import executor_problem, problems_between
 from pipeline.tuning.params import SearchParams, StudyPlan, study_settings
 from pipeline.tuning.space import SearchSpace

@@ -23,7 +23,7 @@ from pipeline.tuning.plan import SearchPlan
 from pipeline.tuning.progress import Progress
 from pipeline.tuning.storage import open_storage
 from pipeline.tuning.study import open_study, trial_dicts
-from tests.models.small_base import (
+from tests.bases.small_base import (
     BATCH_NORMS,
     CUTS,
     IMAGE_SIZE,
@@ -379,7 +379,7 @@ class TestOneModel:
     def test_the_file_holds_the_segment_and_the_head(self, trained, reference, changes):
         import keras
 
-        from pipeline.models.weights import weights_sha256
+        from pipeline.bases.model_files import weights_sha256
 
         file, result = trained(**changes)
         assert result.starts_from == "block1"

@@ -125,7 +125,7 @@ class SharedData:
         return list(self.cuts)[1:]
 
     def load_base(self) -> keras.Model:
-        from pipeline.models.saved_bases import load_saved_base
+        from pipeline.features.saved_base import load_saved_base
 
         with tempfile.TemporaryDirectory(prefix="base-") as folder:
             for name, content in self.files.items():

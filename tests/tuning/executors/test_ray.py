@@ -600,7 +600,7 @@ def test_the_real_worker_has_both_phases_where_no_file_of_the_driver_is(tmp_path
     import keras
 
     from pipeline.tuning.configurations import completed
-    from tests.models.small_base import small_base, write_features
+    from tests.bases.small_base import small_base, write_features
 
     class Elsewhere(DataReference):
         """Files that the driver can read and a worker cannot."""

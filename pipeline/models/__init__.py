@@ -1,1 +1,0 @@
-"""What is trained: bases, cut points, heads and the exported model."""

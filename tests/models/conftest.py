@@ -1,1 +1,0 @@
-"""Hyperparameters of a head, and small models with known graphs."""
