@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 # In a process of their own: what they do to clusters is no other test's business.
-RAY_TESTS := tests/tuning/executors/test_ray.py
+RAY_TESTS := tests/search/executors/test_ray.py
 # Processes that tests share out among them, file by file, since fixtures of a file are a process's
 # own. Each may hold 3 GB.
 JOBS ?= 2

@@ -23,8 +23,8 @@ from pipeline.bases.table import preprocessing
 from pipeline.config import read_document
 from pipeline.features.arrays import Rows
 from pipeline.processes import num_cores
+from pipeline.search.configurations import completed
 from pipeline.training.devices import configure_tensorflow
-from pipeline.tuning.configurations import completed
 
 ROOT = Path(__file__).parents[1]
 IMAGE_SIZE = 64

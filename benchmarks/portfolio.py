@@ -46,7 +46,7 @@ def configurations(num_random: int) -> list[dict[str, Any]]:
     """Returns the queued heads on the plan's first cut, then random ones, without their cut."""
     import optuna
 
-    from pipeline.tuning.space import SearchSpace, suggest
+    from pipeline.search.space import SearchSpace, suggest
 
     document = read_document(subsets.ROOT / "params.yaml")
     settings = {

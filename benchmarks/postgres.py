@@ -24,18 +24,19 @@ from pathlib import Path
 
 from pipeline.config import read_document
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.tracking.runs import StudyRuns
-from pipeline.tracking.spool import Spool
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.runs import StudyRuns
+from pipeline.records.mirror.thread import Spool
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import open_study, trial_dicts
+from pipeline.search.distributions import FloatRange
+from pipeline.search.engine import Engine
+from pipeline.search.executors.local import LocalExecutor
+from pipeline.search.plan import SearchPlan
+from pipeline.search.progress import Progress
+from pipeline.search.queue import retire
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialResult
-from pipeline.tuning.driver import Driver
-from pipeline.tuning.executors.local import LocalExecutor
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.plan import SearchPlan
-from pipeline.tuning.progress import Progress
-from pipeline.tuning.space import FloatRange
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import open_study, trial_dicts
 from tests.postgres import PostgresServer
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -102,6 +103,7 @@ def search(root, storage, recorder, num_trials):
 
     study = open_study(
         storage,
+        retire=retire,
         name=NAME,
         identity=IDENTITY,
         direction="maximize",
@@ -120,7 +122,7 @@ def search(root, storage, recorder, num_trials):
         max_failures=1,
     )
     with Path(os.devnull).open("w") as nowhere, LocalExecutor(NUM_WORKERS, train=train) as workers:
-        Driver(
+        Engine(
             study,
             plan,
             OBJECTIVES["val_accuracy"],

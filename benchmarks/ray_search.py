@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from pipeline.search.queue import retire
 from pipeline.training.messages import EpochRecord, Report, TrialResult, TrialSpec
 
 ROOT = Path(__file__).parents[1]
@@ -63,17 +64,18 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
 
     from pipeline.config import read_document
     from pipeline.evaluation.objectives import OBJECTIVES
-    from pipeline.tuning.driver import Driver
-    from pipeline.tuning.executors.ray import RayExecutor
-    from pipeline.tuning.plan import SearchPlan
-    from pipeline.tuning.progress import Progress
-    from pipeline.tuning.retries import close_orphans
-    from pipeline.tuning.space import FloatRange
-    from pipeline.tuning.storage import open_storage
-    from pipeline.tuning.study import open_study
+    from pipeline.records.storage import open_storage
+    from pipeline.records.studies import open_study
+    from pipeline.search.distributions import FloatRange
+    from pipeline.search.engine import Engine
+    from pipeline.search.executors.ray import RayExecutor
+    from pipeline.search.plan import SearchPlan
+    from pipeline.search.progress import Progress
+    from pipeline.search.queue import close_orphans
 
     study = open_study(
         open_storage(folder),
+        retire=retire,
         name=NAME,
         identity=IDENTITY,
         direction="maximize",
@@ -93,7 +95,7 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
         max_failures=MAX_FAILURES,
     )
     with RayExecutor(address, max_trials=2, train=train) as executor:
-        Driver(
+        Engine(
             study,
             plan,
             OBJECTIVES["val_accuracy"],
@@ -136,7 +138,7 @@ class Search:
     def _trials(self) -> list:
         import optuna
 
-        from pipeline.tuning.storage import open_storage
+        from pipeline.records.storage import open_storage
 
         storage = open_storage(self.folder)
         if NAME not in optuna.get_all_study_names(storage):

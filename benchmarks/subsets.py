@@ -13,10 +13,10 @@ import numpy as np
 
 from benchmarks.transfer_sizes import fetch_and_split, kept_files
 from pipeline.config import read_document
+from pipeline.search.configurations import completed
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.training.worker import run_trial
-from pipeline.tuning.configurations import completed
 
 ROOT = Path(__file__).parents[1]
 NUM_VAL, NUM_HELD_OUT = 1000, 2000

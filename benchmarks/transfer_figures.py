@@ -16,8 +16,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from pipeline.files import read_json, write_json
+from pipeline.records.lineage import git_tags, machine_tags, version_tags
 from pipeline.report.charts import BLUE, GRAY, ORANGE, RED, chart
-from pipeline.tracking.lineage import git_tags, machine_tags, version_tags
 
 ROOT = Path(__file__).parents[1]
 COLORS = (GRAY, ORANGE, BLUE, RED)

@@ -27,8 +27,8 @@ from benchmarks.transfer_figures import (
 from benchmarks.transfer_trainings import PIXELS, Job, Subset, in_process, run_jobs
 from pipeline.config import read_document
 from pipeline.processes import num_cores
+from pipeline.search.configurations import completed
 from pipeline.training.data import DataReference
-from pipeline.tuning.configurations import completed
 
 BASE = "efficientnet_lite0"
 # Each data set's best of those that were tried on its validation part.

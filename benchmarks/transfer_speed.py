@@ -31,13 +31,13 @@ from pipeline.bases.cuts import PooledCut
 from pipeline.config import read_document
 from pipeline.features.params import EmbedParams
 from pipeline.processes import num_cores
+from pipeline.search.configurations import completed
 from pipeline.training.batches import TrainingData
 from pipeline.training.data import DataReference
 from pipeline.training.devices import configure_tensorflow
 from pipeline.training.messages import EpochRecord, Report, TrialSpec
 from pipeline.training.phases import phase_1, phase_2, whole
 from pipeline.training.worker import run_trial
-from pipeline.tuning.configurations import completed
 
 BASE = "efficientnet_lite0"
 LOWER, CUT, TOP = "block7_add", "block10_add", "avg_pool"

@@ -21,6 +21,8 @@ COPIES = (".dvc", "tmp", "exps")
 
 Stage = Literal["search", "confirm", "register"]
 FOLDER = Path("mlruns/stages")
+# Confirmation trainings that are over, by study: `search.kept_trainings`.
+TRAININGS = Path("mlruns/trainings")
 # What a stamp takes of its stage's report: study.json, confirm.json or registration.json.
 KEYS: Mapping[Stage, tuple[str, ...]] = {
     "search": ("identity", "target"),

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import read_document
+from pipeline.search.configurations import completed
 from pipeline.training.devices import clear_environment, fix_settings
-from pipeline.tuning.configurations import completed
 from tests.checkout import embedded
 from tests.postgres import database, postgres, proxy
 
@@ -27,9 +27,11 @@ sys.dont_write_bytecode = False
 ROOT = Path(__file__).parents[1]
 LIBRARY = "tensorflow"
 # Whose tests open stores of studies and runs, or start workers, and take a second each.
-STORES = ("commands", "stages", "tracking", "tuning/executors")
-STORES += ("tuning/test_driver.py", "tuning/test_study.py", "tuning/test_takeover.py")
+STORES = ("commands", "stages", "records/mirror", "records/model_registry", "search/executors")
+STORES += ("search/test_engine.py", "records/test_studies.py", "search/test_warm_start.py")
 __all__ = ["database", "embedded", "postgres", "proxy"]
+
+STUDY_UID = "0123456789abcdef" * 4
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,3 +83,27 @@ def hyperparameters(params_document):
         return completed({}, {}, {**params_document["defaults"], **values})
 
     return changed
+
+
+@pytest.fixture
+def trial():
+    """Makes a finished trial, as in study.json."""
+
+    def trial(number=0, state="COMPLETE", values=(0.5, 0.75), **changes):
+        value = max(values, default=None) if state != "FAIL" else None
+        stamp = "2026-11-21T10:{:02d}:00.250000"
+        return {
+            "number": number,
+            "state": state,
+            "value": value,
+            "params": {"units": 64},
+            "hyperparameters": {"units": 64, "learning_rate": 0.001, "normalize_first": False},
+            "intermediate_values": {str(epoch): value for epoch, value in enumerate(values)},
+            "user_attrs": {"trial_uid": f"{STUDY_UID[:12]}-{number:04d}", "seed": 7},
+            "datetime_start": stamp.format(number),
+            "datetime_complete": stamp.format(number + 1),
+            "seconds": 60.0,
+            **changes,
+        }
+
+    return trial

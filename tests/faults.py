@@ -91,19 +91,19 @@ def points():
     """Where a fault can be: name -> the function that puts it there."""
     import optuna
 
-    from pipeline.tracking.runs import StudyRuns
-    from pipeline.tuning import results
-    from pipeline.tuning.driver import Driver
-    from pipeline.tuning.proposals import Proposals
+    from pipeline.records.mirror.runs import StudyRuns
+    from pipeline.search.engine import Engine
+    from pipeline.search.proposals import Proposals
+    from pipeline.trials import study as results
 
     return {
         "after-ask": lambda fault: after(optuna.Study, "ask", fault),
         "after-proposal": lambda fault: after(Proposals, "ask", fault),
-        "mid-epoch": lambda fault: after(Driver, "_keep_epoch", fault),
-        "after-fit": lambda fault: before(Driver, "_on_done", fault),
+        "mid-epoch": lambda fault: after(Engine, "_keep_epoch", fault),
+        "after-fit": lambda fault: before(Engine, "_on_done", fault),
         "before-tell": lambda fault: before(optuna.Study, "tell", fault),
         "after-tell": lambda fault: after(optuna.Study, "tell", fault),
-        "before-record": lambda fault: before(Driver, "_end", fault),
+        "before-record": lambda fault: before(Engine, "_end", fault),
         "between-files": lambda fault: before(results, "_write_table", fault),
         "mid-file": lambda fault: before(os, "replace", fault),
         "mid-artifact": lambda fault: before(StudyRuns, "log_artifacts", fault),
@@ -128,7 +128,7 @@ ONCE = ("between-files", "mid-file", "mid-artifact")
 def main(point, signum, *arguments):
     """Runs `python -m pipeline ARGUMENTS` with a fault, or without one where the point is none."""
     from pipeline import __main__
-    from pipeline.tuning.executors import local
+    from pipeline.search.executors import local
 
     original = local.LocalExecutor.__init__
 

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
-from pipeline.tuning.study import trial_dicts
+from pipeline.records.studies import trial_dicts
 from tests.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]

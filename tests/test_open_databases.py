@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from pipeline.open_databases import DatabaseLostError, last_look
-from pipeline.tuning.storage import open_storage
+from pipeline.records.storage import open_storage
 
 
 @pytest.fixture(autouse=True)

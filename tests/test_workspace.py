@@ -9,11 +9,11 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.tracking.store import Store, locked, tracking_uri
-from pipeline.tuning import identity
-from pipeline.tuning.identity import code_sha256
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.storage import storage_url
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.store import Store, locked, tracking_uri
+from pipeline.records.storage import storage_url
+from pipeline.trials import identity
+from pipeline.trials.identity import code_sha256
 from pipeline.workspace import KEYS, stamp_file, store_root, write_stamp
 
 TEMP = ".dvc/tmp/exps/standalone/tmpa1b2c3"

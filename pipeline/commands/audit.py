@@ -14,17 +14,17 @@ from pipeline.config import load_section, read_document
 from pipeline.database_addresses import AUTO, sqlite_file
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs, lost_study
-from pipeline.tracking.store import mirror_uid, open_store, tracking_uri
-from pipeline.tuning.current import own_study
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.params import SearchParams
-from pipeline.tuning.storage import has_storage, open_storage
-from pipeline.tuning.study import trial_dicts
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.store import mirror_uid, open_store, tracking_uri
+from pipeline.records.storage import has_storage, open_storage
+from pipeline.records.studies import trial_dicts
+from pipeline.search.params import SearchParams
+from pipeline.studies.described import own_study
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from pipeline.tracking.audit import Difference
+    from pipeline.records.mirror.differences import Difference
 
 UNWRITTEN = "its runs are lost: `python -m pipeline audit --repair` writes them anew"
 
@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) -> bool:
     """Audits one study and prints what came of it; whether all is well now."""
-    from pipeline.tracking.audit import table
+    from pipeline.records.mirror.differences import table
 
     study_name = f"{dataset}-{name}"
     study = (
@@ -103,8 +103,8 @@ def audit_study(
         ConfigError: If nothing has been recorded yet.
     """
     from pipeline.evaluation.objectives import OBJECTIVES
-    from pipeline.tracking.audit import compare
-    from pipeline.tracking.reconcile import find_parent, read_runs
+    from pipeline.records.mirror.differences import compare
+    from pipeline.records.mirror.reconcile import find_parent, read_runs
 
     store = open_store(root, create=False)
     uid = mirror_uid(root, study.user_attrs["study_uid"], url)
@@ -133,8 +133,8 @@ def repair_study(
     Raises:
         StudyError: If the study is being searched.
     """
-    from pipeline.tracking.reconcile import find_parent
-    from pipeline.tracking.runs import StudyRuns
+    from pipeline.records.mirror.reconcile import find_parent
+    from pipeline.records.mirror.runs import StudyRuns
 
     with study_lock(root, study.study_name, storage=open_storage(root, url)):
         store, attrs = open_store(root), study.user_attrs

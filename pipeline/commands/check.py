@@ -22,11 +22,10 @@ from pipeline.features.params import FEATURES, EmbedParams
 from pipeline.files import read_json
 from pipeline.hyperparameter import Hyperparameter
 from pipeline.planning.params import PlanParams, budget_problem
+from pipeline.records.model_registry.params import AUTO, RegisterParams
 from pipeline.registry import unknown_name
-from pipeline.tracking.params import AUTO, RegisterParams
-from pipeline.training.hyperparameters import HYPERPARAMETERS
-from pipeline.tuning.between_sections import NO_BASE, executor_problem
-from pipeline.tuning.params import (
+from pipeline.search.between_sections import NO_BASE, executor_problem
+from pipeline.search.params import (
     NAME_PATTERN,
     ConfirmParams,
     SearchParams,
@@ -36,7 +35,8 @@ from pipeline.tuning.params import (
     study_problems,
     study_settings,
 )
-from pipeline.tuning.space import SearchSpace
+from pipeline.search.space import SearchSpace
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 # Declared beside the stages, which import what they work with.
 SECTIONS: dict[str, type[Section]] = {

@@ -16,14 +16,14 @@ from pipeline.config import load_section, read_document
 from pipeline.database_addresses import sqlite_file
 from pipeline.errors import StudyError
 from pipeline.files import read_json
-from pipeline.leftovers import Leftover, Stores, leftovers
 from pipeline.losses import lost_runs, lost_study
-from pipeline.tracking.store import open_store, tracking_uri
-from pipeline.tuning.current import describe
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.old_studies import stored_studies
-from pipeline.tuning.params import SearchParams
-from pipeline.tuning.storage import has_storage, open_storage, sharing_checkout, storage_url
+from pipeline.records.archive import stored_studies
+from pipeline.records.leftovers import Leftover, Stores, leftovers
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.store import open_store, tracking_uri
+from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
+from pipeline.search.params import SearchParams
+from pipeline.studies.described import describe
 from pipeline.workspace import store_root
 
 HEADERS = ("what", "why", "trials", "runs", "on disk")

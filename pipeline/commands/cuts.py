@@ -27,7 +27,7 @@ from pipeline.features.joined_cuts import kept_cuts
 from pipeline.features.params import BaseParams, EmbedParams
 from pipeline.features.pooling import more_than_the_top, pooled_cuts
 from pipeline.planning.plan import PLAN_FILE, with_plan
-from pipeline.tracking.registered_file import RegisteredFile, registered_file
+from pipeline.records.model_registry.registered_file import RegisteredFile, registered_file
 
 TRAIN_FILE = Path("data/train.npz")
 # Fashion-MNIST without its test part: what sizes are reckoned for before `split` has run.

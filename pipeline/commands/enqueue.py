@@ -7,17 +7,17 @@ import argparse
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.training.hyperparameters import described
-from pipeline.tuning.configurations import (
+from pipeline.records.overview import read_holder
+from pipeline.records.studies import trial_dicts
+from pipeline.search.configurations import (
     completed,
     configuration_problems,
     normalized,
     read_assignments,
 )
-from pipeline.tuning.current import CurrentStudy, load_current
-from pipeline.tuning.overview import read_holder
-from pipeline.tuning.queue import Match, enqueue, find_match, num_wanted
-from pipeline.tuning.study import trial_dicts
+from pipeline.search.queue import Match, enqueue, find_match, num_wanted
+from pipeline.studies.described import CurrentStudy, load_current
+from pipeline.training.hyperparameters import described
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

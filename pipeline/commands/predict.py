@@ -22,7 +22,7 @@ from pipeline.stages.fetch import expected_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.tracking.classifier import Classifier
+    from pipeline.records.model_registry.classifier import Classifier
 
 RGB_RANK = 3
 
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
         ConfigError: If there is no such model or image, or the champion is of other data.
         DataIntegrityError: If a file is no image, or the model not what was registered.
     """
-    from pipeline.tracking.classifier import load_champion, load_classifier
+    from pipeline.records.model_registry.classifier import load_champion, load_classifier
     from pipeline.training.export import predict_probabilities
 
     missing = [str(path) for path in args.images if not path.is_file()]
@@ -76,7 +76,10 @@ def registered_model(root: Path) -> str:
     The one that `results/registration.json` names, if that is of the data set of `data/split.json`;
     else the usual one. Where nothing has run, the data set is the one that `fetch` would make.
     """
-    from pipeline.tracking.registered_models import is_of_dataset, registered_model_name
+    from pipeline.records.model_registry.registered_models import (
+        is_of_dataset,
+        registered_model_name,
+    )
 
     split_file, report = root / "data/split.json", root / "results/registration.json"
     if split_file.is_file():

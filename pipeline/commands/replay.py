@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError, StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.records.studies import trial_dicts
+from pipeline.studies.described import CurrentStudy, load_current
 from pipeline.training.data import DataReference
 from pipeline.training.hyperparameters import described
 from pipeline.training.messages import EpochRecord, TrialSpec
-from pipeline.tuning.current import CurrentStudy, load_current
-from pipeline.tuning.study import TrialDict, trial_dicts
+from pipeline.trials.record import TrialDict
 
 # On one machine's CPU a trial gives the same bits again, also one that ran beside others; another
 # machine's instructions round otherwise.

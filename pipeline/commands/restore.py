@@ -15,19 +15,21 @@ from pipeline.config import load_section, read_document
 from pipeline.errors import StudyError
 from pipeline.planning.plan import PLAN_FILE
 from pipeline.processes import num_cores
-from pipeline.stages import confirm, register, search
-from pipeline.tracking.candidate import load_candidate
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.params import SearchParams, load_study
-from pipeline.tuning.restoring import restore_study
-from pipeline.tuning.storage import open_storage
+from pipeline.records.lock import study_lock
+from pipeline.records.model_registry.candidate import load_candidate
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import restore_study
+from pipeline.search.params import SearchParams, load_study
+from pipeline.search.queue import retire
+from pipeline.stages import confirm, register
+from pipeline.studies.opened import open_runs
 from pipeline.workspace import write_stamp
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from pipeline.tracking.models import Candidate
-    from pipeline.tracking.store import Store
+    from pipeline.records.mirror.store import Store
+    from pipeline.records.model_registry.versions import Candidate
 
 Report = Mapping[str, Any]
 
@@ -46,7 +48,7 @@ def main(_: argparse.Namespace) -> int:
         ConfigError: If params.yaml or a store cannot be used.
         StudyError: If nothing was pulled, or a study is being searched.
     """
-    from pipeline.tracking.store import open_store
+    from pipeline.records.mirror.store import open_store
 
     root, names = Path.cwd(), list(read_document()["studies"])
     split = _read(root / "data/split.json")
@@ -64,7 +66,7 @@ def main(_: argparse.Namespace) -> int:
             print(f"{name}: there is no results/{name}/study.json")
             continue
         with study_lock(root, study["study_name"], storage=storage):
-            restored = restore_study(root, storage, study)
+            restored = restore_study(root, storage, study, retire=retire)
             if restored.study is None:
                 print(f"{name}: left as it is: {restored.conflict}")
                 is_as_pulled = False
@@ -84,7 +86,7 @@ def _restore_runs(
     split: Report,
     params: SearchParams,
 ) -> None:
-    from pipeline.tracking.trainings import restore_trainings
+    from pipeline.records.mirror.trainings import restore_trainings
 
     root, trials = store.root, exported["trials"]
     report = _read(root / "results" / name / "confirm.json")
@@ -93,7 +95,7 @@ def _restore_runs(
         report = None
     if not _is_mirrored(store, exported, report, url=params.storage):
         same = params.model_copy(update={"objective": exported["objective"]})
-        with search.open_runs(
+        with open_runs(
             study, same, name=name, plan=load_study(name), split=split, root=root
         ) as runs:
             print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
@@ -108,10 +110,10 @@ def _restore_runs(
 def _is_mirrored(store: Store, exported: Report, report: Report | None, *, url: str) -> bool:
     """Whether MLflow holds every trial and every training already, each as it should be."""
     from pipeline.evaluation.objectives import OBJECTIVES
-    from pipeline.tracking.audit import compare
-    from pipeline.tracking.reconcile import find_parent, read_runs
-    from pipeline.tracking.store import mirror_uid
-    from pipeline.tracking.trainings import num_missing
+    from pipeline.records.mirror.differences import compare
+    from pipeline.records.mirror.reconcile import find_parent, read_runs
+    from pipeline.records.mirror.store import mirror_uid
+    from pipeline.records.mirror.trainings import num_missing
 
     experiment = store.experiment(exported["dataset"])
     uid = mirror_uid(store.root, exported["study_uid"], url)
@@ -124,7 +126,7 @@ def _is_mirrored(store: Store, exported: Report, report: Report | None, *, url: 
 
 def _restore_version(store: Store, names: list[str]) -> bool:
     """Restores the version that registration.json tells of; False if it tells of another model."""
-    from pipeline.tracking.registration import is_registered
+    from pipeline.records.model_registry.registration import is_registered
 
     report = _read(store.root / "results/registration.json")
     if report is None:

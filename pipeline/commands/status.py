@@ -17,14 +17,14 @@ from pipeline.database_addresses import sqlite_file, without_password
 from pipeline.errors import PipelineError, StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.losses import lost_runs, lost_study
-from pipeline.tracking.store import tracking_uri
-from pipeline.tuning.current import describe, num_kept, own_study
-from pipeline.tuning.old_studies import stored_studies
-from pipeline.tuning.overview import Holder, Overview, overview, read_holder
-from pipeline.tuning.params import SearchParams
-from pipeline.tuning.progress import duration
-from pipeline.tuning.storage import has_storage, open_storage, sharing_checkout, storage_url
-from pipeline.tuning.study import trial_dicts
+from pipeline.records.archive import stored_studies
+from pipeline.records.mirror.store import tracking_uri
+from pipeline.records.overview import Holder, Overview, overview, read_holder
+from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
+from pipeline.records.studies import trial_dicts
+from pipeline.search.params import SearchParams
+from pipeline.search.progress import duration
+from pipeline.studies.described import describe, num_kept, own_study
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
         ConfigError: If the port is taken, nothing has been recorded, or runs are recorded on a
             server of their own.
     """
-    from pipeline.tracking.store import open_store, tracking_uri
+    from pipeline.records.mirror.store import open_store, tracking_uri
 
     root = Path.cwd()
     uri = tracking_uri(root)

@@ -1,14 +1,13 @@
 """What a search shows: its trials as values and curves, its best, and what it says of the space."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
 from pipeline.training.hyperparameters import HYPERPARAMETERS
-from pipeline.tuning.space import near_bound
 
 T = TypeVar("T")
 
@@ -208,3 +207,23 @@ def _outcome(trial: Mapping[str, Any]) -> str:
         return "diverged"
     known = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     return known.get(trial["state"], "unfinished")
+
+
+def near_bound(value: float, distribution: Mapping[str, Any], share: float = 0.05) -> str | None:
+    """Says which bound a value lies within `share` of, in the distribution's own scale.
+
+    Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
+    boundaries".
+
+    Returns:
+        "low", "high", or None; None for a choice.
+
+    >>> near_bound(0.011, {"type": "float", "low": 0.01, "high": 100.0, "log": True})
+    'low'
+    """
+    if distribution["type"] == "choice":
+        return None
+    scale: Callable[[float], float] = math.log if distribution["log"] else float
+    low, high = scale(distribution["low"]), scale(distribution["high"])
+    position = (scale(value) - low) / (high - low)
+    return "low" if position <= share else "high" if position >= 1 - share else None

@@ -16,30 +16,38 @@ from tqdm import tqdm
 from pipeline.config import load_section
 from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
 from pipeline.files import read_json, sha256_file, write_json
-from pipeline.tracking.spool import Spool
-from pipeline.tracking.store import mirror_uid
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.store import mirror_uid
+from pipeline.records.mirror.thread import Spool
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import stored_trials
+from pipeline.search.candidates import PART, candidates, is_of
+from pipeline.search.confirmation import EXPORT_RULES, Confirmation, in_order, judge, winner_of
+from pipeline.search.executors.registry import build_executor
+from pipeline.search.kept_trainings import KeptTrainings
+from pipeline.search.params import ConfirmParams, SearchParams, StudyPlan, load_study
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
-from pipeline.tuning.candidates import PART, candidates, is_of
-from pipeline.tuning.confirmation import EXPORT_RULES, Confirmation, in_order, judge, winner_of
-from pipeline.tuning.executors.build import build_executor
-from pipeline.tuning.identity import code_sha256
-from pipeline.tuning.kept_trainings import FOLDER, KeptTrainings
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.params import ConfirmParams, SearchParams, StudyPlan, load_study
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import stored_trials
-from pipeline.workspace import stamp_file, store_root, write_stamp
+from pipeline.trials.identity import TRAINING_CODE, code_sha256
+from pipeline.workspace import TRAININGS, stamp_file, store_root, write_stamp
 
 if TYPE_CHECKING:
-    from pipeline.tracking.runs import StudyRuns
-    from pipeline.tuning.candidates import Candidate
-    from pipeline.tuning.recorder import Recorder
+    from pipeline.records.mirror.runs import StudyRuns
+    from pipeline.search.candidates import Candidate
+    from pipeline.trials.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
-# What a training's result depends on; `tracking` only records it.
-CODE = ("evaluation", "models", "training", "tuning", "seeds.py", "stages/confirm.py")
+# What the report depends on beside the trainings: who is trained, what is exported and how it is
+# judged. Which trainings are done again only `TRAINING_CODE` says.
+CODE = (
+    *TRAINING_CODE,
+    "evaluation",
+    "search/candidates.py",
+    "search/confirmation.py",
+    "training/ensemble.py",
+    "stages/confirm.py",
+)
 
 
 def run(
@@ -57,7 +65,7 @@ def run(
         DataIntegrityError: If an earlier stage's file is missing.
         StudyError: If the study is being searched, or a training fails.
     """
-    from pipeline.tracking.trainings import restore_trainings
+    from pipeline.records.mirror.trainings import restore_trainings
 
     study = read_json(root / "results" / name / "study.json")
     split = read_json(root / "data/split.json")
@@ -141,8 +149,8 @@ def _planned(
 
 def _kept_trainings(root: Path, study: Mapping[str, Any]) -> KeptTrainings:
     return KeptTrainings(
-        store_root(root) / FOLDER / study["study_name"],
-        {"identity": study["identity"], "code_sha256": code_sha256(*CODE)},
+        store_root(root) / TRAININGS / study["study_name"],
+        {"identity": study["identity"], "code_sha256": code_sha256(*TRAINING_CODE)},
     )
 
 
@@ -207,7 +215,7 @@ def _train_all(
     kept: KeptTrainings,
     title: str,
 ) -> tuple[dict[str, TrialResult], list[dict[str, Any]]]:
-    from pipeline.tracking.trainings import restore_trainings
+    from pipeline.records.mirror.trainings import restore_trainings
 
     specs = [spec for candidate in planned for spec in candidate.specs]
     found = kept.find(specs)
@@ -259,8 +267,8 @@ def _log_winner(report: Mapping[str, Any]) -> None:
 def _open_runs(
     root: Path, name: str, *, study: Mapping[str, Any], split: Mapping[str, Any], url: str
 ) -> StudyRuns:
-    from pipeline.tracking.lineage import revision_tags
-    from pipeline.tracking.runs import StudyRuns
+    from pipeline.records.lineage import revision_tags
+    from pipeline.records.mirror.runs import StudyRuns
 
     runs = StudyRuns.open(
         root,

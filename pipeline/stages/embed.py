@@ -47,7 +47,7 @@ from pipeline.planning.plan import PLAN_FILE, with_plan
 from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
-    from pipeline.tracking.registered_file import RegisteredFile
+    from pipeline.records.model_registry.registered_file import RegisteredFile
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def _log_size(plan: BasePlan, images: ImageSet) -> None:
 
 def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
     # Only a base from the registry needs what reaches MLflow's store.
-    from pipeline.tracking.registered_file import registered_file
+    from pipeline.records.model_registry.registered_file import registered_file
 
     return registered_file(Path.cwd(), uri, asked_by="model")
 

@@ -27,7 +27,7 @@ from pipeline.processes import num_cores
 if TYPE_CHECKING:
     from pipeline.planning.choose import Choice
     from pipeline.planning.sample import Sample
-    from pipeline.tracking.registered_file import RegisteredFile
+    from pipeline.records.model_registry.registered_file import RegisteredFile
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _reason(choice: Choice, limits: Limits, sample: Sample) -> str:
 
 def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
     # Only a base from the registry needs what reaches MLflow's store.
-    from pipeline.tracking.registered_file import registered_file
+    from pipeline.records.model_registry.registered_file import registered_file
 
     return registered_file(Path.cwd(), uri, asked_by="model")
 

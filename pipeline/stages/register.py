@@ -19,23 +19,23 @@ from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import write_json
 from pipeline.processes import num_cores
-from pipeline.registry import unknown_name
-from pipeline.tracking.candidate import (
+from pipeline.records.model_registry.candidate import (
     Confirmation,
     check_is_verified,
     existing,
     existing_json,
     load_candidate,
 )
-from pipeline.tracking.params import AUTO, RegisterParams
-from pipeline.tracking.registered_models import is_of_dataset
+from pipeline.records.model_registry.params import AUTO, RegisterParams
+from pipeline.records.model_registry.registered_models import is_of_dataset
+from pipeline.registry import unknown_name
 from pipeline.workspace import stamp_file, write_stamp
 
 if TYPE_CHECKING:
-    from pipeline.tracking.champion import Evidence
-    from pipeline.tracking.models import Candidate
-    from pipeline.tracking.registration import Registration
-    from pipeline.tracking.store import Store
+    from pipeline.records.mirror.store import Store
+    from pipeline.records.model_registry.champion import Evidence
+    from pipeline.records.model_registry.registration import Registration
+    from pipeline.records.model_registry.versions import Candidate
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,8 @@ def run(
     for name in ("data/split.json", "results/metrics.json", f"models/{study}.keras"):
         existing(root / name)
     # After the refusals, which should not wait for MLflow and TensorFlow to load.
-    from pipeline.tracking.registration import register
-    from pipeline.tracking.store import open_store
+    from pipeline.records.mirror.store import open_store
+    from pipeline.records.model_registry.registration import register
 
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
     if num_threads is not None:
@@ -114,7 +114,7 @@ def restore_version(store: Store, candidate: Candidate, report: Mapping[str, Any
 
     A registry that has given its number to another version by now gives it the next one.
     """
-    from pipeline.tracking.registration import restore
+    from pipeline.records.model_registry.registration import restore
 
     restored = restore(
         store,

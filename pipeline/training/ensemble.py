@@ -62,11 +62,11 @@ def choose(
     """Returns the trainings that are exported, each with what it saved.
 
     Args:
-        specs: As from `tuning.confirmation.in_order`.
+        specs: As from `search.confirmation.in_order`.
         results: By uid, with a model file each.
         data: What they were trained on.
         objective: What they are compared by.
-        rule: A key of `tuning.confirmation.EXPORT_RULES`.
+        rule: A key of `search.confirmation.EXPORT_RULES`.
 
     Raises:
         DataIntegrityError: If a file is missing or not whole.

@@ -17,15 +17,16 @@ from pathlib import Path
 
 from pipeline.config import load_section
 from pipeline.files import sha256_file
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import find_study, open_study, study_attrs, trial_dicts
+from pipeline.search.candidates import candidates
+from pipeline.search.confirmation import EXPORT_RULES
+from pipeline.search.params import ConfirmParams
+from pipeline.search.proposals import Proposals
+from pipeline.search.queue import enqueue_missing, retire
 from pipeline.stages.confirm import CODE
-from pipeline.tuning.candidates import candidates
-from pipeline.tuning.confirmation import EXPORT_RULES
-from pipeline.tuning.current import describe, find_study
-from pipeline.tuning.identity import code_sha256
-from pipeline.tuning.params import ConfirmParams
-from pipeline.tuning.proposals import Proposals
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import enqueue_missing, open_study, study_attrs, trial_dicts
+from pipeline.studies.described import describe
+from pipeline.trials.identity import code_sha256
 
 ROOT = Path(__file__).parents[2]
 SPACE = {
@@ -88,6 +89,7 @@ class Repository:
         dataset = self.read("data/split.json")["dataset"]
         study = open_study(
             open_storage(self.folder),
+            retire=retire,
             name=described.study_name,
             identity=described.identity,
             direction="maximize",

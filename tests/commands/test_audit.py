@@ -9,11 +9,12 @@ import pytest
 
 from pipeline.commands.audit import add_arguments, main
 from pipeline.errors import StudyError
-from pipeline.tracking.runs import StudyRuns
-from pipeline.tracking.store import open_store
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import import_trials, open_study, trial_dicts
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.runs import StudyRuns
+from pipeline.records.mirror.store import open_store
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import import_trials, open_study, trial_dicts
+from pipeline.search.queue import retire
 
 IDENTITY, STUDY_UID = "0123456789abcdef" * 4, "fedcba9876543210" * 2
 UNITS = {"name": "IntDistribution", "attributes": {"log": False, "step": 1, "low": 1, "high": 99}}
@@ -47,7 +48,12 @@ def template(tmp_path_factory):
     storage = open_storage(root)
     attrs = {"study_uid": STUDY_UID, "objective": "val_accuracy"}
     study = open_study(
-        storage, name="digits-transfer", identity=IDENTITY, direction="maximize", attrs=attrs
+        storage,
+        retire=retire,
+        name="digits-transfer",
+        identity=IDENTITY,
+        direction="maximize",
+        attrs=attrs,
     )
     import_trials(study, [trial(0, "COMPLETE"), trial(1, "PRUNED"), trial(2, "FAIL")])
     open_store(root)
@@ -206,6 +212,7 @@ def test_a_new_study_is_not_judged_by_the_runs_of_the_one_that_it_replaced(
     before = states(mirrored)
     open_study(
         open_storage(mirrored),
+        retire=retire,
         name="digits-transfer",
         identity="ab" * 32,
         direction="maximize",

@@ -11,12 +11,12 @@ from mlflow.entities import ViewType
 
 from pipeline.database_addresses import AUTO
 from pipeline.errors import StudyError
-from pipeline.tracking.runs import StudyRuns
-from pipeline.tracking.store import mirror_uid, open_store
-from pipeline.tuning.current import describe
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import trial_dicts
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.runs import StudyRuns
+from pipeline.records.mirror.store import mirror_uid, open_store
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import trial_dicts
+from pipeline.studies.described import describe
 from tests.commands.repository import Repository, run
 from tests.tracking_server import TrackingServer
 
@@ -257,7 +257,7 @@ def test_studies_of_another_data_set_and_those_of_others_stay(cleaned):
 
 def test_the_current_study_stays_also_where_a_kill_left_it_under_its_hash(cleaned):
     """As after a kill between the two renamings of `open_study`."""
-    from pipeline.tuning.storage import rename_study
+    from pipeline.records.storage import rename_study
 
     identity = describe("tiny", root=cleaned.folder).identity
     name = f"digits-tiny-{identity[:8]}"
@@ -311,7 +311,7 @@ def test_results_and_models_are_not_touched(cleaned):
 
 
 def test_a_kill_in_the_middle_leaves_what_the_next_clean_finds(cleaned, monkeypatch):
-    from pipeline.tracking import cleaning
+    from pipeline.records.mirror import removal as cleaning
 
     original, calls = cleaning._remove_emptied, []
 

@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.errors import ConfigError, StudyError
-from pipeline.tuning.current import load_current
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.study import trial_dicts
+from pipeline.records.lock import study_lock
+from pipeline.records.studies import trial_dicts
+from pipeline.studies.described import load_current
 from tests.commands.repository import run
 
 WHOLE = ("units=32", "activation=selu", "learning_rate=1e-2", "clipping=none")

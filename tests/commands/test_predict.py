@@ -68,8 +68,8 @@ def save_model(file, shape):
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """A repository whose `register` stage has made a champion."""
+    from pipeline.records.model_registry.params import RegisterParams
     from pipeline.stages.register import run
-    from pipeline.tracking.params import RegisterParams
 
     root = tmp_path_factory.mktemp("repository")
     part = {"images": 2, "per_class": [1, 1]}
@@ -179,9 +179,9 @@ class TestWithModels:
     def test_where_nothing_was_pulled_the_champion_must_be_known(
         self, registered, photos, capsys, monkeypatch, known_by
     ):
-        from pipeline.tracking import classifier
-        from pipeline.tracking.registered_models import ready_versions
-        from pipeline.tracking.store import open_store
+        from pipeline.records.mirror.store import open_store
+        from pipeline.records.model_registry import classifier
+        from pipeline.records.model_registry.registered_models import ready_versions
 
         split = registered / "data/split.json"
         report = registered / "results/registration.json"

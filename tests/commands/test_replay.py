@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.commands.replay import compare, replay
 from pipeline.errors import ConfigError, StudyError
+from pipeline.studies.described import load_current
 from pipeline.training.messages import EpochRecord
-from pipeline.tuning.current import load_current
 from tests import faults
 from tests.commands.repository import Repository, read_trials, run
 

@@ -8,11 +8,10 @@ import optuna
 import pytest
 
 from pipeline.errors import StudyError
-from pipeline.tracking.store import open_store
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.restoring import restore_study
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import trial_dicts
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.store import open_store
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import restore_study, trial_dicts
 from tests.commands.repository import Repository, read_trials, run
 
 STAMPS = ("search-tiny.json", "confirm-tiny.json")

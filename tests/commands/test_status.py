@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from pipeline.errors import StudyError
-from pipeline.tuning.current import describe
-from pipeline.tuning.lock import lock_folder, study_lock
-from pipeline.tuning.overview import Holder, overview, read_holder
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import open_study
+from pipeline.records.lock import lock_folder, study_lock
+from pipeline.records.overview import Holder, overview, read_holder
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import open_study
+from pipeline.search.queue import retire
+from pipeline.studies.described import describe
 from tests.commands.repository import ROOT, run
 
 NOW = datetime(2026, 11, 21, 12, 0, 0)
@@ -165,7 +166,7 @@ def test_a_killed_search_is_not_taken_for_a_running_one(repository, capsys):
     study = repository.study()
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from pipeline.tuning.lock import study_lock\n"
+        "from pipeline.records.lock import study_lock\n"
         "with study_lock(Path(sys.argv[1]), sys.argv[2]):\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )
@@ -222,7 +223,7 @@ def test_a_search_beside_its_own_database_is_found(repository, tmp_path, capsys)
     url = f"sqlite:///{tmp_path}/elsewhere.db"
     repository.set(storage=url)
     storage = open_storage(repository.folder, url)
-    open_study(storage, name="digits-tiny", identity="a" * 64, direction="maximize")
+    open_study(storage, retire=retire, name="digits-tiny", identity="a" * 64, direction="maximize")
     with study_lock(repository.folder, "digits-tiny", storage=storage):
         assert f"tiny: process {os.getpid()} on " in status(capsys)
 

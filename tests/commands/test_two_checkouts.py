@@ -3,11 +3,11 @@
 import optuna
 import pytest
 
-from pipeline.tracking.store import open_store
-from pipeline.tuning import results
-from pipeline.tuning.current import describe
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import trial_dicts
+from pipeline.records.mirror.store import open_store
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import trial_dicts
+from pipeline.studies.described import describe
+from pipeline.studies.opened import leave
 from tests.commands.repository import Repository, run
 
 
@@ -68,10 +68,12 @@ def test_a_study_that_was_pulled_and_goes_on_leaves_the_runs_of_the_original(che
     study = checkouts.search(checkouts.ann)
     described = describe("tiny", root=checkouts.ann.folder)
     study.set_user_attr("comparable", "c" * 64)  # As the stage does.
-    exported = results.export(
-        study, name="tiny", dataset="digits", params=described.search, settings=described.settings
+    leave(
+        *(study, checkouts.bob.folder / "results/tiny", "tiny"),
+        dataset="digits",
+        params=described.search,
+        settings=described.settings,
     )
-    results.write(checkouts.bob.folder / "results/tiny", exported)
     assert checkouts.run(checkouts.bob, "restore") == 0
     checkouts.search(checkouts.ann)
     checkouts.search(checkouts.bob, num_trials=1)
@@ -87,10 +89,12 @@ def test_status_and_audit_are_about_the_study_of_the_own_data(checkouts, tmp_pat
     study = checkouts.search(ann)
     described = describe("tiny", root=ann.folder)
     study.set_user_attr("comparable", "c" * 64)  # As the stage does.
-    exported = results.export(
-        study, name="tiny", dataset="digits", params=described.search, settings=described.settings
+    leave(
+        *(study, ann.folder / "results/tiny", "tiny"),
+        dataset="digits",
+        params=described.search,
+        settings=described.settings,
     )
-    results.write(ann.folder / "results/tiny", exported)
     bob.write("data/split.json", {**bob.split(), "sha256": {"train": "ef" * 32}})
     assert checkouts.run(bob, "audit") == 0
     assert "digits-tiny: the study has not been searched yet" in capsys.readouterr().out

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.commands.ui import SAFE, add_arguments, main, server_command
 from pipeline.errors import ConfigError
-from pipeline.tracking.store import open_store
+from pipeline.records.mirror.store import open_store
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 120

@@ -9,12 +9,12 @@ from pipeline.config import load_section
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import write_json
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.store import open_store
+from pipeline.search.candidates import Candidate
+from pipeline.search.params import ConfirmParams, SearchParams, load_study
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
-from pipeline.tracking.store import open_store
-from pipeline.tuning.candidates import Candidate
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.params import ConfirmParams, SearchParams, load_study
 from pipeline.workspace import stamp_file
 from tests.commands.repository import Repository
 from tests.commands.repository import run as run_command
@@ -192,11 +192,11 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     """Images to that cut by the untouched base, and from there by what was trained."""
     import numpy as np
 
+    from pipeline.search.configurations import completed
     from pipeline.training import devices
     from pipeline.training.export import load_exported, predict_probabilities
     from pipeline.training.messages import TrialSpec
     from pipeline.training.worker import run_trial
-    from pipeline.tuning.configurations import completed
     from tests.bases.small_base import digits, rows, small_base, write_features
 
     # Only a fresh process can set TensorFlow's threads.

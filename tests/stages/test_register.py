@@ -9,9 +9,9 @@ import pytest
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
+from pipeline.records.model_registry.candidate import check_model
+from pipeline.records.model_registry.params import RegisterParams
 from pipeline.stages.register import choose_study, run
-from pipeline.tracking.candidate import check_model
-from pipeline.tracking.params import RegisterParams
 
 AUTO = RegisterParams(study="auto")
 
@@ -104,7 +104,7 @@ def confirm(root, study, **exported):
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory):
     """An empty tracking store; copying it is faster than creating one."""
-    from pipeline.tracking.store import open_store
+    from pipeline.records.mirror.store import open_store
 
     root = tmp_path_factory.mktemp("empty")
     open_store(root).close()
@@ -134,7 +134,7 @@ def root(tmp_path, monkeypatch):
 
 
 def versions(root):
-    from pipeline.tracking.store import open_store
+    from pipeline.records.mirror.store import open_store
 
     client = open_store(root).client
     return {int(v.version): v for v in client.search_model_versions()}
@@ -149,7 +149,7 @@ STUDIES = ["scratch", "transfer"]
 
 def lose_registry(root):
     """Forgets the registered model, and the stamp with it."""
-    from pipeline.tracking.store import open_store
+    from pipeline.records.mirror.store import open_store
 
     open_store(root).client.delete_registered_model("digits-classifier")
     (root / "mlruns/stages/register.json").unlink()

@@ -13,13 +13,13 @@ import pytest
 from pipeline.config import load_section
 from pipeline.errors import StudyError
 from pipeline.open_databases import DatabaseLostError
+from pipeline.records.lock import study_lock
+from pipeline.records.mirror.store import open_store
+from pipeline.records.storage import open_storage
+from pipeline.records.studies import trial_dicts
+from pipeline.search.executors.local import LocalExecutor
+from pipeline.search.params import SearchParams, load_study
 from pipeline.stages import search
-from pipeline.tracking.store import open_store
-from pipeline.tuning.executors.local import LocalExecutor
-from pipeline.tuning.lock import study_lock
-from pipeline.tuning.params import SearchParams, load_study
-from pipeline.tuning.storage import open_storage
-from pipeline.tuning.study import trial_dicts
 from tests import faults
 from tests.commands.repository import Repository
 
@@ -191,7 +191,7 @@ def test_a_stage_that_is_cut_off_leaves_no_stamp(repository, monkeypatch, name):
         raise KeyboardInterrupt
 
     if name == "runs.log_artifacts":
-        monkeypatch.setattr("pipeline.tracking.runs.StudyRuns.log_artifacts", killed)
+        monkeypatch.setattr("pipeline.records.mirror.runs.StudyRuns.log_artifacts", killed)
     elif name == "results.write":
         monkeypatch.setattr(search.results, "write", killed)
     else:
@@ -221,14 +221,14 @@ def test_the_password_of_a_store_is_not_recorded(repository):
 
 def lose_after_a_trial(monkeypatch, files):
     """Removes files when the first trial has been told and its record was handed on."""
-    end = search.Driver._end
+    end = search.Engine._end
 
     def end_and_lose(driver, *arguments, **options):
         end(driver, *arguments, **options)
         for file in files:
             file.unlink(missing_ok=True)
 
-    monkeypatch.setattr(search.Driver, "_end", end_and_lose)
+    monkeypatch.setattr(search.Engine, "_end", end_and_lose)
 
 
 LOST = {

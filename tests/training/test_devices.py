@@ -62,8 +62,8 @@ Path("params.yaml").write_text(json.dumps({"embed": {
 assert main(["embed"]) == 0
 
 from pipeline.processes import num_cores
-from pipeline.tuning.configurations import completed
-from pipeline.tuning.executors.base import tensorflow_worker
+from pipeline.search.configurations import completed
+from pipeline.search.executors.base import tensorflow_worker
 from pipeline.training.messages import DataReference, TrialSpec
 
 run_trial = tensorflow_worker(num_threads=num_cores())

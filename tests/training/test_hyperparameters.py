@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipeline.search.configurations import completed
 from pipeline.training.hyperparameters import HYPERPARAMETERS, described
-from pipeline.tuning.configurations import completed
 
 
 @pytest.mark.parametrize("name", list(HYPERPARAMETERS))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.search.configurations import completed
 from pipeline.training.phases import Phase, phase_1, phase_2, whole
 from pipeline.training.schedules import SCHEDULES
-from pipeline.tuning.configurations import completed
 
 STEPS = 25
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError, InfeasibleTrialError
+from pipeline.search.configurations import completed
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialSpec
 from pipeline.training.worker import run_trial
-from pipeline.tuning.configurations import completed
 
 NUM_CLASSES = 4
 PARTS = {"train": 160, "val": 60, "confirmation": 80}

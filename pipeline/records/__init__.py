@@ -1,0 +1,1 @@
+"""What remembers: Optuna's store, MLflow's runs, the model registry."""

@@ -1,0 +1,1 @@
+"""The runs in MLflow, which say what the study says."""

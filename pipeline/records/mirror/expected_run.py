@@ -1,0 +1,82 @@
+"""The run in MLflow that a trial should have; pure, and free of both libraries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.trials.record import Trial, epochs_of, metrics_of, only_finite
+
+if TYPE_CHECKING:
+    pass
+
+# MLflow's own mapping; a waiting trial has no run yet.
+STATUS_OF_STATE = {
+    "COMPLETE": "FINISHED",
+    "PRUNED": "KILLED",
+    "FAIL": "FAILED",
+    "RUNNING": "RUNNING",
+}
+
+
+def curves_of(trial: Trial, *, metric: str) -> dict[str, dict[int, float]]:
+    """Returns a trial's epochs by metric: name -> epoch -> value, without what is not finite.
+
+    Args:
+        trial: A trial; one whose driver was killed has the objective only.
+        metric: As for `epochs_of`; always among the names.
+    """
+    epochs = epochs_of(trial, metric=metric)
+    names = {metric: None, **{name: None for epoch in epochs for name in epoch.metrics}}
+    return {
+        name: only_finite((epoch.epoch, epoch.metrics.get(name)) for epoch in epochs)
+        for name in names
+    }
+
+
+def summary_of(trial: Trial, *, metric: str) -> dict[str, float]:
+    """Returns what was measured once, under the names that MLflow has it; only what is finite.
+
+    Args:
+        trial: A trial; nothing is known of one that runs.
+        metric: As for `epochs_of`.
+    """
+    if trial["state"] == "RUNNING":
+        return {}
+    named = beside_curves(metrics_of(trial), curves_of(trial, metric=metric))
+    return {name: value for name, value in named.items() if math.isfinite(value)}
+
+
+def beside_curves(metrics: Mapping[str, float], curves: Collection[str]) -> dict[str, float]:
+    """Names what was measured at the end so that it is no further point of a curve.
+
+    >>> beside_curves({"val_accuracy": 0.75, "best_epoch": 1.0}, ["loss", "val_accuracy"])
+    {'best_val_accuracy': 0.75, 'best_epoch': 1.0}
+    """
+    return {f"best_{name}" if name in curves else name: v for name, v in metrics.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What MLflow holds about one run of a study.
+
+    Attributes:
+        run_id: MLflow's own.
+        role: `study` (the parent), `trial`, or what else a stage trained, such as `confirm`.
+        number: The trial's; None for a parent.
+        status: RUNNING, FINISHED, KILLED, FAILED or SCHEDULED.
+        hyperparameters: Its logged parameters, as text.
+        metrics: The last value of each of its metrics.
+        curves: The history of its metrics, of some or of all: (epoch, value), as often as it was
+            logged.
+    """
+
+    run_id: str
+    role: str
+    number: int | None
+    status: str
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)

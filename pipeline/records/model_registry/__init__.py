@@ -1,0 +1,1 @@
+"""The registered models, and the one of them that is in use."""

@@ -1,0 +1,145 @@
+"""Loads a classifier from the registry, or from a file, for use on images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError
+from pipeline.files import read_json
+from pipeline.records.lineage import NONE, dvc_tags
+from pipeline.records.mirror.dataset_inputs import data_digest
+from pipeline.records.model_registry.registered_file import (
+    REGISTRY,
+    RegisteredFile,
+    registered_file,
+)
+from pipeline.records.model_registry.registered_models import MADE_IN, contract
+
+if TYPE_CHECKING:
+    import keras
+
+MOST_NAMES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """A model that is ready to classify raw images.
+
+    Attributes:
+        model: uint8 images in the shape of its input to probabilities, shape (n, C).
+        class_names: One for each of its outputs; empty if nobody knows.
+        source: What it is, for people: `fashion_mnist-classifier version 3`.
+        value_range: What is black and white to it in gray of more than 8 bits; None: what formats
+            say, or, of a file, nobody knows.
+    """
+
+    model: "keras.Model"
+    class_names: Sequence[str]
+    source: str
+    value_range: tuple[float, float] | None = None
+
+
+def load_classifier(root: Path, uri: str) -> Classifier:
+    """Loads a classifier after checking that its file is the one that was registered.
+
+    Args:
+        root: The repository.
+        uri: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or a path to a `.keras` file.
+
+    Raises:
+        ConfigError: If there is no such model.
+        DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
+    """
+    from pipeline.training.devices import fix_settings
+    from pipeline.training.export import load_exported
+
+    if not uri.startswith(REGISTRY):
+        fix_settings()
+        return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
+    with registered_file(root, uri, asked_by="--model") as file:
+        return _loaded(file)
+
+
+def load_champion(root: Path, name: str) -> Classifier:
+    """Loads a champion after checking that it learned from the data of this checkout.
+
+    It has the digest of the training data, the classes and the image shape of `data/split.json`.
+    Where that has not been pulled, `dvc.lock` must have it as it was when the version was made, or
+    `results/registration.json` must tell of this very version.
+
+    Args:
+        root: The repository.
+        name: The registered model's.
+
+    Raises:
+        ConfigError: If there is no champion, or it is not known to be of these data.
+        DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
+    """
+    uri = f"{REGISTRY}{name}@champion"
+    with registered_file(root, uri, asked_by="--model") as file:
+        problem = _other_data(root, file)
+        if problem:
+            raise ConfigError(
+                f"{problem} Run `dvc pull` or `dvc repro`, or `dvc repro -f register` if all is up "
+                f"to date; --model {uri} uses it anyway."
+            )
+        return _loaded(file)
+
+
+def _loaded(file: RegisteredFile) -> Classifier:
+    from pipeline.training.devices import fix_settings
+    from pipeline.training.export import load_exported
+
+    fix_settings()
+    metadata = _metadata(file)
+    value_range = metadata.get("value_range")
+    return Classifier(
+        model=load_exported(file.path),
+        class_names=list(metadata.get("class_names", ())),
+        value_range=tuple(value_range) if value_range else None,
+        source=f"{file.name} version {file.version}",
+    )
+
+
+def _other_data(root: Path, file: RegisteredFile) -> str:
+    """Says why a version cannot be taken for one of this checkout's data; empty if it can."""
+    metadata, split_file = _metadata(file), root / "data/split.json"
+    found = _described(file.tags.get("data_digest"), metadata.get("class_names", ()))
+    place = file.tags.get(MADE_IN)
+    champion = f"{file.name}@champion, version {file.version}"
+    learned = f"learned from {found}{f', in {place}' if place else ''}"
+    if not split_file.is_file():
+        if _is_known(root, file):
+            return ""
+        return (
+            f"{champion}, {learned}, and without data/split.json nothing says that these are the "
+            "data of this checkout."
+        )
+    split = read_json(split_file)
+    own = (data_digest(split), contract(split))
+    if own == (file.tags.get("data_digest"), contract(metadata)):
+        return ""
+    return (
+        f"{champion}, {learned}; the data of this checkout are "
+        f"{_described(own[0], split['class_names'])}."
+    )
+
+
+def _is_known(root: Path, file: RegisteredFile) -> bool:
+    locked, report = dvc_tags(root)["dvc.split"], root / "results/registration.json"
+    if locked != NONE and locked == file.tags.get("dvc.split"):
+        return True
+    weights = read_json(report)["weights_sha256"] if report.is_file() else None
+    return weights is not None and weights == file.tags.get("weights_sha256")
+
+
+def _described(digest: str | None, names: Sequence[str]) -> str:
+    shown = ", ".join([*names[:MOST_NAMES], *(["..."] if len(names) > MOST_NAMES else [])])
+    return f"{digest[:8] if digest else 'unknown data'} ({len(names)} classes: {shown})"
+
+
+def _metadata(file: RegisteredFile) -> Mapping[str, Any]:
+    from mlflow.models import Model
+
+    return Model.load(str(file.folder)).metadata or {}

@@ -1,0 +1,265 @@
+"""Registers a model as a version, and decides whether it becomes the champion."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.records.mirror import requests as writer
+from pipeline.records.mirror.projection import now_ms
+from pipeline.records.mirror.store import Store, locked
+from pipeline.records.model_registry.champion import Champion, Decision, Evidence, decide
+from pipeline.records.model_registry.registered_models import (
+    MADE_IN,
+    choose_model,
+    ready_versions,
+    registered_model_name,
+)
+from pipeline.records.model_registry.versions import Candidate, log_version
+from pipeline.workspace import checkout_name
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+logger = logging.getLogger(__name__)
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What `register` did.
+
+    Attributes:
+        registered_model: Which one the version is of.
+        version: The version of these weights, new or not.
+        is_new: Whether it was made now.
+        is_champion: Whether it holds the alias now.
+        reason: Why, in a sentence.
+        lineage: Where the version came from when it was made; as in `Candidate`.
+    """
+
+    registered_model: str
+    version: str
+    is_new: bool
+    is_champion: bool
+    reason: str
+    lineage: Mapping[str, str]
+
+
+def register(store: Store, candidate: Candidate, *, earlier: str | None = None) -> Registration:
+    """Registers a model and lets the alias `champion` move to it if the evidence says so.
+
+    Weights that are registered already get no second version. One process at a time does this.
+
+    Args:
+        store: An open store.
+        candidate: The model.
+        earlier: As for `registered_models.choose_model`.
+    """
+    with locked(store.root, "registry"):
+        name = _chosen(store, candidate, earlier)
+        _ensure_registered_model(store, candidate, name)
+        version = _find_version(store, name, candidate.evidence.weights_sha256)
+        is_new = version is None
+        if version is None:
+            version = log_version(store, candidate, name)
+        log_test(store, version, candidate.test)
+        champion = _champion(store, name)
+        if champion is not None and champion.version == str(version.version):
+            decision = Decision(moves=False, reason="it is the champion already")
+        else:
+            decision = decide(candidate.evidence, champion)
+        if decision.moves:
+            _warn_of_others(store, name, candidate, champion)
+            _move_champion(store, name, str(version.version), champion)
+    known = "" if is_new else f"these weights are version {version.version} already; "
+    is_champion = champion is not None and champion.version == str(version.version)
+    return Registration(
+        registered_model=name,
+        version=str(version.version),
+        is_new=is_new,
+        is_champion=decision.moves or is_champion,
+        reason=f"{known}{decision.reason}",
+        lineage=_lineage(version, candidate),
+    )
+
+
+def restore(
+    store: Store, candidate: Candidate, *, earlier: str, number: str, was_champion: bool
+) -> Registration:
+    """Makes a version again that was registered before the registry was lost.
+
+    Args:
+        store: An open store.
+        candidate: The model, with the lineage it had.
+        earlier: The registered model that it was a version of, and is again unless others have it.
+        number: The version's.
+        was_champion: Whether it held the alias. It gets that back where nobody has it; from another
+            champion only a version that had to be made again takes it, on its evidence.
+    """
+    with locked(store.root, "registry"):
+        name = _chosen(store, candidate, earlier)
+        _ensure_registered_model(store, candidate, name)
+        version = _find_version(store, name, candidate.evidence.weights_sha256)
+        is_new = version is None
+        if version is None:
+            version = log_version(store, candidate, name, restored_number=int(number))
+        log_test(store, version, candidate.test)
+        champion = _champion(store, name)
+        may_move = was_champion and (is_new or champion is None)
+        if may_move and decide(candidate.evidence, champion).moves:
+            _move_champion(store, name, str(version.version), champion)
+        champion = _champion(store, name)
+    return Registration(
+        registered_model=name,
+        version=str(version.version),
+        is_new=is_new,
+        is_champion=champion is not None and champion.version == str(version.version),
+        reason="it was restored" if is_new else "it was there already",
+        lineage=_lineage(version, candidate),
+    )
+
+
+def is_registered(store: Store, report: Mapping[str, Any]) -> bool:
+    """Whether the version that a `registration.json` tells of is there; nothing is changed.
+
+    One that was champion counts only where somebody is.
+
+    Args:
+        store: An open store.
+        report: `registration.json`.
+    """
+    name = report["registered_model"]
+    version = _find_version(store, name, report["weights_sha256"])
+    if version is None:
+        return False
+    return not report["champion"] or _champion(store, name) is not None
+
+
+def _lineage(version: "ModelVersion", candidate: Candidate) -> dict[str, str]:
+    return {key: version.tags[key] for key in candidate.lineage if key in version.tags}
+
+
+def _chosen(store: Store, candidate: Candidate, earlier: str | None) -> str:
+    name = choose_model(store, candidate.split, earlier=earlier)
+    usual = registered_model_name(candidate.split["dataset"])
+    if name not in (usual, earlier):
+        logger.warning(
+            "registered as %s, since %s holds models of other classes, of other images, or of "
+            "another checkout's data; fetch.name tells data sets apart",
+            name,
+            usual,
+        )
+    return name
+
+
+def _warn_of_others(
+    store: Store, name: str, candidate: Candidate, champion: Champion | None
+) -> None:
+    """Says that the alias is taken from what was perhaps somebody else's."""
+    if champion is None or champion.evidence is None or not store.is_shared:
+        return
+    made_in = store.client.get_model_version(name, champion.version).tags.get(MADE_IN)
+    other, own = champion.evidence.data_digest, candidate.evidence.data_digest
+    if other != own and made_in != checkout_name(store.root):
+        logger.warning(
+            "%s: the champion until now, version %s, learned from other data (%s, made in %s; "
+            "here: %s); it stays as %s. If it is of another project, set fetch.name",
+            name,
+            champion.version,
+            other[:8],
+            made_in or "a checkout that it does not name",
+            own[:8],
+            PREVIOUS,
+        )
+
+
+def _ensure_registered_model(store: Store, candidate: Candidate, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    split = candidate.split
+    shape, num_classes = tuple(split["image_shape"]), len(split["class_names"])
+    text = (
+        f"Classifier of {split['dataset']}: uint8 images of shape {shape} in, probabilities of "
+        f"{num_classes} classes out. Alias `{CHAMPION}`: the best on the confirmation images, "
+        f"which no search has seen; `{PREVIOUS}`: the one before it."
+    )
+    try:
+        store.client.create_registered_model(name, description=text)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion | None":
+    same = [
+        version
+        for version in ready_versions(store, name)
+        if version.tags.get("weights_sha256") == weights_sha256
+    ]
+    return max(same, key=lambda version: int(version.version), default=None)
+
+
+def _champion(store: Store, name: str) -> Champion | None:
+    version = _by_alias(store, name, CHAMPION)
+    if version is None:
+        return None
+    return Champion(version=str(version.version), evidence=Evidence.from_tags(version.tags))
+
+
+def _by_alias(store: Store, name: str, alias: str) -> "ModelVersion | None":
+    aliases = store.client.get_registered_model(name).aliases
+    if alias not in aliases:
+        return None
+    return store.client.get_model_version(name, str(aliases[alias]))
+
+
+def _move_champion(store: Store, name: str, version: str, champion: Champion | None) -> None:
+    # In this order: after a crash between the two nobody is without a champion.
+    if champion is not None:
+        store.client.set_registered_model_alias(name, PREVIOUS, champion.version)
+    store.client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def log_test(
+    store: Store, version: "ModelVersion", test: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Logs what a version showed on the test part: metrics of its run and model, and its tags.
+
+    Metrics are `test_accuracy`, `test_accuracy_low` and `_high` (95% interval) and so on, and
+    `test_n`, the number of test images; tags are `test.accuracy` and so on, and `test.n`.
+
+    Args:
+        store: An open store.
+        version: The version, with a run.
+        test: As in `models.Candidate`.
+    """
+    from mlflow.entities import Metric
+
+    run = store.client.get_run(version.run_id)
+    figures = _test_figures(test)
+    changed = {name: v for name, v in figures.items() if run.data.metrics.get(name) != v}
+    if run.info.lifecycle_stage == "active":  # Not in the trash, where nothing can be logged.
+        outputs = run.outputs.model_outputs if run.outputs else []
+        model_id = outputs[0].model_id if outputs else None
+        points = [Metric(name, v, now_ms(), 0, model_id=model_id) for name, v in changed.items()]
+        writer.log(store.client, version.run_id, metrics=points)
+    tags = {f"test.{name}": str(one["value"]) for name, one in test.items()}
+    tags |= {"test.n": f"{figures['test_n']:.0f}"} if test else {}
+    for name, text in tags.items():
+        if version.tags.get(name) != text:
+            store.client.set_model_version_tag(version.name, version.version, name, text)
+
+
+def _test_figures(test: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for name, one in test.items():
+        figures |= {
+            f"test_{name}": one["value"],
+            f"test_{name}_low": one["low"],
+            f"test_{name}_high": one["high"],
+            "test_n": float(one["n"]),
+        }
+    return figures

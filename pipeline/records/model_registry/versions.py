@@ -1,0 +1,283 @@
+"""Makes a version of a registered model from a model file, its evidence and its lineage."""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.files import sha256_file
+from pipeline.records.lineage import NONE, installed_version
+from pipeline.records.mirror import requests as writer
+from pipeline.records.mirror.dataset_inputs import dataset_inputs
+from pipeline.records.mirror.projection import PARTS_OF_STUDY, now_ms
+from pipeline.records.mirror.store import Store
+from pipeline.records.model_registry.champion import Evidence, interval_text
+from pipeline.records.model_registry.registered_file import MODEL_FILE
+from pipeline.records.model_registry.registered_models import CONTRACT, MADE_IN, contract
+from pipeline.workspace import checkout_name
+
+if TYPE_CHECKING:
+    import keras
+    from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
+    from numpy.typing import NDArray
+
+REQUIREMENTS = ("tensorflow", "keras", "numpy")
+# Tags and parameters of MLflow hold texts of a few thousand characters.
+MOST_CHARACTERS = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that may be registered, with everything that belongs to it.
+
+    Attributes:
+        model: The loaded model: uint8 images, natural shape, to probabilities.
+        model_file: The `.keras` file that it was loaded from; this very file is registered.
+        evidence: What it showed on the confirmation part; all that it is chosen by.
+        test: What it showed on the test part: its study's entry of `results/metrics.json`.
+            Recorded, so that people can compare versions by it.
+        lineage: `lineage.revision_tags` of when it was first registered.
+        confirm: `results/STUDY/confirm.json`.
+        split: `data/split.json`.
+        examples: A few raw training images, uint8, shape (k, h, w) or (k, h, w, 3).
+        results: Folder `results/STUDY`; its files become artifacts.
+    """
+
+    model: "keras.Model"
+    model_file: Path
+    evidence: Evidence
+    test: Mapping[str, Mapping[str, float]]
+    lineage: Mapping[str, str]
+    confirm: Mapping[str, Any]
+    split: Mapping[str, Any]
+    examples: "NDArray[np.uint8]"
+    results: Path
+
+
+def log_version(
+    store: Store, candidate: Candidate, name: str, *, restored_number: int | None = None
+) -> "ModelVersion":
+    """Logs a model under a run of its own and makes a version of it.
+
+    Only for who holds the registry's lock: it takes any other such run for a dead one.
+
+    Args:
+        store: An open store, with the registered model in it.
+        candidate: The model.
+        name: The registered model's.
+        restored_number: What the version was called before the registry was lost, >= 1. It is
+            called so again, unless the registry has given that number to another one.
+    """
+    experiment = store.experiment(candidate.split["dataset"])
+    _close_stale(store, experiment)
+    tags = {**_tags(candidate), MADE_IN: checkout_name(store.root)}
+    tags |= {"restored": "true"} if restored_number else {}
+    with _run(store, experiment, candidate, tags) as run_id:
+        model = _log_model(store, experiment, run_id=run_id, candidate=candidate)
+        _log_beside(store, run_id, candidate)
+        # Last, so that a version exists only when all that belongs to it does.
+        version = _create_version(store, candidate, name, run_id=run_id, model=model, tags=tags)
+        # MLflow counts by itself and takes no number back: those in between are used up.
+        while int(version.version) < (restored_number or 0):
+            store.client.delete_model_version(version.name, version.version)
+            version = _create_version(store, candidate, name, run_id=run_id, model=model, tags=tags)
+    return version
+
+
+def _create_version(
+    store: Store,
+    candidate: Candidate,
+    name: str,
+    *,
+    run_id: str,
+    model: "LoggedModel",
+    tags: Mapping[str, str],
+) -> "ModelVersion":
+    return store.client.create_model_version(
+        name,
+        # From `models:/ID` a local registry would look for MLflow's global store.
+        source=f"models:/{model.model_id}" if store.is_server else model.artifact_location,
+        run_id=run_id,
+        model_id=model.model_id,
+        tags=dict(tags),
+        description=_description(candidate),
+    )
+
+
+@contextmanager
+def _run(
+    store: Store, experiment: str, candidate: Candidate, tags: Mapping[str, str]
+) -> Iterator[str]:
+    study, winner = candidate.confirm["study"], candidate.confirm["winner"]
+    run = store.client.create_run(
+        experiment,
+        run_name=f"register-{study}",
+        tags={"role": "register", MADE_IN: tags[MADE_IN]},
+    )
+    run_id = str(run.info.run_id)
+    status = "FAILED"
+    try:
+        writer.log(
+            store.client,
+            run_id,
+            params={name: str(value) for name, value in winner["hyperparameters"].items()},
+            tags=tags,
+            metrics=writer.points(_metrics(winner), step=0, at_ms=now_ms()),
+        )
+        store.client.log_inputs(run_id, dataset_inputs(candidate.split, PARTS_OF_STUDY))
+        yield run_id
+        status = "FINISHED"
+    finally:
+        store.client.set_terminated(run_id, status)
+
+
+def _close_stale(store: Store, experiment: str) -> None:
+    # Whoever holds the registry's lock is the only one here that registers, but another checkout
+    # may do so in the same experiment.
+    here = checkout_name(store.root)
+    for run in store.search_runs(experiment, "tags.role = 'register'"):
+        is_own = not store.is_shared or run.data.tags.get(MADE_IN) == here
+        if is_own and run.info.status == "RUNNING":
+            store.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _log_model(
+    store: Store, experiment: str, *, run_id: str, candidate: Candidate
+) -> "LoggedModel":
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    # Not mlflow.keras.log_model: that works on MLflow's global state, and would save the model
+    # again, so that the registered file would not be the one that DVC tracks.
+    logged = store.client.create_logged_model(
+        experiment, name="model", source_run_id=run_id, model_type="classifier"
+    )
+    store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        _keras_flavor().save_model(
+            candidate.model,
+            str(path),
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                model_uuid=logged.model_id,
+                run_id=run_id,
+                model_id=logged.model_id,
+            ),
+            signature=_signature(candidate),
+            # Without this a process of 20 s would find out what TensorFlow needs.
+            pip_requirements=_requirements(),
+            metadata=_metadata(candidate),
+        )
+        shutil.copyfile(candidate.model_file, path / MODEL_FILE)
+        store.client.log_model_artifacts(logged.model_id, str(path))
+    return store.client.finalize_logged_model(logged.model_id, "READY")
+
+
+def _keras_flavor() -> Any:
+    with warnings.catch_warnings():
+        # MLflow 3.17 warns of its own type hints when this is imported; no user can act on it.
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred", UserWarning)
+        import mlflow.keras
+        import mlflow.pyfunc
+    return mlflow.keras
+
+
+def _signature(candidate: Candidate) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images, classes = candidate.split["image_shape"], candidate.split["class_names"]
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *images))]),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(classes)))]),
+    )
+
+
+def _requirements() -> list[str]:
+    versions = {name: installed_version(name) for name in REQUIREMENTS}
+    return [f"{name}=={text}" for name, text in versions.items() if text != NONE]
+
+
+def _metadata(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "dataset": candidate.split["dataset"],
+        "class_names": list(candidate.split["class_names"]),
+        "image_shape": list(candidate.split["image_shape"]),
+        # What was black and white in gray of more than 8 bits; earlier releases had the format's.
+        "value_range": candidate.split.get("value_range"),
+        "study": candidate.confirm["study"],
+        "weights_sha256": candidate.evidence.weights_sha256,
+        "model_sha256": sha256_file(candidate.model_file),
+    }
+
+
+def _log_beside(store: Store, run_id: str, candidate: Candidate) -> None:
+    # As files: mlflow.keras cannot save an input example (3.17.2 raises FileNotFoundError).
+    payload = {"inputs": candidate.examples.tolist()}
+    store.client.log_dict(run_id, payload, "example/invocations.json")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images.npy"
+        np.save(file, candidate.examples)
+        store.client.log_artifact(run_id, str(file), "example")
+    store.client.log_artifacts(run_id, str(candidate.results), "results")
+
+
+def _metrics(winner: Mapping[str, Any]) -> dict[str, float]:
+    figures = ("mean", "std", "low", "high", "n", "num_seeds")
+    return {
+        # One training shows no spread.
+        **{f"confirmation_{n}": float(winner[n]) for n in figures if winner[n] is not None},
+        **{f"confirmation_{name}": float(value) for name, value in winner["metrics"].items()},
+    }
+
+
+def _tags(candidate: Candidate) -> dict[str, str]:
+    confirm, exported = candidate.confirm, candidate.confirm["exported"]
+    # Where the base is a registered model itself, these lead to it. Earlier releases lack them.
+    source = confirm.get("base_source", {})
+    return {
+        **candidate.lineage,
+        "dataset": candidate.split["dataset"],
+        **_range_tag(candidate.split.get("value_range")),
+        CONTRACT: str(contract(candidate.split)),
+        "study": confirm["study"],
+        "base": confirm["base"],
+        **{f"base.{key}": str(value) for key, value in source.items()},
+        "trial": str(confirm["winner"]["number"]),
+        "trials": _distinct(candidate, "number"),
+        "seeds": _distinct(candidate, "seed"),
+        "model_sha256": sha256_file(candidate.model_file),
+        "export_rule": str(exported["rule"])[:MOST_CHARACTERS],
+        **candidate.evidence.tags(),
+    }
+
+
+def _range_tag(value_range: Sequence[float] | None) -> dict[str, str]:
+    return {} if value_range is None else {"value_range": ", ".join(map(str, value_range))}
+
+
+def _distinct(candidate: Candidate, key: str) -> str:
+    members = candidate.confirm["exported"]["members"]
+    return ", ".join(dict.fromkeys(str(member[key]) for member in members))
+
+
+def _description(candidate: Candidate) -> str:
+    evidence, winner = candidate.evidence, candidate.confirm["winner"]
+    interval = interval_text(evidence)
+    return (
+        f"Trial {winner['number']} of study `{candidate.confirm['study']}` "
+        f"(base {candidate.confirm['base']}). "
+        f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
+        f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
+        f"In the file: trial {_distinct(candidate, 'number')}, trained again with seed "
+        f"{_distinct(candidate, 'seed')}; {candidate.confirm['exported']['rule']}. "
+        "The test images had no part in this choice."
+    )

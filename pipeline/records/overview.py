@@ -1,0 +1,203 @@
+"""What a study looks like from outside: how far it is, how fast, and who is at work on it."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline.database_addresses import AUTO
+from pipeline.records.lock import is_locked, lock_folder
+from pipeline.trials.record import FINISHED, TrialDict, best_trial, num_finished
+
+# Trials that the rate is taken over: enough to smooth it, few enough to follow a change.
+NUM_RECENT = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The process that last had the exclusive right to search a study.
+
+    Attributes:
+        pid: Its id.
+        host: The machine that it runs on, as it called itself.
+        is_alive: Whether it still holds the lock.
+        began: When it began; None if it does not hold the lock any more, or runs elsewhere.
+    """
+
+    pid: int
+    host: str
+    is_alive: bool
+    began: datetime | None
+
+
+def read_holder(root: Path, study_name: str, url: str = AUTO) -> Holder | None:
+    """Reads who holds a study's lock, without keeping anybody from taking it.
+
+    Args:
+        root: The repository.
+        study_name: As Optuna calls it.
+        url: `search.storage`.
+
+    Returns:
+        The holder, dead if it was killed; None if nobody searches.
+    """
+    folder = lock_folder(root, url)
+    try:
+        written = (folder / f"{study_name}.pid").read_text(encoding="utf-8")
+        pid, _, host = written.strip().partition(" on ")
+        number = int(pid)
+    except (FileNotFoundError, ValueError):
+        return None  # Ended, or writing its name just now.
+    is_alive = is_locked(folder, study_name)
+    is_here = is_alive and host == platform.node()
+    return Holder(
+        pid=number, host=host, is_alive=is_alive, began=_began(number) if is_here else None
+    )
+
+
+def _began(pid: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None  # In a container that has the same name and numbers of its own.
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningTrial:
+    """A trial that is being trained.
+
+    Attributes:
+        number: Its number.
+        num_epochs: Epochs that it has ended, >= 0.
+        value: The objective after the last of them; None before the first.
+    """
+
+    number: int
+    num_epochs: int
+    value: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """How far a study is.
+
+    Attributes:
+        counts: Trials by state: COMPLETE, PRUNED, FAIL, RUNNING, WAITING.
+        target: Finished trials wanted.
+        num_finished: Complete and pruned ones.
+        best: The best complete trial, or None.
+        running: What is being trained.
+        trained_seconds: Spent on trials, by all workers together.
+        holder: Who searches it now, or None.
+        trials_per_minute: Finished ones, over the last of them; None while nobody searches or
+            nothing has finished.
+        seconds_left: Until the target, at this rate; None if there is no rate.
+        stopped: Why the last search ended before its target: `reason`, `missing`, `at`; else None.
+        kept: Finished trials that the next search begins with, where it does not go on with these;
+            else None.
+        unclear: Why that cannot be said, or None.
+        lost: What `losses.lost_study` says of a study that is not in the store, or None.
+    """
+
+    counts: Mapping[str, int]
+    target: int
+    num_finished: int
+    best: TrialDict | None
+    running: Sequence[RunningTrial]
+    trained_seconds: float
+    holder: Holder | None
+    trials_per_minute: float | None
+    seconds_left: float | None
+    stopped: Mapping[str, Any] | None
+    kept: int | None
+    unclear: str | None
+    lost: str | None = None
+
+    @property
+    def num_counted(self) -> int:
+        """Finished trials that the next search need not train, >= 0."""
+        return self.num_finished if self.kept is None else self.kept
+
+    @property
+    def num_missing(self) -> int:
+        """Finished trials that are still wanted, >= 0."""
+        return max(0, self.target - self.num_counted)
+
+
+def overview(
+    trials: Sequence[TrialDict],
+    *,
+    target: int,
+    direction: str,
+    holder: Holder | None = None,
+    stopped: Mapping[str, Any] | None = None,
+    kept: int | None = None,
+    unclear: str | None = None,
+    now: datetime | None = None,
+) -> Overview:
+    """Returns how far a study is.
+
+    Args:
+        trials: All its trials.
+        target: `search.trials`.
+        direction: Where better lies, in Optuna's words.
+        holder: As from `read_holder`.
+        stopped: The study's attribute of that name.
+        kept: As from `current.num_kept`.
+        unclear: Why there is no such number.
+        now: Local time; the present unless given.
+    """
+    searching = holder if holder is not None and holder.is_alive else None
+    rate = _trials_per_minute(trials, searching, now or datetime.now()) if searching else None
+    finished = num_finished(trials)
+    return Overview(
+        counts=dict(Counter(trial["state"] for trial in trials)),
+        target=target,
+        num_finished=finished,
+        best=best_trial(trials, direction),
+        running=[_running(trial) for trial in trials if trial["state"] == "RUNNING"],
+        trained_seconds=sum(trial["seconds"] or 0.0 for trial in trials),
+        holder=searching,
+        trials_per_minute=rate,
+        seconds_left=60 * max(0, target - finished) / rate if rate else None,
+        stopped=stopped if finished < target and kept is None else None,
+        kept=kept,
+        unclear=unclear,
+    )
+
+
+def _running(trial: TrialDict) -> RunningTrial:
+    values = {int(epoch): value for epoch, value in trial["intermediate_values"].items()}
+    last = max(values, default=None)
+    return RunningTrial(
+        number=trial["number"],
+        num_epochs=0 if last is None else last + 1,
+        value=None if last is None else values[last],
+    )
+
+
+def _trials_per_minute(
+    trials: Sequence[TrialDict], searching: Holder, now: datetime
+) -> float | None:
+    # Only of this search: in between, nobody trained anything.
+    ends = sorted(
+        end
+        for trial in trials
+        if trial["state"] in FINISHED and trial["datetime_complete"]
+        if (end := datetime.fromisoformat(trial["datetime_complete"]))
+        >= (searching.began or datetime.min)
+    )
+    recent = ends[-NUM_RECENT:]
+    if not recent:
+        return None
+    before = ends[: -len(recent)][-1:]
+    start = before[0] if before else searching.began or recent[0]
+    minutes = (now - start).total_seconds() / 60
+    return len(recent) / minutes if minutes > 0 else None

@@ -1,0 +1,315 @@
+"""The Optuna study as a record: opened, archived, exported, imported and put in order.
+
+`study.json` is the export: everything that is needed to build the study again elsewhere. A trial in
+it, and wherever this project passes trials around, is a plain dict of the same form.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.records.storage import rename_study
+from pipeline.trials.record import TrialDict
+from pipeline.trials.study import EarlierStudy, archived_name
+from pipeline.workspace import checkout_name
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+logger = logging.getLogger(__name__)
+
+# Ends the name of a study that is being built; nobody reads one.
+DRAFT = ".draft"
+
+
+def open_study(
+    storage: BaseStorage,
+    *,
+    name: str,
+    identity: str,
+    direction: str,
+    retire: Callable[[Study], object],
+    begin: Callable[[EarlierStudy | None], list[TrialDict]] = lambda previous: [],
+    attrs: Mapping[str, Any] | None = None,
+) -> Study:
+    """Opens the study `name` with this identity; one with another identity is put aside.
+
+    What is put aside stays in the store as `NAME-HASH`, with the first eight digits of its own
+    identity, so that `optuna.load_study(study_name=name)` always finds the current one. A new study
+    gets its name when it is whole, so that a kill leaves either none or all of its first trials.
+
+    Args:
+        storage: The study store.
+        name: As a user would guess it.
+        identity: Hash of what makes trials comparable.
+        direction: "maximize" or "minimize".
+        retire: Closes what a killed search left RUNNING in a study that is put aside; in this
+            project `search.queue.retire`.
+        begin: Given the study that had the name until now, if any, returns the trials that a new
+            one begins with.
+        attrs: What a new one says of itself, as from `study_attrs`.
+    """
+    import optuna
+
+    names = optuna.get_all_study_names(storage)
+    current = optuna.load_study(study_name=name, storage=storage) if name in names else None
+    if current is not None and current.user_attrs.get("identity") == identity:
+        return current
+    coming = f"{name}-{identity[:8]}"
+    if coming not in names:
+        kept = {"study_uid": uuid.uuid4().hex, **(attrs or {}), "identity": identity}
+        _build(
+            storage,
+            coming,
+            direction=direction,
+            attrs=kept,
+            trials=begin(None if current is None else earlier_study(current)),
+        )
+    if current is not None:
+        # Nobody comes back to close what a killed search of it left RUNNING.
+        retire(current)
+        aside = _aside(current)
+        rename_study(storage, name, aside)
+        logger.info(
+            "%s is a new study: what its trials depend on has changed; %s stays", name, aside
+        )
+        _warn_of_others(current, aside, here=(attrs or {}).get("made_in"))
+    rename_study(storage, coming, name)
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def _aside(study: Study) -> str:
+    return archived_name(study.study_name, str(study.user_attrs.get("identity", "unfinished")))
+
+
+def earlier_study(study: Study) -> EarlierStudy:
+    """Returns what another study that gets its name may begin with."""
+    return EarlierStudy(
+        name=_aside(study),
+        comparable=study.user_attrs.get("comparable"),
+        trials=trial_dicts(study),
+    )
+
+
+def _warn_of_others(study: Study, aside: str, *, here: str | None) -> None:
+    made_in = study.user_attrs.get("made_in")
+    if here is not None and made_in not in (None, here):
+        logger.warning(
+            "%s was made in %s; if that is another project, set fetch.name here", aside, made_in
+        )
+
+
+def study_attrs(
+    root: Path, *, dataset: str, objective: str, exported: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns what a new study says of itself, besides its identity.
+
+    Args:
+        root: The repository.
+        dataset: What it learns from; its name alone does not say where that ends.
+        objective: A key of `OBJECTIVES`.
+        exported: The `study.json` that it is built from; empty where it begins anew.
+    """
+    attrs = {"dataset": dataset, "objective": objective, "made_in": checkout_name(root)}
+    kept = ("study_uid", "comparable")
+    return attrs | {name: exported[name] for name in kept if name in exported}
+
+
+def _build(
+    storage: BaseStorage,
+    name: str,
+    *,
+    direction: str,
+    attrs: Mapping[str, Any],
+    trials: list[TrialDict],
+) -> None:
+    import optuna
+
+    draft = f"{name}{DRAFT}"
+    if draft in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=draft, storage=storage)
+    study = optuna.create_study(storage=storage, study_name=draft, direction=direction)
+    for key, content in attrs.items():
+        study.set_user_attr(key, content)
+    import_trials(study, trials)
+    rename_study(storage, draft, name)
+
+
+def known_uids(storage: BaseStorage) -> dict[str, str]:
+    """Returns the uids of all studies of a store with their names: `study_uid` -> `study_name`."""
+    studies = {s.study_name: s.user_attrs.get("study_uid") for s in storage.get_all_studies()}
+    return {uid: name for name, uid in studies.items() if uid and not name.endswith(DRAFT)}
+
+
+def trial_dict(trial: FrozenTrial) -> TrialDict:
+    """Returns one trial as JSON-ready data; the form of `study.json`."""
+    import optuna
+
+    seconds = trial.duration.total_seconds() if trial.duration else None
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.value if trial.state.name == "COMPLETE" else trial.user_attrs.get("value"),
+        "params": dict(trial.params),
+        "distributions": {
+            name: json.loads(optuna.distributions.distribution_to_json(distribution))
+            for name, distribution in trial.distributions.items()
+        },
+        "hyperparameters": trial.user_attrs.get("hyperparameters", {}),
+        "intermediate_values": {str(k): v for k, v in sorted(trial.intermediate_values.items())},
+        "user_attrs": dict(trial.user_attrs),
+        "system_attrs": dict(trial.system_attrs),
+        "datetime_start": _iso(trial.datetime_start),
+        "datetime_complete": _iso(trial.datetime_complete),
+        "seconds": seconds,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def trial_dicts(study: Study) -> list[TrialDict]:
+    """Returns every trial of a study in the order of their numbers."""
+    return [trial_dict(trial) for trial in study.get_trials(deepcopy=False)]
+
+
+def stored_trials(storage: BaseStorage, exported: Mapping[str, Any]) -> list[TrialDict]:
+    """Returns the trials of a study as they are by now, under whatever name it is kept.
+
+    Args:
+        storage: The study store.
+        exported: Its `study.json`, which holds its trials if the store has lost the study.
+    """
+    import optuna
+
+    name = known_uids(storage).get(exported["study_uid"])
+    if name is None:
+        return list(exported["trials"])
+    return trial_dicts(optuna.load_study(study_name=name, storage=storage))
+
+
+def import_trials(study: Study, trials: Iterable[TrialDict]) -> None:
+    """Adds trials that were exported elsewhere, in order, with all that they held."""
+    import optuna
+
+    for trial in trials:
+        distributions: dict[str, BaseDistribution] = {
+            name: optuna.distributions.json_to_distribution(json.dumps(text))
+            for name, text in trial["distributions"].items()
+        }
+        is_complete = trial["state"] == "COMPLETE"
+        frozen = optuna.trial.FrozenTrial(
+            number=trial["number"],
+            trial_id=-1,
+            state=optuna.trial.TrialState[trial["state"]],
+            value=trial["value"] if is_complete else None,
+            values=None,
+            datetime_start=_moment(trial["datetime_start"]),
+            datetime_complete=_moment(trial["datetime_complete"]),
+            params=trial["params"],
+            distributions=distributions,
+            user_attrs=trial["user_attrs"],
+            system_attrs=trial["system_attrs"],
+            intermediate_values={int(k): v for k, v in trial["intermediate_values"].items()},
+        )
+        study.add_trial(frozen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What became of a study.
+
+    Attributes:
+        study: The study as the file has it; None where the store holds something else.
+        is_new: Whether it was built now.
+        conflict: What the store holds instead, in words; empty where it equals the file, but for
+            trials that were queued since.
+    """
+
+    study: Study | None
+    is_new: bool = False
+    conflict: str = ""
+
+
+def restore_study(
+    root: Path,
+    storage: BaseStorage,
+    exported: Mapping[str, Any],
+    *,
+    retire: Callable[[Study], object],
+) -> Restored:
+    """Builds a study from its export where the store has none of that name.
+
+    Only for who holds the study's lock.
+
+    Args:
+        root: The repository.
+        storage: The study store.
+        exported: `study.json`.
+        retire: As for `open_study`.
+    """
+    name, trials = exported["study_name"], exported["trials"]
+    study = find_study(storage, name)
+    is_new = study is None
+    if study is None:
+        study = open_study(
+            storage,
+            name=name,
+            identity=exported["identity"],
+            direction=exported["direction"],
+            retire=retire,
+            begin=lambda previous: list(trials),
+            attrs=study_attrs(
+                root,
+                dataset=exported["dataset"],
+                objective=exported["objective"],
+                exported=exported,
+            ),
+        )
+    conflict = _conflict(study, exported)
+    if conflict:
+        return Restored(study=None, conflict=conflict)
+    return Restored(study=study, is_new=is_new)
+
+
+def _conflict(study: Study, exported: Mapping[str, Any]) -> str:
+    if study.user_attrs.get("identity") != exported["identity"]:
+        return "the store holds a study with another space, training or data"
+    stored, expected = trial_dicts(study), exported["trials"]
+    # What was queued since the export has no result that could differ.
+    while len(stored) > len(expected) and stored[-1]["state"] == "WAITING":
+        stored.pop()
+    if _plain(stored) == _plain(expected):
+        return ""
+    if _plain(stored[: len(expected)]) == _plain(expected):
+        return f"the store holds {len(stored)} trials, {len(stored) - len(expected)} more"
+    return f"the store holds {len(stored)} trials, not the {len(expected)} of the file"
+
+
+def _plain(trials: Sequence[TrialDict]) -> Any:
+    # As in a file, where a tuple is a list.
+    return json.loads(json.dumps(trials))
+
+
+def find_study(storage: BaseStorage, study_name: str) -> Study | None:
+    """Returns a study of the store by its name, or None."""
+    import optuna
+
+    if study_name not in optuna.get_all_study_names(storage):
+        return None
+    return optuna.load_study(study_name=study_name, storage=storage)

@@ -1,0 +1,1 @@
+"""What decides which numbers are made: the space, the sampler, the engine and its executors."""

@@ -1,0 +1,264 @@
+"""The best trials of a study, trained again with seeds that no search has used.
+
+A search picks the largest of many noisy values, so its best value flatters. Here the best few are
+trained over several seeds and judged on a part that no search has seen.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import StudyError
+from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
+from pipeline.evaluation.significance import mean_interval
+from pipeline.processes import raise_received
+from pipeline.search.candidates import PART, Candidate
+from pipeline.search.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
+from pipeline.search.kept_trainings import KeptTraining
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.trials.recorder import Recorder, run_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXPORT_RULES: Final[Mapping[str, str]] = {
+    "ensemble": "the mean of the probabilities over the winner's seed with the best validation "
+    "value and as many of the other trainings, best first, as the validation part is judged best "
+    "with",
+    "best_seed": "of the winner's seeds, the one with the best validation value",
+}
+"""`confirm.export`, and what it means."""
+
+
+@dataclass
+class _Attempt:
+    number: int
+    start_ms: int
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Confirmation:
+    """Trains every candidate over its seeds.
+
+    Args:
+        executor: Where they are trained.
+        recorder: Where they are mirrored.
+        data: What they are trained on.
+        max_retries: How often a lost training is tried again, >= 0.
+        on_done: Called with each training that is over and what `confirm.json` says of it, before
+            it is recorded as over.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        recorder: Recorder,
+        data: DataReference,
+        *,
+        max_retries: int,
+        on_done: Callable[[TrialSpec, TrialResult, Mapping[str, Any]], None],
+    ) -> None:
+        self._executor = executor
+        self._recorder = recorder
+        self._data = data
+        self._max_retries = max_retries
+        self._on_done = on_done
+        self._numbers: dict[str, int] = {}
+        self._specs: dict[str, TrialSpec] = {}
+        self._attempts: dict[str, _Attempt] = {}
+        self._running: set[str] = set()
+        self._results: dict[str, TrialResult] = {}
+        self._trainings: dict[str, dict[str, Any]] = {}
+
+    def run(
+        self, planned: Sequence[Candidate], *, kept: Mapping[str, KeptTraining]
+    ) -> dict[str, TrialResult]:
+        """Returns the result of each training by its uid.
+
+        Args:
+            planned: The trainings.
+            kept: Those that are over already, by uid.
+
+        Raises:
+            StudyError: If a training fails, or is lost more often than it may be.
+        """
+        for candidate in planned:
+            for spec in candidate.specs:
+                self._specs[spec.uid] = spec
+                self._numbers[spec.uid] = candidate.trial["number"]
+        self._results = {uid: one.result for uid, one in kept.items()}
+        self._trainings = {uid: dict(one.report) for uid, one in kept.items()}
+        try:
+            self._train([uid for uid in self._specs if uid not in kept])
+        finally:
+            self._abandon_running()
+        return self._results
+
+    def _train(self, waiting: list[str]) -> None:
+        while len(self._results) < len(self._specs):
+            raise_received()
+            while waiting and self._executor.num_free:
+                self._start(waiting.pop(0))
+            for event in self._executor.wait(timeout_seconds=0.5):
+                if isinstance(event, EpochDone):
+                    self._on_epoch(event)
+                elif isinstance(event, TrialDone):
+                    self._finish(event.uid, event.result)
+                else:
+                    waiting.append(self._fail(event))
+
+    def _abandon_running(self) -> None:
+        for uid in sorted(self._running):
+            self._end_failed(uid, "interrupted", traceback=None)
+
+    def trainings(self) -> list[dict[str, Any]]:
+        """Returns what `confirm.json` keeps of each training, in the order they were planned.
+
+        Enough to write its run again: when it began and ended (milliseconds since 1970), its
+        epochs, what it gave. Its hyperparameters are its candidate's.
+        """
+        return [self._trainings[uid] for uid in self._specs]
+
+    def _start(self, uid: str) -> None:
+        spec, former = self._specs[uid], self._attempts.get(uid)
+        attempt = _Attempt(former.number + 1 if former else 0, start_ms=_now_ms())
+        self._attempts[uid] = attempt
+        tags = {"role": "confirm", "seed": str(spec.seed), "attempt": str(attempt.number)}
+        self._recorder.start_trial(
+            uid, number=self._numbers[uid], hyperparameters=spec.hyperparameters, tags=tags
+        )
+        self._running.add(uid)
+        self._executor.submit(spec, self._data)
+
+    def _on_epoch(self, event: EpochDone) -> None:
+        self._executor.answer(event.uid, stop=False)
+        now = _now_ms()
+        self._recorder.log_epoch(event.uid, event.record, at_ms=now)
+        # JSON has no NaN.
+        metrics = {n: value for n, value in event.record.metrics.items() if math.isfinite(value)}
+        epoch = {"epoch": event.record.epoch, "metrics": metrics, "at_ms": now}
+        self._attempts[event.uid].epochs.append(epoch)
+
+    def _finish(self, uid: str, result: TrialResult) -> None:
+        spec, attempt = self._specs[uid], self._attempts[uid]
+        self._results[uid] = result
+        value = result.metrics.get(OBJECTIVES[spec.objective].metric)
+        metrics = run_summary(result)
+        report = {
+            "uid": uid,
+            "number": self._numbers[uid],
+            "seed": spec.seed,
+            "attempt": attempt.number,
+            "outcome": result.outcome,
+            "value": value if value is not None and math.isfinite(value) else None,
+            "metrics": metrics,
+            "epochs": attempt.epochs,
+            "start_ms": attempt.start_ms,
+            "end_ms": _now_ms(),
+        }
+        self._trainings[uid] = report
+        # First, so that one whose run is over is never trained again.
+        self._on_done(spec, result, report)
+        self._running.discard(uid)
+        self._recorder.end_trial(
+            uid,
+            "COMPLETE",
+            value=value,
+            metrics=metrics,
+            tags={"outcome": result.outcome},
+            traceback=None,
+        )
+
+    def _fail(self, event: TrialRaised | TrialLost) -> str:
+        is_lost = isinstance(event, TrialLost)
+        reason = event.reason if isinstance(event, TrialLost) else event.message
+        trace = None if isinstance(event, TrialLost) else event.traceback
+        self._end_failed(event.uid, reason, traceback=trace)
+        if not is_lost or self._attempts[event.uid].number >= self._max_retries:
+            raise StudyError(f"A confirmation training failed: {reason}.")
+        return event.uid
+
+    def _end_failed(self, uid: str, reason: str, *, traceback: str | None) -> None:
+        self._running.discard(uid)
+        self._recorder.end_trial(
+            uid, "FAIL", value=None, metrics={}, tags={"reason": reason}, traceback=traceback
+        )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def judge(
+    planned: Sequence[Candidate], results: Mapping[str, TrialResult], objective: ObjectiveSpec
+) -> list[dict[str, Any]]:
+    """Returns what each configuration reached on the confirmation part, in the order of `planned`.
+
+    Raises:
+        StudyError: If a training diverged before it had any epoch to keep.
+    """
+    metric = objective.metric_on(PART)
+    judged = []
+    for candidate in planned:
+        found = [results[spec.uid] for spec in candidate.specs]
+        if any(metric not in result.metrics for result in found):
+            raise StudyError(
+                f"Trial {candidate.trial['number']} diverges with other seeds. Lower the learning "
+                "rates in its space, or choose more candidates in confirm.top."
+            )
+        values = [result.metrics[metric] for result in found]
+        interval = mean_interval(values)
+        judged.append(
+            {
+                "number": candidate.trial["number"],
+                "hyperparameters": candidate.trial["hyperparameters"],
+                "search_value": candidate.trial["value"],
+                "seeds": [spec.seed for spec in candidate.specs],
+                "values": values,
+                "mean": interval.mean,
+                "std": interval.std,
+                "low": interval.low,
+                "high": interval.high,
+                "num_seeds": len(values),
+            }
+        )
+    return judged
+
+
+def winner_of(judged: Sequence[Mapping[str, Any]], objective: ObjectiveSpec) -> int:
+    """Returns the position of the configuration with the best mean, as `judge` has them."""
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+    return min(range(len(judged)), key=lambda position: (sign * judged[position]["mean"], position))
+
+
+def in_order(
+    planned: Sequence[Candidate],
+    results: Mapping[str, TrialResult],
+    objective: ObjectiveSpec,
+    *,
+    winner: int,
+) -> list[TrialSpec]:
+    """Returns the trainings in the order in which they are exported: a seed of the winner first.
+
+    Of that seed as of the others the best validation value decides, so that the confirmation part
+    stays an estimate that nothing was selected by but the configuration.
+
+    Args:
+        planned: The candidates.
+        results: By uid.
+        objective: What they are compared by.
+        winner: The winner's position among the candidates.
+    """
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+
+    def by_value(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
+        return sorted(specs, key=lambda spec: sign * results[spec.uid].metrics[objective.metric])
+
+    first = by_value(planned[winner].specs)[0]
+    others = [spec for one in planned for spec in one.specs if spec is not first]
+    return [first, *by_value(others)]

@@ -1,0 +1,98 @@
+"""Trainings of `confirm` that are over, kept so that none is done twice.
+
+A stage that was interrupted goes on where it was, and one that is asked for more seeds or for other
+candidates trains only those that are new. A training is the same if everything is that its result
+follows from: its hyperparameters, seed, epochs and objective, and what the caller names beside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.files import read_json, sha256_file, write_json
+from pipeline.training.messages import TrialResult, TrialSpec
+
+"""Below it each study has a folder, with two files for each training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptTraining:
+    """What was kept of a training that is over.
+
+    Attributes:
+        result: What it gave; its model file is there.
+        report: What `confirm.json` says of it.
+    """
+
+    result: TrialResult
+    report: Mapping[str, Any]
+
+
+class KeptTrainings:
+    """The trainings of one study.
+
+    Args:
+        folder: Theirs alone; made if it is missing.
+        conditions: What all of them follow from, beside what their specs say, as plain JSON: the
+            study's identity, which names data and base, and the code.
+    """
+
+    def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
+        self._conditions = dict(conditions)
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def find(self, specs: Sequence[TrialSpec]) -> dict[str, KeptTraining]:
+        """Returns by uid those of some trainings that are over, with models that are whole."""
+        found = {spec.uid: self._find(spec) for spec in specs}
+        return {uid: kept for uid, kept in found.items() if kept is not None}
+
+    def keep(self, spec: TrialSpec, result: TrialResult, report: Mapping[str, Any]) -> None:
+        """Keeps a training that is over, if JSON can hold what it gave; one that diverged, not.
+
+        Args:
+            spec: What was trained; its model file lies in this folder.
+            result: What it gave.
+            report: What `confirm.json` says of it.
+        """
+        numbers = [*result.metrics.values(), *result.notes.values()]
+        is_finite = all(math.isfinite(n) for n in numbers if isinstance(n, float))
+        if result.outcome != "complete" or result.model_file is None or not is_finite:
+            return
+        content = {
+            "conditions": self._conditions_of(spec),
+            "model_sha256": sha256_file(Path(result.model_file)),
+            "report": dict(report),
+            "result": asdict(result),
+        }
+        # Last, and all at once: a model without this file is one that was being written.
+        write_json(self._file(spec.uid), content)
+
+    def forget_others(self, uids: Collection[str]) -> None:
+        """Removes every training but some; of those too what was not kept."""
+        for file in self.folder.iterdir():
+            if file.stem not in uids or not self._file(file.stem).is_file():
+                file.unlink(missing_ok=True)
+
+    def _find(self, spec: TrialSpec) -> KeptTraining | None:
+        file, model = self._file(spec.uid), Path(str(spec.model_file))
+        if not file.is_file() or not model.is_file():
+            return None
+        content = read_json(file)
+        is_same = content["conditions"] == self._conditions_of(spec)
+        if not is_same or content["model_sha256"] != sha256_file(model):
+            return None
+        # The repository may have been moved since.
+        result = replace(TrialResult(**content["result"]), model_file=spec.model_file)
+        return KeptTraining(result=result, report=content["report"])
+
+    def _conditions_of(self, spec: TrialSpec) -> dict[str, Any]:
+        own = asdict(replace(spec, model_file=None))
+        return {**self._conditions, **own, "hyperparameters": dict(spec.hyperparameters)}
+
+    def _file(self, uid: str) -> Path:
+        return self.folder / f"{uid}.json"

@@ -1,0 +1,278 @@
+"""The sections `search`, `studies`, `defaults` and `confirm` of `params.yaml`, and how they fit."""
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from pipeline.config import Section, parse_section, read_document
+from pipeline.database_addresses import storage_problem
+from pipeline.durations import Duration
+from pipeline.errors import ConfigError
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.hyperparameter import Value
+from pipeline.processes import num_cores
+from pipeline.registry import unknown_name
+from pipeline.search.between_sections import problems_between
+from pipeline.search.configurations import configuration_problems
+from pipeline.search.cut_roles import ROLES, without_roles
+from pipeline.search.distributions import Choice, Fixed, Setting, parse_setting
+from pipeline.search.pruners import Pruner
+from pipeline.search.samplers import SAMPLERS, sampler_problem
+from pipeline.search.space import SearchSpace, can_unfreeze, with_segments
+from pipeline.training.hyperparameters import HYPERPARAMETERS, named
+from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES, Cuts, lower_cuts
+
+logger = logging.getLogger(__name__)
+
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
+
+
+class RayParams(Section):
+    """Section `search.ray`: used where `search.executor` is ray."""
+
+    address: str = Field(min_length=1, description="local, auto, or the address of a cluster")
+    num_cpus: float = Field(gt=0, description="cores that each trial takes")
+    num_gpus: float = Field(ge=0, description="GPUs that each trial takes; 0.5: two share one")
+
+
+class SearchParams(Section):
+    """Section `search`: what all studies share."""
+
+    trials: int = Field(ge=1, description="finished trials wanted in each study; a target")
+    epochs: int = Field(ge=1, description="most epochs of one trial")
+    objective: str
+    timeout: Duration = Field(description="of the whole stage: it ends by then plus one epoch")
+    trial_timeout: Duration = Field(description="of one trial, which is killed and tried again")
+    duplicates: Literal["reuse", "replicate"]
+    executor: Literal["local", "ray"]
+    workers: Literal["auto"] | int
+    ray: RayParams
+    storage: str = Field(min_length=1, description="auto, or the URL of a database")
+    max_retries: int = Field(ge=0)
+    max_failures: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    sampler: str
+    pruner: Pruner
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "SearchParams":
+        problems = []
+        if self.objective not in OBJECTIVES:
+            problems.append(unknown_name("objective", self.objective, list(OBJECTIVES)))
+        if self.sampler not in set(SAMPLERS):
+            problems.append(unknown_name("sampler", self.sampler, list(SAMPLERS)))
+        if self.workers != "auto" and self.workers < 1:
+            problems.append(f"workers must be auto or at least 1. Received: {self.workers}.")
+        problem = storage_problem(self.storage)
+        if problem is not None:
+            problems.append(f"storage {problem}")
+        if problems:
+            raise ValueError(" ".join(problems))
+        return self
+
+    @property
+    def num_workers(self) -> int:
+        """Worker processes: the cores this process may use, unless a number is given."""
+        return num_cores() if self.workers == "auto" else self.workers
+
+
+class ConfirmParams(Section):
+    """Section `confirm`: how the best trials are judged again."""
+
+    top: int = Field(ge=1, description="trials that are trained again")
+    seeds: int = Field(ge=1, description="trainings of each, with seeds no search has used")
+    export: Literal["ensemble", "best_seed"] = Field(
+        description="the winner's seeds averaged, or the one of the best validation value"
+    )
+
+
+Named = Annotated[dict[str, Any], AfterValidator(named)]
+"""Hyperparameters by name; a list of cuts becomes its name."""
+
+
+class StudyParams(Section):
+    """Section `studies.NAME`: one study."""
+
+    base: str = Field(pattern=NAME_PATTERN)
+    space: dict[str, Any]
+    enqueue: list[Named]
+
+
+class StudyPlan(Section):
+    """A study with its space read and checked.
+
+    Attributes:
+        settings: What is searched or fixed, in the table's order.
+        defaults: The value of everything else.
+        enqueue: Configurations tried first, each only of what is searched.
+    """
+
+    base: str
+    settings: dict[str, Any]
+    defaults: Named
+    enqueue: list[Named]
+
+
+def load_study(name: str) -> StudyPlan:
+    """Reads one study and the defaults, and checks them against each other.
+
+    Raises:
+        ConfigError: If anything does not fit; every problem at once.
+    """
+    document = read_document()
+    studies = document.get("studies")
+    if not isinstance(studies, dict) or name not in studies:
+        known = ", ".join(studies) if isinstance(studies, dict) else "nothing"
+        raise ConfigError(f"params.yaml has no studies.{name}. It has: {known}.")
+    params = parse_section(StudyParams, f"studies.{name}", studies[name])
+    problems = default_problems(document.get("defaults")) + study_problems(name, params, document)
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"params.yaml cannot be used:\n{lines}")
+    settings = SearchSpace(params.space).settings
+    return StudyPlan(
+        base=params.base,
+        settings=settings,
+        defaults=document["defaults"],
+        enqueue=params.enqueue,
+    )
+
+
+def _sampler_of(document: Mapping[str, Any]) -> object:
+    # As it is written, which may be nothing or no sampler.
+    search = document.get("search")
+    return search.get("sampler") if isinstance(search, dict) else None
+
+
+def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) -> list[str]:
+    """Lists everything that is wrong with a study, its space, its queue and the sections it needs.
+
+    Args:
+        name: Below `studies`.
+        params: The study.
+        document: All of params.yaml; what is missing or wrong there is left to its own section.
+    """
+    where, defaults = f"studies.{name}", document.get("defaults")
+    settings, problems = _parse_space(f"{where}.space", params.space)
+    # Which cut has a role only the manifest says.
+    enqueue = without_roles(params.enqueue)
+    for position, queued in enumerate(enqueue):
+        problems += configuration_problems(
+            f"{where}.enqueue.{position}",
+            queued,
+            settings,
+            defaults if isinstance(defaults, dict) else {},
+        )
+    if not problems and (problem := sampler_problem(_sampler_of(document), settings)):
+        problems.append(f"{where}.space: {problem}")
+    if {"cut", "unfreeze"} & (params.space.keys() - settings.keys()):
+        return problems
+    # How deep such an entry may reach, too.
+    known = [{} if queued.get("cut") in ROLES else queued for queued in params.enqueue]
+    return problems + problems_between(
+        where, base=params.base, settings=settings, enqueue=known, document=document
+    )
+
+
+def default_problems(defaults: object) -> list[str]:
+    """Lists everything that is wrong with the section `defaults`."""
+    if not isinstance(defaults, dict):
+        return [f"defaults: must be a mapping. Received: {defaults!r}."]
+    problems = _validation_problems("defaults", lambda: Fixed.model_validate(defaults))
+    missing = [name for name in HYPERPARAMETERS if name not in defaults]
+    return problems + [f"defaults.{name}: this key is missing." for name in missing]
+
+
+def _parse_space(where: str, space: Mapping[str, Any]) -> tuple[dict[str, Setting], list[str]]:
+    settings: dict[str, Setting] = {}
+    problems: list[str] = []
+    for name, written in space.items():
+
+        def parse(name: str = name, written: object = written) -> None:
+            settings[name] = parse_setting(name, written)
+
+        problems += _validation_problems(f"{where}.{name}", parse)
+    return settings, problems
+
+
+def _validation_problems(where: str, check: Any) -> list[str]:
+    try:
+        check()
+    except ValidationError as error:
+        return [_readable(where, dict(e)) for e in error.errors()]
+    except ValueError as error:
+        text = str(error).rstrip(".")
+        return [f"{where}: {text}."]
+    return []
+
+
+def _readable(where: str, error: dict[str, Any]) -> str:
+    kinds = {"float", "int", "choice"}
+    path = ".".join([where, *(str(p) for p in error["loc"] if p not in kinds)])
+    message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    received = "" if "Received:" in message else f" Received: {error['input']!r}."
+    return f"{path}: {message}.{received}"
+
+
+def with_cuts(
+    settings: Mapping[str, Setting], defaults: Mapping[str, Value], cuts: list[str]
+) -> dict[str, Setting]:
+    """Returns settings in which the cut is one of those that were embedded.
+
+    Args:
+        settings: A study's settings.
+        defaults: The value of everything they do not name.
+        cuts: What the base's manifest lists.
+
+    Raises:
+        ConfigError: If a cut is asked for that was not embedded.
+    """
+    setting = settings.get("cut", defaults["cut"])
+    if setting == "auto":
+        chosen: Setting = Choice(type="choice", choices=list(cuts)) if len(cuts) > 1 else cuts[0]
+        return {**settings, "cut": chosen}
+    asked = setting.choices if isinstance(setting, Choice) else [setting]
+    for cut in asked:
+        if cut not in cuts:
+            raise ConfigError(
+                f"{unknown_name('cut', cut, cuts)} Only embedded cuts can be searched: see "
+                "embed.bases in params.yaml and `python -m pipeline cuts`."
+            )
+    return {**settings, "cut": setting}
+
+
+def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[str, Setting]:
+    """Returns a study's settings with the cuts, and the segments between them, that were embedded.
+
+    Args:
+        plan: The study.
+        search: Section `search`.
+        cuts: Of the base's manifest.
+
+    Raises:
+        ConfigError: If the study asks for a cut that was not embedded, unfreezes lower than
+            embedded cuts reach, or has too few epochs for two phases.
+    """
+    is_left_open = plan.settings.get("cut", plan.defaults["cut"]) == "auto"
+    # Those that the plan kept for heads; the others are for phase 2 to start from.
+    heads = [cut for cut in cuts if is_left_open and "rank" in cuts[cut]]
+    settings = with_cuts(plan.settings, plan.defaults, heads or list(cuts))
+    if heads and "unfreeze" in settings and not any(lower_cuts(cuts, cut) for cut in heads):
+        # Of a list that a user wrote this is an error; the plan knew what there is room for.
+        logger.info("no cut was embedded that phase 2 could start from: unfreeze is 0")
+        settings["unfreeze"] = 0
+    settings = with_segments(settings, plan.defaults, cuts)
+    if search.epochs < MIN_EPOCHS_OF_TWO_PHASES and can_unfreeze(settings, plan.defaults):
+        raise ConfigError(
+            "search.epochs must be 2 or more where a study unfreezes layers: each phase takes one. "
+            f"Received: search.epochs={search.epochs}."
+        )
+    problems: list[str] = []
+    for place, queued in enumerate(plan.enqueue):
+        if queued.get("cut") not in ROLES:
+            problems += configuration_problems(f"enqueue.{place}", queued, settings, plan.defaults)
+    if problems:
+        raise ConfigError(" ".join(problems))
+    return settings

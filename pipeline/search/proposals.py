@@ -1,0 +1,137 @@
+"""What the driver tries next: a trial with its hyperparameters, its seed and its logical index.
+
+A trial's index is its place among the configurations of the study. A retry shares it with the
+attempt before, so the seeds of sampler and training depend on the configuration, not on how often
+the search was cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.hyperparameter import Value
+from pipeline.search.distributions import Setting
+from pipeline.search.samplers import build_sampler
+from pipeline.search.space import suggest
+from pipeline.seeds import derive_seed
+from pipeline.trials.record import FINISHED, canonical
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """One attempt to make.
+
+    Attributes:
+        trial: Optuna's.
+        uid: Names this attempt, also across restarts of the driver.
+        hyperparameters: All active ones.
+        seed: Of the training, in [0, 2**31); where a result is reused, that of its training.
+        twin: A finished trial with the same hyperparameters, whose result can be reused.
+    """
+
+    trial: Trial
+    uid: str
+    hyperparameters: dict[str, Value]
+    seed: int
+    twin: FrozenTrial | None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What else is worth knowing of it, for the record."""
+        attrs = self.trial.user_attrs
+        named = {"retry_of": attrs.get("retry_of"), "attempt": attrs.get("attempt")}
+        named |= {"seed": self.seed, "duplicate_of": self.twin.number if self.twin else None}
+        return {name: str(value) for name, value in named.items() if value is not None}
+
+
+class Proposals:
+    """Asks a study for trials.
+
+    Args:
+        study: The study. Nobody else may ask it.
+        settings: What is searched or fixed.
+        defaults: The value of everything else.
+        sampler: A key of `SAMPLERS`.
+        seed: Root of every seed.
+        target: `search.trials`.
+        reuse: Whether a configuration that was tried is given its `twin`.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        settings: Mapping[str, Setting],
+        defaults: Mapping[str, Value],
+        *,
+        sampler: str,
+        seed: int,
+        target: int,
+        reuse: bool,
+    ) -> None:
+        self._study = study
+        self._settings = settings
+        self._defaults = defaults
+        self._sampler = sampler
+        self._seed = seed
+        self._target = target
+        self._reuse = reuse
+
+    def ask(self) -> Proposal:
+        """Returns the next attempt: what waits in the queue first, then what the sampler says."""
+        trials = self._study.get_trials(deepcopy=False)
+        index = next_index(trials)
+        self._study.sampler = build_sampler(
+            self._sampler,
+            seed=self._seed,
+            index=index,
+            target=self._target,
+            settings=self._settings,
+        )
+        trial = self._study.ask()
+        index = int(trial.user_attrs.get("index", index))
+        hyperparameters = suggest(self._settings, self._defaults, trial)
+        twin = _find_twin(trials, hyperparameters) if self._reuse else None
+        own_seed = derive_seed(self._seed, "training", index)
+        seed = own_seed if twin is None else int(twin.user_attrs["seed"])
+        uid = f"{self._study.user_attrs['study_uid'][:12]}-{trial.number:04d}"
+        attrs = {
+            "trial_uid": uid,
+            "index": index,
+            "seed": seed,
+            "hyperparameters": hyperparameters,
+        }
+        if twin is not None:
+            attrs["duplicate_of"] = twin.number
+        for name, value in attrs.items():
+            trial.set_user_attr(name, value)
+        return Proposal(trial=trial, uid=uid, hyperparameters=hyperparameters, seed=seed, twin=twin)
+
+
+def next_index(trials: list[FrozenTrial]) -> int:
+    """Returns the logical index of the trial that a study gives next, >= 0.
+
+    Args:
+        trials: Every trial of the study, by number.
+    """
+    waiting = next((trial for trial in trials if trial.state.name == "WAITING"), None)
+    if waiting is not None and "index" in waiting.user_attrs:
+        return int(waiting.user_attrs["index"])
+    return max((int(trial.user_attrs.get("index", -1)) for trial in trials), default=-1) + 1
+
+
+def _find_twin(
+    trials: list[FrozenTrial], hyperparameters: Mapping[str, Value]
+) -> FrozenTrial | None:
+    wanted = canonical(hyperparameters)
+    for trial in trials:
+        # Of several twins the first, which is the one that was trained.
+        is_finished = trial.state.name in FINISHED
+        if is_finished and canonical(trial.user_attrs.get("hyperparameters", {})) == wanted:
+            return trial
+    return None

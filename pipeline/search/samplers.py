@@ -1,0 +1,205 @@
+"""Samplers by name; all of them are Optuna's.
+
+A sampler is built anew for every trial, seeded by the trial's logical index: what is proposed then
+depends on the seed and on the finished trials, not on how often the search was interrupted.
+To add one, register a function below.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError
+from pipeline.registry import Registry
+from pipeline.search.distributions import Setting
+from pipeline.search.space import searched
+from pipeline.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occasion:
+    """The trial that a sampler is built for.
+
+    Attributes:
+        seed: `search.seed`.
+        index: The trial's logical index, >= 0; retries share it.
+        target: `search.trials`, >= 1.
+        settings: What is searched or fixed.
+    """
+
+    seed: int
+    index: int
+    target: int
+    settings: Mapping[str, Setting]
+
+    @property
+    def own_seed(self) -> int:
+        """A seed that no other trial's sampler has."""
+        return derive_seed(self.seed, "sampler", self.index)
+
+    @property
+    def shared_seed(self) -> int:
+        """A seed for samplers that go through one sequence over all trials."""
+        return derive_seed(self.seed, "sampler")
+
+
+# Optuna's grid sampler lists all combinations in memory; no search tries so many.
+LARGEST_GRID = 100_000
+
+SAMPLERS: Registry[Callable[[Occasion], BaseSampler]] = Registry("sampler")
+
+
+@SAMPLERS.register("tpe")
+def tpe(occasion: Occasion) -> BaseSampler:
+    """Tree-structured Parzen estimator, jointly over the hyperparameters that exist together.
+
+    Random for the first quarter of the target, at most 10 trials.
+
+    Reference: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization, section 4; the
+    joint form: Falkner et al. 2018 (BOHB), arXiv:1807.01774, section 3.2.
+    """
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import TPESampler
+
+    with warnings.catch_warnings():
+        # group=True is what makes the joint form work with conditional hyperparameters.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(
+            seed=occasion.own_seed,
+            n_startup_trials=max(1, min(10, occasion.target // 4)),
+            multivariate=True,
+            group=True,
+        )
+
+
+@SAMPLERS.register("random")
+def random(occasion: Occasion) -> BaseSampler:
+    """Independent uniform draws: the baseline of Bergstra and Bengio 2012, JMLR 13."""
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=occasion.own_seed)
+
+
+@SAMPLERS.register("qmc")
+def qmc(occasion: Occasion) -> BaseSampler:
+    """A scrambled Sobol sequence: spreads more evenly than random draws.
+
+    What the first trial did not have, since a choice switched it off, is drawn at random.
+    """
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import QMCSampler, RandomSampler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        # One seed for all trials: the sequence continues by the count kept in the study.
+        return QMCSampler(
+            seed=occasion.shared_seed,
+            scramble=True,
+            # Built anew for every trial, Optuna's own would draw the same number each time.
+            independent_sampler=RandomSampler(seed=occasion.own_seed),
+            warn_asynchronous_seeding=False,
+            warn_independent_sampling=False,
+        )
+
+
+@SAMPLERS.register("cmaes")
+def cmaes(occasion: Occasion) -> BaseSampler:
+    """Covariance matrix adaptation over the numbers; choices are drawn at random.
+
+    Good where few numbers matter and trials are many: it learns from complete trials alone.
+
+    Reference: Hansen 2016, The CMA Evolution Strategy: A Tutorial, arXiv:1604.00772.
+    """
+    from optuna.samplers import CmaEsSampler
+
+    return CmaEsSampler(
+        seed=occasion.own_seed,
+        n_startup_trials=max(1, min(10, occasion.target // 4)),
+        warn_independent_sampling=False,
+    )
+
+
+@SAMPLERS.register("gp")
+def gp(occasion: Occasion) -> BaseSampler:
+    """A Gaussian process with expected improvement; needs PyTorch, which is not installed here."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import GPSampler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return GPSampler(
+            seed=occasion.own_seed, n_startup_trials=max(1, min(10, occasion.target // 4))
+        )
+
+
+@SAMPLERS.register("grid")
+def grid(occasion: Occasion) -> BaseSampler:
+    """Every combination once, in a shuffled order that the seed decides.
+
+    Combinations that differ only in what another choice switches off are the same configuration;
+    they are told apart by nothing, and `search.duplicates: reuse` trains them once. Those that
+    unfreeze more than there is below their cut are left out.
+    """
+    from pipeline.search.grid import TargetedGridSampler
+    from pipeline.search.space import allows
+
+    return TargetedGridSampler(
+        {name: setting.grid() or [] for name, setting in searched(occasion.settings).items()},
+        seed=occasion.shared_seed,
+        own_seed=occasion.own_seed,
+        allows=functools.partial(allows, occasion.settings),
+    )
+
+
+def sampler_problem(name: object, settings: Mapping[str, Setting]) -> str | None:
+    """Says why a sampler cannot work with these settings, or without a library; None if it can.
+
+    Args:
+        name: A key of `SAMPLERS`; of any other, nothing is said.
+        settings: What is searched or fixed.
+    """
+    if name == "gp" and importlib.util.find_spec("torch") is None:
+        return (
+            "search.sampler gp needs PyTorch, which Optuna's Gaussian process is written in. "
+            "Received: search.sampler='gp'. Run `pip install torch`, or choose tpe."
+        )
+    if name != "grid":
+        return None
+    values = {name: setting.grid() for name, setting in searched(settings).items()}
+    endless = [name for name, found in values.items() if found is None]
+    if endless:
+        return (
+            "search.sampler grid needs a `step` or choices for every hyperparameter. Received: "
+            f"{', '.join(endless)} without one. Add `step`, or choose random or qmc."
+        )
+    count = math.prod(len(found or []) for found in values.values())
+    if count > LARGEST_GRID:
+        return (
+            f"search.sampler grid takes at most {LARGEST_GRID} combinations. Received: {count} of "
+            f"{', '.join(values)}. Search fewer values, or choose random or qmc."
+        )
+    return None
+
+
+def build_sampler(
+    name: str, *, seed: int, index: int, target: int, settings: Mapping[str, Setting]
+) -> BaseSampler:
+    """Builds the sampler that proposes one trial; the arguments are those of `Occasion`.
+
+    Raises:
+        ConfigError: If `name` is unknown, or cannot work with these settings or without a library.
+    """
+    problem = sampler_problem(name, settings)
+    if problem is not None:
+        raise ConfigError(problem)
+    occasion = Occasion(seed=seed, index=index, target=target, settings=settings)
+    return SAMPLERS.get(name)(occasion)

@@ -1,0 +1,1 @@
+"""Studies as `params.yaml`, data and features describe them, opened with what belongs to them."""

@@ -1,0 +1,192 @@
+"""The study that params.yaml describes, as it is in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import load_section
+from pipeline.errors import PipelineError, StudyError
+from pipeline.losses import lost_study
+from pipeline.records.storage import has_storage, open_storage, sharing_checkout
+from pipeline.records.studies import find_study, known_uids, trial_dicts
+from pipeline.search.configurations import describe as space_of
+from pipeline.search.distributions import Setting
+from pipeline.search.params import SearchParams, StudyPlan, load_study, study_settings
+from pipeline.search.warm_start import fitting
+from pipeline.trials.identity import Identity, study_identity
+from pipeline.trials.record import num_finished
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedStudy:
+    """What params.yaml asks for under the name of a study.
+
+    Attributes:
+        study_name: As Optuna calls it.
+        hashes: Of what makes its trials comparable.
+        plan: Its section of params.yaml.
+        search: The section `search`.
+        settings: What it searches or fixes, with the cuts that were embedded.
+    """
+
+    study_name: str
+    hashes: Identity
+    plan: StudyPlan
+    search: SearchParams
+    settings: dict[str, Setting]
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that makes its trials comparable, its space among it."""
+        return self.hashes.whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurrentStudy(DescribedStudy):
+    """The same, and in the store.
+
+    Attributes:
+        study: Optuna's.
+    """
+
+    study: Study
+
+
+def load_current(name: str, *, root: Path) -> CurrentStudy:
+    """Opens the study that params.yaml describes under a name.
+
+    Raises:
+        ConfigError: If params.yaml has no such study, or cannot be used.
+        StudyError: If it has not been searched yet or was lost, or params.yaml, the data or the
+            features have changed since.
+    """
+    described = describe(name, root=root)
+    search, study_name = described.search, described.study_name
+    storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
+    study = find_study(storage, study_name) if storage else None
+    if study is None:
+        lost = lost_study(root, name, study_name)
+        if lost:
+            raise StudyError(f"{study_name}: {lost}.")
+        raise StudyError(f"There is no study {study_name!r} yet. Run `dvc repro` first.")
+    if study.user_attrs.get("identity") != described.identity:
+        raise StudyError(
+            f"{study_name} is not the study that params.yaml describes: its space, its training or "
+            f"its data have changed. Run `dvc repro search@{name}` first, which starts a new one."
+        )
+    return CurrentStudy(**vars(described), study=study)
+
+
+def describe(name: str, *, root: Path) -> DescribedStudy:
+    """Returns the study that params.yaml, the data and the features describe.
+
+    Raises:
+        ConfigError: If params.yaml has no such study, or cannot be used.
+        StudyError: If the data or the features are not there yet.
+    """
+    plan, search = load_study(name), load_section(SearchParams, "search")
+    split = _read(root / "data/split.json")
+    manifest = _read(root / "data/features" / plan.base / "manifest.json")
+    settings = study_settings(plan, search, manifest["cuts"])
+    identity = identity_of(plan, search, settings=settings, split=split, manifest=manifest)
+    return DescribedStudy(
+        study_name=f"{split['dataset']}-{name}",
+        hashes=identity,
+        plan=plan,
+        search=search,
+        settings=settings,
+    )
+
+
+def identity_of(
+    plan: StudyPlan,
+    search: SearchParams,
+    *,
+    settings: Mapping[str, Setting],
+    split: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+) -> Identity:
+    """Returns what makes the trials of a study comparable, as hashes.
+
+    Args:
+        plan: The study's section of params.yaml.
+        search: The section `search`.
+        settings: What it searches or fixes, with the cuts that were embedded.
+        split: `data/split.json`.
+        manifest: Of the base's features.
+    """
+    return study_identity(
+        space_of(settings, plan.defaults),
+        objective=search.objective,
+        epochs=search.epochs,
+        seed=search.seed,
+        split=split,
+        manifest=manifest,
+    )
+
+
+def num_kept(study: Study, described: DescribedStudy) -> int | None:
+    """Returns how many finished trials the next search begins with, if not with this study's.
+
+    Args:
+        study: That has the name now.
+        described: What params.yaml describes under the name.
+
+    Returns:
+        None if the next search goes on with this study; else the number of those that are taken
+        over, or of the put-aside study that it goes on with.
+    """
+    if study.user_attrs.get("identity") == described.identity:
+        return None
+    aside = find_study(study._storage, f"{described.study_name}-{described.identity[:8]}")
+    if aside is not None:
+        return num_finished(trial_dicts(aside))
+    if not described.hashes.can_take_over(study.user_attrs.get("comparable")):
+        return 0
+    settings, defaults = described.settings, described.plan.defaults
+    return len(fitting(trial_dicts(study), settings, defaults, source=study.study_name))
+
+
+def own_study(
+    root: Path, storage: BaseStorage, described: str, *, name: str, url: str
+) -> Study | None:
+    """Returns this checkout's study, also where others keep theirs in the same store, or None.
+
+    One that another checkout made under the same name, from other data or params, is not it. That
+    has put this checkout's aside, where `results/NAME/study.json` finds it by its uid.
+
+    Args:
+        root: The repository.
+        storage: The study store.
+        described: The study's name there, `DATASET-NAME`.
+        name: Below `studies`.
+        url: `search.storage`.
+    """
+    study, here = find_study(storage, described), sharing_checkout(root, url)
+    if study is None or here in (None, study.user_attrs.get("made_in", here)):
+        return study
+    exported = root / "results" / name / "study.json"
+    content = json.loads(exported.read_text(encoding="utf-8")) if exported.is_file() else {}
+    wanted: str | None = content.get("identity")
+    with suppress(PipelineError):  # As params.yaml is now, or the features are not made.
+        wanted = describe(name, root=root).identity
+    if wanted in (None, study.user_attrs.get("identity")):
+        return study
+    aside = known_uids(storage).get(content.get("study_uid", ""))
+    return find_study(storage, aside) if aside else None
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        raise StudyError(f"There is no {file.name} yet: {file}. Run `dvc repro` first.")
+    content: Any = json.loads(file.read_text(encoding="utf-8"))
+    return content

@@ -1,1 +1,0 @@
-"""MLflow: the one package that imports it. Records runs, registers models, proves both true."""

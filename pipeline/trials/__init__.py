@@ -1,0 +1,1 @@
+"""The record: a trial and a study as plain data, between what decides and what remembers."""

@@ -1,0 +1,176 @@
+"""What makes trials comparable, as hashes: of their study, and of the code that trained them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.training.segments import lower_cuts
+
+# All that a training imports, however far down; below `pipeline/`. `tests/test_house.py` compares.
+TRAINING_CODE: Final = (
+    "bases/cuts.py",
+    "bases/flat.py",
+    "bases/graph.py",
+    "bases/model_files.py",
+    "bases/table.py",
+    "errors.py",
+    "evaluation/metrics.py",
+    "evaluation/objectives.py",
+    "features/arrays.py",
+    "features/frozen.py",
+    "features/joined_cuts.py",
+    "features/manifest.py",
+    "features/memory.py",
+    "features/onnx_graph.py",
+    "features/pooling.py",
+    "features/saved_base.py",
+    "files.py",
+    "hyperparameter.py",
+    "processes.py",
+    "registry.py",
+    "seeds.py",
+    "training/activations.py",
+    "training/batches.py",
+    "training/data.py",
+    "training/export.py",
+    "training/fit.py",
+    "training/head.py",
+    "training/initializers.py",
+    "training/messages.py",
+    "training/optimizers.py",
+    "training/phases.py",
+    "training/rrelu.py",
+    "training/rules.py",
+    "training/schedules.py",
+    "training/segments.py",
+    "training/steps.py",
+    "training/worker.py",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Hashes of a study, 64 hex digits each.
+
+    Attributes:
+        whole: Of everything that matters. Neither the target, the workers, the sampler nor the
+            pruner is part of it: changing them goes on with the same study.
+        comparable: Of everything but the space and the defaults: trials of two studies that share
+            it were trained and judged in the same way, each with its own hyperparameters.
+        counterpart: What `comparable` would be if the space unfroze layers of the base where it
+            does not, or the other way round.
+    """
+
+    whole: str
+    comparable: str
+    # Of another space than this study's: it may differ where the study is the same.
+    counterpart: str = field(compare=False)
+
+    def can_take_over(self, comparable: object) -> bool:
+        """Whether trials of a study with this `comparable` may be taken over, those that fit.
+
+        Where one of two studies unfreezes layers and the other does not, only frozen trials fit
+        both, and those were trained in the same way.
+        """
+        return comparable in (self.comparable, self.counterpart)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceDescription:
+    """A search space as plain data: what its trials differ in, and what they share.
+
+    Attributes:
+        searched: The distributions by hyperparameter, as in `params.yaml`.
+        fixed: The one value of every other hyperparameter that a trial of the space can have.
+        can_unfreeze: Whether a trial can train layers of the base.
+    """
+
+    searched: Mapping[str, Mapping[str, Any]]
+    fixed: Mapping[str, Any]
+    can_unfreeze: bool
+
+
+def study_identity(
+    space: SpaceDescription,
+    *,
+    objective: str,
+    epochs: int,
+    seed: int,
+    split: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+) -> Identity:
+    """Hashes what makes trials comparable: data, base, space, and how each is trained.
+
+    Args:
+        space: What is searched, with the cuts that were embedded.
+        objective: A key of `OBJECTIVES`.
+        epochs: Most epochs of one trial.
+        seed: Root of every seed of the search.
+        split: `data/split.json`.
+        manifest: Of the base's features.
+    """
+    judged = {
+        "data": split["sha256"]["train"],
+        "base": {key: manifest[key] for key in ("base", "image_size", "weights_sha256")},
+        "objective": objective,
+        "epochs": epochs,
+        "seed": seed,
+    }
+    judged |= _kept_features(manifest)
+    # A segment ends at the next embedded cut: with others, the same number means other layers.
+    # Those below cuts that are side by side follow from them.
+    segments = {
+        cut: lower_cuts(manifest["cuts"], cut)
+        for cut, entry in manifest["cuts"].items()
+        if "parts" not in entry
+    }
+    frozen, unfrozen = judged, {**judged, "segments": segments}
+    judged, other = (unfrozen, frozen) if space.can_unfreeze else (frozen, unfrozen)
+    whole = {**judged, "space": space.searched, "fixed": space.fixed}
+    return Identity(
+        whole=identity_hash(whole),
+        comparable=identity_hash(judged),
+        counterpart=identity_hash(other),
+    )
+
+
+def _kept_features(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what was done to features beside running the base, where anything was."""
+    pooled = {
+        cut: entry["pooling"]
+        for cut, entry in manifest["cuts"].items()
+        if entry.get("pooling", "none") != "none"
+    }
+    # The same weights in a user's own model give other features from another range.
+    input_range = manifest.get("source", {}).get("input_range")
+    kept = {"pooling": pooled, "views": manifest.get("views", []), "input_range": input_range}
+    return {name: value for name, value in kept.items() if value}
+
+
+def code_sha256(*parts: str) -> str:
+    """Returns the SHA-256 of this project's source, 64 hex digits.
+
+    DVC compares a stage's code with that of its last run, but where the stamp is gone the stage
+    runs in any case: then this tells whether the outs are of the same code.
+
+    Args:
+        parts: Packages and modules, relative to `pipeline/`, such as `training` and `seeds.py`.
+    """
+    here = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for part in parts:
+        files = [here / part] if part.endswith(".py") else sorted((here / part).rglob("*.py"))
+        for file in files:
+            digest.update(file.relative_to(here).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def identity_hash(parts: Mapping[str, Any]) -> str:
+    """Returns the hash of what makes the trials of a study comparable, as 64 hex digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

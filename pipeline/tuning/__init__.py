@@ -1,1 +1,0 @@
-"""What is searched: the space, the driver, its workers and the study."""

@@ -1,0 +1,127 @@
+"""A real SQLite store in a folder of its own, and trials as a study exports them."""
+
+import shutil
+import zipfile
+
+import pytest
+
+from pipeline.records.mirror.runs import StudyRuns
+from pipeline.records.mirror.store import open_store
+from tests.conftest import STUDY_UID
+
+MEMBERS = [{"number": 5, "seed": 7}, {"number": 5, "seed": 9}, {"number": 3, "seed": 7}]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A repository with an empty store; creating one takes 2 s, copying it nothing."""
+    root = tmp_path_factory.mktemp("template")
+    open_store(root).close()
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def root(template, tmp_path):
+    """A repository whose store is ready and empty."""
+    shutil.copyfile(template / "mlflow.db", tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def open_runs(root):
+    """Opens the runs of a study, as its driver does."""
+
+    def open_runs(study_uid=STUDY_UID, **params):
+        return StudyRuns.open(
+            root,
+            dataset="digits",
+            study="transfer",
+            study_name="digits-transfer",
+            study_uid=study_uid,
+            tags={"objective": "val_accuracy", "git.commit": "c0ffee"},
+            params=params,
+        )
+
+    return open_runs
+
+
+@pytest.fixture
+def split():
+    """data/split.json of three classes."""
+    part = {"images": 30, "per_class": [10, 12, 8]}
+    return {
+        "dataset": "digits",
+        "class_names": ["zero", "one", "two"],
+        "image_shape": [8, 8],
+        "value_range": [0, 4095],
+        "counts": {name: part for name in ("train", "val", "confirmation", "test")},
+        "duplicates": {},
+        "sha256": {"train": "ab" * 32, "test": "cd" * 32},
+    }
+
+
+@pytest.fixture
+def candidate(root, split):
+    """Makes a model of three classes on 8x8 images, with what confirm found out about it."""
+
+    def candidate(seed=0, mean=0.94, data="ab" * 32, study="transfer", test_accuracy=0.9):
+        import keras
+        import numpy as np
+
+        from pipeline.bases.model_files import weights_sha256
+        from pipeline.records.model_registry.champion import Evidence
+        from pipeline.records.model_registry.versions import Candidate
+
+        keras.utils.set_random_seed(seed)
+        images = keras.Input((8, 8), dtype="uint8")
+        features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+        model = keras.Model(images, keras.layers.Dense(3, activation="softmax")(features))
+        file = root / "models" / f"{study}.keras"
+        file.parent.mkdir(exist_ok=True)
+        model.save(file)
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.comment = b"Saving the same model again gives another file."
+        winner = {
+            **{"number": 5, "hyperparameters": {"units": 64}},
+            **{"mean": mean, "std": 0.001, "low": mean - 0.004, "high": mean + 0.004},
+            **{"n": 30, "num_seeds": 3, "metrics": {"accuracy": mean, "log_loss": 0.2}},
+        }
+        confirm = {
+            **{"study": study, "base": "efficientnet_lite0", "objective": "val_accuracy"},
+            "base_source": {"model": "models:/flowers-classifier@champion", "version": "3"},
+            "winner": winner,
+            "exported": {"file": str(file), "rule": "all", "members": MEMBERS},
+        }
+        results = root / "results" / study
+        results.mkdir(parents=True, exist_ok=True)
+        (results / "confirm.json").write_text("{}")
+        return Candidate(
+            model=model,
+            model_file=file,
+            evidence=Evidence(
+                objective="val_accuracy",
+                data_digest=data[:36],
+                weights_sha256=weights_sha256(model),
+                mean=mean,
+                low=mean - 0.004,
+                high=mean + 0.004,
+                n=30,
+                num_seeds=3,
+            ),
+            test={
+                "accuracy": {"value": test_accuracy, "low": 0.85, "high": 0.95, "n": 1000},
+                "log_loss": {"value": 0.3, "low": 0.25, "high": 0.35, "n": 1000},
+            },
+            lineage={"git.commit": "c0ffee", "version.keras": "3.15.1"},
+            confirm=confirm,
+            split={**split, "sha256": {"train": data}},
+            examples=np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8),
+            results=results,
+        )
+
+    return candidate

@@ -1,0 +1,75 @@
+"""A tracking store that cannot be used is said in one line, before the first trial."""
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.records.mirror.web_server import WebServer
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Runs the stage `search@scratch` on a tracking store, with all else in order."""
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    features = tmp_path / "data/features/none"
+    features.mkdir(parents=True)
+    split = {"dataset": "digits", "sha256": {"train": "ab" * 32}}
+    manifest = {"base": "none", "image_size": 8, "weights_sha256": "", "cuts": {"pixels": {}}}
+    (tmp_path / "data/split.json").write_text(json.dumps(split))
+    (features / "manifest.json").write_text(json.dumps(manifest))
+
+    def search(uri):
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "search", "scratch"],
+            cwd=tmp_path,
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        with sqlite3.connect(tmp_path / "mlruns/optuna.db") as connection:
+            (num_studies,) = connection.execute("select count(*) from studies").fetchone()
+        # Nothing has become the current study, or put the one that was aside.
+        assert num_studies == 0
+        assert "Traceback" not in done.stderr
+        told = [line for line in done.stderr.splitlines() if line.startswith("search: ")]
+        return done.returncode, told
+
+    return search
+
+
+def test_a_wrong_address(search):
+    code, (line,) = search("mlflow-tracking:5000")
+    assert code == 2
+    assert "MLFLOW_TRACKING_URI must start with" in line
+
+
+def test_a_dead_server(search):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code, (line,) = search(f"http://127.0.0.1:{port}")
+    assert code == 2
+    assert "does not answer" in line
+    assert "refused" in line
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials(search, status):
+    with WebServer(status, b"who are you?") as server:
+        code, (line,) = search(server.uri.replace("http://", "http://ann:secret@"))
+    assert code == 2
+    assert str(status) in line
+    assert "user name and password" in line
+    assert "secret" not in line

@@ -1,0 +1,1 @@
+"""Tests of `pipeline.records.model_registry`."""

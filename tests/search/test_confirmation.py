@@ -1,0 +1,271 @@
+"""Confirmation trainings are all done, judged on their own part, and lost ones done again.
+
+Trainings are doubles; processes and pipes are real.
+"""
+
+import json
+import math
+import signal
+
+import pytest
+
+from pipeline import processes as interrupts
+from pipeline.errors import StudyError
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.search.candidates import candidates
+from pipeline.search.confirmation import Confirmation, in_order, judge, winner_of
+from pipeline.search.executors.local import LocalExecutor
+from pipeline.search.kept_trainings import KeptTraining
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialResult
+from tests.search.training_double import train
+
+ACCURACY, LOSS = OBJECTIVES["val_accuracy"], OBJECTIVES["val_log_loss"]
+
+
+class RecordingRecorder:
+    """Keeps what it was told, in order."""
+
+    def __init__(self):
+        self.started, self.epochs, self.ended = [], [], []
+
+    def start_trial(self, uid, **told):
+        self.started.append((uid, told["tags"]["attempt"]))
+
+    def log_epoch(self, uid, record, *, at_ms):
+        self.epochs.append((uid, record.epoch))
+
+    def end_trial(self, uid, state, **told):
+        self.ended.append((uid, state, told))
+
+
+def study(*values, **hyperparameters):
+    """A `study.json` with a complete trial for each value."""
+    trials = [
+        {
+            "number": number,
+            "state": "COMPLETE",
+            "value": value,
+            "hyperparameters": {"top": value, **hyperparameters},
+        }
+        for number, value in enumerate(values)
+    ]
+    return {
+        **{"study_uid": "a" * 32, "objective": "val_accuracy", "direction": "maximize"},
+        "trials": trials,
+    }
+
+
+def plan(exported, *, top=1, seeds=2, root_seed=1, is_diverse=False):
+    return candidates(
+        exported,
+        top=top,
+        seeds=seeds,
+        epochs=2,
+        root_seed=root_seed,
+        folder="models",
+        is_diverse=is_diverse,
+    )
+
+
+class Confirming:
+    """Runs a confirmation with two workers; keeps the last one and what it recorded."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.confirmation = None
+        self.recorder = RecordingRecorder()
+        self.num_done = 0
+
+    def __call__(self, planned, max_retries=1, kept=None):
+        data = DataReference(features=str(self.folder), train_file=str(self.folder / "log"))
+        with LocalExecutor(2, train=train) as executor:
+            self.confirmation = Confirmation(
+                executor, self.recorder, data, max_retries=max_retries, on_done=self._on_done
+            )
+            return self.confirmation.run(planned, kept=kept or {})
+
+    def _on_done(self, spec, result, report):
+        assert report["uid"] == spec.uid
+        assert (spec.uid, "COMPLETE") not in [ended[:2] for ended in self.recorder.ended]
+        self.num_done += 1
+
+
+@pytest.fixture
+def confirm(tmp_path):
+    return Confirming(tmp_path)
+
+
+def test_every_training_is_done_once_and_told_of_in_order(confirm):
+    planned = plan(study(0.5, 0.75), top=2, seeds=2)
+    uids = [spec.uid for candidate in planned for spec in candidate.specs]
+    results = confirm(planned)
+    assert sorted(results) == sorted(uids)
+    assert confirm.num_done == 4
+    trainings = confirm.confirmation.trainings()
+    assert [training["uid"] for training in trainings] == uids
+    assert [training["number"] for training in trainings] == [1, 1, 0, 0]
+    assert [training["value"] for training in trainings] == [0.75, 0.75, 0.5, 0.5]
+    assert {state for _, state, _ in confirm.recorder.ended} == {"COMPLETE"}
+    assert all(len(training["epochs"]) == 2 for training in trainings)
+
+
+def test_one_that_was_kept_is_not_done_again(confirm):
+    planned = plan(study(0.5, 0.75), top=2, seeds=1)
+    first = planned[0].specs[0].uid
+    before = confirm(planned)
+    report = confirm.confirmation.trainings()[0]
+    again = Confirming(confirm.folder)
+    results = again(planned, kept={first: KeptTraining(result=before[first], report=report)})
+    assert results == before
+    assert [uid for uid, _ in again.recorder.started] == [planned[1].specs[0].uid]
+    told = again.confirmation.trainings()
+    assert told[0] == report
+    assert [training["uid"] for training in told] == [c.specs[0].uid for c in planned]
+
+
+def test_a_lost_training_is_done_again_and_keeps_only_its_own_epochs(confirm):
+    planned = plan(study(0.5, behaviour="die_once_late"), seeds=1)
+    (uid,) = confirm(planned)
+    assert confirm.recorder.started == [(uid, "0"), (uid, "1")]
+    assert confirm.recorder.epochs == [(uid, 0), (uid, 0), (uid, 1)]
+    assert [state for _, state, _ in confirm.recorder.ended] == ["FAIL", "COMPLETE"]
+    (training,) = confirm.confirmation.trainings()
+    assert training["attempt"] == 1
+    assert [epoch["epoch"] for epoch in training["epochs"]] == [0, 1]
+
+
+def test_a_training_that_is_lost_too_often_ends_the_stage(confirm):
+    with pytest.raises(StudyError, match="A confirmation training failed: its worker process"):
+        confirm(plan(study(0.5, behaviour="die"), seeds=1), max_retries=2)
+    assert len(confirm.recorder.started) == 3
+    assert [state for _, state, _ in confirm.recorder.ended] == ["FAIL"] * 3
+
+
+def test_an_error_in_training_is_not_tried_again_and_keeps_its_traceback(confirm):
+    with pytest.raises(StudyError, match="RuntimeError: the weights are on fire"):
+        confirm(plan(study(0.5, behaviour="raise"), seeds=1))
+    ((_, state, told),) = confirm.recorder.ended
+    assert state == "FAIL"
+    assert "training_double.py" in told["traceback"]
+
+
+@pytest.mark.parametrize("behaviour", ["nan_epoch", "nan_result"])
+def test_what_is_no_number_stays_out_of_the_report(confirm, behaviour):
+    confirm(plan(study(0.5, behaviour=behaviour), seeds=1))
+    (training,) = confirm.confirmation.trainings()
+    json.dumps(training, allow_nan=False)
+    assert (training["value"] is None) is (behaviour == "nan_result")
+
+
+def test_a_signal_whose_exception_got_lost_ends_it_all_the_same(confirm, monkeypatch):
+    monkeypatch.setattr(interrupts, "_received", [])
+
+    def log_epoch(self, uid, record, *, at_ms):
+        interrupts._received.append(signal.SIGINT)
+
+    monkeypatch.setattr(RecordingRecorder, "log_epoch", log_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        confirm(plan(study(0.5, epoch_seconds=0.5), seeds=8))
+    assert confirm.num_done < 8
+
+
+def result(**metrics):
+    return TrialResult(
+        outcome="complete",
+        best_epoch=0,
+        metrics=metrics,
+        num_parameters=1,
+        num_epochs=1,
+        seconds=1.0,
+    )
+
+
+def outcomes(planned, *rows):
+    """Results from (validation, confirmation) accuracies, one row for each candidate."""
+    return {
+        spec.uid: result(
+            val_accuracy=val,
+            val_loss=1 - val,
+            confirmation_accuracy=confirmed,
+            confirmation_loss=1 - confirmed,
+            confirmation_macro_f1=confirmed,
+        )
+        for candidate, row in zip(planned, rows, strict=True)
+        for spec, (val, confirmed) in zip(candidate.specs, row, strict=True)
+    }
+
+
+@pytest.mark.parametrize("objective", [ACCURACY, LOSS])
+def test_the_winner_is_the_best_on_the_part_that_no_search_has_seen(objective):
+    planned = plan(study(0.9, 0.8), top=2)
+    results = outcomes(planned, [(0.99, 0.5), (0.98, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
+    judged = judge(planned, results, objective)
+    winner = winner_of(judged, objective)
+    assert judged[winner]["number"] == 1
+    assert judged[winner]["mean"] == pytest.approx(0.7 if objective is ACCURACY else 0.3)
+
+
+@pytest.mark.parametrize("objective", [ACCURACY, LOSS])
+def test_no_training_is_exported_for_its_confirmation_value(objective):
+    planned = plan(study(0.9, 0.8), top=2)
+    results = outcomes(planned, [(0.99, 0.5), (0.97, 0.9)], [(0.7, 0.6), (0.98, 0.1)])
+    (best, second), (worst, third) = (candidate.specs for candidate in planned)
+    found = in_order(planned, results, objective, winner=0)
+    assert found == [best, third, second, worst]
+
+
+def test_the_first_that_is_exported_is_of_the_winner_whatever_is_better_on_validation():
+    planned = plan(study(0.9, 0.8), top=2)
+    results = outcomes(planned, [(0.99, 0.5), (0.97, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
+    found = in_order(planned, results, ACCURACY, winner=1)
+    assert found == [planned[1].specs[0], *planned[0].specs, planned[1].specs[1]]
+
+
+def test_a_candidate_that_diverges_with_another_seed_is_said():
+    planned = plan(study(0.9))
+    results = outcomes(planned, [(0.9, 0.9), (0.9, 0.9)])
+    results[planned[0].specs[1].uid] = result(loss=math.inf)
+    with pytest.raises(StudyError, match="Trial 0 diverges with other seeds"):
+        judge(planned, results, ACCURACY)
+
+
+class TestCandidates:
+    def test_each_configuration_is_one_candidate(self):
+        exported = study(0.5, 0.9, 0.9)
+        exported["trials"][0]["hyperparameters"] = exported["trials"][1]["hyperparameters"]
+        assert [c.trial["number"] for c in plan(exported, top=3)] == [1]
+
+    def test_only_complete_trials_are_candidates(self):
+        exported = study(0.5, 0.9)
+        exported["trials"][1]["state"] = "PRUNED"
+        assert [c.trial["number"] for c in plan(exported, top=2)] == [0]
+
+    def test_for_an_ensemble_the_best_of_each_cut_goes_before_the_second_of_any(self):
+        exported = study(0.9, 0.8, 0.7, 0.6)
+        for trial, cut in zip(exported["trials"], ["low", "low", "low", "high"], strict=True):
+            trial["hyperparameters"]["cut"] = cut
+        assert [c.trial["number"] for c in plan(exported, top=2)] == [0, 1]
+        for top, numbers in [(1, [0]), (2, [0, 3]), (3, [0, 1, 3])]:
+            found = plan(exported, top=top, is_diverse=True)
+            assert [c.trial["number"] for c in found] == numbers
+
+    @pytest.mark.parametrize(("direction", "best"), [("maximize", 1), ("minimize", 0)])
+    def test_the_best_come_first(self, direction, best):
+        (found,) = plan({**study(0.5, 0.9), "direction": direction})
+        assert found.trial["number"] == best
+
+    def test_the_seeds_are_the_same_for_each_and_of_no_trial_of_the_search(self):
+        from pipeline.seeds import derive_seed
+
+        first, second = plan(study(0.5, 0.9), top=2, seeds=3, root_seed=7)
+        seeds = [spec.seed for spec in first.specs]
+        assert [spec.seed for spec in second.specs] == seeds
+        assert len(set(seeds)) == 3
+        assert not set(seeds) & {derive_seed(7, "training", index) for index in range(1000)}
+
+    def test_a_candidate_is_trained_for_its_own_file_and_judged_once(self):
+        (candidate,) = plan(study(0.5))
+        files = {spec.model_file for spec in candidate.specs}
+        assert len(files) == 2
+        assert {spec.judge for spec in candidate.specs} == {"confirmation"}

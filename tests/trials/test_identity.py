@@ -1,0 +1,158 @@
+"""A study goes on as long as its trials stay comparable, and not longer."""
+
+import pytest
+
+from pipeline.search.params import SearchParams, StudyPlan
+from pipeline.search.space import SearchSpace
+from pipeline.studies.described import identity_of
+
+RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
+SPACE = {"cut": "pixels", "learning_rate": RATE}
+PER_LAYER = {
+    **SPACE,
+    "num_layers": {"type": "int", "low": 0, "high": 4},
+    "units_shape": "per_layer",
+}
+SPLIT = {"sha256": {"train": "t"}}
+CUTS = {"low": {"num_parameters_below": 1}, "top": {"num_parameters_below": 9}}
+MORE_CUTS = {**CUTS, "middle": {"num_parameters_below": 5}}
+MANIFEST = {"base": "none", "image_size": None, "weights_sha256": "w", "cuts": CUTS}
+UNFREEZE = {"defaults": {"unfreeze": 1}}
+
+
+@pytest.fixture
+def identity(params_document):
+    """Returns the identity with some things changed."""
+
+    def of(*, search=None, space=None, defaults=None, enqueue=None, split=SPLIT, base=None):
+        params = SearchParams.model_validate({**params_document["search"], **(search or {})})
+        settings = SearchSpace(space or SPACE).settings
+        plan = StudyPlan(
+            base="none",
+            settings=settings,
+            defaults={**params_document["defaults"], **(defaults or {})},
+            enqueue=enqueue or [],
+        )
+        manifest = {**MANIFEST, **(base or {})}
+        return identity_of(plan, params, settings=settings, split=split, manifest=manifest)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"search": {"trials": 99}},
+        {"search": {"workers": 1}},
+        {"search": {"timeout": "5m"}},
+        {"search": {"executor": "ray"}},
+        {"search": {"duplicates": "replicate"}},
+        {"search": {"sampler": "random"}},
+        {"search": {"pruner": {"name": "none"}}},
+        {"enqueue": [{"learning_rate": 0.001}]},
+        {"base": {"cuts": MORE_CUTS}},
+        {"base": {"views": []}},
+        {"defaults": {"units_0": 299}},
+        {"defaults": {"units_4": 7}, "space": PER_LAYER},
+        {"defaults": {"learning_rate": 0.5}},
+        {"defaults": {"cut": "pixels"}},
+    ],
+    ids=str,
+)
+def test_what_does_not_change_a_trial_goes_on_with_the_study(identity, change):
+    assert identity(**change) == identity(space=change.get("space"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": {"sha256": {"train": "u"}}},
+        {"base": {"weights_sha256": "x"}},
+        {"base": {"image_size": 96}},
+        {"base": {"source": {"input_range": [0, 1]}}},
+        {"base": {"views": [{"kind": "hflip"}]}},
+        {"base": {"cuts": {**CUTS, "low": {**CUTS["low"], "pooling": "average"}}}},
+        {"search": {"objective": "val_log_loss"}},
+        {"search": {"epochs": 99}},
+        {"search": {"seed": 99}},
+    ],
+    ids=str,
+)
+def test_what_makes_trials_incomparable_starts_a_study_that_takes_nothing_over(identity, change):
+    assert identity(**change).whole != identity().whole
+    assert identity(**change).comparable != identity().comparable
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"space": {**SPACE, "batch_size": {"type": "choice", "choices": [64, 128]}}},
+        {"space": {**SPACE, "learning_rate": {**RATE, "high": 1e-3}}},
+        {"defaults": {"batch_size": 32}},
+        {"defaults": {"units": 77}},
+        {"space": {**SPACE, "learning_rate": 0.001}},
+    ],
+    ids=["more", "narrower", "default", "conditional default", "fixed"],
+)
+def test_another_space_starts_a_study_that_may_take_trials_over(identity, change):
+    assert identity(**change).whole != identity().whole
+    assert identity(**change).comparable == identity().comparable
+
+
+def test_where_layers_are_unfrozen_the_embedded_cuts_say_which(identity):
+    more = identity(**UNFREEZE, base={"cuts": MORE_CUTS})
+    assert more.comparable != identity(**UNFREEZE).comparable
+
+
+SEARCHED = {"space": {**SPACE, "unfreeze": {"type": "int", "low": 0, "high": 1}}}
+
+
+class TestTakingOver:
+    def test_a_study_that_may_unfreeze_takes_from_one_that_may_not_and_the_other_way(
+        self, identity
+    ):
+        frozen, deep = identity(), identity(**SEARCHED)
+        assert frozen.comparable != deep.comparable
+        assert deep.can_take_over(frozen.comparable)
+        assert frozen.can_take_over(deep.comparable)
+
+    def test_between_other_cuts_its_trials_had_other_layers(self, identity):
+        more = identity(**SEARCHED, base={"cuts": MORE_CUTS})
+        assert not more.can_take_over(identity(**SEARCHED).comparable)
+        assert more.can_take_over(identity().comparable)
+        assert not identity(base={"cuts": MORE_CUTS}).can_take_over(identity(**SEARCHED).comparable)
+
+    def test_not_with_other_data_nor_from_what_does_not_say(self, identity):
+        other = identity(split={"sha256": {"train": "u"}})
+        assert not identity(**SEARCHED).can_take_over(other.comparable)
+        assert not identity().can_take_over(None)
+
+
+JOINT = {
+    "num_parameters_below": 9,
+    "parts": [
+        {"cut": "low", "pooling": "grid2", "shape": [4], "num_parameters_below": 1},
+        {"cut": "top", "pooling": "none", "shape": [6], "num_parameters_below": 9},
+    ],
+}
+
+
+class TestSideBySide:
+    def space(self, *cuts):
+        return {**SEARCHED["space"], "cut": {"type": "choice", "choices": list(cuts)}}
+
+    @pytest.mark.parametrize("unfreeze", [{}, UNFREEZE])
+    def test_a_study_that_searches_more_of_them_takes_over_what_it_had(self, identity, unfreeze):
+        less = identity(**unfreeze, space=self.space("low", "top"))
+        more = identity(
+            **unfreeze,
+            base={"cuts": {**CUTS, "low+top": JOINT}},
+            space=self.space("low", "top", "low+top"),
+        )
+        assert more.whole != less.whole
+        assert more.comparable == less.comparable
+
+    def test_by_their_name_their_pooling_tells_studies_apart(self, identity):
+        names = ("low+top", "low:grid4+top", "top+low")
+        found = {identity(space={**SPACE, "cut": name}).whole for name in names}
+        assert len(found) == len(names)
