@@ -28,7 +28,7 @@ else \
 fi
 endef
 
-.PHONY: run test test-fast test-all lint lock clean help
+.PHONY: run test test-fast test-all lint docs lock clean help
 
 help:  ## show this text
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -50,9 +50,13 @@ test-all: test  ## the same, and every large network
 	$(PYTEST) $(TOGETHER) -m families
 
 lint: $(VENV)/installed  ## style and types
-	python -m ruff check pipeline tests benchmarks
-	python -m ruff format --check pipeline tests benchmarks
+	python -m ruff check pipeline tests benchmarks docs
+	python -m ruff format --check pipeline tests benchmarks docs
 	python -m mypy
+
+docs: $(VENV)/docs  ## docs/ as a site in site/
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+	@echo "Open site/index.html in a browser."
 
 # The programs of an environment begin with its place: one that was moved is made anew.
 ifeq ($(shell test ! -e $(VENV)/installed || grep -lsF "$$(pwd -P)/$(VENV)" \
@@ -68,9 +72,16 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-lock:  ## write requirements.lock anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --group dev --output-file requirements.lock pyproject.toml
+# Beside the rest, whose versions it keeps.
+$(VENV)/docs: requirements-docs.lock $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+PINNED := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+
+lock:  ## write requirements.lock and requirements-docs.lock anew (needs uv)
+	$(PINNED) --group dev --output-file requirements.lock pyproject.toml
+	$(PINNED) --group docs --constraints requirements.lock --output-file requirements-docs.lock
 
 clean:  ## remove what the pipeline made, but neither data/own nor the environment
 	rm -rf data/raw data/train.npz data/test.npz data/split.json data/features models results dvc.lock
