@@ -13,13 +13,14 @@ from typing import Any
 
 from pipeline.commands.check import SECTIONS
 from pipeline.config import Section, read_document
-from pipeline.models.activations import ACTIVATIONS
+from pipeline.hyperparameter import Hyperparameter
+from pipeline.search.distributions import Choice, FloatRange, IntRange
+from pipeline.search.params import StudyParams
+from pipeline.search.samplers import SAMPLERS
+from pipeline.training.activations import ACTIVATIONS
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 from pipeline.training.optimizers import OPTIMIZERS
 from pipeline.training.schedules import SCHEDULES
-from pipeline.tuning.hyperparameters import HYPERPARAMETERS, Hyperparameter
-from pipeline.tuning.params import StudyParams
-from pipeline.tuning.samplers import SAMPLERS
-from pipeline.tuning.space import Choice, FloatRange, IntRange
 
 ROOT = Path(__file__).parents[1]
 # By their names in the site, which are those of docs/, too.

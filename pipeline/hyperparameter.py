@@ -15,7 +15,8 @@ class Hyperparameter:
     Attributes:
         kind: `int` and `float` are numbers in [low, high]; `category` is one of `choices`;
             `name` is any text, checked where it is used (a cut of the base).
-        help: Meaning, unit and source in one line; shown by `check --help` and the README.
+        help: Meaning, unit and source in one line; shown by `check --help` and in the
+            params reference.
         low: Smallest legal number; exclusive if `low_exclusive`.
         high: Largest legal number; exclusive if `high_exclusive`.
         choices: Legal values of a category, and legal words beside the numbers of an `int`.
