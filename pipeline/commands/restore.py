@@ -96,7 +96,7 @@ def _restore_runs(
     if not _is_mirrored(store, exported, report, url=params.storage):
         same = params.model_copy(update={"objective": exported["objective"]})
         with open_runs(
-            study, same, name=name, plan=load_study(name), split=split, root=root
+            study, same, name=name, base=load_study(name)[0].base, split=split, root=root
         ) as runs:
             print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.hyperparameter import Value
-from pipeline.search.distributions import Setting
 from pipeline.search.samplers import build_sampler
-from pipeline.search.space import suggest
+from pipeline.search.space import SearchSpace
 from pipeline.seeds import derive_seed
 from pipeline.trials.record import FINISHED, canonical
 
@@ -32,21 +31,24 @@ class Proposal:
         uid: Names this attempt, also across restarts of the driver.
         hyperparameters: All active ones.
         seed: Of the training, in [0, 2**31); where a result is reused, that of its training.
-        twin: A finished trial with the same hyperparameters, whose result can be reused.
+        duplicate: A finished trial with the same hyperparameters, whose result can be reused.
     """
 
     trial: Trial
     uid: str
     hyperparameters: dict[str, Value]
     seed: int
-    twin: FrozenTrial | None
+    duplicate: FrozenTrial | None
 
     @property
     def tags(self) -> dict[str, str]:
         """What else is worth knowing of it, for the record."""
         attrs = self.trial.user_attrs
         named = {"retry_of": attrs.get("retry_of"), "attempt": attrs.get("attempt")}
-        named |= {"seed": self.seed, "duplicate_of": self.twin.number if self.twin else None}
+        named |= {
+            "seed": self.seed,
+            "duplicate_of": self.duplicate.number if self.duplicate else None,
+        }
         return {name: str(value) for name, value in named.items() if value is not None}
 
 
@@ -55,19 +57,17 @@ class Proposals:
 
     Args:
         study: The study. Nobody else may ask it.
-        settings: What is searched or fixed.
-        defaults: The value of everything else.
+        space: What its trials can be.
         sampler: A key of `SAMPLERS`.
         seed: Root of every seed.
         target: `search.trials`.
-        reuse: Whether a configuration that was tried is given its `twin`.
+        reuse: Whether a configuration that was tried is given the result that it had.
     """
 
     def __init__(
         self,
         study: Study,
-        settings: Mapping[str, Setting],
-        defaults: Mapping[str, Value],
+        space: SearchSpace,
         *,
         sampler: str,
         seed: int,
@@ -75,8 +75,7 @@ class Proposals:
         reuse: bool,
     ) -> None:
         self._study = study
-        self._settings = settings
-        self._defaults = defaults
+        self._space = space
         self._sampler = sampler
         self._seed = seed
         self._target = target
@@ -91,14 +90,14 @@ class Proposals:
             seed=self._seed,
             index=index,
             target=self._target,
-            settings=self._settings,
+            space=self._space,
         )
         trial = self._study.ask()
         index = int(trial.user_attrs.get("index", index))
-        hyperparameters = suggest(self._settings, self._defaults, trial)
-        twin = _find_twin(trials, hyperparameters) if self._reuse else None
+        hyperparameters = self._space.suggest(trial)
+        duplicate = _find_duplicate(trials, hyperparameters) if self._reuse else None
         own_seed = derive_seed(self._seed, "training", index)
-        seed = own_seed if twin is None else int(twin.user_attrs["seed"])
+        seed = own_seed if duplicate is None else int(duplicate.user_attrs["seed"])
         uid = f"{self._study.user_attrs['study_uid'][:12]}-{trial.number:04d}"
         attrs = {
             "trial_uid": uid,
@@ -106,11 +105,13 @@ class Proposals:
             "seed": seed,
             "hyperparameters": hyperparameters,
         }
-        if twin is not None:
-            attrs["duplicate_of"] = twin.number
+        if duplicate is not None:
+            attrs["duplicate_of"] = duplicate.number
         for name, value in attrs.items():
             trial.set_user_attr(name, value)
-        return Proposal(trial=trial, uid=uid, hyperparameters=hyperparameters, seed=seed, twin=twin)
+        return Proposal(
+            trial=trial, uid=uid, hyperparameters=hyperparameters, seed=seed, duplicate=duplicate
+        )
 
 
 def next_index(trials: list[FrozenTrial]) -> int:
@@ -125,12 +126,12 @@ def next_index(trials: list[FrozenTrial]) -> int:
     return max((int(trial.user_attrs.get("index", -1)) for trial in trials), default=-1) + 1
 
 
-def _find_twin(
+def _find_duplicate(
     trials: list[FrozenTrial], hyperparameters: Mapping[str, Value]
 ) -> FrozenTrial | None:
     wanted = canonical(hyperparameters)
     for trial in trials:
-        # Of several twins the first, which is the one that was trained.
+        # Of several equal ones the first, which is the one that was trained.
         is_finished = trial.state.name in FINISHED
         if is_finished and canonical(trial.user_attrs.get("hyperparameters", {})) == wanted:
             return trial

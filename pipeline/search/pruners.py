@@ -192,7 +192,7 @@ Pruner = Annotated[
 ]
 
 
-def is_due(epochs: Sequence[Mapping[str, Any]], *, rung_epochs: int) -> bool:
+def is_due(epochs: Sequence[Mapping[str, Any]], *, min_epochs: int) -> bool:
     """Whether a trial has come so far that it may be compared with others at its epoch.
 
     The first of two phases is short and says little about the second, in which layers of the base
@@ -200,7 +200,7 @@ def is_due(epochs: Sequence[Mapping[str, Any]], *, rung_epochs: int) -> bool:
 
     Args:
         epochs: So far, each with its `metrics`.
-        rung_epochs: Of phase 2, as the pruner's `first_judgement`; 0 for a trial of one phase.
+        min_epochs: Of phase 2, as the pruner's `first_judgement`; 0 for a trial of one phase.
     """
     in_the_second = [epoch for epoch in epochs if epoch["metrics"].get("phase") == SECOND_PHASE]
-    return len(in_the_second) >= rung_epochs
+    return len(in_the_second) >= min_epochs

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MIN_EPOCHS_OF_TWO_PHASES: Final = 2
 Cuts = Mapping[str, Mapping[str, Any]]
+"""The entry `cuts` of a manifest: by name, each with what `embed` found out about it."""
 
 
 def nearest_start(
@@ -198,7 +199,7 @@ def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str
     cut = str(hyperparameters["cut"])
     lower = lower_cuts(cuts, cut)
     if num_segments > len(lower):
-        raise ConfigError(_too_deep(cut, len(lower), received=num_segments))
+        raise ConfigError(too_deep(cut, len(lower), received=num_segments))
     is_counted = num_layers(hyperparameters) is not None
     return lower if is_counted else [lower[num_segments - 1]]
 
@@ -210,7 +211,14 @@ def num_layers(hyperparameters: Mapping[str, Value]) -> int | None:
     return None if wanted == "all" else int(wanted)
 
 
-def _too_deep(cut: str, count: int, *, received: int) -> str:
+def too_deep(cut: str, count: int, *, received: int) -> str:
+    """Returns what to say where `unfreeze` reaches below the lowest embedded cut.
+
+    Args:
+        cut: The cut that a head stands on, or several in words.
+        count: Embedded cuts below it, >= 0.
+        received: Segments that are to be unfrozen.
+    """
     return (
         f"unfreeze needs as many embedded cuts below {cut} as segments, and there are {count}. "
         f"Received: unfreeze={received}. Add lower cuts to embed.bases in params.yaml, search "

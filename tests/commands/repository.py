@@ -95,7 +95,7 @@ class Repository:
             direction="maximize",
             attrs=study_attrs(self.folder, dataset=dataset, objective="val_accuracy", exported={}),
         )
-        enqueue_missing(study, described.plan.enqueue)
+        enqueue_missing(study, described.params.enqueue)
         return study
 
     def ask(self, study, name="tiny"):
@@ -103,8 +103,7 @@ class Repository:
         described = describe(name, root=self.folder)
         return Proposals(
             study,
-            described.settings,
-            described.plan.defaults,
+            described.space,
             sampler="random",
             seed=1,
             target=10,

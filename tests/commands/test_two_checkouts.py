@@ -68,12 +68,7 @@ def test_a_study_that_was_pulled_and_goes_on_leaves_the_runs_of_the_original(che
     study = checkouts.search(checkouts.ann)
     described = describe("tiny", root=checkouts.ann.folder)
     study.set_user_attr("comparable", "c" * 64)  # As the stage does.
-    leave(
-        *(study, checkouts.bob.folder / "results/tiny", "tiny"),
-        dataset="digits",
-        params=described.search,
-        settings=described.settings,
-    )
+    leave(study, described, root=checkouts.bob.folder)
     assert checkouts.run(checkouts.bob, "restore") == 0
     checkouts.search(checkouts.ann)
     checkouts.search(checkouts.bob, num_trials=1)
@@ -89,12 +84,7 @@ def test_status_and_audit_are_about_the_study_of_the_own_data(checkouts, tmp_pat
     study = checkouts.search(ann)
     described = describe("tiny", root=ann.folder)
     study.set_user_attr("comparable", "c" * 64)  # As the stage does.
-    leave(
-        *(study, ann.folder / "results/tiny", "tiny"),
-        dataset="digits",
-        params=described.search,
-        settings=described.settings,
-    )
+    leave(study, described, root=ann.folder)
     bob.write("data/split.json", {**bob.split(), "sha256": {"train": "ef" * 32}})
     assert checkouts.run(bob, "audit") == 0
     assert "digits-tiny: the study has not been searched yet" in capsys.readouterr().out

@@ -18,8 +18,9 @@ from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.params import SearchParams, load_study
+from pipeline.search.params import SearchParams
 from pipeline.stages import search
+from pipeline.studies.opened import open_runs
 from tests import faults
 from tests.commands.repository import Repository
 
@@ -51,12 +52,7 @@ def repository(tmp_path, monkeypatch, params_document, empty_store):
 
 def stage(repository):
     """Runs the stage; returns the trials that it exported."""
-    search.run(
-        "tiny",
-        load_study("tiny"),
-        load_section(SearchParams, "search"),
-        root=repository.folder,
-    )
+    search.run("tiny", root=repository.folder)
     return repository.read("results/tiny/study.json")["trials"]
 
 
@@ -205,11 +201,11 @@ def test_the_password_of_a_store_is_not_recorded(repository):
     params = load_section(SearchParams, "search").model_copy(
         update={"storage": "postgresql://ann:s3cret@db/studies"}
     )
-    with search.open_runs(
+    with open_runs(
         repository.study(),
         params,
         name="tiny",
-        plan=load_study("tiny"),
+        base="none",
         split=repository.split(),
         root=repository.folder,
     ):

@@ -68,7 +68,7 @@ from pipeline.training.messages import DataReference, TrialSpec
 
 run_trial = tensorflow_worker(num_threads=num_cores())
 values = {**json.loads(sys.argv[1]), "cut": "block0_bn2", "units": 4, "batch_size": 8}
-spec = TrialSpec(uid="t", hyperparameters=completed({}, {}, values), seed=1, epochs=2,
+spec = TrialSpec(uid="t", hyperparameters=completed({}, SearchSpace({}, values)), seed=1, epochs=2,
                  judge=None, model_file=None)
 features = "data/features/efficientnet_lite0"
 data = DataReference(features=features, train_file="data/train.npz")

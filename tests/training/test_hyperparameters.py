@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS, described
 
 
@@ -18,7 +19,7 @@ def test_every_hyperparameter_has_a_help_text(name):
 
 def test_what_a_choice_switches_off_does_not_exist(params_document):
     values = {**params_document["defaults"], "dropout": "none", "optimizer": "adam"}
-    values = completed({}, {}, values)
+    values = completed({}, SearchSpace({}, values))
     assert "dropout_rate" not in values
     assert "momentum" not in values
     assert "beta_1" in values

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.search.params import SearchParams, StudyPlan
+from pipeline.search.params import SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.studies.described import identity_of
 
@@ -26,15 +26,10 @@ def identity(params_document):
 
     def of(*, search=None, space=None, defaults=None, enqueue=None, split=SPLIT, base=None):
         params = SearchParams.model_validate({**params_document["search"], **(search or {})})
-        settings = SearchSpace(space or SPACE).settings
-        plan = StudyPlan(
-            base="none",
-            settings=settings,
-            defaults={**params_document["defaults"], **(defaults or {})},
-            enqueue=enqueue or [],
-        )
+        known = {**params_document["defaults"], **(defaults or {})}
         manifest = {**MANIFEST, **(base or {})}
-        return identity_of(plan, params, settings=settings, split=split, manifest=manifest)
+        parsed = SearchSpace.parse(space or SPACE, known)
+        return identity_of(parsed, params, split=split, manifest=manifest)
 
     return of
 
