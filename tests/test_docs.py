@@ -182,7 +182,8 @@ class TestParamsPage:
             "| `seed` | `42` | int in [0, inf) | of every draw |",
             "| `max_shift` | float in (0, 0.5] | largest, share of height and of width |",
             "| `duplicates` | `reuse` | `reuse`, `replicate` "
-            "| a configuration that was tried: reuse its value, or replicate: new seed |",
+            "| a configuration that was tried: reuse its value, where it is of the same code of "
+            "training, or replicate: new seed |",
             "| `tanh` | Hyperbolic tangent: f(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x)). |",
         ],
     )

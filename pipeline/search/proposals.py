@@ -15,6 +15,7 @@ from pipeline.hyperparameter import Value
 from pipeline.search.samplers import build_sampler
 from pipeline.search.space import SearchSpace
 from pipeline.seeds import derive_seed
+from pipeline.trials.identity import training_code
 from pipeline.trials.record import FINISHED, canonical
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Proposal:
         uid: Names this attempt, also across restarts of the driver.
         hyperparameters: All active ones.
         seed: Of the training, in [0, 2**31); where a result is reused, that of its training.
-        duplicate: A finished trial with the same hyperparameters, whose result can be reused.
+        duplicate: A finished trial with the same hyperparameters and code, whose result can be
+            reused.
     """
 
     trial: Trial
@@ -44,7 +46,7 @@ class Proposal:
     def tags(self) -> dict[str, str]:
         """What else is worth knowing of it, for the record."""
         attrs = self.trial.user_attrs
-        named = {"retry_of": attrs.get("retry_of"), "attempt": attrs.get("attempt")}
+        named = {name: attrs.get(name) for name in ("retry_of", "attempt", "code_sha256")}
         named |= {
             "seed": self.seed,
             "duplicate_of": self.duplicate.number if self.duplicate else None,
@@ -61,7 +63,7 @@ class Proposals:
         sampler: A key of `SAMPLERS`.
         seed: Root of every seed.
         target: `search.trials`.
-        reuse: Whether a configuration that was tried is given the result that it had.
+        reuse: Whether a configuration that this code has tried is given the result that it had.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Proposals:
         self._seed = seed
         self._target = target
         self._reuse = reuse
+        self._code = training_code()
 
     def ask(self) -> Proposal:
         """Returns the next attempt: what waits in the queue first, then what the sampler says."""
@@ -95,7 +98,9 @@ class Proposals:
         trial = self._study.ask()
         index = int(trial.user_attrs.get("index", index))
         hyperparameters = self._space.suggest(trial)
-        duplicate = _find_duplicate(trials, hyperparameters) if self._reuse else None
+        duplicate = (
+            _find_duplicate(trials, hyperparameters, code=self._code) if self._reuse else None
+        )
         own_seed = derive_seed(self._seed, "training", index)
         seed = own_seed if duplicate is None else int(duplicate.user_attrs["seed"])
         uid = f"{self._study.user_attrs['study_uid'][:12]}-{trial.number:04d}"
@@ -104,6 +109,7 @@ class Proposals:
             "index": index,
             "seed": seed,
             "hyperparameters": hyperparameters,
+            "code_sha256": self._code,
         }
         if duplicate is not None:
             attrs["duplicate_of"] = duplicate.number
@@ -127,12 +133,16 @@ def next_index(trials: list[FrozenTrial]) -> int:
 
 
 def _find_duplicate(
-    trials: list[FrozenTrial], hyperparameters: Mapping[str, Value]
+    trials: list[FrozenTrial], hyperparameters: Mapping[str, Value], *, code: str
 ) -> FrozenTrial | None:
     wanted = canonical(hyperparameters)
     for trial in trials:
+        attrs = trial.user_attrs
+        # A result is reused since training again would give it again, which is known of the same
+        # code alone: who has changed the training and finds a configuration tried once more
+        # expects what the new code makes of it.
+        is_same_code = trial.state.name in FINISHED and attrs.get("code_sha256") == code
         # Of several equal ones the first, which is the one that was trained.
-        is_finished = trial.state.name in FINISHED
-        if is_finished and canonical(trial.user_attrs.get("hyperparameters", {})) == wanted:
+        if is_same_code and canonical(attrs.get("hyperparameters", {})) == wanted:
             return trial
     return None

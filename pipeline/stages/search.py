@@ -33,6 +33,7 @@ from pipeline.studies.opened import (
     saved_from_loss,
 )
 from pipeline.training.data import DataReference
+from pipeline.trials.identity import of_other_code
 from pipeline.trials.record import best_trial, num_finished
 from pipeline.workspace import write_stamp
 
@@ -90,9 +91,11 @@ def _search(study: Study, described: DescribedStudy, *, recorder: Recorder, root
     params = described.search
     # What stopped an earlier search is no news of this one.
     _note_missing(study, 0)
-    progress = _progress(study, params)
+    progress, trials = _progress(study, params), trial_dicts(study)
     logger.info("%s: %s", study.study_name, progress.line())
-    if num_finished(trial_dicts(study)) >= params.trials:
+    if remark := of_other_code(trials).remark:
+        logger.warning("%s: %s", study.study_name, remark)
+    if num_finished(trials) >= params.trials:
         return
     ends = deadline(params)
     with build_executor(params) as executor:

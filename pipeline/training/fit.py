@@ -22,7 +22,7 @@ from pipeline.training.batches import (
 from pipeline.training.messages import EpochRecord, Report
 from pipeline.training.optimizers import build_optimizer
 from pipeline.training.phases import Phase
-from pipeline.training.rules import BestEpoch, Plateau, StoppingRule
+from pipeline.training.rules import BestEpoch, Plateau, stopping_rule
 from pipeline.training.steps import Predictor, Steps, TabulatedSchedule
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def train(
     training = Training(model, data, hyperparameters, phase=phase, seed=seed)
     spec = OBJECTIVES[objective]
     best = BestEpoch(spec)
-    stopping, plateau = StoppingRule(hyperparameters, spec), Plateau(hyperparameters, spec)
+    is_over, plateau = stopping_rule(hyperparameters, spec), Plateau(hyperparameters, spec)
     outcome, num_epochs = "complete", 0
     notes: dict[str, Value] = {"steps_per_epoch": training.steps_per_epoch}
     for epoch in phase.epochs:
@@ -184,7 +184,7 @@ def train(
         if report(record):
             outcome = "stopped"
             break
-        if stopping.update(record):
+        if is_over(record):
             notes["stopped_early"] = hyperparameters["early_stopping"]
             break
         training.multiply_learning_rate(plateau.update(record))

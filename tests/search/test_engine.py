@@ -15,6 +15,7 @@ from pipeline import processes as interrupts
 from pipeline.errors import StudyError
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study
+from pipeline.search import proposals
 from pipeline.search.budget import Deadline
 from pipeline.search.distributions import Choice, FloatRange
 from pipeline.search.engine import Engine
@@ -273,6 +274,19 @@ def test_a_configuration_that_was_tried_is_not_trained_again(search, tmp_path):
         assert copy.user_attrs["seed"] == original.user_attrs["seed"]
         assert copy.intermediate_values == original.intermediate_values
         assert recorder.calls[copy.user_attrs["trial_uid"]][-1] == ("end", "COMPLETE")
+
+
+def test_a_result_of_other_code_is_not_reused(search, tmp_path, monkeypatch):
+    space = {"top": Choice(type="choice", choices=[0.25])}
+    for target, code in ((2, "ab" * 32), (4, "cd" * 32)):
+        monkeypatch.setattr(proposals, "training_code", lambda code=code: code)
+        study, recorder = search(target=target, space=space, workers=1)
+    attrs = [trial.user_attrs for trial in study.trials]
+    assert [one["code_sha256"][:2] for one in attrs] == ["ab", "ab", "cd", "cd"]
+    assert [one.get("duplicate_of") for one in attrs] == [None, 0, None, 2]
+    assert (tmp_path / "log").read_text().count("start") == 2
+    ((_, told), *_) = recorder.calls[attrs[3]["trial_uid"]]
+    assert told["tags"]["code_sha256"] == "cd" * 32
 
 
 def test_a_copy_of_a_pruned_trial_is_pruned(search):

@@ -21,6 +21,7 @@ from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.params import SearchParams
 from pipeline.stages import search
 from pipeline.studies.opened import open_runs
+from pipeline.trials import identity
 from tests import faults
 from tests.commands.repository import Repository
 
@@ -87,6 +88,14 @@ def test_a_finished_study_is_exported_again_without_a_worker(repository, monkeyp
     monkeypatch.setattr(search, "build_executor", build_executor)
     assert stage(repository) == before
     assert (repository.folder / STAMP).exists()
+
+
+def test_trials_of_other_code_are_said_and_kept(repository, monkeypatch, caplog):
+    before = stage(repository)
+    assert "finished trials" not in caplog.text
+    monkeypatch.setattr(identity, "training_code", lambda: "ab" * 32)
+    assert stage(repository) == before
+    assert "digits-tiny: finished trials of other code than the present: 2;" in caplog.text
 
 
 def test_a_trial_that_a_kill_left_is_closed_and_tried_again(repository):

@@ -71,6 +71,12 @@ class TestOnAClusterOfItsOwn:
         executor.answer("a3", stop=False)
         assert isinstance(last_events(executor, 1)["a3"], TrialDone)
 
+    def test_what_a_trial_leaves_in_the_temporary_folder_is_removed(self, executor, cut):
+        executor.submit(spec("a4", epochs=1), cut)
+        left = Path(collect(executor, 1)[-1].result.notes["scratch"])
+        assert left.parent.name.startswith("trial-")
+        assert not left.parent.exists()
+
     def test_a_trial_that_is_told_to_stop_stops_after_that_epoch(self, executor, cut):
         executor.submit(spec("b", epochs=9), cut)
         result = collect(executor, 1, stop_at=2)[-1].result
