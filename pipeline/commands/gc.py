@@ -13,7 +13,7 @@ import argparse
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -198,9 +198,14 @@ def _of_features(root: Path) -> Iterator[Garbage]:
         yield Garbage(
             what=f"{STORE}, {len(unnamed)} arrays",
             why="not in data/features",
-            remove=lambda: [store.remove(key) for key in unnamed],
+            remove=partial(_remove_arrays, store, unnamed),
             num_bytes=sum(unnamed.values()),
         )
+
+
+def _remove_arrays(store: ArrayStore, keys: Iterable[str]) -> None:
+    for key in keys:
+        store.remove(key)
 
 
 def _remove(found: Sequence[Garbage], root: Path, url: str, stores: Stores | None) -> None:
@@ -235,7 +240,7 @@ def _compact(file: Path) -> None:
 
 
 def _print_table(found: Sequence[Garbage]) -> None:
-    rows = [HEADERS]
+    rows: list[tuple[str, ...]] = [HEADERS]
     for item in found:
         counts = (str(count) if count else "-" for count in (item.num_trials, item.num_runs))
         rows.append((item.what, item.why, *counts, size_text(item.num_bytes)))
