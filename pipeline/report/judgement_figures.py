@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from pipeline.evaluation.significance import wilson_interval
+from pipeline.evaluation.intervals import wilson_interval
 from pipeline.report.charts import BLUE, GRAY, chart, mark_powers
 
 _RIGHT = "#1f5fa8"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.evaluation.significance import Interval, mean_interval, paired_difference
+from pipeline.evaluation.intervals import Interval, mean_interval
+from pipeline.evaluation.paired import paired_difference
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.searches import summarize_search
 from pipeline.report.text import (
