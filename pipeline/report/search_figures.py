@@ -5,7 +5,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from pipeline.report.charts import ORANGE, RED, Chart, chart, mark_integers
-from pipeline.report.searches import SearchSummary, best_so_far
+from pipeline.report.summary import SearchSummary, best_so_far
 from pipeline.report.trial_marks import CROWDED, MARKERS, limit_values, mark_trials
 
 

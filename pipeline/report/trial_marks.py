@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from pipeline.report.charts import BLUE, GRAY
-from pipeline.report.searches import SearchSummary, focus
+from pipeline.report.summary import SearchSummary, focus
 
 # By outcome: the mark and its colour.
 MARKERS = {"complete": ("o", BLUE), "pruned": ("x", GRAY)}

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.evaluation.intervals import Interval, mean_interval
 from pipeline.evaluation.paired import paired_difference
 from pipeline.report.inputs import Results, StudyResults
-from pipeline.report.searches import summarize_search
+from pipeline.report.summary import summarize_search
 from pipeline.report.text import (
     capitalized,
     mean_and_deviation,

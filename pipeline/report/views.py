@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from pipeline.report.evaluation import JudgementView, view_judgement
 from pipeline.report.inputs import Results, StudyResults
-from pipeline.report.judgement_view import JudgementView, view_judgement
-from pipeline.report.search_view import SearchView, view_search
+from pipeline.report.search import SearchView, view_search
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pipeline.report.search_figures import history, learning_curves
-from pipeline.report.searches import summarize_search
+from pipeline.report.summary import summarize_search
 
 
 def trial(number, value, state="COMPLETE", **hyperparameters):

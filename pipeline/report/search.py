@@ -7,10 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.hyperparameter import Value
-from pipeline.report.effect_figures import hyperparameter_effects
+from pipeline.report.effects import hyperparameter_effects
 from pipeline.report.inputs import StudyResults
 from pipeline.report.search_figures import history, learning_curves
-from pipeline.report.searches import (
+from pipeline.report.summary import (
     SearchSummary,
     best_trials,
     bound_notes,

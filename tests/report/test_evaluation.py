@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.report.judgement_view import MAX_CLASS_ROWS, view_judgement
+from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from pipeline.hyperparameter import Value
 from pipeline.report.charts import INK, ORANGE, chart, mark_integers, mark_powers
-from pipeline.report.searches import SearchSummary, TrialSummary
+from pipeline.report.summary import SearchSummary, TrialSummary
 from pipeline.report.text import hyperparameter
 from pipeline.report.trial_marks import MARKERS, Point, limit_values, mark_trials
 

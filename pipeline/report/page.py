@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.planning.plan import COLUMNS
+from pipeline.report.evaluation import MAX_CLASS_ROWS
 from pipeline.report.inputs import Results
-from pipeline.report.judgement_view import MAX_CLASS_ROWS
 from pipeline.report.plan_view import view_plan
 from pipeline.report.verdict import verdict
 from pipeline.report.views import view_study

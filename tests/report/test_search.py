@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.report.search_view import view_search
-from pipeline.report.searches import in_table_order
+from pipeline.report.search import view_search
+from pipeline.report.summary import in_table_order
 
 
 @pytest.fixture(scope="module")
