@@ -1,18 +1,28 @@
 """The page: one HTML file that needs no other file, no network and no script."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.evaluation.intervals import Interval, mean_interval
+from pipeline.evaluation.paired import paired_difference
 from pipeline.planning.plan import COLUMNS
-from pipeline.report.evaluation import MAX_CLASS_ROWS
-from pipeline.report.inputs import Results
+from pipeline.report.evaluation import MAX_CLASS_ROWS, JudgementView, view_judgement
+from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.plan_view import view_plan
-from pipeline.report.verdict import verdict
-from pipeline.report.views import view_study
+from pipeline.report.search import SearchView, view_search
+from pipeline.report.summary import summarize_search
+from pipeline.report.text import (
+    capitalized,
+    mean_and_deviation,
+    objective_value,
+    percent,
+    points,
+)
 
 TEMPLATE = "page.html.jinja"
 STYLE_SHEET = "page.css"
@@ -102,3 +112,126 @@ def _model_address(registration: Mapping[str, Any] | None) -> str:
         return ""
     place = "@champion" if registration["champion"] else f"/{registration['version']}"
     return f"models:/{registration['registered_model']}{place}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyView:
+    """All that the page shows of a study.
+
+    Attributes:
+        name: Its key in `params.yaml`.
+        base: The base model's name; `none` without one.
+        search: How its model was found.
+        judgement: How that model does on the test part.
+        lineage: Label and text of what identifies it.
+    """
+
+    name: str
+    base: str
+    search: SearchView
+    judgement: JudgementView
+    lineage: list[tuple[str, str]]
+
+
+def view_study(study: StudyResults, results: Results) -> StudyView:
+    """Returns a study as the page shows it."""
+    return StudyView(
+        name=study.name,
+        base=study.confirm["base"],
+        search=view_search(study),
+        judgement=view_judgement(study, results),
+        lineage=_lineage(study),
+    )
+
+
+def _lineage(study: StudyResults) -> list[tuple[str, str]]:
+    exported = study.confirm["exported"]
+    members = ", ".join(f"trial {one['number']} seed {one['seed']}" for one in exported["members"])
+    return [
+        ("Optuna study", study.search["study_name"]),
+        ("Identity", study.search["identity"]),
+        ("Model file", exported["file"]),
+        ("SHA-256 of its weights", exported["weights_sha256"]),
+        ("Exported", f"{exported['rule']}: {members}"),
+    ]
+
+
+# As many as the default of `evaluate.bootstrap`.
+NUM_RESAMPLES = 1_000
+SEED = 0
+
+
+def verdict(results: Results) -> list[str]:
+    """Returns what was found, sentence by sentence.
+
+    First the first study against each other one on the test images, then how it was chosen.
+
+    Args:
+        results: All results; the first study is what the others are compared with.
+    """
+    first, *others = results.studies
+    found = [_compared(first, other, results) for other in others] or [_alone(first)]
+    return [*found, _choice(first)]
+
+
+def _alone(study: StudyResults) -> str:
+    accuracy = study.metrics["accuracy"]
+    n = accuracy["n"]
+    return (
+        f"{capitalized(study.name)} classifies {percent(accuracy['value'], n)} of the test images "
+        f"correctly (n = {n:,}, 95% interval {points(accuracy['low'], n)} to "
+        f"{percent(accuracy['high'], n)})."
+    )
+
+
+def _compared(first: StudyResults, other: StudyResults, results: Results) -> str:
+    difference = paired_difference(
+        "accuracy",
+        first.probabilities,
+        other.probabilities,
+        results.labels,
+        num_resamples=NUM_RESAMPLES,
+        seed=SEED,
+    )
+    n = difference.n
+    a, b = (percent(study.metrics["accuracy"]["value"], n) for study in (first, other))
+    figures = f"{a} against {b} of the test images are right, n = {n:,}"
+    name = capitalized(first.name)
+    if difference.low <= 0 <= difference.high:
+        return (
+            f"{name} and {other.name} cannot be told apart: {figures}; the 95% interval of the "
+            f"paired difference, {_span(difference)}, includes 0."
+        )
+    verb = "beats" if difference.value > 0 else "loses to"
+    return (
+        f"{name} {verb} {other.name} by {points(abs(difference.value), n)} points: {figures}; "
+        f"95% interval of the paired difference {_span(difference)}."
+    )
+
+
+def _choice(study: StudyResults) -> str:
+    summary = summarize_search(study.search)
+    winner = study.confirm["winner"]
+    spread = mean_interval(winner["values"])
+    runs = "one training" if spread.n == 1 else f"{spread.n} trainings"
+    return (
+        f"{capitalized(study.name)} is trial {winner['number']} of its search, where it had "
+        f"{objective_value(winner['search_value'], summary)} {summary.objective_name}; on the "
+        f"confirmation part, which no search has seen, it has "
+        f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. "
+        f"{_exported(study.confirm['exported']['members'])}The test part was read after that and "
+        "decided nothing."
+    )
+
+
+def _exported(members: Sequence[Mapping[str, Any]]) -> str:
+    if len(members) == 1:
+        return ""
+    numbers = sorted({member["number"] for member in members})
+    trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    return f"The exported model averages {len(members)} trainings of {trials}. "
+
+
+def _span(difference: Interval) -> str:
+    low, high = (points(end, difference.n) for end in (difference.low, difference.high))
+    return f"{low} to {high} points"
