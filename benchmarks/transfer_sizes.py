@@ -118,7 +118,12 @@ def _embed(section: Mapping[str, Any], folder: Path) -> None:
 
     configure_tensorflow(num_threads=num_cores())
     params = EmbedParams.model_validate(section)
-    embed.run(params, train_file=folder / "train.npz", features=folder / "features")
+    embed.run(
+        params,
+        train_file=folder / "train.npz",
+        features=folder / "features",
+        store=folder / "earlier-features",
+    )
 
 
 def reference(folder: Path, base: str) -> DataReference:

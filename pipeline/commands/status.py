@@ -124,7 +124,7 @@ def _print(
         for line in _remarks(name, one, search):
             print(line)
     if num_old:
-        print(f"old studies: {num_old}; `python -m pipeline clean` shows what they hold")
+        print(f"old studies: {num_old}; `python -m pipeline gc` shows what they hold")
     print(f"studies: {stores['studies']}")
     print(f"MLflow:  {stores['runs']}")
 

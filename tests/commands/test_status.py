@@ -242,7 +242,7 @@ def test_old_studies_are_counted(repository, capsys):
     repository.train(repository.study())
     repository.set(seed=99)
     repository.study()
-    assert "old studies: 1; `python -m pipeline clean` shows what they hold" in status(capsys)
+    assert "old studies: 1; `python -m pipeline gc` shows what they hold" in status(capsys)
 
 
 def test_machines_get_everything_as_json(repository, capsys):

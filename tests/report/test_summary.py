@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.report.searches import (
+from pipeline.report.summary import (
     best_so_far,
     best_trials,
     bound_notes,

@@ -17,9 +17,9 @@ class TrialSummary:
     """One attempt.
 
     Attributes:
-        number: Optuna's.
+        number: Optuna's number of the trial.
         outcome: `complete`, `pruned`, `diverged`, `failed`, or `unfinished`.
-        value: Of the objective; for a pruned trial its last; None if it has none that is finite.
+        value: The objective's value, for a pruned trial the last; None if none is finite.
         hyperparameters: All that were active.
         curve: The objective by epoch, counted from 1; finite values only.
         seconds: From start to end; None if unknown.
@@ -149,8 +149,8 @@ def bound_notes(
 
     Args:
         study: Its key in `params.yaml`.
-        values: The chosen hyperparameters.
-        space: What was searched.
+        values: By name, the hyperparameters that were chosen.
+        space: By name, the distribution of each that was searched.
     """
     notes = []
     for name, distribution in space.items():

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.report.effect_figures import hyperparameter_effects
-from pipeline.report.searches import summarize_search
+from pipeline.report.effects import hyperparameter_effects
+from pipeline.report.summary import summarize_search
 
 SPACE = {
     "units": {"type": "int", "low": 16, "high": 64, "log": True, "step": 1},

@@ -5,13 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.evaluation.intervals import mean_interval, metric_intervals, wilson_interval
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.significance import (
-    mean_interval,
-    metric_intervals,
-    paired_difference,
-    wilson_interval,
-)
+from tests.evaluation.made import calibrated
 
 
 class TestWilsonInterval:
@@ -81,14 +77,6 @@ class TestMeanInterval:
         assert held == pytest.approx(0.95, abs=0.024)
 
 
-def calibrated(n, *, seed, num_classes=5):
-    """A classifier whose labels are drawn from the very probabilities it states."""
-    generator = np.random.default_rng(seed)
-    probabilities = generator.dirichlet(np.full(num_classes, 0.5), n)
-    draws = generator.random((n, 1)) > probabilities.cumsum(axis=1)
-    return probabilities, draws.sum(axis=1).clip(max=num_classes - 1)
-
-
 class TestMetricIntervals:
     def test_every_value_is_the_metrics_and_lies_in_its_interval(self):
         probabilities, labels = calibrated(300, seed=0)
@@ -133,32 +121,3 @@ class TestMetricIntervals:
         )
         assert first == again
         assert first != other
-
-
-class TestPairedDifference:
-    def test_is_zero_against_itself(self):
-        probabilities, labels = calibrated(200, seed=0)
-        found = paired_difference(
-            "accuracy", probabilities, probabilities, labels, num_resamples=100, seed=0
-        )
-        assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
-
-    def test_changes_its_sign_with_the_order(self):
-        probabilities, labels = calibrated(200, seed=0)
-        other = np.roll(probabilities, 1, axis=1)
-        one = paired_difference("accuracy", probabilities, other, labels, num_resamples=200, seed=0)
-        swapped = paired_difference(
-            "accuracy", other, probabilities, labels, num_resamples=200, seed=0
-        )
-        assert (one.value, one.low) == pytest.approx((-swapped.value, -swapped.high))
-
-    def test_is_narrow_when_both_fail_on_the_same_images(self):
-        # 400 images, both wrong on the same 100, and one of them on 4 more: by McNemar's formula
-        # the difference has standard deviation sqrt(4)/400 = 0.005, whatever they share.
-        labels = np.zeros(400, int)
-        first, second = np.zeros((400, 2)), np.zeros((400, 2))
-        first[:, 0], second[:, 0] = 1, 1
-        first[:100] = second[:104] = (0, 1)
-        found = paired_difference("accuracy", first, second, labels, num_resamples=2_000, seed=0)
-        assert found.value == pytest.approx(0.01)
-        assert found.high - found.low == pytest.approx(2 * 1.96 * 0.005, rel=0.2)

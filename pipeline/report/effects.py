@@ -8,10 +8,19 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from pipeline.hyperparameter import Value
-from pipeline.report.charts import INK, ORANGE, chart, mark_integers, mark_powers
-from pipeline.report.searches import SearchSummary, TrialSummary
+from pipeline.report.charts import (
+    INK,
+    MARKERS,
+    ORANGE,
+    Point,
+    chart,
+    limit_values,
+    mark_integers,
+    mark_powers,
+    mark_trials,
+)
+from pipeline.report.summary import SearchSummary, TrialSummary
 from pipeline.report.text import hyperparameter
-from pipeline.report.trial_marks import MARKERS, Point, limit_values, mark_trials
 
 # Steps of the golden section spread neighbouring trials evenly and the same way every time.
 _GOLDEN = 0.618034
@@ -23,8 +32,8 @@ def hyperparameter_effects(key: str, summary: SearchSummary) -> dict[str, Markup
     """Draws the value of every trial over each searched hyperparameter, one small figure each.
 
     Args:
-        key: Of the figures, unique in the page.
-        summary: With at least one complete trial.
+        key: Begins the key of each figure; unique in the page.
+        summary: The search, with at least one complete trial.
 
     Returns:
         By hyperparameter, those that took at least two values.
