@@ -6,7 +6,6 @@ registered version was made from, what DVC tracks, and whatever this checkout di
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 from pipeline.records.archive import StoredStudy, num_trials, remove_study
 from pipeline.records.lock import lock_folder
 from pipeline.records.mirror.removal import artifact_bytes, remove_runs, runs_left
-from pipeline.records.mirror.spool_file import FOLDER as SPOOL_FOLDER
 from pipeline.records.mirror.store import Store, mirror_uid
 from pipeline.records.overview import read_holder
 from pipeline.workspace import TRAININGS as TRAININGS_FOLDER
@@ -24,6 +22,8 @@ from pipeline.workspace import TRAININGS as TRAININGS_FOLDER
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from optuna.storages import BaseStorage
+
+UNSENT_FOLDER = Path("mlruns/spool")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def leftovers(stores: Stores) -> list[Leftover]:
     return [
         *(_of_study(study, stores) for study in old),
         *(item for study in kept for item in _trash_of(study, stores)),
-        *_spool_files(stores),
+        *_unsent_records(stores),
         *_kept_trainings(stores),
         *_lock_files(stores),
     ]
@@ -128,24 +128,15 @@ def _trash_of(study: StoredStudy, stores: Stores) -> Iterator[Leftover]:
         )
 
 
-def _spool_files(stores: Stores) -> Iterator[Leftover]:
-    kept = {f"{s.base_name}-{s.uid[:8]}" for s in stores.studies if not (s.old and s.is_own)}
-    names = {_spool_name(file) for file in _files(stores.root / SPOOL_FOLDER)}
-    for name in sorted(names - kept):
-        files = [f for f in _files(stores.root / SPOOL_FOLDER) if f.name.startswith(f"{name}.")]
+def _unsent_records(stores: Stores) -> Iterator[Leftover]:
+    for file in _files(stores.root / UNSENT_FOLDER):
         yield Leftover(
-            what=f"{SPOOL_FOLDER}/{name}.*",
-            why="unsent records of no current study",
-            remove=partial(_unlink, files),
-            locked_by=name.rpartition("-")[0] or name,
-            num_bytes=sum(file.stat().st_size for file in files),
+            what=f"{UNSENT_FOLDER}/{file.name}",
+            why="of an earlier release: the study holds it",
+            remove=partial(_unlink, [file]),
+            locked_by=file.name.rpartition("-")[0] or file.name,
+            num_bytes=file.stat().st_size,
         )
-
-
-def _spool_name(file: Path) -> str:
-    # The name of a data set may have dots too.
-    named = re.match(r"(.+-[0-9a-f]{8})\.", file.name)
-    return named[1] if named else file.name.partition(".")[0]
 
 
 def _kept_trainings(stores: Stores) -> Iterator[Leftover]:
