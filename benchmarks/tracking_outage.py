@@ -3,15 +3,15 @@
 A real search (driver, two local workers, SQLite study; trainings that stream an epoch every 0.2 s
 instead of computing one) records into a real `mlflow server`, which is killed with SIGKILL for some
 seconds and started again on the same database. `mirror` is this project's recorder; `direct` calls
-MLflow's client from the driver, with its own retries, as a plain script does. `ended`: the server is
-away when the search ends, and until it gives up waiting; `killed`: the driver is killed with SIGKILL
-while it is away. Both are started again when the server is back.
+MLflow's client from the driver, with its own retries, as a plain script does. `ended`: the server
+is away when the search ends, and until it gives up waiting; `killed`: the driver is killed with
+SIGKILL while it is away. Both are started again when the server is back.
 
 Every point of every metric that a worker reported is looked up on the server: value, step and time.
 A stall is the time from when a worker hands over an epoch until it may go on.
 
 Run: python -m benchmarks.tracking_outage [--mirror 10 60] [--direct 10] [--ended 5] [--killed 4]
-(about 8 minutes; `--direct` alone leaves an option out)
+(about 8 minutes; an option without numbers leaves its case out)
 """
 
 import argparse
