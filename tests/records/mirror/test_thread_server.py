@@ -20,7 +20,7 @@ from tests.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.slow
 
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 UIDS = ("0123456789ab-0000", "0123456789ab-0001")
 
 
