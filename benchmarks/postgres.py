@@ -25,7 +25,7 @@ from pathlib import Path
 from pipeline.config import read_document
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
-from pipeline.records.mirror.thread import Spool
+from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study, trial_dicts
 from pipeline.search.distributions import FloatRange
@@ -205,7 +205,7 @@ def search_under_crashes(server, *, num_trials, num_crashes, seed):
         )
         begin = time.monotonic()
         with study_lock(root, NAME, storage=storage), runs:
-            with Spool(runs) as recorder:
+            with Mirror(runs) as recorder:
                 crashes.start()
                 study = search(root, storage, recorder, num_trials)
                 trained = time.monotonic() - begin

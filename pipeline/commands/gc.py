@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from optuna.storages import BaseStorage
 
+# Until 2026-11-28 records waited there for MLflow.
+UNSENT = Path("mlruns/spool")
 HEADERS = ("what", "why", "trials", "runs", "on disk")
 
 
@@ -92,7 +94,7 @@ def main(args: argparse.Namespace) -> int:
     """
     root, url = Path.cwd(), load_section(SearchParams, "search").storage
     stores = _opened(root, url)
-    found = [*_of_features(root)]
+    found = [*_of_features(root), *_of_an_earlier_release(root)]
     if stores is not None:
         found = [*_of_studies(_studies(stores, root, url), stores, root, url), *found]
     if not found:
@@ -200,6 +202,17 @@ def _of_features(root: Path) -> Iterator[Garbage]:
             why="not in data/features",
             remove=partial(_remove_arrays, store, unnamed),
             num_bytes=sum(unnamed.values()),
+        )
+
+
+def _of_an_earlier_release(root: Path) -> Iterator[Garbage]:
+    folder = store_root(root) / UNSENT
+    if folder.is_dir():
+        yield Garbage(
+            what=str(UNSENT),
+            why="of an earlier release: the studies hold it",
+            remove=partial(shutil.rmtree, folder),
+            num_bytes=sum(file.stat().st_size for file in folder.iterdir()),
         )
 
 

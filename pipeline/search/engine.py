@@ -1,8 +1,8 @@
 """The search engine: the only one that asks and tells Optuna, and the only writer of MLflow.
 
-Workers train and nothing else. What is finished is written to the study first and mirrored to
-MLflow after it, so that after a crash at any instant the study is the record and MLflow can be put
-right from it.
+Workers train and nothing else. What happens, each epoch too, is written to the study first and
+mirrored to MLflow after it, so that after a crash at any instant the study is the record and MLflow
+can be put right from it.
 """
 
 from __future__ import annotations
@@ -208,9 +208,11 @@ class Engine:
         running, at_ms = self._running[uid], int(time.time() * 1000)
         metrics = {name: v for name, v in record.metrics.items() if math.isfinite(v)}
         value = metrics.get(self._objective.metric)
+        running.epochs.append({"epoch": record.epoch, "metrics": metrics, "at_ms": at_ms})
+        # All of them again: up to some hundred epochs, that takes no longer than one more row.
+        running.trial.set_user_attr("epochs", running.epochs)
         if value is not None:
             running.trial.report(value, record.epoch)
-        running.epochs.append({"epoch": record.epoch, "metrics": metrics, "at_ms": at_ms})
         kept = EpochRecord(epoch=record.epoch, metrics=metrics)
         self._recorder.log_epoch(uid, kept, at_ms=at_ms)
         return value is not None
@@ -233,7 +235,7 @@ class Engine:
         from optuna.trial import TrialState
 
         running, value = self._running[uid], metrics.get(self._objective.metric)
-        attrs = {"outcome": outcome, "metrics": dict(metrics), "epochs": running.epochs}
+        attrs = {"outcome": outcome, "metrics": dict(metrics)}
         for name, content in (attrs if value is None else {**attrs, "value": value}).items():
             running.trial.set_user_attr(name, content)
         if is_complete:
@@ -263,7 +265,6 @@ class Engine:
     ) -> None:
         """Ends an attempt that gave no result, and queues the next one where that may give one."""
         running = self._running[uid]
-        running.trial.set_user_attr("epochs", running.epochs)
         if metrics:
             running.trial.set_user_attr("metrics", dict(metrics))
         if traceback:

@@ -17,7 +17,7 @@ from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid
-from pipeline.records.mirror.thread import Spool
+from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import stored_trials
 from pipeline.search.candidates import PART, candidates, is_of
@@ -64,7 +64,7 @@ def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, ro
         DataIntegrityError: If an earlier stage's file is missing.
         StudyError: If the study is being searched, or a training fails.
     """
-    from pipeline.records.mirror.trainings import restore_trainings
+    from pipeline.records.mirror.reconcile import restore_trainings
 
     study = read_json(root / "results" / name / "study.json")
     split = read_json(root / "data/split.json")
@@ -72,7 +72,7 @@ def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, ro
     with (
         study_lock(root, study["study_name"], storage=storage),
         _open_runs(root, name, study=study, split=split, url=search.storage) as runs,
-        Spool(runs) as recorder,
+        Mirror(runs) as recorder,
     ):
         # A search that goes on may have been interrupted, and has more by now than it put out.
         runs.reconcile(stored_trials(storage, study))
@@ -214,7 +214,7 @@ def _train_all(
     kept: KeptTrainings,
     title: str,
 ) -> tuple[dict[str, TrialResult], list[dict[str, Any]]]:
-    from pipeline.records.mirror.trainings import restore_trainings
+    from pipeline.records.mirror.reconcile import restore_trainings
 
     specs = [spec for candidate in planned for spec in candidate.specs]
     found = kept.find(specs)
@@ -224,7 +224,7 @@ def _train_all(
             "candidates": [candidate.trial for candidate in planned],
             "trainings": [one.report for one in found.values()],
         }
-        # Before the spool's first record: until then the runs may be written from here.
+        # Before the mirror's first record: until then the runs may be written from here.
         restore_trainings(runs, told)
     with (
         build_executor(search) as executor,

@@ -129,16 +129,16 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
 @contextmanager
 def recording(runs: StudyRuns, study: Study, params: SearchParams) -> Iterator[Recorder]:
     """Gives what mirrors trials to MLflow, which equals the study before and, as told, after."""
-    from pipeline.records.mirror.thread import Spool
+    from pipeline.records.mirror.thread import Mirror
 
-    spool = Spool(runs, deadline=deadline(params))
+    mirror = Mirror(runs, deadline=deadline(params))
     try:
-        with spool:
+        with mirror:
             runs.reconcile(trial_dicts(study))
-            yield spool
+            yield mirror
     except (KeyboardInterrupt, SystemExit):
         # What an interrupt came between is put right at once, not by the next search.
-        if not spool.num_waiting:
+        if not mirror.num_waiting:
             runs.settle(trial_dicts(study))
         raise
 

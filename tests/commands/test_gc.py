@@ -399,3 +399,11 @@ def test_a_data_set_whose_name_begins_alike_keeps_its_studies(repository):
         repository.train(repository.study())
     assert run("gc", "--yes") == 0
     assert studies(repository) == {"digits.v2-tiny", "digits.v2-big-tiny"}
+
+
+def test_records_that_an_earlier_release_did_not_send_are_removed(repository, capsys):
+    file = repository.write("mlruns/spool/digits-tiny-0badcafe.jsonl", {})
+    run("gc")
+    assert "mlruns/spool  of an earlier release: the studies hold it" in capsys.readouterr().out
+    run("gc", "--yes")
+    assert not file.parent.exists()

@@ -167,6 +167,20 @@ def test_every_epoch_is_recorded_with_its_metrics_and_time(search):
     assert set(epochs[0]["metrics"]) == {"val_accuracy", "loss"}
 
 
+def test_an_epoch_is_in_the_study_before_it_is_recorded(search, tmp_path, monkeypatch):
+    found = []
+
+    def log_epoch(self, uid, record, *, at_ms):
+        study = optuna.load_study(study_name="digits-mine", storage=open_storage(tmp_path))
+        (trial,) = study.trials
+        told = {"epoch": record.epoch, "metrics": record.metrics, "at_ms": at_ms}
+        found.append((trial.state.name, trial.user_attrs["epochs"][record.epoch :] == [told]))
+
+    monkeypatch.setattr(RecordingRecorder, "log_epoch", log_epoch)
+    search(target=1)
+    assert found == [("RUNNING", True)] * 3
+
+
 def test_a_pruned_trial_is_pruned_in_the_study_and_in_the_record(search):
     pruner = optuna.pruners.ThresholdPruner(lower=2.0)
     study, recorder = search(target=3, pruner=pruner)

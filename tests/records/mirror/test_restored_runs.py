@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.records.mirror.restore import amend_trial, import_trial
+from pipeline.records.mirror.reconcile import (
+    amend_trial,
+    import_trial,
+    missing_trainings,
+    restore_trainings,
+)
 from pipeline.training.messages import EpochRecord
+
+FIRST_MS = 1_764_370_001_000
 
 
 @pytest.fixture
@@ -139,3 +146,58 @@ def test_amending_what_lacks_only_its_end_doubles_nothing(runs, trial):
     assert only(runs, trial()).info.status == "FINISHED"
     for name, count in (("value", 1), ("val_accuracy", 2)):
         assert len(runs.store.client.get_metric_history(run_id, name)) == count
+
+
+def test_amending_adds_the_tags_and_the_traceback_of_the_end(runs, trial):
+    failed = trial(state="FAIL")
+    failed["user_attrs"] |= {"traceback": "boom", "reason": "x" * 9000}
+    uid = failed["user_attrs"]["trial_uid"]
+    runs.start_trial(uid, number=0, hyperparameters=failed["hyperparameters"], tags={})
+    run_id = only(runs, failed).info.run_id
+    amend_trial(runs, failed, run_id)
+    assert only(runs, failed).data.tags["reason"] == "x" * 5000
+    assert [file.path for file in runs.store.client.list_artifacts(run_id)] == ["traceback.txt"]
+
+
+@pytest.fixture
+def report():
+    """What confirm.json says of two trainings."""
+    training = {"number": 3, "attempt": 0, "outcome": "complete", "value": 0.75}
+    training |= {"start_ms": 1_764_370_000_123, "end_ms": 1_764_370_009_877}
+    epochs = [
+        {
+            "epoch": n,
+            "metrics": {"val_accuracy": n / 4, "loss": 1.0},
+            "at_ms": 1_764_370_001_000 + n,
+        }
+        for n in range(4)
+    ]
+    training |= {"epochs": epochs, "metrics": {"val_accuracy": 0.75, "num_epochs": 4.0}}
+    return {
+        "candidates": [{"number": 3, "hyperparameters": {"units": 64}}],
+        "trainings": [{**training, "uid": f"confirm-{n}", "seed": 40 + n} for n in range(2)],
+    }
+
+
+def test_trainings_of_confirm_are_written_again_whole_and_once(runs, report):
+    runs.start_trial(
+        "confirm-1", number=3, hyperparameters={}, tags={"role": "confirm", "seed": "41"}, at_ms=9
+    )  # Cut off: its run was never finished.
+    assert len(missing_trainings(runs.store, runs.parent, report)) == 2
+    assert restore_trainings(runs, report) == 2
+    assert restore_trainings(runs, report) == 0
+    (run,) = runs.runs_of("confirm-1")
+    times = (run.info.status, run.info.start_time, run.info.end_time)
+    assert times == ("FINISHED", 1_764_370_000_123, 1_764_370_009_877)
+    assert run.info.run_name == "transfer-0003-confirm-41"
+    assert run.data.params == {"units": "64"}
+    expected = {"role": "confirm", "seed": "41", "attempt": "0", "outcome": "complete"}
+    assert {**expected, "restored": "true"}.items() <= run.data.tags.items()
+    assert run.data.metrics == {
+        **{"val_accuracy": 0.75, "loss": 1.0, "best_val_accuracy": 0.75},
+        **{"num_epochs": 4.0, "value": 0.75},
+    }
+    history = runs.store.client.get_metric_history(run.info.run_id, "loss")
+    assert [(p.step, p.timestamp) for p in history] == [
+        (n, 1_764_370_001_000 + n) for n in range(4)
+    ]
