@@ -50,8 +50,8 @@ test-all: test  ## the same, and every large network
 	$(PYTEST) $(TOGETHER) -m families
 
 lint: $(VENV)/installed  ## style and types
-	python -m ruff check pipeline tests benchmarks docs
-	python -m ruff format --check pipeline tests benchmarks docs
+	python -m ruff check pipeline tests testing benchmarks docs
+	python -m ruff format --check pipeline tests testing benchmarks docs
 	python -m mypy
 
 docs: $(VENV)/docs  ## docs/ as a site in site/

@@ -37,7 +37,7 @@ from pipeline.search.progress import Progress
 from pipeline.search.queue import retire
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialResult
-from tests.postgres import PostgresServer
+from testing.postgres import PostgresServer
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 IDENTITY = "0123456789abcdef" * 4

@@ -37,7 +37,7 @@ from pipeline.search.progress import Progress
 from pipeline.search.queue import retire
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialResult
-from tests.tracking_server import TrackingServer
+from testing.tracking_server import TrackingServer
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 IDENTITY = "0123456789abcdef" * 4

@@ -18,8 +18,8 @@ import pytest
 from pipeline.config import read_document
 from pipeline.search.configurations import completed
 from pipeline.training.devices import clear_environment, fix_settings
-from tests.checkout import embedded
-from tests.postgres import database, postgres, proxy
+from testing.checkout import embedded
+from testing.postgres import database, postgres, proxy
 
 clear_environment()
 sys.dont_write_bytecode = False

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from pipeline.records.studies import trial_dicts
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from tests.checkout import ROOT
-from tests.faults import POINTS
+from testing.faults import POINTS
 
 pytestmark = [pytest.mark.slow]
 
@@ -31,7 +30,7 @@ def checkout(embedded, tmp_path_factory):
 def search(checkout, point, signum):
     """Runs the stage; returns its exit code and output."""
     process = checkout.start(
-        sys.executable, "-m", "tests.faults", point, signum, "search", "scratch", pythonpath=ROOT
+        sys.executable, "-m", "testing.faults", point, signum, "search", "scratch"
     )
     output, _ = process.communicate(timeout=60)
     return process.returncode, output

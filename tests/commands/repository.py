@@ -187,7 +187,7 @@ class Repository:
     def start_search(self, name="tiny"):
         """Starts the real stage, with trainings that take no time, in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.faults", "none", "SIGKILL", "search", name],
+            [sys.executable, "-m", "testing.faults", "none", "SIGKILL", "search", name],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -17,8 +17,8 @@ from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.studies.described import describe
+from testing.tracking_server import TrackingServer
 from tests.commands.repository import Repository, run
-from tests.tracking_server import TrackingServer
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from pipeline.records.studies import trial_dicts
 from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.params import SearchParams, load_study
 from pipeline.stages import search
-from tests import faults
+from testing import faults
 from tests.commands.repository import Repository
 
 STAMP = "mlruns/stages/search-tiny.json"

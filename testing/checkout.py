@@ -97,12 +97,12 @@ class Checkout:
         programs = Path(sys.executable).parent
         return {**kept, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
 
-    def start(self, *command, pythonpath="", **options):
+    def start(self, *command, **options):
         """Starts a command as the leader of a process group of its own."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**self.environment(), "PYTHONPATH": str(pythonpath)},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
