@@ -3,7 +3,6 @@
 import json
 import signal
 import sqlite3
-import sys
 import time
 
 import pytest
@@ -29,9 +28,7 @@ def checkout(embedded, tmp_path_factory):
 
 def search(checkout, point, signum):
     """Runs the stage; returns its exit code and output."""
-    process = checkout.start(
-        sys.executable, "-m", "testing.faults", point, signum, "search", "scratch"
-    )
+    process = checkout.fork("testing.faults", point, signum, "search", "scratch")
     output, _ = process.communicate(timeout=60)
     return process.returncode, output
 
