@@ -10,7 +10,9 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 # Tests start hundreds of processes: what one compiles, the next ones find.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,34 @@ def _fixed_settings(request):
     """Keras computes in every test as in the pipeline, whatever this machine's keras.json says."""
     if has_marker(request.session, "keras"):
         fix_settings()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_copied(request):
+    """MLflow's migrations of a new SQLite file, 2 s, run once; files after it begin as its copies.
+
+    In processes that tests start, every file is migrated.
+    """
+    if not has_marker(request.session, "stores"):
+        yield
+        return
+    from mlflow.store.db import utils
+
+    initialize = utils._initialize_tables
+    kept = sqlite3.connect(":memory:", check_same_thread=False)
+
+    def copied(engine):
+        is_first = not kept.execute("select 1 from sqlite_master").fetchone()
+        if is_first or engine.dialect.name != "sqlite":
+            initialize(engine)
+        if engine.dialect.name == "sqlite":
+            with closing(sqlite3.connect(engine.url.database)) as file:
+                file.backup(kept) if is_first else kept.backup(file)
+
+    utils._initialize_tables = copied
+    yield
+    utils._initialize_tables = initialize
+    kept.close()
 
 
 @pytest.fixture
