@@ -31,6 +31,10 @@ LIBRARY = "tensorflow"
 # Whose tests open stores of studies and runs, or start workers, and take a second each.
 STORES = ("commands", "stages", "records/mirror", "records/model_registry", "search/executors")
 STORES += ("search/test_engine.py", "records/test_studies.py", "search/test_warm_start.py")
+# Files of minutes, longest first: begun last, one would be waited for by all other processes.
+LONGEST = ("test_end_to_end", "test_base_from_registry", "test_confirm_goes_on", "test_kill")
+LONGEST += ("stages/test_embed", "test_faults", "search/test_two_phases")
+LONGEST += ("records/test_retrying_storage",)
 __all__ = ["database", "embedded", "postgres", "proxy"]
 
 STUDY_UID = "0123456789abcdef" * 4
@@ -38,7 +42,12 @@ STUDY_UID = "0123456789abcdef" * 4
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks what needs PostgreSQL by its fixtures, and stores by its place, before `-m` chooses."""
+    """Marks what needs PostgreSQL by its fixtures, and stores by its place, before `-m` chooses.
+
+    Also begins with the longest files.
+    """
+    first = [ROOT / "tests" / f"{name}.py" for name in LONGEST]
+    items.sort(key=lambda item: first.index(item.path) if item.path in first else len(first))
     places = [ROOT / "tests" / name for name in STORES]
     for item in items:
         if any(item.path.is_relative_to(place) for place in places):

@@ -7,7 +7,6 @@ from contextlib import closing
 
 import optuna
 import pytest
-from mlflow.entities import ViewType
 
 from pipeline.database_addresses import AUTO
 from pipeline.errors import StudyError
@@ -393,6 +392,8 @@ def test_on_a_server_the_runs_go_to_its_trash_which_is_its_own(
         fill(repository, "tiny")
         repository.set(seed=1)
         fill(repository, "tiny")
+        from mlflow.entities import ViewType
+
         store = open_store(repository.folder)
         experiment, everything = store.experiment("digits"), ViewType.ALL
         run("clean", "--yes")
