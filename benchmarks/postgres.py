@@ -36,8 +36,8 @@ from pipeline.search.queue import retire
 from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialResult
+from testing.postgres import PostgresServer
 from testing.search import search_params
-from tests.postgres import PostgresServer
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 IDENTITY = "0123456789abcdef" * 4

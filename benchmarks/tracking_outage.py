@@ -42,7 +42,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialResult
 from testing.search import search_params
-from tests.tracking_server import TrackingServer
+from testing.tracking_server import TrackingServer
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 IDENTITY = "0123456789abcdef" * 4

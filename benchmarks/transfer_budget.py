@@ -32,7 +32,7 @@ from pipeline.evaluation.intervals import wilson_interval
 from pipeline.files import read_json
 from pipeline.processes import num_cores
 from pipeline.training.data import DataReference
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 SIDES = {
     "scratch": "dense network on pixels, searched",

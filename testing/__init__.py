@@ -1,1 +1,1 @@
-"""What tests and benchmarks share."""
+"""Checkouts, faults and servers for `tests/` and `benchmarks/` alike."""

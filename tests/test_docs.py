@@ -104,7 +104,7 @@ def test_every_make_target_exists(target, page):
 
 
 @pytest.mark.parametrize(
-    ("file", "page"), named(re.compile(r"`((?:tests|benchmarks|docs)/[\w/.]+)`"))
+    ("file", "page"), named(re.compile(r"`((?:tests|testing|benchmarks|docs)/[\w/.]+)`"))
 )
 def test_every_file_that_is_named_exists(file, page):
     assert (ROOT / file).exists()

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from pipeline.records.studies import trial_dicts
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 
@@ -66,7 +66,7 @@ def test_the_lectures_summary_is_the_first_trial(checkout):
 
 
 def test_every_trial_has_an_mlflow_run_whose_status_is_its_state(checkout):
-    assert "trials, 0 differences found" in checkout.pipeline("audit")
+    assert "trials, 0 differences found" in checkout.new_pipeline("audit")
     statuses = {row[0] for row in query(checkout, "mlflow.db", "select status from runs")}
     assert statuses <= {"FINISHED", "KILLED", "FAILED"}
 
@@ -76,7 +76,9 @@ def test_a_second_repro_runs_nothing(checkout):
 
 
 def test_a_trial_of_two_workers_trains_the_same_again_alone(checkout):
-    assert "equal: to the last bit, over 3 epochs" in checkout.pipeline("replay", "transfer", "1")
+    assert "equal: to the last bit, over 3 epochs" in checkout.new_pipeline(
+        "replay", "transfer", "1"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def trials_of(checkout, study):
 
 def test_a_clone_restores_studies_runs_and_the_registered_version(checkout, clone):
     assert not (clone.folder / "mlflow.db").exists()
-    clone.pipeline("restore")
+    clone.new_pipeline("restore")
     for study in ("digits-scratch", "digits-transfer"):
         assert trials_of(clone, study) == trials_of(checkout, study)
     for sql in SHOWN_BY_MLFLOW:

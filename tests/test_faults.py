@@ -3,13 +3,11 @@
 import json
 import signal
 import sqlite3
-import sys
 import time
 
 import pytest
 
-from tests.checkout import ROOT
-from tests.faults import POINTS
+from testing.faults import POINTS
 
 pytestmark = [pytest.mark.slow]
 
@@ -30,9 +28,7 @@ def checkout(embedded, tmp_path_factory):
 
 def search(checkout, point, signum):
     """Runs the stage; returns its exit code and output."""
-    process = checkout.start(
-        sys.executable, "-m", "tests.faults", point, signum, "search", "scratch", pythonpath=ROOT
-    )
+    process = checkout.fork("testing.faults", point, signum, "search", "scratch")
     output, _ = process.communicate(timeout=60)
     return process.returncode, output
 

@@ -6,7 +6,6 @@ from contextlib import closing
 
 import optuna
 import pytest
-from mlflow.entities import ViewType
 
 from pipeline.database_addresses import AUTO
 from pipeline.errors import StudyError
@@ -16,8 +15,8 @@ from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.studies.described import describe
+from testing.tracking_server import TrackingServer
 from tests.commands.repository import Repository, run
-from tests.tracking_server import TrackingServer
 
 
 @pytest.fixture(scope="module")
@@ -381,6 +380,8 @@ def test_on_a_server_the_runs_go_to_its_trash_which_is_its_own(
         fill(repository, "tiny")
         repository.set(seed=1)
         fill(repository, "tiny")
+        from mlflow.entities import ViewType
+
         store = open_store(repository.folder)
         experiment, everything = store.experiment("digits"), ViewType.ALL
         run("gc", "--yes")

@@ -20,7 +20,8 @@ from pipeline.records.studies import open_study
 from pipeline.search.queue import retire
 from pipeline.studies.described import describe
 from pipeline.trials import identity
-from tests.commands.repository import ROOT, run
+from tests.commands.repository import run
+from tests.conftest import ROOT
 
 NOW = datetime(2026, 11, 21, 12, 0, 0)
 ALIVE = Holder(pid=7, host="here", is_alive=True, began=NOW - timedelta(minutes=10))

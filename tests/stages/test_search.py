@@ -22,25 +22,17 @@ from pipeline.search.params import SearchParams
 from pipeline.stages import search
 from pipeline.studies.opened import open_runs
 from pipeline.trials import identity
-from tests import faults
+from testing import faults
 from tests.commands.repository import Repository
 
 STAMP = "mlruns/stages/search-tiny.json"
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """An empty tracking store; copying it is faster than making one."""
-    root = tmp_path_factory.mktemp("empty")
-    open_store(root).close()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
-def repository(tmp_path, monkeypatch, params_document, empty_store):
+def repository(tmp_path, monkeypatch, params_document):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    open_store(tmp_path).close()
     made = Repository(tmp_path, params_document)
     made.set(trials=2)
 
@@ -190,15 +182,15 @@ def test_a_study_that_is_searched_is_left_as_it_is(repository):
     assert query(repository, "select count(*) from runs") == [(0,)]
 
 
-@pytest.mark.parametrize("name", ["_search", "results.write", "runs.log_artifacts"])
+@pytest.mark.parametrize("name", ["_search", "_write_table", "runs.log_artifacts"])
 def test_a_stage_that_is_cut_off_leaves_no_stamp(repository, monkeypatch, name):
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
     if name == "runs.log_artifacts":
         monkeypatch.setattr("pipeline.records.mirror.runs.StudyRuns.log_artifacts", killed)
-    elif name == "results.write":
-        monkeypatch.setattr(search.results, "write", killed)
+    elif name == "_write_table":
+        monkeypatch.setattr("pipeline.trials.study._write_table", killed)
     else:
         monkeypatch.setattr(search, name, killed)
     with pytest.raises(KeyboardInterrupt):

@@ -1,6 +1,6 @@
 """Runs a stage that sends itself a signal at a named point, the first time that it gets there.
 
-    python -m tests.faults POINT SIGNAL search scratch
+    python -m testing.faults POINT SIGNAL search scratch
 
 Everything is the real thing but the training, which takes no time and needs no TensorFlow: its
 values follow from the hyperparameters and the seed alone. At the point `none` nothing happens, and

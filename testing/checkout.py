@@ -10,6 +10,8 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from testing.forks import Fork
+
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "fetch": {"dataset": "digits"},
@@ -97,12 +99,12 @@ class Checkout:
         programs = Path(sys.executable).parent
         return {**kept, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
 
-    def start(self, *command, pythonpath="", **options):
+    def start(self, *command, **options):
         """Starts a command as the leader of a process group of its own."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**self.environment(), "PYTHONPATH": str(pythonpath)},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -117,7 +119,19 @@ class Checkout:
         assert process.returncode == expect, output
         return output
 
+    def fork(self, module, *arguments):
+        """Starts `python -m MODULE ARGUMENTS` by `testing.forks`, without its imports' seconds."""
+        return Fork(module, arguments, folder=self.folder, environment=self.environment())
+
     def pipeline(self, *arguments, expect=0):
+        """Runs a command as a fork and returns what it printed."""
+        process = self.fork("pipeline", *arguments)
+        output, _ = process.communicate(timeout=500)
+        assert process.returncode == expect, output
+        return output
+
+    def new_pipeline(self, *arguments, expect=0):
+        """Runs a command in a process of its own, as a user does, and returns what it printed."""
         return self.run(sys.executable, "-m", "pipeline", *arguments, expect=expect)
 
     def repro(self, *arguments, expect=0):

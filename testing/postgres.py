@@ -26,11 +26,14 @@ MESSAGE_BYTES = 65536
 class PostgresServer:
     """A cluster in a folder of its own, which ends with the process that made it.
 
+    Args:
+        settings: What differs from Debian's configuration, as `name=value`.
+
     Attributes:
         port: Where it listens on 127.0.0.1, the same after a restart.
     """
 
-    def __init__(self):
+    def __init__(self, *settings):
         if not (BINARIES / "initdb").exists():
             raise FileNotFoundError(
                 f"{BINARIES} must hold PostgreSQL: apt-get install postgresql, as .ci/run does."
@@ -51,6 +54,7 @@ class PostgresServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self._process = None
+        self._settings = (f"unix_socket_directories={self.folder}", *settings)
         # The server ends with the thread that started it, so that is one which stays.
         self._starter = ThreadPoolExecutor(max_workers=1)
         self._num_databases = 0
@@ -63,7 +67,7 @@ class PostgresServer:
             subprocess.Popen,
             [
                 *(BINARIES / "postgres", "-D", "data", "-h", "127.0.0.1", "-p", str(self.port)),
-                *("-c", f"unix_socket_directories={self.folder}"),
+                *(part for setting in self._settings for part in ("-c", setting)),
             ],
             cwd=self.folder,
             stdout=log,
@@ -147,7 +151,8 @@ def postgres(request):
     """
     if not any(item.get_closest_marker("server") for item in request.session.items):
         raise LookupError("A test that asks for PostgreSQL by name must be marked `server`.")
-    server = PostgresServer()
+    # Tests crash the server, never the machine.
+    server = PostgresServer("fsync=off")
     yield server
     server.close()
 
