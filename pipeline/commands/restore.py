@@ -17,8 +17,8 @@ from pipeline.planning.plan import PLAN_FILE
 from pipeline.processes import num_cores
 from pipeline.records.lock import study_lock
 from pipeline.records.model_registry.candidate import load_candidate
+from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import restore_study
 from pipeline.search.params import SearchParams, load_study
 from pipeline.search.queue import retire
 from pipeline.stages import confirm, register

@@ -87,14 +87,7 @@ class Engine:
         self._recorder = recorder
         self._data = data
         self._progress = progress
-        self._proposals = Proposals(
-            study,
-            space,
-            sampler=params.sampler,
-            seed=params.seed,
-            target=params.trials,
-            reuse=params.duplicates == "reuse",
-        )
+        self._proposals = Proposals(study, space, params)
         self._min_epochs = params.pruner.first_judgement(params.epochs)
         self._deadline = Deadline(limit_seconds, min_epochs=self._min_epochs)
         trials = study.get_trials(deepcopy=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.hyperparameter import Value
+from pipeline.search.params import SearchParams
 from pipeline.search.samplers import build_sampler
 from pipeline.search.space import SearchSpace
 from pipeline.seeds import derive_seed
@@ -60,28 +61,14 @@ class Proposals:
     Args:
         study: The study. Nobody else may ask it.
         space: What its trials can be.
-        sampler: A key of `SAMPLERS`.
-        seed: Root of every seed.
-        target: `search.trials`.
-        reuse: Whether a configuration that this code has tried is given the result that it had.
+        params: Section `search`. Where its `duplicates` is `reuse`, a configuration that this code
+            has tried is given the result that it had.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        space: SearchSpace,
-        *,
-        sampler: str,
-        seed: int,
-        target: int,
-        reuse: bool,
-    ) -> None:
+    def __init__(self, study: Study, space: SearchSpace, params: SearchParams) -> None:
         self._study = study
         self._space = space
-        self._sampler = sampler
-        self._seed = seed
-        self._target = target
-        self._reuse = reuse
+        self._params = params
         self._code = training_code()
 
     def ask(self) -> Proposal:
@@ -89,19 +76,21 @@ class Proposals:
         trials = self._study.get_trials(deepcopy=False)
         index = next_index(trials)
         self._study.sampler = build_sampler(
-            self._sampler,
-            seed=self._seed,
+            self._params.sampler,
+            seed=self._params.seed,
             index=index,
-            target=self._target,
+            target=self._params.trials,
             space=self._space,
         )
         trial = self._study.ask()
         index = int(trial.user_attrs.get("index", index))
         hyperparameters = self._space.suggest(trial)
         duplicate = (
-            _find_duplicate(trials, hyperparameters, code=self._code) if self._reuse else None
+            _find_duplicate(trials, hyperparameters, code=self._code)
+            if self._params.duplicates == "reuse"
+            else None
         )
-        own_seed = derive_seed(self._seed, "training", index)
+        own_seed = derive_seed(self._params.seed, "training", index)
         seed = own_seed if duplicate is None else int(duplicate.user_attrs["seed"])
         uid = f"{self._study.user_attrs['study_uid'][:12]}-{trial.number:04d}"
         attrs = {

@@ -98,14 +98,10 @@ class Repository:
     def ask(self, study, name="tiny"):
         """Asks a study for its next trial, as the driver does."""
         described = describe(name, root=self.folder)
-        return Proposals(
-            study,
-            described.space,
-            sampler="random",
-            seed=1,
-            target=10,
-            reuse=False,
-        ).ask()
+        params = described.search.model_copy(
+            update={"sampler": "random", "seed": 1, "trials": 10, "duplicates": "replicate"}
+        )
+        return Proposals(study, described.space, params).ask()
 
     def train(self, study, values=(0.5, 0.75), state="COMPLETE"):
         """Takes the next trial to its end."""

@@ -202,3 +202,22 @@ def run_attempt(
         model = None if result.model_file is None else Path(result.model_file).read_bytes()
         kept = None if model is None else spec.model_file
         return TrialDone(spec.uid, replace(result, model_file=kept)), model
+
+
+@dataclass
+class Attempt:
+    """A trial that was handed to the cluster.
+
+    Attributes:
+        spec: What to train.
+        reply: Ray's reference to its result.
+        worker: Where it runs, once that is known.
+        began: When it began there, seconds of `time.monotonic`.
+        raised: The error that it ended with, until its worker process has ended too.
+    """
+
+    spec: TrialSpec
+    reply: Any = None
+    worker: Started | None = None
+    began: float = 0.0
+    raised: TrialRaised | None = None
