@@ -237,6 +237,14 @@ def start(root, drain_seconds=600.0):
     return runs, trials, differences
 
 
+def kill_in_mid_search(root, server):
+    """Kills the server some seconds after the first epoch."""
+    while not (root / "notes").exists():
+        time.sleep(0.1)
+    time.sleep(4)
+    server.kill()
+
+
 def start_twice(how, seconds):
     """Runs a search that does not see the server again, and the next start, which does.
 
@@ -248,7 +256,8 @@ def start_twice(how, seconds):
         root = Path(folder)
         with TrackingServer(root / "server") as server:
             os.environ["MLFLOW_TRACKING_URI"] = server.uri
-            threading.Timer(SECONDS_BEFORE, server.kill).start()
+            loss = threading.Thread(target=kill_in_mid_search, args=(root, server))
+            loss.start()
             if how == "ended":
                 try:
                     start(root, drain_seconds=seconds)
@@ -257,8 +266,7 @@ def start_twice(how, seconds):
             else:
                 driver = get_context("spawn").Process(target=start, args=(root,))
                 driver.start()
-                while server._process is not None:
-                    time.sleep(0.1)
+                loss.join()
                 time.sleep(seconds)
                 driver.kill()
                 driver.join()
