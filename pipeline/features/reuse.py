@@ -47,7 +47,7 @@ class ArrayStore:
         """Puts what the store has of a base's arrays where they belong.
 
         Args:
-            keys: Of the wanted arrays, from `features.keys.array_keys`, by the cut's name.
+            keys: Keys of the wanted arrays, from `features.keys.array_keys`, by the cut's name.
             folder: The base's, such as `data/features/BASE`; has none of these arrays yet.
 
         Returns:
@@ -89,7 +89,7 @@ class ArrayStore:
         """Removes what was used longest ago of what no manifest names, until the rest is small.
 
         Args:
-            features: As of `unnamed`.
+            features: The stage's folder, `data/features`; may be missing.
             most_bytes: What may stay of it.
         """
         kept = 0
