@@ -1,9 +1,10 @@
 """Arrays of earlier runs of `embed`, kept by what they depend on: taken instead of computed.
 
 DVC deletes what a stage wrote before it runs it again, so each array has a second name, a hard
-link, in a folder that is no out of any stage. Both names are one file on the disk: it is written
-once, never into, and its SHA-256 is compared whenever it is taken. Where links cannot be made, on
-two disks for instance, the array is there twice.
+link, in a folder that is no out of any stage. What is linked is written once, never into, and its
+SHA-256 is compared whenever it is taken. The links cost no disk while `embed` runs; afterwards DVC,
+unless its `cache.type` says reflink or hardlink, puts a copy in the place of what the stage wrote
+(3.67), and then the store takes as much disk as the features do.
 """
 
 import json
