@@ -19,7 +19,7 @@ PARAMS = read_document(ROOT / "params.yaml")
 # Of commands that say which commit's params.yaml they are for.
 FORMER_KEYS = {"embed.bases.efficientnet_lite0.image_size"}
 # Of the checkout's data/, where pipeline/data/ is meant by the same short form.
-DATA = r"data/(raw|features|own|flowers|\w+\.)"
+DATA = r"data/(raw|cache|features|own|flowers|\w+\.)"
 ROOMS = (
     *("data", "bases", "features", "evaluation", "training", "trials", "planning", "search"),
     *("records", "studies", "report", "stages", "commands"),

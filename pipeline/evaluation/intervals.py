@@ -28,7 +28,7 @@ class Interval:
     """An estimate with its 95% confidence interval.
 
     Attributes:
-        value: The estimate.
+        value: The estimate, in the metric's own unit.
         low: Lower end, <= value.
         high: Upper end, >= value.
         n: Examples that it rests on.
@@ -45,11 +45,11 @@ class MeanInterval:
     """A mean over repetitions with its 95% confidence interval.
 
     Attributes:
-        mean: Of the values.
+        mean: Mean of the values.
         std: Sample standard deviation (divided by n - 1); None for a single value.
         low: Lower end; None for a single value.
         high: Upper end; None for a single value.
-        n: Number of values.
+        n: How many values the mean is over.
     """
 
     mean: float
@@ -66,7 +66,7 @@ def wilson_interval(num_hits: int, n: int) -> Interval:
     Reference: Wilson 1927, Probable inference, the law of succession, and statistical inference.
 
     Args:
-        num_hits: In [0, n].
+        num_hits: Examples that count, in [0, n].
         n: Number of examples, >= 1.
 
     Raises:
@@ -120,11 +120,11 @@ def metric_intervals(
     """Returns metrics of one classifier, each with its interval.
 
     Args:
-        metrics: Keys of `METRICS`.
+        metrics: Names of metrics, keys of `METRICS`.
         probabilities: Shape (n, num_classes).
         labels: Class ids, shape (n,).
         num_resamples: Bootstrap resamples for all but accuracy, >= 1.
-        seed: Of the resamples, >= 0.
+        seed: Seed that the resamples are drawn with, >= 0.
     """
     n = len(labels)
     values = {name: METRICS.get(name)(probabilities, labels) for name in metrics}

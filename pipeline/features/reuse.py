@@ -1,9 +1,10 @@
 """Arrays of earlier runs of `embed`, kept by what they depend on: taken instead of computed.
 
 DVC deletes what a stage wrote before it runs it again, so each array has a second name, a hard
-link, in a folder that is no out of any stage. Both names are one file on the disk: it is written
-once, never into, and its SHA-256 is compared whenever it is taken. Where links cannot be made, on
-two disks for instance, the array is there twice.
+link, in a folder that is no out of any stage. What is linked is written once, never into, and its
+SHA-256 is compared whenever it is taken. The links cost no disk while `embed` runs; afterwards DVC,
+unless its `cache.type` says reflink or hardlink, puts a copy in the place of what the stage wrote
+(3.67), and then the store takes as much disk as the features do.
 """
 
 import json
@@ -47,7 +48,7 @@ class ArrayStore:
         """Puts what the store has of a base's arrays where they belong.
 
         Args:
-            keys: Of the wanted arrays, from `features.keys.array_keys`, by the cut's name.
+            keys: Keys of the wanted arrays, from `features.keys.array_keys`, by the cut's name.
             folder: The base's, such as `data/features/BASE`; has none of these arrays yet.
 
         Returns:
@@ -89,7 +90,7 @@ class ArrayStore:
         """Removes what was used longest ago of what no manifest names, until the rest is small.
 
         Args:
-            features: As of `unnamed`.
+            features: The stage's folder, `data/features`; may be missing.
             most_bytes: What may stay of it.
         """
         kept = 0

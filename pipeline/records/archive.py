@@ -31,7 +31,7 @@ class StoredStudy:
     """A study of the store that this project made.
 
     Attributes:
-        name: As Optuna calls it.
+        name: The study's name in Optuna's store.
         base_name: What it is called, or was, while it is the current one: `DATASET-STUDY`.
         old: Why no stage opens it; None if it is the current one, of this data set or of another.
         uid: Its own; empty if it was killed before it got one.
@@ -94,7 +94,7 @@ def classified(
     """Says what a study is by its name: its `base_name` and why it is old, or None.
 
     Args:
-        name: As Optuna calls it.
+        name: The study's name in Optuna's store.
         identity: Hash of what makes its trials comparable, if it has one.
         made_of: Its data set, where that is known: `roses-big-mine` is `big-mine` of `roses`, or
             `mine` of `roses-big`. Of studies of earlier releases the name says it.

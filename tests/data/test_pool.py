@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.data.duplicates import content_ids, first_of_each, num_conflicts
+from pipeline.data.pool import content_ids, first_of_each, num_conflicts
 
 
 def test_equal_images_share_a_number_and_others_do_not():

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from pipeline.data.idx import read_idx, read_mnist_files
+from pipeline.data.readers.idx import read_idx, read_mnist_files
 from pipeline.errors import DataIntegrityError
 
 

@@ -7,7 +7,13 @@ import struct
 import numpy as np
 import pytest
 
-from pipeline.data.cifar import META, TEST_BATCH, TRAIN_BATCHES, read_batch, read_cifar_files
+from pipeline.data.readers.cifar import (
+    META,
+    TEST_BATCH,
+    TRAIN_BATCHES,
+    read_batch,
+    read_cifar_files,
+)
 from pipeline.errors import DataIntegrityError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.labelled import check_labelled
-from pipeline.data.npz import read_npz
+from pipeline.data.readers.npz import read_npz
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
 
