@@ -46,9 +46,9 @@ def configure_tensorflow(*, num_threads: int) -> None:
         num_threads: CPU threads for one operation, and as many operations at once, >= 1.
 
     Raises:
-        ConfigError: As `fix_settings`.
-        RuntimeError: If TensorFlow already runs with another number of threads; else as
-            `fix_settings`.
+        ConfigError: If Keras cannot read its `keras.json`.
+        RuntimeError: If TensorFlow already runs with another number of threads, or Keras was
+            imported before with another backend.
     """
     fix_settings()
 
