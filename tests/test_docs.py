@@ -190,6 +190,10 @@ class TestParamsPage:
     def test_says_what_is_legal_and_what_it_means(self, row):
         assert f"\n{row}\n" in self.page
 
+    def test_leaves_no_meaning_empty(self):
+        lines = self.page.splitlines()
+        assert [line for line in lines if line.startswith("|") and line.endswith("|  |")] == []
+
     def test_a_condition_is_said_in_words(self):
         assert "| `optimizer` is `momentum` or `nesterov` |" in self.page
         assert "| `num_layers` is `1` to `5` |" in self.page

@@ -47,11 +47,13 @@ class SearchParams(Section):
     duplicates: Literal["reuse", "replicate"]
     executor: Literal["local", "ray"]
     workers: Literal["auto"] | int
-    ray: RayParams
+    ray: RayParams = Field(description="used where executor is ray")
     storage: str = Field(min_length=1, description="auto, or the URL of a database")
     max_retries: int = Field(ge=0)
     max_failures: int = Field(ge=1)
-    seed: int = Field(ge=0)
+    seed: int = Field(
+        ge=0, description="root of every draw: of the sampler, and of each trial's training"
+    )
     sampler: str
     pruner: Pruner
 

@@ -70,13 +70,13 @@ def activation_layer(
     """Returns a new layer that computes the activation.
 
     Args:
-        name: A key of `ACTIVATIONS`.
+        name: Which activation: a key of `ACTIVATIONS`.
         hyperparameters: The trial's active ones; those that `name` declares must be there.
         seed: Root of what the layer draws while it is trained, in [0, 2**31); only `rrelu` draws.
         layer_name: What the layer is called; None: Keras makes up a name.
 
     Raises:
-        ConfigError: If `name` is unknown.
+        ConfigError: If there is no activation of that name.
     """
     settings = Settings(hyperparameters=hyperparameters, name=layer_name, seed=seed)
     return ACTIVATIONS.get(name)(settings)

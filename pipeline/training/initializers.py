@@ -47,7 +47,7 @@ def initializer(
         family: A key of `FAMILIES`, or `auto`: what suits the activation.
         activation: What the layer's activation is called, as in `training.activations`; `softmax`
             for the output layer.
-        distribution: A key of `DISTRIBUTIONS`.
+        distribution: A key of `DISTRIBUTIONS`: `normal` or `uniform`.
         fan: What the variance is divided by: `fan_in`, `fan_avg`, or `auto`, which is that of the
             family's own paper.
         seed: What the weights are drawn from, in [0, 2**31): the same gives the same.

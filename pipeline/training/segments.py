@@ -26,7 +26,7 @@ def nearest_start(
     """Returns the nearest of some cuts that has enough layers to train between it and `upper`.
 
     Args:
-        base: As from `load_base`.
+        base: A network as one graph, from images to its last features.
         lower: Cut points of the base that `upper` can be computed from, the nearest first, at
             least one.
         upper: What the head is fed with, at least one cut.
@@ -60,7 +60,7 @@ def cut_segment(
     images, those of a small batch would undo what the layers around it have learnt.
 
     Args:
-        base: As from `load_base`; it is left alone.
+        base: A network as one graph, from images to its last features; it is left alone.
         lower: A cut point of the base.
         upper: What the head is fed with: cuts above it and, of several, maybe it itself.
         num_layers: How many of the last layers with weights to train, >= 1; None: all.
@@ -184,8 +184,8 @@ def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str
     above it, and only the base tells which that is: every lower cut may be.
 
     Args:
-        cuts: Of the manifest.
-        hyperparameters: A trial's active ones.
+        cuts: What was embedded, by cut, as in the features' manifest.
+        hyperparameters: The trial's; `cut`, `unfreeze` and `unfreeze_layers` are read.
 
     Returns:
         None of them where the trial has no phase 2.

@@ -138,6 +138,19 @@ def test_limits_that_keras_has_read_already_are_lifted():
     assert (keras.config.max_epochs(), keras.config.max_steps_per_epoch()) == (None, None)
 
 
+@pytest.mark.parametrize("has_driver", [False, True])
+def test_that_there_is_no_gpu_is_an_error_only_where_there_is_a_driver(
+    has_driver, capfd, monkeypatch, tmp_path
+):
+    from pipeline.training import devices
+
+    monkeypatch.setattr(devices, "GPU_DRIVERS", (tmp_path if has_driver else tmp_path / "none",))
+    line = b"E0000 00:00 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\n"
+    with devices._without_startup_lines():
+        os.write(devices.STDERR, line)
+    assert capfd.readouterr().err == (line.decode() if has_driver else "")
+
+
 def test_only_startup_lines_are_kept_back(capfd):
     from pipeline.training.devices import STDERR, _without_startup_lines
 
