@@ -203,12 +203,12 @@ def test_the_parts_share_no_image(checkout):
 
 def test_raising_the_target_runs_exactly_the_difference(checkout):
     before = read(checkout, "results/scratch/study.json")["trials"]
-    checkout.set({"search": {"trials": 6}})
+    checkout.set({"search": {"trials": 6, "workers": 1}})
     checkout.repro("search@scratch")
     after = read(checkout, "results/scratch/study.json")["trials"]
     assert after[: len(before)] == before
     assert len(after) == len(before) + 2
-    checkout.set({"search": {"trials": 4}})
+    checkout.set({"search": {"trials": 4, "workers": 2}})
 
 
 def test_lost_databases_are_rebuilt_from_the_exported_study_without_training(checkout):

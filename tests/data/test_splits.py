@@ -528,6 +528,7 @@ class TestRefusals:
         self.refuse(data, message, error=DataIntegrityError)
 
 
+@pytest.mark.slow
 def test_seventy_thousand_images_take_seconds():
     import time
 
