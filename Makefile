@@ -8,13 +8,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-# In a process of their own: what they do to clusters is no other test's business.
+# In a process of their own, beside the others: what they do to clusters is no other test's business.
 RAY_TESTS := tests/search/executors/test_ray.py
 # Processes that tests share out among them, file by file, since fixtures of a file are a process's
 # own. Each may hold 3 GB.
 JOBS ?= 2
 PYTEST := python -m pytest -q --ignore=$(RAY_TESTS)
-TOGETHER := -n $(JOBS) --dist loadfile
+TOGETHER := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 QUICK := not (keras or slow or stores or server or alone or families)
 
 # Without git, as in a downloaded ZIP, DVC runs if it is told so, and else not at all.
@@ -28,7 +28,7 @@ else \
 fi
 endef
 
-.PHONY: run test test-fast test-all lint docs lock clean help
+.PHONY: run test test-fast test-slow test-ray test-all lint docs lock clean help
 
 help:  ## show this text
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,16 +42,21 @@ test-fast: $(VENV)/installed  ## the tests without TensorFlow, stores, servers, 
 	$(PYTEST) $(TOGETHER) -m "$(QUICK)"
 
 test: test-fast  ## the test suite
-	$(PYTEST) $(TOGETHER) -m "not ($(QUICK)) and not alone and not families"
+	$(MAKE) --jobs=2 --keep-going --output-sync=line test-slow test-ray
 	$(PYTEST) -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
+
+test-slow: $(VENV)/installed
+	$(PYTEST) $(TOGETHER) -m "not ($(QUICK)) and not alone and not families"
+
+test-ray: $(VENV)/installed
 	python -m pytest -q $(RAY_TESTS)
 
 test-all: test  ## the same, and every large network
 	$(PYTEST) $(TOGETHER) -m families
 
 lint: $(VENV)/installed  ## style and types
-	python -m ruff check pipeline tests benchmarks docs
-	python -m ruff format --check pipeline tests benchmarks docs
+	python -m ruff check pipeline tests testing benchmarks docs
+	python -m ruff format --check pipeline tests testing benchmarks docs
 	python -m mypy
 
 docs: $(VENV)/docs  ## docs/ as a site in site/
@@ -84,4 +89,4 @@ lock:  ## write requirements.lock and requirements-docs.lock anew (needs uv)
 	$(PINNED) --group docs --constraints requirements.lock --output-file requirements-docs.lock
 
 clean:  ## remove what the pipeline made, but neither data/own nor the environment
-	rm -rf data/raw data/train.npz data/test.npz data/split.json data/features models results dvc.lock
+	rm -rf data/raw data/train.npz data/test.npz data/split.json data/features data/cache/features models results dvc.lock

@@ -18,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.checkout import ROOT, Checkout
+from testing.checkout import Checkout
 
 LIMIT_SECONDS = 60
 
@@ -63,9 +63,9 @@ def search(checkout: Checkout, what: str) -> None:
 def hang(checkout: Checkout) -> None:
     """Searches with trials that hang, and says when the stage ended."""
     checkout.set({"search": {"timeout": f"{LIMIT_SECONDS}s", "trials": 500, "seed": 9}})
-    command = [sys.executable, "-m", "tests.faults", "hang", "none", "search", "scratch"]
+    command = [sys.executable, "-m", "testing.faults", "hang", "none", "search", "scratch"]
     start = time.monotonic()
-    process = checkout.start(*command, pythonpath=ROOT)
+    process = checkout.start(*command)
     output, _ = process.communicate()
     seconds = time.monotonic() - start
     print(output.splitlines()[-2].split(": ", 1)[1])

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 FINISHED = ("COMPLETE", "PRUNED")
 ALL_TRIALS = "select trial_id, number, state, datetime_complete from trials"

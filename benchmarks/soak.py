@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 COUNT = "select count(*) from trials where state in ('COMPLETE', 'PRUNED')"
 

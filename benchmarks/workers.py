@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 
 def prepare(folder: Path) -> Checkout:

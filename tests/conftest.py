@@ -10,16 +10,19 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 # Tests start hundreds of processes: what one compiles, the next ones find.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import read_document
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.devices import clear_environment, fix_settings
-from tests.checkout import embedded
-from tests.postgres import database, postgres, proxy
+from testing.checkout import embedded
+from testing.postgres import database, postgres, proxy
 
 clear_environment()
 sys.dont_write_bytecode = False
@@ -29,6 +32,10 @@ LIBRARY = "tensorflow"
 # Whose tests open stores of studies and runs, or start workers, and take a second each.
 STORES = ("commands", "stages", "records/mirror", "records/model_registry", "search/executors")
 STORES += ("search/test_engine.py", "records/test_studies.py", "search/test_warm_start.py")
+# Files of minutes, longest first: begun last, one would be waited for by all other processes.
+LONGEST = ("test_end_to_end", "test_base_from_registry", "test_confirm_goes_on", "test_kill")
+LONGEST += ("stages/test_embed", "test_faults", "search/test_two_phases")
+LONGEST += ("records/test_retrying_storage",)
 __all__ = ["database", "embedded", "postgres", "proxy"]
 
 STUDY_UID = "0123456789abcdef" * 4
@@ -36,7 +43,12 @@ STUDY_UID = "0123456789abcdef" * 4
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks what needs PostgreSQL by its fixtures, and stores by its place, before `-m` chooses."""
+    """Marks what needs PostgreSQL by its fixtures, and stores by its place, before `-m` chooses.
+
+    Also begins with the longest files.
+    """
+    first = [ROOT / "tests" / f"{name}.py" for name in LONGEST]
+    items.sort(key=lambda item: first.index(item.path) if item.path in first else len(first))
     places = [ROOT / "tests" / name for name in STORES]
     for item in items:
         if any(item.path.is_relative_to(place) for place in places):
@@ -75,12 +87,40 @@ def _fixed_settings(request):
         fix_settings()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _tables_copied(request):
+    """MLflow's migrations of a new SQLite file, 2 s, run once; files after it begin as its copies.
+
+    In processes that tests start, every file is migrated.
+    """
+    if not has_marker(request.session, "stores"):
+        yield
+        return
+    from mlflow.store.db import utils
+
+    initialize = utils._initialize_tables
+    kept = sqlite3.connect(":memory:", check_same_thread=False)
+
+    def copied(engine):
+        is_first = not kept.execute("select 1 from sqlite_master").fetchone()
+        if is_first or engine.dialect.name != "sqlite":
+            initialize(engine)
+        if engine.dialect.name == "sqlite":
+            with closing(sqlite3.connect(engine.url.database)) as file:
+                file.backup(kept) if is_first else kept.backup(file)
+
+    utils._initialize_tables = copied
+    yield
+    utils._initialize_tables = initialize
+    kept.close()
+
+
 @pytest.fixture
 def hyperparameters(params_document):
     """Returns the active hyperparameters of the project's defaults with some changed."""
 
     def changed(**values):
-        return completed({}, {}, {**params_document["defaults"], **values})
+        return completed({}, SearchSpace({}, {**params_document["defaults"], **values}))
 
     return changed
 

@@ -10,7 +10,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.config import read_document
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from pipeline.records.studies import trial_dicts
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 
@@ -66,7 +66,7 @@ def test_the_lectures_summary_is_the_first_trial(checkout):
 
 
 def test_every_trial_has_an_mlflow_run_whose_status_is_its_state(checkout):
-    assert "trials, 0 differences found" in checkout.pipeline("audit")
+    assert "trials, 0 differences found" in checkout.new_pipeline("audit")
     statuses = {row[0] for row in query(checkout, "mlflow.db", "select status from runs")}
     assert statuses <= {"FINISHED", "KILLED", "FAILED"}
 
@@ -76,7 +76,9 @@ def test_a_second_repro_runs_nothing(checkout):
 
 
 def test_a_trial_of_two_workers_trains_the_same_again_alone(checkout):
-    assert "equal: to the last bit, over 3 epochs" in checkout.pipeline("replay", "transfer", "1")
+    assert "equal: to the last bit, over 3 epochs" in checkout.new_pipeline(
+        "replay", "transfer", "1"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def trials_of(checkout, study):
 
 def test_a_clone_restores_studies_runs_and_the_registered_version(checkout, clone):
     assert not (clone.folder / "mlflow.db").exists()
-    clone.pipeline("restore")
+    clone.new_pipeline("restore")
     for study in ("digits-scratch", "digits-transfer"):
         assert trials_of(clone, study) == trials_of(checkout, study)
     for sql in SHOWN_BY_MLFLOW:
@@ -201,12 +203,12 @@ def test_the_parts_share_no_image(checkout):
 
 def test_raising_the_target_runs_exactly_the_difference(checkout):
     before = read(checkout, "results/scratch/study.json")["trials"]
-    checkout.set({"search": {"trials": 6}})
+    checkout.set({"search": {"trials": 6, "workers": 1}})
     checkout.repro("search@scratch")
     after = read(checkout, "results/scratch/study.json")["trials"]
     assert after[: len(before)] == before
     assert len(after) == len(before) + 2
-    checkout.set({"search": {"trials": 4}})
+    checkout.set({"search": {"trials": 4, "workers": 2}})
 
 
 def test_lost_databases_are_rebuilt_from_the_exported_study_without_training(checkout):

@@ -114,9 +114,9 @@ def test_a_killed_dvc_takes_its_stage_and_workers_along(checkout):
 
 
 def test_a_second_ctrl_c_ends_a_search_at_once_and_the_next_one_cleans_up(checkout):
-    checkout.set({"search": {"seed": 4, "trials": 3}})
+    checkout.set({"search": {"seed": 4, "trials": 3, "workers": 1}})
     before = trials(checkout)
-    process = checkout.start("python", "-m", "pipeline", "search", "scratch")
+    process = checkout.fork("pipeline", "search", "scratch")
     wait_for_running(checkout, process, since=before)
     os.kill(process.pid, signal.SIGINT)
     wait_until_heard(process)
@@ -132,9 +132,9 @@ def test_a_second_ctrl_c_ends_a_search_at_once_and_the_next_one_cleans_up(checko
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_search_says_so_and_leaves_nothing_running(checkout, signum, code):
-    checkout.set({"search": {"seed": int(signum) + 100, "trials": 500}})
+    checkout.set({"search": {"seed": int(signum) + 100, "trials": 500, "workers": 1}})
     before = trials(checkout)
-    process = checkout.start("python", "-m", "pipeline", "search", "scratch")
+    process = checkout.fork("pipeline", "search", "scratch")
     wait_for_running(checkout, process, since=before)
     start = time.monotonic()
     os.kill(process.pid, signum)
@@ -147,7 +147,7 @@ def test_an_interrupted_search_says_so_and_leaves_nothing_running(checkout, sign
 
 def test_a_second_search_of_the_same_study_is_refused_with_the_pid(checkout):
     checkout.set({"search": {"seed": 3}})
-    process = checkout.start("python", "-m", "pipeline", "search", "scratch")
+    process = checkout.fork("pipeline", "search", "scratch")
     lock = checkout.folder / "mlruns/locks/digits-scratch.pid"
     deadline = time.monotonic() + 30
     while not lock.exists() and time.monotonic() < deadline:

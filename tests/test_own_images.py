@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 COLORS = {"red things": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 210)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 pytestmark = pytest.mark.slow
 PER_CLASS = 8

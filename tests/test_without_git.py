@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.checkout import Checkout
+from testing.checkout import Checkout
 
 pytestmark = pytest.mark.slow
 # The environment is there, and this test does not make another.

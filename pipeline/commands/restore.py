@@ -17,8 +17,8 @@ from pipeline.planning.plan import PLAN_FILE
 from pipeline.processes import num_cores
 from pipeline.records.lock import study_lock
 from pipeline.records.model_registry.candidate import load_candidate
+from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import restore_study
 from pipeline.search.params import SearchParams, load_study
 from pipeline.search.queue import retire
 from pipeline.stages import confirm, register
@@ -96,7 +96,7 @@ def _restore_runs(
     if not _is_mirrored(store, exported, report, url=params.storage):
         same = params.model_copy(update={"objective": exported["objective"]})
         with open_runs(
-            study, same, name=name, plan=load_study(name), split=split, root=root
+            study, same, name=name, base=load_study(name)[0].base, split=split, root=root
         ) as runs:
             print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)

@@ -28,6 +28,7 @@ TAGS = (
     "retry_of",
     "duplicate_of",
     "taken_over_from",
+    "code_sha256",
     "outcome",
     "reason",
 )

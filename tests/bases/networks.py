@@ -72,6 +72,20 @@ def shared():
     return keras.Model(inputs, keras.layers.ReLU(name="end")(twice(x)))
 
 
+def models_inside():
+    """Two residual blocks, each a model that is called as a layer; larger, to be a base."""
+    import keras
+
+    inputs = keras.Input((32, 32, 3))
+    x = conv(inputs, 8, "stem", strides=2)
+    for index in range(2):
+        start = keras.Input(x.shape[1:])
+        new = keras.layers.ReLU(name="relu")(conv(start, 8, "conv"))
+        block = keras.Model(start, keras.layers.Add(name="sum")([start, new]), name=f"block{index}")
+        x = block(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="top")(x))
+
+
 GRAPHS = {
     "chain": chain,
     "residual": residual,
@@ -79,4 +93,5 @@ GRAPHS = {
     "inception": inception,
     "long_skip": long_skip,
     "shared": shared,
+    "models_inside": models_inside,
 }

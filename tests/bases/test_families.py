@@ -9,11 +9,12 @@ from pipeline.bases.table import BASES, preprocessing
 from pipeline.features.saved_base import load_saved_base, save_base
 from pipeline.training.export import Member, export, load_exported, predict_probabilities
 from pipeline.training.head import build_head
+from tests.bases.networks import GRAPHS
 from tests.bases.small_base import from_cache
 
 pytestmark = pytest.mark.keras
 
-slow = pytest.mark.slow
+slow, families = pytest.mark.slow, pytest.mark.families
 NUM_IMAGES = 1000
 
 
@@ -30,22 +31,31 @@ def random_base(name):
         ("efficientnet_lite0", "residual"),
         ("vgg16", "chain"),
         pytest.param("mobilenet_v3_small", "residual, with bare operations", marks=slow),
-        pytest.param("resnet50", "residual", marks=slow),
-        pytest.param("convnext_tiny", "residual, of models in a model", marks=slow),
-        pytest.param("inception_v3", "inception", marks=slow),
-        pytest.param("densenet121", "dense", marks=slow),
-        pytest.param("nasnet_mobile", "cells that take the last two", marks=slow),
+        pytest.param("resnet50", "residual", marks=families),
+        pytest.param("convnext_tiny", "residual, of models in a model", marks=families),
+        pytest.param("inception_v3", "inception", marks=families),
+        pytest.param("densenet121", "dense", marks=families),
+        pytest.param("nasnet_mobile", "cells that take the last two", marks=families),
     ],
 )
 def test_cutting_at_every_cut_point_and_joining_again_changes_nothing(name, graph):
+    base = random_base(name)
+    assert len(find_cuts(base)) >= 5, graph
+    check_cuts(base)
+
+
+@pytest.mark.parametrize("graph", sorted(GRAPHS))
+def test_cutting_small_networks_of_every_graph_and_joining_again_changes_nothing(graph):
+    check_cuts(GRAPHS[graph]())
+
+
+def check_cuts(base):
     """All cuts at once: each piece computes the next cut from the last one's output alone."""
     import keras
 
     from pipeline.bases.graph import output_of, truncate
 
-    base = random_base(name)
     cuts = [cut.name for cut in find_cuts(base)]
-    assert len(cuts) >= 5, graph
     images = np.random.default_rng(0).uniform(0, 255, (2, *base.input.shape[1:]))
     x = images = images.astype(np.float32)
     expected = truncate(base, cuts)(images)
@@ -130,11 +140,11 @@ def folder(tmp_path):
     "name",
     [
         pytest.param("vgg16", marks=slow),
-        pytest.param("resnet50", marks=pytest.mark.families),
-        pytest.param("densenet121", marks=slow),
-        pytest.param("inception_v3", marks=pytest.mark.families),
-        pytest.param("efficientnet_v2_b0", marks=pytest.mark.families),
-        pytest.param("convnext_tiny", marks=slow),
+        pytest.param("resnet50", marks=families),
+        pytest.param("densenet121", marks=families),
+        pytest.param("inception_v3", marks=families),
+        pytest.param("efficientnet_v2_b0", marks=families),
+        pytest.param("convnext_tiny", marks=families),
     ],
 )
 def test_the_exported_model_of_every_family_answers_as_the_cached_path(
@@ -143,6 +153,14 @@ def test_the_exported_model_of_every_family_answers_as_the_cached_path(
     base = random_base(name)
     ends = [cut.name for cut in find_cuts(base) if cut.ends_block]
     check_export(folder(base), base, ends[len(ends) // 2], hyperparameters)
+
+
+@pytest.mark.parametrize(("graph", "cut"), [("models_inside", "block0"), ("dense", "joined_0")])
+def test_the_exported_model_of_small_networks_answers_as_the_cached_path(
+    graph, cut, folder, hyperparameters
+):
+    base = GRAPHS[graph]()
+    check_export(folder(base), base, cut, hyperparameters)
 
 
 @pytest.mark.slow

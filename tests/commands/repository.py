@@ -9,11 +9,8 @@ import importlib
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 from pipeline.config import load_section
 from pipeline.files import sha256_file
@@ -27,8 +24,8 @@ from pipeline.search.queue import enqueue_missing, retire
 from pipeline.stages.confirm import CODE
 from pipeline.studies.described import describe
 from pipeline.trials.identity import code_sha256
+from testing.forks import Fork
 
-ROOT = Path(__file__).parents[2]
 SPACE = {
     "units": {"type": "int", "low": 16, "high": 64},
     "activation": {"type": "choice", "choices": ["relu", "selu"]},
@@ -95,21 +92,16 @@ class Repository:
             direction="maximize",
             attrs=study_attrs(self.folder, dataset=dataset, objective="val_accuracy", exported={}),
         )
-        enqueue_missing(study, described.plan.enqueue)
+        enqueue_missing(study, described.params.enqueue)
         return study
 
     def ask(self, study, name="tiny"):
         """Asks a study for its next trial, as the driver does."""
         described = describe(name, root=self.folder)
-        return Proposals(
-            study,
-            described.settings,
-            described.plan.defaults,
-            sampler="random",
-            seed=1,
-            target=10,
-            reuse=False,
-        ).ask()
+        params = described.search.model_copy(
+            update={"sampler": "random", "seed": 1, "trials": 10, "duplicates": "replicate"}
+        )
+        return Proposals(study, described.space, params).ask()
 
     def train(self, study, values=(0.5, 0.75), state="COMPLETE"):
         """Takes the next trial to its end."""
@@ -179,21 +171,15 @@ class Repository:
         }
 
     def run_alone(self, command):
-        """Runs a command as a user does, in a process of its own; returns its exit code."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        argv = [sys.executable, "-m", "pipeline", command]
-        return subprocess.run(argv, cwd=self.folder, env=environment).returncode
+        """Runs a command in a process of its own; returns its exit code."""
+        return self._fork("pipeline", command).wait()
 
     def start_search(self, name="tiny"):
         """Starts the real stage, with trainings that take no time, in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.faults", "none", "SIGKILL", "search", name],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return self._fork("testing.faults", "none", "SIGKILL", "search", name)
+
+    def _fork(self, module, *arguments):
+        return Fork(module, arguments, folder=self.folder, environment={**os.environ})
 
     def wait_for_trials(self, count, search):
         """Waits until a search that was started has so many trials, of any state."""

@@ -12,8 +12,8 @@ from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
 from pipeline.files import sha256_file
 from pipeline.stages import fetch, register, split
+from testing.tracking_server import TrackingServer
 from tests.commands.repository import run
-from tests.tracking_server import TrackingServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 SIZES = {"val_size": 0.25, "confirmation_size": 0.25, "test_size": 0.25}

@@ -12,7 +12,7 @@ from pipeline.commands.replay import compare, replay
 from pipeline.errors import ConfigError, StudyError
 from pipeline.studies.described import load_current
 from pipeline.training.messages import EpochRecord
-from tests import faults
+from testing import faults
 from tests.commands.repository import Repository, read_trials, run
 
 

@@ -10,8 +10,10 @@ import pytest
 from pipeline.errors import StudyError
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
+from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import restore_study, trial_dicts
+from pipeline.records.studies import trial_dicts
+from pipeline.search.queue import retire
 from tests.commands.repository import Repository, read_trials, run
 
 STAMPS = ("search-tiny.json", "confirm-tiny.json")
@@ -31,14 +33,6 @@ def original(tmp_path_factory, params_document):
     return made
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """An empty tracking store; copying it is faster than making one."""
-    root = tmp_path_factory.mktemp("empty")
-    open_store(root).close()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
 def bare(repository, original):
     """Another machine after `git clone` and `dvc pull`: files, and no store."""
@@ -50,9 +44,9 @@ def bare(repository, original):
 
 
 @pytest.fixture
-def pulled(bare, empty_store):
+def pulled(bare):
     """The same, with an empty MLflow."""
-    shutil.copyfile(empty_store, bare.folder / "mlflow.db")
+    open_store(bare.folder).close()
     return bare
 
 
@@ -138,7 +132,7 @@ def test_a_study_with_more_trials_is_said_and_left(pulled, capsys):
 def test_what_was_queued_since_the_export_is_no_other_study(pulled, original, capsys):
     with study_lock(pulled.folder, "digits-tiny"):
         storage, exported = open_storage(pulled.folder), pulled.read("results/tiny/study.json")
-        study = restore_study(pulled.folder, storage, exported).study
+        study = restore_study(pulled.folder, storage, exported, retire=retire).study
     study.enqueue_trial({"units": 32})
     assert run("restore") == 0
     assert "tiny: study of 4 trials was there already" in capsys.readouterr().out
@@ -168,7 +162,7 @@ def test_a_study_of_another_identity_is_said_and_left(pulled, capsys):
 def test_lost_runs_alone_are_restored(pulled, original, capsys):
     with study_lock(pulled.folder, "digits-tiny"):
         exported = pulled.read("results/tiny/study.json")
-        restore_study(pulled.folder, open_storage(pulled.folder), exported)
+        restore_study(pulled.folder, open_storage(pulled.folder), exported, retire=retire)
     assert run("restore") == 0
     out = capsys.readouterr().out
     assert "tiny: study of 4 trials was there already" in out

@@ -191,7 +191,7 @@ def test_a_password_may_hold_anything(postgres, database, tmp_path, password):
 def test_a_password_may_come_from_the_environment_or_a_file(
     postgres, database, tmp_path, monkeypatch
 ):
-    from tests.postgres import PASSWORD
+    from testing.postgres import PASSWORD
 
     url = f"postgresql://ann@127.0.0.1:{postgres.port}/{database.rpartition('/')[2]}"
     monkeypatch.setenv("PGPASSWORD", PASSWORD)

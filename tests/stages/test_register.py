@@ -1,7 +1,6 @@
 """Only a transfer-learned winner is registered, and the report says what happened."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -101,16 +100,6 @@ def confirm(root, study, **exported):
     write_json(report_file, report)
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """An empty tracking store; copying it is faster than creating one."""
-    from pipeline.records.mirror.store import open_store
-
-    root = tmp_path_factory.mktemp("empty")
-    open_store(root).close()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A repository in which everything before `register` has run."""
@@ -157,10 +146,6 @@ def lose_registry(root):
 
 @pytest.mark.keras
 class TestRun:
-    @pytest.fixture(autouse=True)
-    def _store(self, root, empty_store):
-        shutil.copyfile(empty_store, root / "mlflow.db")
-
     def test_the_report_says_what_was_registered(self, root):
         model = save_model(root, "transfer")
         run(AUTO, studies=STUDIES, root=root)

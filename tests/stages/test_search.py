@@ -18,27 +18,21 @@ from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.params import SearchParams, load_study
+from pipeline.search.params import SearchParams
 from pipeline.stages import search
-from tests import faults
+from pipeline.studies.opened import open_runs
+from pipeline.trials import identity
+from testing import faults
 from tests.commands.repository import Repository
 
 STAMP = "mlruns/stages/search-tiny.json"
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """An empty tracking store; copying it is faster than making one."""
-    root = tmp_path_factory.mktemp("empty")
-    open_store(root).close()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
-def repository(tmp_path, monkeypatch, params_document, empty_store):
+def repository(tmp_path, monkeypatch, params_document):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    open_store(tmp_path).close()
     made = Repository(tmp_path, params_document)
     made.set(trials=2)
 
@@ -51,12 +45,7 @@ def repository(tmp_path, monkeypatch, params_document, empty_store):
 
 def stage(repository):
     """Runs the stage; returns the trials that it exported."""
-    search.run(
-        "tiny",
-        load_study("tiny"),
-        load_section(SearchParams, "search"),
-        root=repository.folder,
-    )
+    search.run("tiny", root=repository.folder)
     return repository.read("results/tiny/study.json")["trials"]
 
 
@@ -91,6 +80,14 @@ def test_a_finished_study_is_exported_again_without_a_worker(repository, monkeyp
     monkeypatch.setattr(search, "build_executor", build_executor)
     assert stage(repository) == before
     assert (repository.folder / STAMP).exists()
+
+
+def test_trials_of_other_code_are_said_and_kept(repository, monkeypatch, caplog):
+    before = stage(repository)
+    assert "finished trials" not in caplog.text
+    monkeypatch.setattr(identity, "training_code", lambda: "ab" * 32)
+    assert stage(repository) == before
+    assert "digits-tiny: finished trials of other code than the present: 2;" in caplog.text
 
 
 def test_a_trial_that_a_kill_left_is_closed_and_tried_again(repository):
@@ -185,15 +182,15 @@ def test_a_study_that_is_searched_is_left_as_it_is(repository):
     assert query(repository, "select count(*) from runs") == [(0,)]
 
 
-@pytest.mark.parametrize("name", ["_search", "results.write", "runs.log_artifacts"])
+@pytest.mark.parametrize("name", ["_search", "_write_table", "runs.log_artifacts"])
 def test_a_stage_that_is_cut_off_leaves_no_stamp(repository, monkeypatch, name):
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
     if name == "runs.log_artifacts":
         monkeypatch.setattr("pipeline.records.mirror.runs.StudyRuns.log_artifacts", killed)
-    elif name == "results.write":
-        monkeypatch.setattr(search.results, "write", killed)
+    elif name == "_write_table":
+        monkeypatch.setattr("pipeline.trials.study._write_table", killed)
     else:
         monkeypatch.setattr(search, name, killed)
     with pytest.raises(KeyboardInterrupt):
@@ -205,11 +202,11 @@ def test_the_password_of_a_store_is_not_recorded(repository):
     params = load_section(SearchParams, "search").model_copy(
         update={"storage": "postgresql://ann:s3cret@db/studies"}
     )
-    with search.open_runs(
+    with open_runs(
         repository.study(),
         params,
         name="tiny",
-        plan=load_study("tiny"),
+        base="none",
         split=repository.split(),
         root=repository.folder,
     ):

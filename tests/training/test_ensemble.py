@@ -9,10 +9,17 @@ from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.features.arrays import ImageSet
 from pipeline.features.manifest import write_pixels
 from pipeline.training.data import DataReference
-from pipeline.training.ensemble import best_size
 from pipeline.training.export import Member
 
 pytestmark = pytest.mark.keras
+
+
+def best_size(*given):
+    """As in the module, which imports Keras."""
+    from pipeline.training import ensemble
+
+    return ensemble.best_size(*given)
+
 
 NUM_IMAGES = 600
 CONFIRMATION = np.arange(100, 400)

@@ -15,8 +15,8 @@ from pipeline.records.mirror import outage
 from pipeline.records.mirror.store import open_store
 from pipeline.records.mirror.thread import Mirror
 from pipeline.training.messages import EpochRecord
+from testing.tracking_server import TrackingServer
 from tests.records.mirror.lossy_proxy import LossyProxy
-from tests.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.slow
 

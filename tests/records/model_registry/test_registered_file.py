@@ -9,7 +9,7 @@ from pipeline.files import sha256_file
 from pipeline.records.mirror.store import open_store
 from pipeline.records.model_registry.registered_file import registered_file
 from pipeline.records.model_registry.registration import register
-from tests.tracking_server import TrackingServer
+from testing.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.keras
 

@@ -1,0 +1,1 @@
+"""Checkouts, faults and servers for `tests/` and `benchmarks/` alike."""
