@@ -195,10 +195,15 @@ class TrialRuns:
             tags={**tags, **writer.infinite_tags(named)},
         )
         self._client.set_terminated(run.run_id, STATUS_OF_STATE[state], end_time=at)
+        self.leave(uid)
+
+    def leave(self, uid: str) -> None:
+        """Counts the run of a training as whole, and as the only one that its start made."""
+        run = self._open_run(uid)
         if self.store.is_server:
             self._trash_twins(uid, run)
-        self._open.pop(uid, None)
         self._ended.add(run.run_id)
+        del self._open[uid]
 
     def trash(self, run_id: str) -> None:
         """Moves a run to MLflow's trash, from where `mlflow runs restore` brings it back."""

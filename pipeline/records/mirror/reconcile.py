@@ -138,6 +138,7 @@ def import_trial(runs: TrialRuns, trial: Trial, **tags: str) -> None:
         at_ms=start_ms(trial),
     )
     _complete(runs, trial, run_id)
+    runs.leave(uid)
 
 
 def amend_trial(runs: TrialRuns, trial: Trial, run_id: str) -> None:

@@ -201,3 +201,16 @@ def test_trainings_of_confirm_are_written_again_whole_and_once(runs, report):
     assert [(p.step, p.timestamp) for p in history] == [
         (n, 1_764_370_001_000 + n) for n in range(4)
     ]
+
+
+def test_a_run_that_a_server_makes_twice_for_a_lost_answer_is_one(runs, trial, monkeypatch):
+    monkeypatch.setattr(type(runs.store), "is_server", True)
+    create = runs.store.client.create_run
+
+    def create_twice(*args, **kwargs):
+        create(*args, **kwargs)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(runs.store.client, "create_run", create_twice)
+    import_trial(runs, trial())
+    assert only(runs, trial()).info.status == "FINISHED"
