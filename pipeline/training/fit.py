@@ -23,6 +23,7 @@ from pipeline.training.messages import EpochRecord, Report
 from pipeline.training.optimizers import build_optimizer
 from pipeline.training.phases import Phase
 from pipeline.training.rules import BestEpoch, Plateau, stopping_rule
+from pipeline.training.schedules import learning_rate_table
 from pipeline.training.steps import Predictor, Steps, TabulatedSchedule
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,12 @@ class Training:
         )
         self._num_passes = _num_passes(hyperparameters, phase, num_examples=num_examples)
         self.steps_per_epoch = self._num_passes * -(-num_examples // self._batch_size)
-        self._rates = phase.learning_rates(hyperparameters, steps_per_epoch=self.steps_per_epoch)
+        self._rates = learning_rate_table(
+            hyperparameters,
+            num_steps=len(phase.epochs) * self.steps_per_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+            factor=phase.factor,
+        )
         self._is_scheduled = hyperparameters["schedule"] != "performance"
         rate = TabulatedSchedule(self._rates) if self._is_scheduled else float(self._rates[0])
         self._predict = Predictor(model)

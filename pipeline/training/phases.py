@@ -10,11 +10,7 @@ cosine is near its end when phase 2 begins.)
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.hyperparameter import Value
-from pipeline.training.schedules import learning_rate_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +26,6 @@ class Phase:
     epochs: range
     factor: float = 1.0
     number: int = 1
-
-    def learning_rates(
-        self, hyperparameters: Mapping[str, Value], *, steps_per_epoch: int
-    ) -> NDArray[np.float32]:
-        """Returns the rate of each step of these epochs, shape (len(epochs) * steps_per_epoch,)."""
-        table = learning_rate_table(
-            hyperparameters,
-            num_steps=len(self.epochs) * steps_per_epoch,
-            steps_per_epoch=steps_per_epoch,
-        )
-        return np.asarray(table * np.float32(self.factor))
 
 
 def whole(num_epochs: int) -> Phase:

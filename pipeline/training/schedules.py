@@ -161,7 +161,11 @@ def performance(step: Steps, _: Timing) -> Steps:
 
 
 def learning_rate_table(
-    hyperparameters: Mapping[str, Value], *, num_steps: int, steps_per_epoch: int
+    hyperparameters: Mapping[str, Value],
+    *,
+    num_steps: int,
+    steps_per_epoch: int,
+    factor: float = 1.0,
 ) -> NDArray[np.float32]:
     """Evaluates a trial's schedule at every optimizer step.
 
@@ -173,9 +177,10 @@ def learning_rate_table(
             active, and what the schedule itself reads.
         num_steps: Optimizer steps in the whole training (not epochs), >= 1.
         steps_per_epoch: Optimizer steps in one epoch, >= 1; turns epochs into steps.
+        factor: What every rate is multiplied by, > 0; below 1 in phase 2.
 
     Returns:
-        Learning rates, shape (num_steps,), float32, in [0, peak].
+        Learning rates, shape (num_steps,), float32, in [0, factor * peak].
 
     Raises:
         ValueError: If a number of steps is below 1.
@@ -205,4 +210,5 @@ def learning_rate_table(
         np.arange(num_decay, dtype=np.float64), timing
     )
     peak = float(hyperparameters["learning_rate"])
-    return (peak * np.concatenate([warmup, decay])).astype(np.float32)
+    rates = (peak * np.concatenate([warmup, decay])).astype(np.float32)
+    return np.asarray(rates * np.float32(factor))

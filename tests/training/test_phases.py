@@ -6,7 +6,7 @@ import pytest
 from pipeline.search.configurations import completed
 from pipeline.search.space import SearchSpace
 from pipeline.training.phases import Phase, phase_1, phase_2, whole
-from pipeline.training.schedules import SCHEDULES
+from pipeline.training.schedules import SCHEDULES, learning_rate_table
 
 STEPS = 25
 
@@ -23,7 +23,12 @@ def values(params_document):
 
 
 def rates(phase, hyperparameters):
-    return phase.learning_rates(hyperparameters, steps_per_epoch=STEPS)
+    return learning_rate_table(
+        hyperparameters,
+        num_steps=len(phase.epochs) * STEPS,
+        steps_per_epoch=STEPS,
+        factor=phase.factor,
+    )
 
 
 def second(hyperparameters, *, num_epochs=12, first_epoch=8, last_learning_rate=0.01):
