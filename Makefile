@@ -89,4 +89,4 @@ lock:  ## write requirements.lock and requirements-docs.lock anew (needs uv)
 	$(PINNED) --group docs --constraints requirements.lock --output-file requirements-docs.lock
 
 clean:  ## remove what the pipeline made, but neither data/own nor the environment
-	rm -rf data/raw data/train.npz data/test.npz data/split.json data/features models results dvc.lock
+	rm -rf data/raw data/train.npz data/test.npz data/split.json data/features data/cache/features models results dvc.lock

@@ -24,6 +24,7 @@ from pipeline.config import read_document
 from pipeline.features.arrays import Rows
 from pipeline.processes import num_cores
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.devices import configure_tensorflow
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +56,7 @@ def trained_head(features: np.ndarray, labels: np.ndarray, array):
 
     from pipeline.training.head import build_head
 
-    defaults = completed({}, {}, read_document(ROOT / "params.yaml")["defaults"])
+    defaults = completed({}, SearchSpace({}, read_document(ROOT / "params.yaml")["defaults"]))
     settings = {"mean": array.mean, "variance": array.variance, "seed": SEED}
     head = build_head(features.shape[1:], int(labels.max()) + 1, defaults, **settings)
     head.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")

@@ -106,7 +106,10 @@ def embed_file(file: Path, base: str, size: int, answer) -> None:
     own = {"image_size": size, "cuts": CUTS[base]}
     params = {"bases": {base: own}, "pixels_size": 64, "batch_size": "auto", "max_bytes": 10**11}
     embed.run(
-        EmbedParams.model_validate(params), train_file=file, features=file.parent / "features"
+        EmbedParams.model_validate(params),
+        train_file=file,
+        features=file.parent / "features",
+        store=file.parent / "store",
     )
     # Of this program alone: what getrusage says begins with what its parent held.
     status = Path("/proc/self/status").read_text(encoding="utf-8")

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from pipeline.data.duplicates import content_ids, first_of_each
 from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.near_copies import near_pairs
+from pipeline.data.pool import content_ids, first_of_each
 
 Change = Callable[[Image.Image], Image.Image]
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR

@@ -46,16 +46,14 @@ def configurations(num_random: int) -> list[dict[str, Any]]:
     """Returns the queued heads on the plan's first cut, then random ones, without their cut."""
     import optuna
 
-    from pipeline.search.space import SearchSpace, suggest
+    from pipeline.search.space import SearchSpace
 
     document = read_document(subsets.ROOT / "params.yaml")
-    settings = {
-        **SearchSpace(document["studies"][STUDY]["space"]).settings,
-        **{"unfreeze": 0, "cut": "first"},
-    }
+    written = {**document["studies"][STUDY]["space"], "unfreeze": 0, "cut": "first"}
+    space = SearchSpace.parse(written, document["defaults"])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=SEED))
-    drawn = [suggest(settings, document["defaults"], study.ask()) for _ in range(num_random)]
+    drawn = [space.suggest(study.ask()) for _ in range(num_random)]
     searched = set(document["studies"][STUDY]["space"])
     told = [
         *(entry for entry in document["studies"][STUDY]["enqueue"] if not entry["unfreeze"]),

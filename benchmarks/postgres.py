@@ -23,21 +23,21 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.config import read_document
-from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
-from pipeline.records.mirror.thread import Spool
+from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study, trial_dicts
 from pipeline.search.distributions import FloatRange
 from pipeline.search.engine import Engine
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.plan import SearchPlan
 from pipeline.search.progress import Progress
 from pipeline.search.queue import retire
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialResult
 from testing.postgres import PostgresServer
+from testing.search import search_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 IDENTITY = "0123456789abcdef" * 4
@@ -110,11 +110,12 @@ def search(root, storage, recorder, num_trials):
         attrs={"study_uid": IDENTITY},
     )
     study.pruner = optuna.pruners.NopPruner()
-    plan = SearchPlan(
-        settings={"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
-        defaults={**read_document(PARAMS)["defaults"], "cut": "pixels"},
-        objective="val_accuracy",
-        target=num_trials,
+    space = SearchSpace(
+        {"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
+        {**read_document(PARAMS)["defaults"], "cut": "pixels"},
+    )
+    params = search_params(
+        trials=num_trials,
         epochs=EPOCHS,
         seed=1,
         sampler="random",
@@ -124,8 +125,9 @@ def search(root, storage, recorder, num_trials):
     with Path(os.devnull).open("w") as nowhere, LocalExecutor(NUM_WORKERS, train=train) as workers:
         Engine(
             study,
-            plan,
-            OBJECTIVES["val_accuracy"],
+            space,
+            params,
+            limit_seconds=None,
             executor=workers,
             recorder=recorder,
             data=DataReference(features="", train_file=str(root / "notes")),
@@ -203,7 +205,7 @@ def search_under_crashes(server, *, num_trials, num_crashes, seed):
         )
         begin = time.monotonic()
         with study_lock(root, NAME, storage=storage), runs:
-            with Spool(runs) as recorder:
+            with Mirror(runs) as recorder:
                 crashes.start()
                 study = search(root, storage, recorder, num_trials)
                 trained = time.monotonic() - begin

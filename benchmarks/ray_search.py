@@ -20,6 +20,7 @@ import psutil
 
 from pipeline.search.queue import retire
 from pipeline.training.messages import EpochRecord, Report, TrialResult, TrialSpec
+from testing.search import search_params
 
 ROOT = Path(__file__).parents[1]
 NAME, IDENTITY = "kills-double", "a1" * 32
@@ -63,15 +64,14 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
     import optuna
 
     from pipeline.config import read_document
-    from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.records.storage import open_storage
     from pipeline.records.studies import open_study
     from pipeline.search.distributions import FloatRange
     from pipeline.search.engine import Engine
     from pipeline.search.executors.ray import RayExecutor
-    from pipeline.search.plan import SearchPlan
     from pipeline.search.progress import Progress
     from pipeline.search.queue import close_orphans
+    from pipeline.search.space import SearchSpace
 
     study = open_study(
         open_storage(folder),
@@ -83,11 +83,12 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
     )
     study.pruner = optuna.pruners.NopPruner()
     close_orphans(study, max_retries=MAX_RETRIES, reason="the search was killed")
-    plan = SearchPlan(
-        settings={"learning_rate": FloatRange(type="float", low=1e-4, high=1e-1, log=True)},
-        defaults={**read_document(ROOT / "params.yaml")["defaults"], "cut": "block4"},
-        objective="val_accuracy",
-        target=trials,
+    space = SearchSpace(
+        {"learning_rate": FloatRange(type="float", low=1e-4, high=1e-1, log=True)},
+        {**read_document(ROOT / "params.yaml")["defaults"], "cut": "block4"},
+    )
+    params = search_params(
+        trials=trials,
         epochs=EPOCHS,
         seed=seed,
         sampler="random",
@@ -97,8 +98,9 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
     with RayExecutor(address, max_trials=2, train=train) as executor:
         Engine(
             study,
-            plan,
-            OBJECTIVES["val_accuracy"],
+            space,
+            params,
+            limit_seconds=None,
             executor=executor,
             recorder=_Unrecorded(),
             data=_NoData(),

@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.transfer_sizes import fetch_and_split, kept_files
 from pipeline.config import read_document
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.training.worker import run_trial
@@ -106,7 +107,7 @@ def train(
     defaults = read_document(ROOT / "params.yaml")["defaults"]
     spec = TrialSpec(
         uid="benchmark",
-        hyperparameters=completed({}, {}, {**defaults, "unfreeze": 0, **changes}),
+        hyperparameters=completed({}, SearchSpace({}, {**defaults, "unfreeze": 0, **changes})),
         seed=seed,
         epochs=epochs,
         model_file=None if file is None else str(file),

@@ -2,13 +2,16 @@
 
 A real search (driver, two local workers, SQLite study; trainings that stream an epoch every 0.2 s
 instead of computing one) records into a real `mlflow server`, which is killed with SIGKILL for some
-seconds and started again on the same database. `spool` is this project's recorder; `direct` calls
-MLflow's client from the driver, with its own retries, as a plain script does.
+seconds and started again on the same database. `mirror` is this project's recorder; `direct` calls
+MLflow's client from the driver, with its own retries, as a plain script does. `ended`: the server
+is away when the search ends, and until it gives up waiting; `killed`: the driver is killed with
+SIGKILL while it is away. Both are started again when the server is back.
 
 Every point of every metric that a worker reported is looked up on the server: value, step and time.
 A stall is the time from when a worker hands over an epoch until it may go on.
 
-Run: python -m benchmarks.tracking_outage [--spool 10 60] [--direct 10]     (about 6 minutes)
+Run: python -m benchmarks.tracking_outage [--mirror 10 60] [--direct 10] [--ended 5] [--killed 4]
+(about 8 minutes; an option without numbers leaves its case out)
 """
 
 import argparse
@@ -21,22 +24,24 @@ import threading
 import time
 from collections import Counter
 from contextlib import nullcontext
+from multiprocessing import get_context
 from pathlib import Path
 
 from pipeline.config import read_document
-from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.errors import StudyError
 from pipeline.records.mirror.runs import StudyRuns
-from pipeline.records.mirror.thread import Spool
+from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study, trial_dicts
 from pipeline.search.distributions import FloatRange
 from pipeline.search.engine import Engine
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.plan import SearchPlan
 from pipeline.search.progress import Progress
-from pipeline.search.queue import retire
+from pipeline.search.queue import close_orphans, retire
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialResult
+from testing.search import search_params
 from testing.tracking_server import TrackingServer
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -48,6 +53,8 @@ EPOCH_SECONDS = 0.2
 # Before the outage; after it the server needs up to 30 s to start, and the rest is searched still.
 SECONDS_BEFORE = 10
 SECONDS_AFTER = 40
+# Of the two cases with a second start.
+NUM_TRIALS = 4
 
 
 def train(spec, data, report):
@@ -95,11 +102,9 @@ class Outage(threading.Thread):
         self.away_seconds = time.monotonic() - begin
 
 
-def search(root, recorder, num_trials):
-    """Runs a search and returns its trials."""
-    import optuna
-
-    study = open_study(
+def opened_study(root):
+    """Opens the study, made if need be."""
+    return open_study(
         open_storage(root),
         retire=retire,
         name=NAME,
@@ -107,12 +112,33 @@ def search(root, recorder, num_trials):
         direction="maximize",
         attrs={"study_uid": IDENTITY},
     )
+
+
+def opened_runs(root):
+    """Opens its runs."""
+    return StudyRuns.open(
+        root,
+        dataset="outage",
+        study="search",
+        study_name=NAME,
+        study_uid=IDENTITY,
+        tags={"objective": "val_accuracy"},
+        params={},
+    )
+
+
+def search(root, recorder, num_trials):
+    """Runs a search and returns its trials."""
+    import optuna
+
+    study = opened_study(root)
     study.pruner = optuna.pruners.NopPruner()
-    plan = SearchPlan(
-        settings={"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
-        defaults={**read_document(PARAMS)["defaults"], "cut": "pixels"},
-        objective="val_accuracy",
-        target=num_trials,
+    space = SearchSpace(
+        {"learning_rate": FloatRange(type="float", low=0.01, high=0.1)},
+        {**read_document(PARAMS)["defaults"], "cut": "pixels"},
+    )
+    params = search_params(
+        trials=num_trials,
         epochs=EPOCHS,
         seed=1,
         sampler="random",
@@ -122,8 +148,9 @@ def search(root, recorder, num_trials):
     with Path(os.devnull).open("w") as nowhere, LocalExecutor(NUM_WORKERS, train=train) as workers:
         Engine(
             study,
-            plan,
-            OBJECTIVES["val_accuracy"],
+            space,
+            params,
+            limit_seconds=None,
             executor=workers,
             recorder=recorder,
             data=DataReference(features="", train_file=str(root / "notes")),
@@ -166,6 +193,14 @@ def compared(root, runs, trials):
     }
 
 
+def line_of(found):
+    """Says in a line what was found."""
+    return (
+        f"n={found['n']} metrics, {found['lost']} lost, {found['doubled']} doubled, "
+        f"{found['runs']} runs; longest stall of {found['epochs']} epochs {found['stall']:.3f} s"
+    )
+
+
 def measure(how, seconds):
     """Runs one search with one outage and prints what came of it."""
     duration = SECONDS_BEFORE + seconds + SECONDS_AFTER
@@ -174,19 +209,11 @@ def measure(how, seconds):
         root = Path(folder)
         with TrackingServer(root / "server") as server:
             os.environ["MLFLOW_TRACKING_URI"] = server.uri
-            runs = StudyRuns.open(
-                root,
-                dataset="outage",
-                study="search",
-                study_name=NAME,
-                study_uid=IDENTITY,
-                tags={"objective": "val_accuracy"},
-                params={},
-            )
+            runs = opened_runs(root)
             outage = Outage(server, seconds)
             begin = time.monotonic()
             with runs:
-                with Spool(runs) if how == "spool" else nullcontext(runs) as recorder:
+                with Mirror(runs) if how == "mirror" else nullcontext(runs) as recorder:
                     outage.start()
                     trials = search(root, recorder, num_trials)
                     trained = time.monotonic() - begin
@@ -195,10 +222,64 @@ def measure(how, seconds):
             found = compared(root, runs, trials)
     print(
         f"{how:<7} killed for {seconds:3.0f} s, back after {outage.away_seconds:5.1f} s: "
-        f"n={found['n']} metrics, {found['lost']} lost, {found['doubled']} doubled, "
-        f"{found['runs']} runs; longest stall of {found['epochs']} epochs "
-        f"{found['stall']:.3f} s; "
-        f"search {trained:.1f} s + {drained:.1f} s to send the rest",
+        f"{line_of(found)}; search {trained:.1f} s + {drained:.1f} s to send the rest",
+        flush=True,
+    )
+
+
+def start(root, drain_seconds=600.0):
+    """Does what the stage does from its start; returns runs, trials and what was put right."""
+    study, runs = opened_study(root), opened_runs(root)
+    close_orphans(study, max_retries=0, reason="the search was killed")
+    with runs, Mirror(runs, drain_seconds=drain_seconds) as recorder:
+        differences = runs.reconcile(trial_dicts(study))
+        trials = search(root, recorder, NUM_TRIALS)
+    return runs, trials, differences
+
+
+def kill_in_mid_search(root, server):
+    """Kills the server some seconds after the first epoch."""
+    while not (root / "notes").exists():
+        time.sleep(0.1)
+    time.sleep(4)
+    server.kill()
+
+
+def start_twice(how, seconds):
+    """Runs a search that does not see the server again, and the next start, which does.
+
+    Args:
+        how: `ended`: the search ends meanwhile; `killed`: it is killed.
+        seconds: For how long the first one waits at its end, or is left alone before its kill.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        with TrackingServer(root / "server") as server:
+            os.environ["MLFLOW_TRACKING_URI"] = server.uri
+            loss = threading.Thread(target=kill_in_mid_search, args=(root, server))
+            loss.start()
+            if how == "ended":
+                try:
+                    start(root, drain_seconds=seconds)
+                except StudyError as error:
+                    first = str(error).partition("Training is done")[2].partition(". Start")[0]
+            else:
+                driver = get_context("spawn").Process(target=start, args=(root,))
+                driver.start()
+                loss.join()
+                time.sleep(seconds)
+                driver.kill()
+                driver.join()
+                first = f" killed {seconds:.0f} s after the server"
+            server.start()
+            server.wait()
+            runs, trials, differences = start(root)
+            found = compared(root, runs, trials)
+            left = len(runs.reconcile(trials, is_thorough=True))
+    kinds = dict(Counter(difference.kind for difference in differences))
+    print(
+        f"{how:<7}{first}; next start: {kinds} put right, then {left} differences; "
+        f"{line_of(found)}",
         flush=True,
     )
 
@@ -206,16 +287,17 @@ def measure(how, seconds):
 def main():
     """Prints one line per recorder and outage."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--spool", type=float, nargs="*", default=[10, 60], metavar="SECONDS")
-    parser.add_argument("--direct", type=float, nargs="*", default=[10], metavar="SECONDS")
+    seconds = {"mirror": [10, 60], "direct": [10], "ended": [5], "killed": [4]}
+    for how, default in seconds.items():
+        parser.add_argument(f"--{how}", type=float, nargs="*", default=default, metavar="SECONDS")
     arguments = parser.parse_args()
     print(
         f"{platform.machine()}, {os.cpu_count()} CPUs, {NUM_WORKERS} workers, "
         f"{EPOCHS} epochs of {EPOCH_SECONDS} s a trial, 3 metrics an epoch"
     )
-    for how in ("spool", "direct"):
-        for seconds in getattr(arguments, how):
-            measure(how, seconds)
+    for how in seconds:
+        for away in getattr(arguments, how):
+            (measure if how in ("mirror", "direct") else start_twice)(how, away)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from benchmarks.transfer_figures import COLORS, ROOT, TITLES, Figures, plot, pri
 from benchmarks.transfer_networks import BATCH_SIZE, convnet, train_until
 from benchmarks.transfer_sizes import kept_files
 from benchmarks.transfer_trainings import PIXELS, deployed, in_process, test_hits
-from pipeline.evaluation.significance import wilson_interval
+from pipeline.evaluation.intervals import wilson_interval
 from pipeline.files import read_json
 from pipeline.processes import num_cores
 from pipeline.training.data import DataReference

@@ -28,6 +28,7 @@ from benchmarks.transfer_trainings import PIXELS, Job, Subset, in_process, run_j
 from pipeline.config import read_document
 from pipeline.processes import num_cores
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 
 BASE = "efficientnet_lite0"
@@ -117,7 +118,12 @@ def _embed(section: Mapping[str, Any], folder: Path) -> None:
 
     configure_tensorflow(num_threads=num_cores())
     params = EmbedParams.model_validate(section)
-    embed.run(params, train_file=folder / "train.npz", features=folder / "features")
+    embed.run(
+        params,
+        train_file=folder / "train.npz",
+        features=folder / "features",
+        store=folder / "earlier-features",
+    )
 
 
 def reference(folder: Path, base: str) -> DataReference:
@@ -130,7 +136,7 @@ def reference(folder: Path, base: str) -> DataReference:
 def configured(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `params.yaml`'s defaults with changes, as a trial has them."""
     defaults = read_document(ROOT / "params.yaml")["defaults"]
-    values = completed({}, {}, {**defaults, **changes})
+    values = completed({}, SearchSpace({}, {**defaults, **changes}))
     if values is None:
         raise ValueError(f"Hyperparameters are missing. Received: {changes}.")
     return values

@@ -32,6 +32,7 @@ from pipeline.config import read_document
 from pipeline.features.params import EmbedParams
 from pipeline.processes import num_cores
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.batches import TrainingData
 from pipeline.training.data import DataReference
 from pipeline.training.devices import configure_tensorflow
@@ -68,7 +69,10 @@ def specify(cut: str, epochs: int, **changes: Any) -> TrialSpec:
     defaults = {**read_document(ROOT / "params.yaml")["defaults"], "early_stopping": "none"}
     values = {**defaults, "cut": cut, "units": 256, **changes}
     return TrialSpec(
-        uid="benchmark", hyperparameters=completed({}, {}, values), seed=1, epochs=epochs
+        uid="benchmark",
+        hyperparameters=completed({}, SearchSpace({}, values)),
+        seed=1,
+        epochs=epochs,
     )
 
 

@@ -142,3 +142,4 @@ def _auto_or_positive(value: Any) -> Any:
 
 
 BatchSize = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_positive)]
+"""In `params.yaml`: images at a time; auto: as many as are fast and fit into memory."""

@@ -1,11 +1,18 @@
-"""What a hyperparameter is: its kind, its legal values, and when it exists at all."""
+"""What a hyperparameter is: its kind, its legal values, and when it exists at all.
+
+One is declared beside what reads it, mostly through the short constructors below; see
+`training.hyperparameters`, which collects them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Value = str | int | float | bool
 Hyperparameters = Mapping[str, Value]
+Conditions = Mapping[str, frozenset[Value]]
+
+ALWAYS: Final[Conditions] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,7 @@ class Hyperparameter:
     low_exclusive: bool = False
     high_exclusive: bool = False
     choices: tuple[Value, ...] = ()
-    active_when: Mapping[str, frozenset[Value]] = field(default_factory=dict)
+    active_when: Conditions = field(default_factory=dict)
 
     def is_active(self, values: Hyperparameters) -> bool:
         """Whether this hyperparameter exists beside `values`, which hold the earlier ones."""
@@ -70,6 +77,56 @@ class Hyperparameter:
         low = "-inf" if self.low is None else f"{self.low:g}"
         high = "inf" if self.high is None else f"{self.high:g}"
         return f"{left}{low}, {high}{right}"
+
+
+def choice(*choices: Value, help: str, active_when: Conditions = ALWAYS) -> Hyperparameter:
+    """Returns a hyperparameter that is one of several values."""
+    return Hyperparameter(kind="category", choices=choices, help=help, active_when=active_when)
+
+
+def count(
+    help: str,
+    *,
+    low: int = 1,
+    high: int | None = None,
+    words: tuple[str, ...] = (),
+    active_when: Conditions = ALWAYS,
+) -> Hyperparameter:
+    """Returns a hyperparameter that is a whole number in [low, high], or one of some words."""
+    return Hyperparameter(
+        kind="int", low=low, high=high, choices=words, help=help, active_when=active_when
+    )
+
+
+def positive(
+    help: str, *, high: float | None = None, active_when: Conditions = ALWAYS
+) -> Hyperparameter:
+    """Returns a hyperparameter that is a number in (0, high]."""
+    return Hyperparameter(
+        kind="float", low=0, low_exclusive=True, high=high, help=help, active_when=active_when
+    )
+
+
+def non_negative(
+    help: str, *, high: float | None = None, active_when: Conditions = ALWAYS
+) -> Hyperparameter:
+    """Returns a hyperparameter that is a number in [0, high]."""
+    return Hyperparameter(kind="float", low=0, high=high, help=help, active_when=active_when)
+
+
+def unit_interval(
+    help: str, *, low_exclusive: bool = False, active_when: Conditions = ALWAYS
+) -> Hyperparameter:
+    """Returns a hyperparameter that is a share in [0, 1): never all, and something if exclusive."""
+    return Hyperparameter(
+        kind="float",
+        low=0,
+        low_exclusive=low_exclusive,
+        high=1,
+        high_exclusive=True,
+        help=help,
+        active_when=active_when,
+    )
 
 
 def where(**conditions: Value | tuple[Value, ...]) -> dict[str, frozenset[Value]]:

@@ -21,7 +21,7 @@ COPIES = (".dvc", "tmp", "exps")
 
 Stage = Literal["search", "confirm", "register"]
 FOLDER = Path("mlruns/stages")
-# Confirmation trainings that are over, by study: `search.kept_trainings`.
+# Confirmation trainings that are over: a folder for each study, two files for each training.
 TRAININGS = Path("mlruns/trainings")
 # What a stamp takes of its stage's report: study.json, confirm.json or registration.json.
 KEYS: Mapping[Stage, tuple[str, ...]] = {

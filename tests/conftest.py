@@ -19,6 +19,7 @@ import pytest
 
 from pipeline.config import read_document
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.devices import clear_environment, fix_settings
 from testing.checkout import embedded
 from testing.postgres import database, postgres, proxy
@@ -119,7 +120,7 @@ def hyperparameters(params_document):
     """Returns the active hyperparameters of the project's defaults with some changed."""
 
     def changed(**values):
-        return completed({}, {}, {**params_document["defaults"], **values})
+        return completed({}, SearchSpace({}, {**params_document["defaults"], **values}))
 
     return changed
 

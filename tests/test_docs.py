@@ -19,7 +19,7 @@ PARAMS = read_document(ROOT / "params.yaml")
 # Of commands that say which commit's params.yaml they are for.
 FORMER_KEYS = {"embed.bases.efficientnet_lite0.image_size"}
 # Of the checkout's data/, where pipeline/data/ is meant by the same short form.
-DATA = r"data/(raw|features|own|flowers|\w+\.)"
+DATA = r"data/(raw|cache|features|own|flowers|\w+\.)"
 ROOMS = (
     *("data", "bases", "features", "evaluation", "training", "trials", "planning", "search"),
     *("records", "studies", "report", "stages", "commands"),
@@ -182,12 +182,17 @@ class TestParamsPage:
             "| `seed` | `42` | int in [0, inf) | of every draw |",
             "| `max_shift` | float in (0, 0.5] | largest, share of height and of width |",
             "| `duplicates` | `reuse` | `reuse`, `replicate` "
-            "| a configuration that was tried: reuse its value, or replicate: new seed |",
+            "| a configuration that was tried: reuse its value, where it is of the same code of "
+            "training, or replicate: new seed |",
             "| `tanh` | Hyperbolic tangent: f(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x)). |",
         ],
     )
     def test_says_what_is_legal_and_what_it_means(self, row):
         assert f"\n{row}\n" in self.page
+
+    def test_leaves_no_meaning_empty(self):
+        lines = self.page.splitlines()
+        assert [line for line in lines if line.startswith("|") and line.endswith("|  |")] == []
 
     def test_a_condition_is_said_in_words(self):
         assert "| `optimizer` is `momentum` or `nesterov` |" in self.page

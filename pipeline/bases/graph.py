@@ -65,7 +65,7 @@ def rebuild(
     """Applies copies of a model's layers, with all that they learned, to a symbolic tensor.
 
     Args:
-        model: Has one input.
+        model: A functional model with one input.
         inputs: Takes the place of the model's input; of the same shape.
         clone: Returns what stands for a layer. One of the same class gets the layer's state, any
             other one is left as it is.

@@ -18,8 +18,9 @@ def load_base(
     """Returns a frozen base of the table, from raw colours to the averages of its last feature map.
 
     Args:
-        name: A key of `BASES`.
-        image_size: Height and width, pixels, at least the entry's smallest.
+        name: Which base of the table: a key of `BASES`.
+        image_size: Height and width of the images that it is to take, pixels, at least the
+            smallest of the base's entry.
         weights: `imagenet`; `random` for a network that knows nothing, the same one each time; for
             those of `keras.applications` also the path of a weight file that Keras publishes,
             without the classifier.

@@ -67,8 +67,8 @@ class ModelFile:
 
     Attributes:
         config: Its `class_name` and, below `config`, its layers.
-        keras_version: Of the Keras that wrote it, such as `2.15.0`; empty if it does not say.
-        ending: What Keras wants the name to end in.
+        keras_version: Which Keras wrote it, such as `2.15.0`; empty if it does not say.
+        ending: What Keras wants the file's name to end in.
     """
 
     config: dict[str, Any]
@@ -130,7 +130,7 @@ def weight_ending(path: Path) -> str:
     """Returns what Keras wants the name of a weight file to end in: it tells formats by the name.
 
     Args:
-        path: As `check_weight_file` lets pass.
+        path: A weight file that `check_weight_file` has let pass.
     """
     if _kind(path, "weights") == "zip":
         return KERAS_ENDING

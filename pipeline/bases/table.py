@@ -134,7 +134,8 @@ def check_base(
     """Refuses a base that the table does not have, or not like this; needs no Keras.
 
     Raises:
-        ConfigError: Naming what must hold.
+        ConfigError: If there is no such base, the images are too small, or the family has no such
+            weights or width.
     """
     if name not in BASES:
         # Without the list: it has 43 names.

@@ -26,7 +26,7 @@ def check_own_base(path: Path, *, input_range: Sequence[float] | None) -> None:
     """Refuses a model file that cannot be a base, as far as that shows without Keras.
 
     Args:
-        path: Of the file.
+        path: The model's file, `.keras` or `.h5`.
         input_range: What white and black pixels are to the model: (lowest, highest).
 
     Raises:
@@ -61,7 +61,7 @@ def own_image_size(path: Path) -> int | None:
     """Returns the height of the images that a model was trained on; None if it names none.
 
     Raises:
-        ConfigError: As `input_dtype`.
+        ConfigError: If the file is missing or is no model file of Keras'.
     """
     layers = _layers(path)
     # A user's layer of that name may be another kind.
@@ -95,7 +95,7 @@ def load_own_base(
         path: A `.keras` or `.h5` file of built-in layers, functional or sequential.
         image_size: Height and width of what the base is given, pixels.
         input_range: What the model takes for black and white, if not raw uint8 images.
-        name: Of the base.
+        name: What the returned model is called.
 
     Returns:
         (n, image_size, image_size, 3) float32 RGB in [0, 255] to the model's output.

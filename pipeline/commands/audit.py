@@ -20,6 +20,7 @@ from pipeline.records.storage import has_storage, open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.search.params import SearchParams
 from pipeline.studies.described import own_study
+from pipeline.trials.identity import of_other_code
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -76,7 +77,10 @@ def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) 
     examine = repair_study if is_repaired else audit_study
     found = examine(root, dataset, name=name, study=study, url=url)
     verb = "repaired" if is_repaired else "found"
-    print(f"{study_name}: {len(trial_dicts(study))} trials, {len(found)} differences {verb}")
+    trials = trial_dicts(study)
+    print(f"{study_name}: {len(trials)} trials, {len(found)} differences {verb}")
+    if remark := of_other_code(trials).remark:
+        print(f"{study_name}: {remark}")
     if found:
         print(table(found))
     if not is_repaired and len(study.trials) == sum(one.kind == "missing" for one in found) > 0:

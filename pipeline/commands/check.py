@@ -30,13 +30,12 @@ from pipeline.search.params import (
     ConfirmParams,
     SearchParams,
     StudyParams,
-    StudyPlan,
     default_problems,
+    embedded_space,
     study_problems,
-    study_settings,
 )
 from pipeline.search.space import SearchSpace
-from pipeline.training.hyperparameters import HYPERPARAMETERS
+from pipeline.training.hyperparameters import HYPERPARAMETERS, named
 
 # Declared beside the stages, which import what they work with.
 SECTIONS: dict[str, type[Section]] = {
@@ -153,15 +152,9 @@ def _problems_once_embedded(
     pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
     if {cut: known.get("pooling", NO_POOLING) for cut, known in cuts.items()} != pooling:
         return []
-    settings = SearchSpace(study.space).settings
-    plan = StudyPlan(
-        base=study.base,
-        settings=settings,
-        defaults=document["defaults"],
-        enqueue=study.enqueue,
-    )
+    space = SearchSpace.parse(study.space, named(document["defaults"]))
     try:
-        study_settings(plan, search, cuts)
+        embedded_space(study, space, search, cuts)
     except ConfigError as error:
         return [f"studies.{name}: {error}"]
     return []

@@ -41,12 +41,11 @@ def main(args: argparse.Namespace) -> int:
     root = Path.cwd()
     given = read_assignments(args.hyperparameters)
     current = load_current(args.study, root=root)
-    settings, defaults = current.settings, current.plan.defaults
-    problems = configuration_problems("", given, settings, defaults)
+    problems = configuration_problems("", given, current.space)
     if problems:
         raise ConfigError("\n  ".join(problems))
-    configuration = normalized(given, settings)
-    hyperparameters = completed(configuration, settings, defaults)
+    configuration = normalized(given, current.space)
+    hyperparameters = completed(configuration, current.space)
     match = find_match(trial_dicts(current.study), configuration, hyperparameters)
     is_replicated = match and match.kind == "tried" and current.search.duplicates == "replicate"
     if match is not None and not is_replicated:

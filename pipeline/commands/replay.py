@@ -114,7 +114,7 @@ def replay(trial: TrialDict, current: CurrentStudy, *, metric: str, root: Path) 
             objective=current.search.objective,
         ),
         DataReference(
-            features=str(root / "data/features" / current.plan.base),
+            features=str(root / "data/features" / current.params.base),
             train_file=str(root / "data/train.npz"),
         ),
         report,

@@ -17,8 +17,8 @@ from pipeline.planning.plan import PLAN_FILE
 from pipeline.processes import num_cores
 from pipeline.records.lock import study_lock
 from pipeline.records.model_registry.candidate import load_candidate
+from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import restore_study
 from pipeline.search.params import SearchParams, load_study
 from pipeline.search.queue import retire
 from pipeline.stages import confirm, register
@@ -86,7 +86,7 @@ def _restore_runs(
     split: Report,
     params: SearchParams,
 ) -> None:
-    from pipeline.records.mirror.trainings import restore_trainings
+    from pipeline.records.mirror.reconcile import restore_trainings
 
     root, trials = store.root, exported["trials"]
     report = _read(root / "results" / name / "confirm.json")
@@ -96,7 +96,7 @@ def _restore_runs(
     if not _is_mirrored(store, exported, report, url=params.storage):
         same = params.model_copy(update={"objective": exported["objective"]})
         with open_runs(
-            study, same, name=name, plan=load_study(name), split=split, root=root
+            study, same, name=name, base=load_study(name)[0].base, split=split, root=root
         ) as runs:
             print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
@@ -111,14 +111,13 @@ def _is_mirrored(store: Store, exported: Report, report: Report | None, *, url: 
     """Whether MLflow holds every trial and every training already, each as it should be."""
     from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.records.mirror.differences import compare
-    from pipeline.records.mirror.reconcile import find_parent, read_runs
+    from pipeline.records.mirror.reconcile import find_parent, missing_trainings, read_runs
     from pipeline.records.mirror.store import mirror_uid
-    from pipeline.records.mirror.trainings import num_missing
 
     experiment = store.experiment(exported["dataset"])
     uid = mirror_uid(store.root, exported["study_uid"], url)
     parent = find_parent(store, experiment, study_uid=uid)
-    if parent is None or (report is not None and num_missing(store, parent, report)):
+    if parent is None or (report is not None and missing_trainings(store, parent, report)):
         return False
     metric = OBJECTIVES[exported["objective"]].metric
     return not compare(exported["trials"], read_runs(store, parent), metric=metric)

@@ -124,7 +124,7 @@ def _print(
         for line in _remarks(name, one, search):
             print(line)
     if num_old:
-        print(f"old studies: {num_old}; `python -m pipeline clean` shows what they hold")
+        print(f"old studies: {num_old}; `python -m pipeline gc` shows what they hold")
     print(f"studies: {stores['studies']}")
     print(f"MLflow:  {stores['runs']}")
 
@@ -143,7 +143,8 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
 
 def _remarks(name: str, one: Overview, search: SearchParams) -> list[str]:
     at_work = _at_work(one.holder, one, search) if one.holder else []
-    remarks = [*at_work, *([one.unclear] if one.unclear else []), *_missing(name, one)]
+    known = [remark for remark in (one.unclear, one.code.remark) if remark]
+    remarks = [*at_work, *known, *_missing(name, one)]
     return [line if line.startswith(" ") else f"{name}: {line}" for line in remarks]
 
 

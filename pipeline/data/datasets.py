@@ -54,7 +54,7 @@ class DatasetSpec:
     Attributes:
         title: What it is, in a few words.
         license: Terms of its images.
-        read: Decodes it.
+        read: Decodes it: from a `Request` to the labelled images.
         public: Its files and their sources; None if the images are on this machine.
         is_own: Whether it is the user's, so that its key says how it is read and not what it is.
     """
@@ -83,13 +83,13 @@ def _read_digits(_: Request) -> LabelledImages:
 
 
 def _read_fashion(request: Request) -> LabelledImages:
-    from pipeline.data.idx import read_mnist_files
+    from pipeline.data.readers.idx import read_mnist_files
 
     return read_mnist_files(request.files, class_names=_FASHION_CLASSES)
 
 
 def _read_cifar10(request: Request) -> LabelledImages:
-    from pipeline.data.cifar import read_cifar_files
+    from pipeline.data.readers.cifar import read_cifar_files
 
     return read_cifar_files(request.files)
 
@@ -109,7 +109,7 @@ def _read_folder(request: Request) -> LabelledImages:
 
 
 def _read_npz(request: Request) -> LabelledImages:
-    from pipeline.data.npz import read_npz
+    from pipeline.data.readers.npz import read_npz
 
     return read_npz(request.path)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.data.archives import take_members
+from pipeline.data.downloads import take_members
 from pipeline.data.published import SourceFile
 from pipeline.errors import SourceError
 

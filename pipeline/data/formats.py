@@ -65,7 +65,7 @@ def kind_of_content(beginning: bytes, *, is_named: bool) -> PictureKind:
     """Says what a file is by its first 16 bytes.
 
     Args:
-        beginning: Of the file.
+        beginning: The file's first 16 bytes, or fewer if it is shorter.
         is_named: Whether it has a suffix: then TIFF does not count, as raw files of many cameras
             begin like that and hold a thumbnail.
     """

@@ -47,7 +47,7 @@ class DeepValues:
 
     Attributes:
         low: Lowest value in the file.
-        high: Highest.
+        high: Highest value in the file.
         num_clipped: Pixels outside the range that was given.
     """
 
@@ -64,7 +64,7 @@ class Decoded:
         pixels: RGB, uint8, shape (image_size, image_size, 3).
         is_gray: Whether the file is stored as gray.
         size: Width and height of the file's picture, upright, pixels.
-        deep: Of gray of more than 8 bits; else None.
+        deep: What pixels of more than 8 bits held; None unless the file is such gray.
         is_deep_color: Whether it has 16 bits a colour, of which only the upper 8 are read.
     """
 
@@ -88,7 +88,8 @@ def load_image(
         path_or_file: A file, or what it holds, opened for reading.
         image_size: Height and width of the result, pixels, >= 1.
         color: "gray" weighs colours as ITU-R 601-2 does: 0.299 R + 0.587 G + 0.114 B.
-        value_range: As for `decode_image`.
+        value_range: Values that become black and white in gray of more than 8 bits; None: 0 and
+            65535, and floating-point pixels are refused.
 
     Returns:
         uint8, shape (image_size, image_size), with 3 channels behind if `color` is "rgb".
@@ -112,8 +113,8 @@ def decode_image(
     """Like `load_image` in colour; also says what the file held.
 
     Args:
-        path_or_file: As for `load_image`.
-        image_size: As for `load_image`.
+        path_or_file: A file, or what it holds, opened for reading.
+        image_size: Height and width of the result, pixels, >= 1.
         value_range: What becomes black and white in gray of more than 8 bits; values outside are
             clipped. None: 0 and 65535, what the format says, and floating-point pixels, of which no
             format says it, are refused. Images of 8 bits are never rescaled.

@@ -240,8 +240,8 @@ def _resampling(length: int, size: int, *, margin: float = 0.0) -> Floats:
     """Returns the matrix, shape (size, length), of Pillow's antialiased bilinear resizing.
 
     Args:
-        length: Pixels before.
-        size: Pixels after.
+        length: Side of the image that is resized, pixels.
+        size: Side that it is resized to, pixels.
         margin: Share of the length that is cut off at either end first.
     """
     scale = length * (1 - 2 * margin) / size

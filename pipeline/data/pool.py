@@ -1,12 +1,12 @@
-"""The images that are in no part yet, from which the parts are taken one after the other."""
+"""The images that are in no part yet, which repeat each other, and drawing parts from them."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.duplicates import content_ids, first_of_each, num_conflicts
 from pipeline.data.labelled import LabelledImages
 from pipeline.data.near_copies import near_pairs
 from pipeline.errors import ConfigError
@@ -22,9 +22,9 @@ class Pool:
     another image of its class. So a near copy changes one image of a split, and not all draws.
 
     Args:
-        data: The dataset.
+        data: The dataset that is divided, with the parts that it brings.
         deduplicate: Whether there are copies and near copies at all.
-        seed: Of every draw, >= 0.
+        seed: Seed that every draw is derived from, >= 0.
 
     Attributes:
         is_free: Whether an image is still to be had, shape (n,).
@@ -78,8 +78,8 @@ class Pool:
         """Makes distinct images the part, each class by its share (within one image).
 
         Args:
-            part: Its name.
-            size: How many images.
+            part: Name of the part, such as `val`.
+            size: How many images it gets, >= 0.
             needed_by: The part, those that are drawn after it, and train, if each of them must get
                 every class. Then a class too rare for a share of one gives one all the same, and
                 none gives the last that the others need: the part may miss `size` by these.
@@ -234,3 +234,37 @@ def _check_draw(part: str, size: int, candidates: Indices, data: LabelledImages)
             f"split.{part}_size must leave at least one image of each of {len(counts)} classes on "
             f"both sides. {received}. Change it, to a share such as 0.1 for instance."
         )
+
+
+def content_ids(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Numbers the distinct images, in the order in which they first appear.
+
+    Two images have the same number exactly if all pixels agree (by BLAKE2b of 16 bytes: a false
+    match among a million images has a chance of 1e-27).
+
+    Args:
+        images: uint8, shape (n, ...).
+
+    Returns:
+        int64, shape (n,).
+
+    >>> content_ids(np.array([[7], [9], [7]], np.uint8)).tolist()
+    [0, 1, 0]
+    """
+    seen: dict[bytes, int] = {}
+    digests = (
+        hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+        for image in images
+    )
+    return np.array([seen.setdefault(digest, len(seen)) for digest in digests], np.int64)
+
+
+def first_of_each(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the positions at which a number appears for the first time, ascending."""
+    return np.sort(np.unique(ids, return_index=True)[1])
+
+
+def num_conflicts(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> int:
+    """Counts the distinct images that carry more than one label."""
+    pairs = np.unique(np.stack([ids, labels]), axis=1)
+    return int(np.sum(np.bincount(pairs[0]) > 1)) if len(ids) else 0

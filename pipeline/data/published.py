@@ -12,8 +12,8 @@ class SourceFile:
 
     Attributes:
         name: Its name wherever it lies.
-        sha256: Of its bytes, 64 hex digits.
-        size_bytes: Its length.
+        sha256: SHA-256 of its bytes, 64 hex digits.
+        size_bytes: How many bytes it has.
     """
 
     name: str
@@ -27,7 +27,7 @@ class PublicFiles:
 
     Attributes:
         folder: The sub-folder of a mirror in which they may lie; flat is fine too.
-        files: What is needed.
+        files: The files that the dataset is read from; all are needed.
         addresses: http or https folders, each ending in a slash, that hold the files by name.
         archive: A tar file that holds them all, or None.
         archive_addresses: Folders that hold the archive by name.
@@ -46,7 +46,7 @@ def check_mirror(name: str, mirror: str) -> None:
     """Refuses an address of another kind than http or https.
 
     Raises:
-        ConfigError: Calling it `name`.
+        ConfigError: If it is one; the message calls the setting `name`.
     """
     if "://" in mirror and not is_address(mirror):
         raise ConfigError(

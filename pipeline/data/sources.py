@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.data import debian
-from pipeline.data.archives import unpack
 from pipeline.data.downloads import (
     TIMEOUT_SECONDS,
     copy_file,
     download,
     is_kept,
+    unpack,
 )
 from pipeline.data.published import PublicFiles, SourceFile, check_mirror, is_address
 from pipeline.errors import ConfigError, DataIntegrityError, SourceError

@@ -38,7 +38,7 @@ class SplitPlan:
         val_size: Size of the val part; without effect where the dataset brings one.
         confirmation_size: Size of the confirmation part; 0 for none.
         test_size: Size of the test part; without effect where the dataset brings one.
-        seed: Of every draw, >= 0.
+        seed: Seed that every draw is derived from, >= 0.
         deduplicate: Whether copies and near copies across boundaries are left out. False only to
             repeat a published division to the image.
     """
@@ -119,7 +119,7 @@ class _Sizes:
     """What the sizes of a plan are of a dataset.
 
     Attributes:
-        reasons: As in `Split`.
+        reasons: By part whose size was `auto`, why it is as large as it is.
     """
 
     def __init__(self, plan: SplitPlan, pool: Pool, owns: set[str]) -> None:

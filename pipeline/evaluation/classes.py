@@ -14,11 +14,11 @@ class ClassScore:
     """One class's scores.
 
     Attributes:
-        index: The class id.
+        index: The class id, its place among the class names.
         precision: Share of the predictions of this class that are right; None without any.
         recall: Share of the examples of this class that are found; None without any.
         f1: Harmonic mean, 2 tp / (2 tp + fp + fn); None where both are None.
-        n: Number of examples.
+        n: Number of examples whose label it is.
     """
 
     index: int
@@ -35,8 +35,8 @@ class Confusion:
     Attributes:
         actual: The label's class id.
         predicted: The class id it was taken for.
-        count: How often.
-        share: Of the label's examples, in (0, 1].
+        count: How many examples of that label were taken for it.
+        share: What share of the label's examples these are, in (0, 1].
     """
 
     actual: int
@@ -70,8 +70,8 @@ def most_confused(counts: NDArray[np.integer[Any]], *, limit: int) -> list[Confu
     """Returns the most frequent mistakes, most frequent first, at most `limit`.
 
     Args:
-        counts: As in `class_scores`.
-        limit: >= 0.
+        counts: `metrics.confusion_counts`, shape (num_classes, num_classes), rows are labels.
+        limit: Most mistakes to return, >= 0.
     """
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)

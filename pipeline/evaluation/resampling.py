@@ -32,7 +32,7 @@ class MeanForm:
     """A metric written as a function of means over the examples.
 
     Attributes:
-        contributions: Of each example, from (probabilities, labels); shape (n, k).
+        contributions: From (probabilities, labels) to what each example adds; shape (n, k).
         finish: From k means along the last axis to the metric; any leading axes.
     """
 
@@ -112,11 +112,11 @@ def resampled_metrics(
     same images with the same seed are judged on the same resamples: subtract for paired values.
 
     Args:
-        metrics: Keys of `METRICS`.
+        metrics: Names of metrics, keys of `METRICS`.
         probabilities: Shape (n, num_classes).
         labels: Class ids, shape (n,).
-        num_resamples: >= 1.
-        seed: >= 0.
+        num_resamples: How many resamples to draw, >= 1.
+        seed: Seed that they are drawn with, >= 0.
 
     Returns:
         By metric, the values on the resamples, shape (num_resamples,).

@@ -13,9 +13,6 @@ MOST_BYTES: Final = 10**9
 """What the activations of a batch may take."""
 
 
-"""In `params.yaml`: images at a time; auto: as many as are fast and stay within `MOST_BYTES`."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Activations:
     """Values that layers put out for one image.

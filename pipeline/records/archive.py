@@ -1,7 +1,7 @@
 """Which studies of the store no stage opens any more, as they are named.
 
 A study whose identity changed stays in the store as `NAME-HASH`, since its parameters may come back
-(`study.open_study`). Studies of other data sets stay too, and so does what this project, or this
+(`studies.open_study`). Studies of other data sets stay too, and so does what this project, or this
 checkout of it, did not make.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.records.studies import DRAFT
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 NO_IDENTITY = "unfinished"
 # What every data set was called before `fetch.name`, when studies did not say theirs.
 OLD_DATASETS = ("fashion_mnist", "cifar10", "digits", "folder", "npz")
-PUT_ASIDE = re.compile(rf"(?P<base>.+)-(?P<hash>[0-9a-f]{{8}}|{NO_IDENTITY[:8]})")
+ARCHIVED = re.compile(rf"(?P<base>.+)-(?P<hash>[0-9a-f]{{8}}|{NO_IDENTITY[:8]})")
 
-
-Reason = Literal["put aside", "not in params.yaml", "half built"]
+Reason = Literal["archived", "not in params.yaml", "half built"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +31,18 @@ class StoredStudy:
     """A study of the store that this project made.
 
     Attributes:
-        name: As Optuna calls it.
+        name: The study's name in Optuna's store.
         base_name: What it is called, or was, while it is the current one: `DATASET-STUDY`.
-        identity: Hash of what makes its trials comparable.
-        old: Why no stage opens it: `put aside`, `not in params.yaml` or `half built`; None if it is
-            the current one, of this data set or of another.
+        old: Why no stage opens it; None if it is the current one, of this data set or of another.
         uid: Its own; empty if it was killed before it got one.
         is_own: Whether it was made here, not by another checkout that uses the same store.
     """
 
     name: str
     base_name: str
-    identity: str
     old: Reason | None
-    uid: str = ""
-    is_own: bool = True
+    uid: str
+    is_own: bool
 
 
 def stored_studies(
@@ -61,31 +57,29 @@ def stored_studies(
 
     Args:
         storage: The study store.
-        dataset: The present one.
+        dataset: Name of the present data set.
         studies: Names below `studies` in params.yaml.
         wanted: Identities that are not old, whatever their study is called: a search that is killed
             while it brings a study back leaves it with its hash.
-        checkout: As from `storage.sharing_checkout`.
+        checkout: From `storage.sharing_checkout`: this checkout, if others use the same store.
     """
     import optuna
 
     found = []
     for name in sorted(optuna.get_all_study_names(storage)):
-        study = optuna.load_study(study_name=name, storage=storage)
-        identity = study.user_attrs.get("identity")
-        made_of = study.user_attrs.get("dataset")
-        stored = classified(name, identity, made_of, dataset=dataset, studies=studies)
-        if stored is None:
-            continue
-        is_wanted = stored.old == "put aside" and identity in wanted
-        found.append(
-            replace(
-                stored,
-                old=None if is_wanted else stored.old,
-                uid=study.user_attrs.get("study_uid", ""),
-                is_own=checkout in (None, study.user_attrs.get("made_in")),
+        attrs = optuna.load_study(study_name=name, storage=storage).user_attrs
+        identity = attrs.get("identity")
+        known = classified(name, identity, attrs.get("dataset"), dataset=dataset, studies=studies)
+        if known is not None:
+            base_name, old = known
+            stored = StoredStudy(
+                name=name,
+                base_name=base_name,
+                old=None if old == "archived" and identity in wanted else old,
+                uid=attrs.get("study_uid", ""),
+                is_own=checkout in (None, attrs.get("made_in")),
             )
-        )
+            found.append(stored)
     return found
 
 
@@ -96,45 +90,43 @@ def classified(
     *,
     dataset: str,
     studies: Sequence[str],
-) -> StoredStudy | None:
-    """Says what a study is by its name; None if this project did not make it.
+) -> tuple[str, Reason | None] | None:
+    """Says what a study is by its name: its `base_name` and why it is old, or None.
 
     Args:
-        name: As Optuna calls it.
+        name: The study's name in Optuna's store.
         identity: Hash of what makes its trials comparable, if it has one.
         made_of: Its data set, where that is known: `roses-big-mine` is `big-mine` of `roses`, or
             `mine` of `roses-big`. Of studies of earlier releases the name says it.
-        dataset: The present one.
+        dataset: Name of the present data set.
         studies: Names below `studies` in params.yaml.
 
-    >>> classified("digits-mine-0a1b2c3d", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
-    'put aside'
-    >>> classified("digits-other", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
-    'not in params.yaml'
-    >>> classified("digits-mine", "0a1b2c3d" * 8, dataset="digits", studies=["mine"]).old
+    Returns:
+        As the attributes of `StoredStudy`; None of a study that this project did not make.
+
+    >>> classified("digits-mine-0a1b2c3d", "0a1b2c3d" * 8, dataset="digits", studies=["mine"])
+    ('digits-mine', 'archived')
+    >>> classified("digits-other", "0a1b2c3d" * 8, dataset="digits", studies=["mine"])
+    ('digits-other', 'not in params.yaml')
+    >>> classified("digits-mine", "0a1b2c3d" * 8, dataset="digits", studies=["mine"])
+    ('digits-mine', None)
     >>> classified("my own", None, dataset="digits", studies=["mine"])
-    >>> classified("roses-big-mine", "0a" * 32, "roses-big", dataset="roses", studies=["mine"]).old
+    >>> classified("roses-big-mine", "0a" * 32, "roses-big", dataset="roses", studies=["mine"])
+    ('roses-big-mine', None)
     """
-    aside = PUT_ASIDE.fullmatch(name.removesuffix(DRAFT))
-    known = identity or NO_IDENTITY
     if name in {f"{dataset}-{study}" for study in studies}:
-        return StoredStudy(name=name, base_name=name, identity=known, old=None)
-    if aside is not None and known.startswith(aside["hash"]):
-        old: Reason = "half built" if name.endswith(DRAFT) else "put aside"
-        return StoredStudy(name=name, base_name=aside["base"], identity=known, old=old)
+        return name, None
+    aside = ARCHIVED.fullmatch(name.removesuffix(DRAFT))
+    if aside is not None and (identity or NO_IDENTITY).startswith(aside["hash"]):
+        return aside["base"], "half built" if name.endswith(DRAFT) else "archived"
     if identity is None:
         return None
     if made_of is None:
         made_of = next((old for old in OLD_DATASETS if name.startswith(f"{old}-")), None)
-    return StoredStudy(
-        name=name,
-        base_name=name,
-        identity=identity,
-        old="not in params.yaml" if made_of == dataset else None,
-    )
+    return name, "not in params.yaml" if made_of == dataset else None
 
 
-def num_trials(storage: BaseStorage, name: str) -> int:
+def count_trials(storage: BaseStorage, name: str) -> int:
     """Returns how many trials a study holds, whatever their state."""
     import optuna
 

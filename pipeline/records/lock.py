@@ -7,7 +7,6 @@ database also keeps other machines out.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -83,18 +82,15 @@ def is_locked(folder: Path, study_name: str) -> bool:
         folder: As from `lock_folder`.
         study_name: As Optuna calls it.
     """
-    try:
-        file = os.open(folder / f"{study_name}.lock", os.O_RDONLY)
-    except FileNotFoundError:
+    file = folder / f"{study_name}.lock"
+    if not file.exists():
         return False
     try:
-        # Shared, so that those who look do not see each other.
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Another one who looks holds it for an instant.
+        with FileLock(file, timeout=LOOK_SECONDS / 5, poll_interval=LOOK_SECONDS / 50):
+            return False
+    except Timeout:
         return True
-    finally:
-        os.close(file)
-    return False
 
 
 def _url_of(storage: BaseStorage) -> str:

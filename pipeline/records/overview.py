@@ -14,6 +14,7 @@ import psutil
 
 from pipeline.database_addresses import AUTO
 from pipeline.records.lock import is_locked, lock_folder
+from pipeline.trials.identity import OtherCode, of_other_code
 from pipeline.trials.record import FINISHED, TrialDict, best_trial, num_finished
 
 # Trials that the rate is taken over: enough to smooth it, few enough to follow a change.
@@ -103,6 +104,7 @@ class Overview:
         kept: Finished trials that the next search begins with, where it does not go on with these;
             else None.
         unclear: Why that cannot be said, or None.
+        code: How many finished trials are not of the present code.
         lost: What `losses.lost_study` says of a study that is not in the store, or None.
     """
 
@@ -118,6 +120,7 @@ class Overview:
     stopped: Mapping[str, Any] | None
     kept: int | None
     unclear: str | None
+    code: OtherCode
     lost: str | None = None
 
     @property
@@ -170,6 +173,7 @@ def overview(
         stopped=stopped if finished < target and kept is None else None,
         kept=kept,
         unclear=unclear,
+        code=of_other_code(trials),
     )
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,82 +227,6 @@ def import_trials(study: Study, trials: Iterable[TrialDict]) -> None:
             intermediate_values={int(k): v for k, v in trial["intermediate_values"].items()},
         )
         study.add_trial(frozen)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restored:
-    """What became of a study.
-
-    Attributes:
-        study: The study as the file has it; None where the store holds something else.
-        is_new: Whether it was built now.
-        conflict: What the store holds instead, in words; empty where it equals the file, but for
-            trials that were queued since.
-    """
-
-    study: Study | None
-    is_new: bool = False
-    conflict: str = ""
-
-
-def restore_study(
-    root: Path,
-    storage: BaseStorage,
-    exported: Mapping[str, Any],
-    *,
-    retire: Callable[[Study], object],
-) -> Restored:
-    """Builds a study from its export where the store has none of that name.
-
-    Only for who holds the study's lock.
-
-    Args:
-        root: The repository.
-        storage: The study store.
-        exported: `study.json`.
-        retire: As for `open_study`.
-    """
-    name, trials = exported["study_name"], exported["trials"]
-    study = find_study(storage, name)
-    is_new = study is None
-    if study is None:
-        study = open_study(
-            storage,
-            name=name,
-            identity=exported["identity"],
-            direction=exported["direction"],
-            retire=retire,
-            begin=lambda previous: list(trials),
-            attrs=study_attrs(
-                root,
-                dataset=exported["dataset"],
-                objective=exported["objective"],
-                exported=exported,
-            ),
-        )
-    conflict = _conflict(study, exported)
-    if conflict:
-        return Restored(study=None, conflict=conflict)
-    return Restored(study=study, is_new=is_new)
-
-
-def _conflict(study: Study, exported: Mapping[str, Any]) -> str:
-    if study.user_attrs.get("identity") != exported["identity"]:
-        return "the store holds a study with another space, training or data"
-    stored, expected = trial_dicts(study), exported["trials"]
-    # What was queued since the export has no result that could differ.
-    while len(stored) > len(expected) and stored[-1]["state"] == "WAITING":
-        stored.pop()
-    if _plain(stored) == _plain(expected):
-        return ""
-    if _plain(stored[: len(expected)]) == _plain(expected):
-        return f"the store holds {len(stored)} trials, {len(stored) - len(expected)} more"
-    return f"the store holds {len(stored)} trials, not the {len(expected)} of the file"
-
-
-def _plain(trials: Sequence[TrialDict]) -> Any:
-    # As in a file, where a tuple is a list.
-    return json.loads(json.dumps(trials))
 
 
 def find_study(storage: BaseStorage, study_name: str) -> Study | None:

@@ -8,7 +8,7 @@ import html
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from pipeline.report.summary import SearchSummary, focus
 
 # Each has a contrast of at least 3 to 1 with the page's white and its dark grey.
 BLUE = "#2f7fd1"
@@ -71,7 +73,7 @@ class Chart:
     """A figure while it is drawn.
 
     Attributes:
-        figure: The figure.
+        figure: matplotlib's figure.
         axes: Its panels, top to bottom.
         markup: The finished figure as HTML; empty while it is drawn.
     """
@@ -97,7 +99,7 @@ def chart(
         alt: What the figure shows, for those who do not see it.
         size: Width and height, inches; a column of the page is about 5 wide.
         num_marks: Points that will be drawn; above `MAX_VECTOR_MARKS` they become pixels.
-        height_ratios: Of the panels, top to bottom, which share their x axis.
+        height_ratios: Relative heights of the panels, top to bottom, which share their x axis.
     """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": key}):
         figure = Figure(figsize=size, layout="constrained", dpi=_PIXELS_PER_INCH)
@@ -120,9 +122,9 @@ def mark_powers(axis: Axis, *, low: float, high: float) -> None:
     """Puts few plain numbers on a logarithmic axis; matplotlib's own are formulas.
 
     Args:
-        axis: Already logarithmic.
-        low: Its smallest value, > 0.
-        high: Its largest value.
+        axis: A logarithmic axis.
+        low: Smallest value on it, > 0.
+        high: Largest value on it, > `low`.
     """
     # 1, 3, 10, 30 are about evenly spaced; over many decades the powers of ten are enough.
     is_wide = high / low > 10**2.5
@@ -151,3 +153,50 @@ def _markup(figure: Figure, *, alt: str) -> Markup:
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
     return Markup(head + body.replace(INK, "currentColor").strip())
+
+
+# By outcome: the mark and its colour.
+MARKERS = {"complete": ("o", BLUE), "pruned": ("x", GRAY)}
+# Above this many trials, marks and lines are drawn finer, so that they stay apart.
+CROWDED = 150
+
+Point = tuple[float, float]
+
+
+def limit_values(axes: Axes, summary: SearchSummary) -> Point:
+    """Sets the y axis to where good trials differ; returns its limits.
+
+    Args:
+        axes: Panel whose y axis is set.
+        summary: The search, with at least one complete trial.
+    """
+    values = [trial.value for trial in summary.of("complete") if trial.value is not None]
+    low, high = focus(values, maximize=summary.maximize)
+    axes.set_ylim(low, high)
+    return low, high
+
+
+def mark_trials(axes: Axes, points: Sequence[Point], outcome: str, *, limits: Point) -> None:
+    """Draws trials as marks; those beyond the limits as arrows at the edge.
+
+    Args:
+        axes: Panel that is drawn on.
+        points: For each trial its place along x, and its value.
+        outcome: A key of `MARKERS`; the marks' name in a legend.
+        limits: Lower and upper end of the y axis, from `limit_values`.
+    """
+    if not points:
+        return
+    marker, color = MARKERS[outcome]
+    low, high = limits
+    inside = [point for point in points if low <= point[1] <= high]
+    size = 5 if len(points) > CROWDED else 16
+    style: dict[str, Any] = {"color": color, "s": size, "linewidth": 1.0}
+    # Also where nothing is inside: the legend then still says what the arrows' colour means.
+    x, y = zip(*inside, strict=True) if inside else ((), ())
+    axes.scatter(x, y, marker=marker, label=outcome, **style)
+    below = [place for place, value in points if value < low]
+    above = [place for place, value in points if value > high]
+    for arrow, edge, beyond in (("v", low, below), ("^", high, above)):
+        if beyond:
+            axes.scatter(beyond, [edge] * len(beyond), marker=arrow, clip_on=False, **style)

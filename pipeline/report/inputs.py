@@ -21,11 +21,11 @@ class StudyResults:
 
     Attributes:
         name: Its key in `params.yaml`.
-        search: `results/STUDY/study.json`.
-        confirm: `results/STUDY/confirm.json`.
+        search: What the search found: `results/STUDY/study.json`.
+        confirm: What the confirmation found: `results/STUDY/confirm.json`.
         metrics: By metric of the test part, `{"value", "low", "high", "n"}`.
-        calibration: `{"bins": [...], "ece"}`.
-        probabilities: Of the test images, shape (n, num_classes).
+        calibration: Its entry of `results/calibration.json`, `{"bins": [...], "ece"}`.
+        probabilities: Its model's, of the test images, shape (n, num_classes).
         wrong_images: The test images it was most sure and wrong about, uint8.
         wrong_indices: Their places in the test part, surest first.
     """
@@ -45,7 +45,7 @@ class Results:
     """All that the report shows.
 
     Attributes:
-        split: `data/split.json`.
+        split: How the data were divided: `data/split.json`.
         labels: Class ids of the test images, shape (n,).
         studies: At least one; the registered one first, else the best of the confirmation part.
         registration: `results/registration.json`; None if nothing is registered yet.

@@ -12,8 +12,8 @@ class PlanView:
     """The choice for one entry of `embed.bases`.
 
     Attributes:
-        name: Of the entry.
-        reason: One sentence.
+        name: Name of the entry.
+        reason: Why it was chosen, one sentence.
         chosen: Its keys and what they became, as text.
         candidates: A row for each base and size that was looked at, as `planning.plan.COLUMNS`.
     """

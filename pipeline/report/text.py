@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.hyperparameter import Value
-from pipeline.report.searches import SearchSummary
+from pipeline.report.summary import SearchSummary
 
 DASH = "\N{EM DASH}"
 

@@ -12,8 +12,15 @@ from typing import Any
 from pipeline.features.joined_cuts import cut_name, is_layer, layers_named
 from pipeline.hyperparameter import Value
 from pipeline.registry import unknown_name
-from pipeline.search.distributions import Choice, FloatRange, IntRange, Setting
-from pipeline.search.space import can_unfreeze, most_segments, searched
+from pipeline.search.distributions import (
+    Choice,
+    FloatRange,
+    IntRange,
+    Setting,
+    most_segments,
+    searched,
+)
+from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import named
 from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES
 
@@ -144,7 +151,7 @@ def _batch_problems(where: str, settings: Mapping[str, Setting]) -> list[str]:
 
 def _epoch_problems(where: str, settings: Mapping[str, Setting], epochs: object) -> list[str]:
     is_enough = not isinstance(epochs, int) or epochs >= MIN_EPOCHS_OF_TWO_PHASES
-    if is_enough or not can_unfreeze(settings, {}):
+    if is_enough or not SearchSpace(settings, {}).can_unfreeze:
         return []
     return [
         "search.epochs: must be 2 or more where a study unfreezes layers, since each of two phases "
@@ -167,7 +174,7 @@ def _cut_problems(
         if strays:
             unknown = [unknown_name("cut", name, embedded.listed) for name in strays]
             return [f"{where}.space.cut: {text} {hint}" for text in unknown]
-    if not can_unfreeze(settings, {}):
+    if not SearchSpace(settings, {}).can_unfreeze:
         return []
     return _depth_problems(where, settings["unfreeze"], chosen, embedded) or [
         f"{where}.enqueue.{place}.unfreeze: {_too_deep(asked, most, received=queued['unfreeze'])}"

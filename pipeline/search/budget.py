@@ -21,7 +21,7 @@ class Deadline:
 
     Args:
         limit_seconds: From now on; None is no limit.
-        rung_epochs: Epochs a trial needs before a pruner can judge it, >= 1.
+        min_epochs: Epochs a trial needs before a pruner can judge it, >= 1.
         clock: Seconds, rising.
     """
 
@@ -29,11 +29,11 @@ class Deadline:
         self,
         limit_seconds: float | None,
         *,
-        rung_epochs: int,
+        min_epochs: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._rung_epochs = rung_epochs
+        self._min_epochs = min_epochs
         self._end = None if limit_seconds is None else clock() + limit_seconds
         self._last: dict[str, float] = {}
         self._first_epochs: list[float] = []
@@ -71,7 +71,7 @@ class Deadline:
         if not self._first_epochs:
             return 0.0
         later = statistics.median(self._later_epochs) if self._later_epochs else 0.0
-        return statistics.median(self._first_epochs) + (self._rung_epochs - 1) * later
+        return statistics.median(self._first_epochs) + (self._min_epochs - 1) * later
 
 
 class FailureStreak:

@@ -12,10 +12,9 @@ from ruamel.yaml.error import YAMLError
 from pipeline.errors import ConfigError
 from pipeline.hyperparameter import Value
 from pipeline.registry import unknown_name
-from pipeline.search.distributions import Choice, FloatRange, IntRange, SegmentRange, Setting
-from pipeline.search.space import can_unfreeze, describe_space, searched, suggest
+from pipeline.search.distributions import Choice, FloatRange, IntRange, SegmentRange, Setting, legal
+from pipeline.search.space import SearchSpace, inactive_problem
 from pipeline.training.hyperparameters import HYPERPARAMETERS, named
-from pipeline.trials.identity import SpaceDescription
 
 
 def read_assignments(words: Sequence[str]) -> dict[str, Any]:
@@ -45,65 +44,45 @@ def read_assignments(words: Sequence[str]) -> dict[str, Any]:
 
 def configuration_problems(
     where: str,
-    configuration: Mapping[str, Any],
-    settings: Mapping[str, Setting],
-    defaults: Mapping[str, Any],
+    configuration: Mapping[str, Value],
+    space: SearchSpace,
 ) -> list[str]:
     """Lists everything that keeps a configuration from being tried as it is written.
 
     Args:
         where: What comes before each name: a path in `params.yaml`, or nothing.
         configuration: Values by name; of what is searched, any part.
-        settings: What the study searches or fixes.
-        defaults: The value of everything else.
+        space: Of the study.
     """
+    beside = {**space.defaults, **space.settings, **configuration}
     problems = []
     for name, value in configuration.items():
-        problem = _value_problem(name, value, settings) or _inactive_problem(
-            name, {**defaults, **settings, **configuration}
-        )
+        problem = _value_problem(name, value, space.settings) or inactive_problem(name, beside)
         if problem is None and name == "unfreeze":
-            problem = _depth_problem(configuration, settings)
+            problem = _depth_problem(configuration, space.settings)
         if problem:
             problems.append(f"{f'{where}.{name}' if where else name}: {problem}")
     return problems
 
 
-def normalized(
-    configuration: Mapping[str, Any], settings: Mapping[str, Setting]
-) -> dict[str, Value]:
+def normalized(configuration: Mapping[str, Value], space: SearchSpace) -> dict[str, Value]:
     """Returns what a checked configuration says of what is searched, as the search has it.
 
     A whole number becomes a float where floats are searched; what is fixed anyway is left out.
     """
     return {
-        name: float(value) if isinstance(settings[name], FloatRange) else value
+        name: float(value) if isinstance(space.settings[name], FloatRange) else value
         for name, value in configuration.items()
-        if name in searched(settings)
+        if name in space.searched
     }
 
 
-def completed(
-    configuration: Mapping[str, Value],
-    settings: Mapping[str, Setting],
-    defaults: Mapping[str, Value],
-) -> dict[str, Value] | None:
+def completed(configuration: Mapping[str, Value], space: SearchSpace) -> dict[str, Value] | None:
     """Returns every hyperparameter of a configuration, or None if a sampler has to add some."""
     try:
-        return suggest(settings, defaults, _Given(configuration))
+        return space.suggest(_Given(configuration))
     except _NotGivenError:
         return None
-
-
-def can_exist(name: str, settings: Mapping[str, Setting], defaults: Mapping[str, Any]) -> bool:
-    """Whether any trial of a study can have a hyperparameter.
-
-    Args:
-        name: Its name.
-        settings: What the study searches or fixes.
-        defaults: The value of everything else.
-    """
-    return _inactive_problem(name, {**defaults, **settings}) is None
 
 
 class _NotGivenError(Exception):
@@ -144,14 +123,17 @@ def _value_problem(name: str, value: object, settings: Mapping[str, Setting]) ->
         return None if setting == value else f"is fixed to {setting!r}. Received: {value!r}."
     if setting.holds(value):
         return None
-    return f"lies outside what is searched, {_legal(setting)}. Received: {value!r}."
+    return f"lies outside what is searched, {legal(setting)}. Received: {value!r}."
 
 
-def _depth_problem(configuration: Mapping[str, Any], settings: Mapping[str, Setting]) -> str | None:
+def _depth_problem(
+    configuration: Mapping[str, Value], settings: Mapping[str, Setting]
+) -> str | None:
     """Says for which cut `unfreeze` asks for more segments than were embedded below it."""
-    setting, wanted = settings["unfreeze"], configuration["unfreeze"]
+    setting = settings["unfreeze"]
     if not isinstance(setting, SegmentRange):
         return None
+    wanted = int(configuration["unfreeze"])
     # Of a cut that there is not, its own name says so.
     asked = configuration.get("cut")
     counts = {cut: n for cut, n in setting.num_below.items() if asked is None or cut == asked}
@@ -161,46 +143,4 @@ def _depth_problem(configuration: Mapping[str, Any], settings: Mapping[str, Sett
     return (
         f"reaches below the embedded cuts: {', '.join(shallow)}. Received: {wanted}. Name another "
         "`cut` beside it, or embed lower ones."
-    )
-
-
-def _legal(setting: FloatRange | IntRange | Choice) -> str:
-    if isinstance(setting, Choice):
-        return f"one of {', '.join(map(str, setting.choices))}"
-    step = f" in steps of {setting.step:g}" if setting.step not in (None, 1) else ""
-    return f"{setting.low:g} to {setting.high:g}{step}"
-
-
-def _inactive_problem(name: str, values: Mapping[str, Any]) -> str | None:
-    """Says why a hyperparameter cannot exist beside `values`, some of which are distributions."""
-    for condition, wanted in HYPERPARAMETERS[name].active_when.items():
-        value = values.get(condition)
-        if isinstance(value, FloatRange | IntRange | Choice):
-            is_possible = any(value.holds(one) for one in wanted)
-            given = f"a study that searches {condition} over {_legal(value)}"
-        else:
-            is_possible = any(value == one for one in wanted)
-            given = f"{condition}={value!r}"
-        if not is_possible or _inactive_problem(condition, values):
-            needed = " or ".join(sorted(str(one) for one in wanted))
-            return f"exists only where {condition} is {needed}. Received: {given}."
-    return None
-
-
-def describe(settings: Mapping[str, Setting], defaults: Mapping[str, Value]) -> SpaceDescription:
-    """Returns a study's space as plain data, for its record and its identity.
-
-    Args:
-        settings: What the study searches or fixes, with the cuts that were embedded.
-        defaults: The value of everything else.
-    """
-    searched = describe_space(settings)
-    fixed = {
-        name: value
-        for name, value in {**defaults, **settings}.items()
-        # What no trial can have tells none of them apart.
-        if name not in searched and can_exist(name, settings, defaults)
-    }
-    return SpaceDescription(
-        searched=searched, fixed=fixed, can_unfreeze=can_unfreeze(settings, defaults)
     )

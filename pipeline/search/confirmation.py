@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import StudyError
+from pipeline.evaluation.intervals import mean_interval
 from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
-from pipeline.evaluation.significance import mean_interval
 from pipeline.processes import raise_received
 from pipeline.search.candidates import PART, Candidate
 from pipeline.search.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised

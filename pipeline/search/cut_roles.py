@@ -6,11 +6,12 @@ entries may say `cut: first`, `cut: highest` or `cut: lower`.
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from pipeline.hyperparameter import Value
 from pipeline.search.configurations import configuration_problems
-from pipeline.search.distributions import Setting
+from pipeline.search.space import SearchSpace
+from pipeline.training.segments import Cuts
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ ROLES: Final = ("first", "highest", "lower")
 the next one below that."""
 
 
-def head_cuts(cuts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def head_cuts(cuts: Cuts) -> list[str]:
     """Returns the cuts that a head may stand on, the plan's best first.
 
     The others were kept for phase 2 to start from. Where no entry has a rank, heads may stand on
@@ -34,7 +35,7 @@ def head_cuts(cuts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return sorted(cuts, key=lambda name: -int(cuts[name]["num_parameters_below"]))
 
 
-def cut_of_role(role: str, cuts: Mapping[str, Mapping[str, Any]]) -> str | None:
+def cut_of_role(role: str, cuts: Cuts) -> str | None:
     """Returns the cut that a role means, or None if there is none.
 
     Args:
@@ -50,7 +51,7 @@ def cut_of_role(role: str, cuts: Mapping[str, Mapping[str, Any]]) -> str | None:
     return single[place] if place < len(single) else None
 
 
-def without_roles(enqueue: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def without_roles(enqueue: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
     """Returns queued configurations without the cuts that are named by a role."""
     return [
         {key: value for key, value in queued.items() if key != "cut" or value not in ROLES}
@@ -59,11 +60,8 @@ def without_roles(enqueue: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def with_named_cuts(
-    enqueue: Sequence[Mapping[str, Any]],
-    cuts: Mapping[str, Mapping[str, Any]],
-    settings: Mapping[str, Setting],
-    defaults: Mapping[str, Value],
-) -> list[dict[str, Any]]:
+    enqueue: Sequence[Mapping[str, Value]], cuts: Cuts, space: SearchSpace
+) -> list[dict[str, Value]]:
     """Returns queued configurations with the cuts' names in the place of their roles.
 
     One whose role nothing has, or which unfreezes more than was embedded below its cut, is left
@@ -73,22 +71,20 @@ def with_named_cuts(
     Args:
         enqueue: As in `params.yaml`.
         cuts: Of the manifest.
-        settings: What the study searches or fixes, with its cuts.
-        defaults: The value of everything else.
+        space: Of the study, with its cuts.
     """
-    named: list[dict[str, Any]] = []
+    named: list[dict[str, Value]] = []
     for place, queued in enumerate(enqueue):
         role = queued.get("cut")
         if role not in ROLES:
             named.append(dict(queued))
             continue
         cut = cut_of_role(role, cuts)
+        if cut is None:
+            logger.info("enqueue.%d is left out: no further cut is the %s one", place, role)
+            continue
         found = {**queued, "cut": cut}
-        problems = (
-            configuration_problems("", found, settings, defaults)
-            if cut is not None
-            else [f"no further cut was embedded that is the {role} one"]
-        )
+        problems = configuration_problems("", found, space)
         if problems:
             logger.info("enqueue.%d is left out: %s", place, " ".join(problems))
         elif found not in named:

@@ -224,3 +224,22 @@ class SegmentRange(IntRange):
         if high <= self.low:
             return self.low
         return IntRange(type="int", low=self.low, high=high, log=self.log, step=self.step)
+
+
+def searched(settings: Mapping[str, Setting]) -> dict[str, FloatRange | IntRange | Choice]:
+    """Returns the distributions among `settings`."""
+    return {n: s for n, s in settings.items() if isinstance(s, FloatRange | IntRange | Choice)}
+
+
+def most_segments(setting: Setting) -> int:
+    """Returns the largest value that `unfreeze` can have, of one as it is searched or fixed."""
+    ends = setting.ends() if isinstance(setting, FloatRange | IntRange | Choice) else [setting]
+    return max(int(end) for end in ends)
+
+
+def legal(setting: FloatRange | IntRange | Choice) -> str:
+    """Returns in words what a distribution can give, such as `1 to 9 in steps of 2`."""
+    if isinstance(setting, Choice):
+        return f"one of {', '.join(map(str, setting.choices))}"
+    step = f" in steps of {setting.step:g}" if setting.step not in (None, 1) else ""
+    return f"{setting.low:g} to {setting.high:g}{step}"

@@ -1,8 +1,8 @@
 """The search engine: the only one that asks and tells Optuna, and the only writer of MLflow.
 
-Workers train and nothing else. What is finished is written to the study first and mirrored to
-MLflow after it, so that after a crash at any instant the study is the record and MLflow can be put
-right from it.
+Workers train and nothing else. What happens, each epoch too, is written to the study first and
+mirrored to MLflow after it, so that after a crash at any instant the study is the record and MLflow
+can be put right from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import raise_received
 from pipeline.search.budget import Deadline, FailureStreak
 from pipeline.search.executors.base import (
@@ -25,11 +25,12 @@ from pipeline.search.executors.base import (
     TrialLost,
     TrialRaised,
 )
-from pipeline.search.plan import SearchPlan
+from pipeline.search.params import SearchParams
 from pipeline.search.progress import Progress
 from pipeline.search.proposals import Proposal, Proposals
 from pipeline.search.pruners import is_due
 from pipeline.search.queue import close_orphans, fail_trial, retry_failed
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.hyperparameters import described
 from pipeline.training.messages import EpochRecord, TrialResult, TrialSpec
@@ -48,7 +49,7 @@ OUT_OF_TIME = "the search's time was up"
 @dataclass
 class _Running:
     trial: Trial
-    rung_epochs: int  # of phase 2; 0 where there is none
+    min_epochs: int  # of phase 2, before the pruner may stop it; 0 where there is none
     epochs: list[dict[str, Any]] = field(default_factory=list)
     is_cut_off: bool = False
 
@@ -58,8 +59,9 @@ class Engine:
 
     Args:
         study: The study, with its pruner set and no orphaned trials left in it.
-        plan: What to search and how long.
-        objective: The metric to judge by, and its direction.
+        space: What its trials can be.
+        params: Section `search`: target, epochs, sampler, retries.
+        limit_seconds: The search ends after that long, plus one epoch; None: no limit.
         executor: Where trials run.
         recorder: Where they are mirrored.
         data: What workers train on.
@@ -69,35 +71,29 @@ class Engine:
     def __init__(
         self,
         study: Study,
-        plan: SearchPlan,
-        objective: ObjectiveSpec,
+        space: SearchSpace,
+        params: SearchParams,
         *,
+        limit_seconds: float | None,
         executor: Executor,
         recorder: Recorder,
         data: DataReference,
         progress: Progress,
     ) -> None:
         self._study = study
-        self._plan = plan
-        self._objective = objective
+        self._params = params
+        self._objective = OBJECTIVES[params.objective]
         self._executor = executor
         self._recorder = recorder
         self._data = data
         self._progress = progress
-        self._proposals = Proposals(
-            study,
-            plan.settings,
-            plan.defaults,
-            sampler=plan.sampler,
-            seed=plan.seed,
-            target=plan.target,
-            reuse=plan.reuse,
-        )
-        self._deadline = Deadline(plan.limit_seconds, rung_epochs=plan.rung_epochs)
+        self._proposals = Proposals(study, space, params)
+        self._min_epochs = params.pruner.first_judgement(params.epochs)
+        self._deadline = Deadline(limit_seconds, min_epochs=self._min_epochs)
         trials = study.get_trials(deepcopy=False)
         self._num_finished = sum(trial.state.name in FINISHED for trial in trials)
         self._running: dict[str, _Running] = {}
-        self._failures = FailureStreak(plan.max_failures)
+        self._failures = FailureStreak(params.max_failures)
 
     def run(self) -> int:
         """Trains until the study holds its target of finished trials, or the time is up.
@@ -123,7 +119,7 @@ class Engine:
 
     @property
     def _num_missing(self) -> int:
-        return max(0, self._plan.target - self._num_finished)
+        return max(0, self._params.trials - self._num_finished)
 
     def _start_trials(self) -> bool:
         """Fills the free workers; False when nothing may be started any more."""
@@ -131,15 +127,15 @@ class Engine:
             if not self._executor.num_free:
                 return True
             proposal = self._proposals.ask()
-            if proposal.twin is None:
+            if proposal.duplicate is None:
                 self._start(proposal)
             else:
-                self._reuse(proposal, proposal.twin)
+                self._reuse(proposal, proposal.duplicate)
         return False
 
     def _open(self, proposal: Proposal) -> None:
         two_phases = bool(proposal.hyperparameters.get("unfreeze"))
-        self._running[proposal.uid] = _Running(proposal.trial, self._plan.rung_epochs * two_phases)
+        self._running[proposal.uid] = _Running(proposal.trial, self._min_epochs * two_phases)
         self._recorder.start_trial(
             proposal.uid,
             number=proposal.trial.number,
@@ -153,26 +149,26 @@ class Engine:
             uid=proposal.uid,
             hyperparameters=proposal.hyperparameters,
             seed=proposal.seed,
-            epochs=self._plan.epochs,
-            objective=self._plan.objective,
+            epochs=self._params.epochs,
+            objective=self._params.objective,
         )
         self._executor.submit(spec, self._data)
         self._deadline.trial_started(proposal.uid)
         logger.debug("trial %d: %s", proposal.trial.number, described(proposal.hyperparameters))
 
-    def _reuse(self, proposal: Proposal, twin: FrozenTrial) -> None:
+    def _reuse(self, proposal: Proposal, former: FrozenTrial) -> None:
         """Gives a trial the result of the one that had the same hyperparameters."""
         self._open(proposal)
-        for epoch in twin.user_attrs.get("epochs", []):
+        for epoch in former.user_attrs.get("epochs", []):
             record = EpochRecord(epoch=epoch["epoch"], metrics=epoch["metrics"])
             self._keep_epoch(proposal.uid, record)
         self._finish(
             proposal.uid,
-            outcome=twin.user_attrs["outcome"],
-            metrics=twin.user_attrs["metrics"],
-            is_complete=twin.state.name == "COMPLETE",
+            outcome=former.user_attrs["outcome"],
+            metrics=former.user_attrs["metrics"],
+            is_complete=former.state.name == "COMPLETE",
         )
-        logger.info("trial %d is trial %d again", proposal.trial.number, twin.number)
+        logger.info("trial %d is trial %d again", proposal.trial.number, former.number)
 
     def _handle(self, event: Event) -> None:
         if event.uid not in self._running:
@@ -194,8 +190,8 @@ class Engine:
         self._deadline.epoch_ended(uid, record.epoch)
         running = self._running[uid]
         has_value = self._keep_epoch(uid, record)
-        is_judged = has_value and is_due(running.epochs, rung_epochs=running.rung_epochs)
-        is_last = record.epoch + 1 >= self._plan.epochs
+        is_judged = has_value and is_due(running.epochs, min_epochs=running.min_epochs)
+        is_last = record.epoch + 1 >= self._params.epochs
         is_pruned = is_judged and not is_last and running.trial.should_prune()
         running.is_cut_off = self._deadline.is_over and not is_last and not is_pruned
         self._executor.answer(uid, stop=is_pruned or running.is_cut_off)
@@ -205,9 +201,11 @@ class Engine:
         running, at_ms = self._running[uid], int(time.time() * 1000)
         metrics = {name: v for name, v in record.metrics.items() if math.isfinite(v)}
         value = metrics.get(self._objective.metric)
+        running.epochs.append({"epoch": record.epoch, "metrics": metrics, "at_ms": at_ms})
+        # All of them again: up to some hundred epochs, that takes no longer than one more row.
+        running.trial.set_user_attr("epochs", running.epochs)
         if value is not None:
             running.trial.report(value, record.epoch)
-        running.epochs.append({"epoch": record.epoch, "metrics": metrics, "at_ms": at_ms})
         kept = EpochRecord(epoch=record.epoch, metrics=metrics)
         self._recorder.log_epoch(uid, kept, at_ms=at_ms)
         return value is not None
@@ -230,7 +228,7 @@ class Engine:
         from optuna.trial import TrialState
 
         running, value = self._running[uid], metrics.get(self._objective.metric)
-        attrs = {"outcome": outcome, "metrics": dict(metrics), "epochs": running.epochs}
+        attrs = {"outcome": outcome, "metrics": dict(metrics)}
         for name, content in (attrs if value is None else {**attrs, "value": value}).items():
             running.trial.set_user_attr(name, content)
         if is_complete:
@@ -260,13 +258,12 @@ class Engine:
     ) -> None:
         """Ends an attempt that gave no result, and queues the next one where that may give one."""
         running = self._running[uid]
-        running.trial.set_user_attr("epochs", running.epochs)
         if metrics:
             running.trial.set_user_attr("metrics", dict(metrics))
         if traceback:
             running.trial.set_user_attr("traceback", traceback)
         fail_trial(self._study, running.trial.number, reason=reason, retry=retry)
-        retry_failed(self._study, max_retries=self._plan.max_retries)
+        retry_failed(self._study, max_retries=self._params.max_retries)
         tags = {"reason": reason[:5000]}
         self._end(uid, "FAIL", value=None, metrics=metrics or {}, tags=tags, traceback=traceback)
 
@@ -296,4 +293,4 @@ class Engine:
             if trials[running.trial.number].state.name == "RUNNING":
                 self._fail(uid, reason, retry="free")
         # A signal may come between the question to Optuna and the first note of its answer here.
-        close_orphans(self._study, max_retries=self._plan.max_retries, reason=reason)
+        close_orphans(self._study, max_retries=self._params.max_retries, reason=reason)

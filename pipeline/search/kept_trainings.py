@@ -16,8 +16,6 @@ from typing import Any
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.training.messages import TrialResult, TrialSpec
 
-"""Below it each study has a folder, with two files for each training."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class KeptTraining:

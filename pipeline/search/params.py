@@ -11,16 +11,15 @@ from pipeline.database_addresses import storage_problem
 from pipeline.durations import Duration
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.hyperparameter import Value
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.search.between_sections import problems_between
 from pipeline.search.configurations import configuration_problems
 from pipeline.search.cut_roles import ROLES, without_roles
-from pipeline.search.distributions import Choice, Fixed, Setting, parse_setting
+from pipeline.search.distributions import Fixed, Setting, parse_setting
 from pipeline.search.pruners import Pruner
 from pipeline.search.samplers import SAMPLERS, sampler_problem
-from pipeline.search.space import SearchSpace, can_unfreeze, with_segments
+from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS, named
 from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES, Cuts, lower_cuts
 
@@ -48,11 +47,13 @@ class SearchParams(Section):
     duplicates: Literal["reuse", "replicate"]
     executor: Literal["local", "ray"]
     workers: Literal["auto"] | int
-    ray: RayParams
+    ray: RayParams = Field(description="used where executor is ray")
     storage: str = Field(min_length=1, description="auto, or the URL of a database")
     max_retries: int = Field(ge=0)
     max_failures: int = Field(ge=1)
-    seed: int = Field(ge=0)
+    seed: int = Field(
+        ge=0, description="root of every draw: of the sampler, and of each trial's training"
+    )
     sampler: str
     pruner: Pruner
 
@@ -100,23 +101,8 @@ class StudyParams(Section):
     enqueue: list[Named]
 
 
-class StudyPlan(Section):
-    """A study with its space read and checked.
-
-    Attributes:
-        settings: What is searched or fixed, in the table's order.
-        defaults: The value of everything else.
-        enqueue: Configurations tried first, each only of what is searched.
-    """
-
-    base: str
-    settings: dict[str, Any]
-    defaults: Named
-    enqueue: list[Named]
-
-
-def load_study(name: str) -> StudyPlan:
-    """Reads one study and the defaults, and checks them against each other.
+def load_study(name: str) -> tuple[StudyParams, SearchSpace]:
+    """Reads one study and its space, and checks them against each other and the other sections.
 
     Raises:
         ConfigError: If anything does not fit; every problem at once.
@@ -131,13 +117,7 @@ def load_study(name: str) -> StudyPlan:
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"params.yaml cannot be used:\n{lines}")
-    settings = SearchSpace(params.space).settings
-    return StudyPlan(
-        base=params.base,
-        settings=settings,
-        defaults=document["defaults"],
-        enqueue=params.enqueue,
-    )
+    return params, SearchSpace.parse(params.space, named(document["defaults"]))
 
 
 def _sampler_of(document: Mapping[str, Any]) -> object:
@@ -156,16 +136,12 @@ def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) 
     """
     where, defaults = f"studies.{name}", document.get("defaults")
     settings, problems = _parse_space(f"{where}.space", params.space)
+    space = SearchSpace(settings, defaults if isinstance(defaults, dict) else {})
     # Which cut has a role only the manifest says.
     enqueue = without_roles(params.enqueue)
     for position, queued in enumerate(enqueue):
-        problems += configuration_problems(
-            f"{where}.enqueue.{position}",
-            queued,
-            settings,
-            defaults if isinstance(defaults, dict) else {},
-        )
-    if not problems and (problem := sampler_problem(_sampler_of(document), settings)):
+        problems += configuration_problems(f"{where}.enqueue.{position}", queued, space)
+    if not problems and (problem := sampler_problem(_sampler_of(document), space)):
         problems.append(f"{where}.space: {problem}")
     if {"cut", "unfreeze"} & (params.space.keys() - settings.keys()):
         return problems
@@ -216,38 +192,14 @@ def _readable(where: str, error: dict[str, Any]) -> str:
     return f"{path}: {message}.{received}"
 
 
-def with_cuts(
-    settings: Mapping[str, Setting], defaults: Mapping[str, Value], cuts: list[str]
-) -> dict[str, Setting]:
-    """Returns settings in which the cut is one of those that were embedded.
+def embedded_space(
+    study: StudyParams, space: SearchSpace, search: SearchParams, cuts: Cuts
+) -> SearchSpace:
+    """Returns a study's space with the cuts, and the segments between them, that were embedded.
 
     Args:
-        settings: A study's settings.
-        defaults: The value of everything they do not name.
-        cuts: What the base's manifest lists.
-
-    Raises:
-        ConfigError: If a cut is asked for that was not embedded.
-    """
-    setting = settings.get("cut", defaults["cut"])
-    if setting == "auto":
-        chosen: Setting = Choice(type="choice", choices=list(cuts)) if len(cuts) > 1 else cuts[0]
-        return {**settings, "cut": chosen}
-    asked = setting.choices if isinstance(setting, Choice) else [setting]
-    for cut in asked:
-        if cut not in cuts:
-            raise ConfigError(
-                f"{unknown_name('cut', cut, cuts)} Only embedded cuts can be searched: see "
-                "embed.bases in params.yaml and `python -m pipeline cuts`."
-            )
-    return {**settings, "cut": setting}
-
-
-def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[str, Setting]:
-    """Returns a study's settings with the cuts, and the segments between them, that were embedded.
-
-    Args:
-        plan: The study.
+        study: The study.
+        space: As it is written.
         search: Section `search`.
         cuts: Of the base's manifest.
 
@@ -255,24 +207,24 @@ def study_settings(plan: StudyPlan, search: SearchParams, cuts: Cuts) -> dict[st
         ConfigError: If the study asks for a cut that was not embedded, unfreezes lower than
             embedded cuts reach, or has too few epochs for two phases.
     """
-    is_left_open = plan.settings.get("cut", plan.defaults["cut"]) == "auto"
+    is_left_open = {**space.defaults, **space.settings}["cut"] == "auto"
     # Those that the plan kept for heads; the others are for phase 2 to start from.
     heads = [cut for cut in cuts if is_left_open and "rank" in cuts[cut]]
-    settings = with_cuts(plan.settings, plan.defaults, heads or list(cuts))
-    if heads and "unfreeze" in settings and not any(lower_cuts(cuts, cut) for cut in heads):
+    space = space.with_cuts(heads or list(cuts))
+    if heads and "unfreeze" in space.settings and not any(lower_cuts(cuts, cut) for cut in heads):
         # Of a list that a user wrote this is an error; the plan knew what there is room for.
         logger.info("no cut was embedded that phase 2 could start from: unfreeze is 0")
-        settings["unfreeze"] = 0
-    settings = with_segments(settings, plan.defaults, cuts)
-    if search.epochs < MIN_EPOCHS_OF_TWO_PHASES and can_unfreeze(settings, plan.defaults):
+        space = space.without_unfreezing()
+    space = space.with_segments(cuts)
+    if search.epochs < MIN_EPOCHS_OF_TWO_PHASES and space.can_unfreeze:
         raise ConfigError(
             "search.epochs must be 2 or more where a study unfreezes layers: each phase takes one. "
             f"Received: search.epochs={search.epochs}."
         )
     problems: list[str] = []
-    for place, queued in enumerate(plan.enqueue):
+    for place, queued in enumerate(study.enqueue):
         if queued.get("cut") not in ROLES:
-            problems += configuration_problems(f"enqueue.{place}", queued, settings, plan.defaults)
+            problems += configuration_problems(f"enqueue.{place}", queued, space)
     if problems:
         raise ConfigError(" ".join(problems))
-    return settings
+    return space

@@ -20,6 +20,12 @@ from pipeline.config import Section
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
+CHOSEN: Final = "which pruner these settings are of"
+STARTUP: Final = "finished trials before any is stopped"
+WARMUP: Final = "epochs of each trial that are not judged"
+FIRST_RUNG: Final = "epochs of each trial before the first comparison"
+REDUCTION: Final = "of so many trials one goes on at each comparison, to so many times the epochs"
+
 SECOND_PHASE: Final = 2
 """What the metric `phase` of an epoch is in phase 2."""
 
@@ -27,7 +33,7 @@ SECOND_PHASE: Final = 2
 class NoPruner(Section):
     """Lets every trial run to its end."""
 
-    name: Literal["none"]
+    name: Literal["none"] = Field(description=CHOSEN)
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import NopPruner
@@ -41,10 +47,12 @@ class NoPruner(Section):
 class PercentilePruner(Section):
     """Stops a trial whose best value is not among the best `percentile` percent at its epoch."""
 
-    name: Literal["percentile"]
-    percentile: float = Field(gt=0, le=100)
-    startup_trials: int = Field(ge=1)
-    warmup_epochs: int = Field(ge=0)
+    name: Literal["percentile"] = Field(description=CHOSEN)
+    percentile: float = Field(
+        gt=0, le=100, description="trials that go on, in percent of the earlier ones"
+    )
+    startup_trials: int = Field(ge=1, description=STARTUP)
+    warmup_epochs: int = Field(ge=0, description=WARMUP)
 
     def build(self, epochs: int) -> BasePruner:
         from optuna import pruners
@@ -62,9 +70,9 @@ class PercentilePruner(Section):
 class MedianPruner(Section):
     """Stops a trial that is worse than the median of the earlier ones at its epoch."""
 
-    name: Literal["median"]
-    startup_trials: int = Field(ge=1)
-    warmup_epochs: int = Field(ge=0)
+    name: Literal["median"] = Field(description=CHOSEN)
+    startup_trials: int = Field(ge=1, description=STARTUP)
+    warmup_epochs: int = Field(ge=0, description=WARMUP)
 
     def build(self, epochs: int) -> BasePruner:
         from optuna import pruners
@@ -84,9 +92,9 @@ class SuccessiveHalvingPruner(Section):
     arXiv:1810.05934, algorithm 2.
     """
 
-    name: Literal["successive_halving"]
-    min_epochs: int = Field(ge=1)
-    reduction_factor: int = Field(ge=2)
+    name: Literal["successive_halving"] = Field(description=CHOSEN)
+    min_epochs: int = Field(ge=1, description=FIRST_RUNG)
+    reduction_factor: int = Field(ge=2, description=REDUCTION)
 
     def build(self, epochs: int) -> BasePruner:
         from optuna import pruners
@@ -102,9 +110,9 @@ class SuccessiveHalvingPruner(Section):
 class HyperbandPruner(Section):
     """Several successive halvings with different first rungs (Li et al. 2018, arXiv:1603.06560)."""
 
-    name: Literal["hyperband"]
-    min_epochs: int = Field(ge=1)
-    reduction_factor: int = Field(ge=2)
+    name: Literal["hyperband"] = Field(description=CHOSEN)
+    min_epochs: int = Field(ge=1, description=FIRST_RUNG)
+    reduction_factor: int = Field(ge=2, description=REDUCTION)
 
     def build(self, epochs: int) -> BasePruner:
         from optuna import pruners
@@ -122,8 +130,8 @@ class HyperbandPruner(Section):
 class PatientPruner(Section):
     """Stops a trial that has not improved for `patience` epochs."""
 
-    name: Literal["patient"]
-    patience: int = Field(ge=0)
+    name: Literal["patient"] = Field(description=CHOSEN)
+    patience: int = Field(ge=0, description="epochs without improvement that are let pass")
 
     def build(self, epochs: int) -> BasePruner:
         from optuna import pruners
@@ -137,10 +145,10 @@ class PatientPruner(Section):
 class ThresholdPruner(Section):
     """Stops a trial whose value leaves [lower, upper] after `warmup_epochs`."""
 
-    name: Literal["threshold"]
-    lower: float
-    upper: float
-    warmup_epochs: int = Field(ge=0)
+    name: Literal["threshold"] = Field(description=CHOSEN)
+    lower: float = Field(description="smallest value of the objective that goes on")
+    upper: float = Field(description="largest value of the objective that goes on")
+    warmup_epochs: int = Field(ge=0, description=WARMUP)
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> ThresholdPruner:
@@ -164,9 +172,11 @@ class ThresholdPruner(Section):
 class WilcoxonPruner(Section):
     """Stops a trial that is worse than the best one by a signed-rank test over epochs."""
 
-    name: Literal["wilcoxon"]
-    p_threshold: float = Field(gt=0, lt=1)
-    startup_epochs: int = Field(ge=0)
+    name: Literal["wilcoxon"] = Field(description=CHOSEN)
+    p_threshold: float = Field(
+        gt=0, lt=1, description="a trial is stopped where the test's p-value is below"
+    )
+    startup_epochs: int = Field(ge=0, description=WARMUP)
 
     def build(self, epochs: int) -> BasePruner:
         from optuna import pruners
@@ -192,15 +202,16 @@ Pruner = Annotated[
 ]
 
 
-def is_due(epochs: Sequence[Mapping[str, Any]], *, rung_epochs: int) -> bool:
+def is_due(epochs: Sequence[Mapping[str, Any]], *, min_epochs: int) -> bool:
     """Whether a trial has come so far that it may be compared with others at its epoch.
 
     The first of two phases is short and says little about the second, in which layers of the base
     learn too; so it is the second that is judged, after as many epochs as other trials have.
 
     Args:
-        epochs: So far, each with its `metrics`.
-        rung_epochs: Of phase 2, as the pruner's `first_judgement`; 0 for a trial of one phase.
+        epochs: The trial's epochs so far, each with its `metrics`.
+        min_epochs: Epochs of phase 2 after which the pruner can stop a trial for the first time,
+            as from its `first_judgement`; 0 for a trial of one phase.
     """
     in_the_second = [epoch for epoch in epochs if epoch["metrics"].get("phase") == SECOND_PHASE]
-    return len(in_the_second) >= rung_epochs
+    return len(in_the_second) >= min_epochs

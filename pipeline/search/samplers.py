@@ -7,18 +7,16 @@ To add one, register a function below.
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
 from pipeline.registry import Registry
-from pipeline.search.distributions import Setting
-from pipeline.search.space import searched
+from pipeline.search.space import SearchSpace
 from pipeline.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -26,20 +24,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occasion:
+class SamplerContext:
     """The trial that a sampler is built for.
 
     Attributes:
         seed: `search.seed`.
         index: The trial's logical index, >= 0; retries share it.
         target: `search.trials`, >= 1.
-        settings: What is searched or fixed.
+        space: Of the study.
     """
 
     seed: int
     index: int
     target: int
-    settings: Mapping[str, Setting]
+    space: SearchSpace
 
     @property
     def own_seed(self) -> int:
@@ -55,11 +53,11 @@ class Occasion:
 # Optuna's grid sampler lists all combinations in memory; no search tries so many.
 LARGEST_GRID = 100_000
 
-SAMPLERS: Registry[Callable[[Occasion], BaseSampler]] = Registry("sampler")
+SAMPLERS: Registry[Callable[[SamplerContext], BaseSampler]] = Registry("sampler")
 
 
 @SAMPLERS.register("tpe")
-def tpe(occasion: Occasion) -> BaseSampler:
+def tpe(context: SamplerContext) -> BaseSampler:
     """Tree-structured Parzen estimator, jointly over the hyperparameters that exist together.
 
     Random for the first quarter of the target, at most 10 trials.
@@ -74,23 +72,23 @@ def tpe(occasion: Occasion) -> BaseSampler:
         # group=True is what makes the joint form work with conditional hyperparameters.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(
-            seed=occasion.own_seed,
-            n_startup_trials=max(1, min(10, occasion.target // 4)),
+            seed=context.own_seed,
+            n_startup_trials=max(1, min(10, context.target // 4)),
             multivariate=True,
             group=True,
         )
 
 
 @SAMPLERS.register("random")
-def random(occasion: Occasion) -> BaseSampler:
+def random(context: SamplerContext) -> BaseSampler:
     """Independent uniform draws: the baseline of Bergstra and Bengio 2012, JMLR 13."""
     from optuna.samplers import RandomSampler
 
-    return RandomSampler(seed=occasion.own_seed)
+    return RandomSampler(seed=context.own_seed)
 
 
 @SAMPLERS.register("qmc")
-def qmc(occasion: Occasion) -> BaseSampler:
+def qmc(context: SamplerContext) -> BaseSampler:
     """A scrambled Sobol sequence: spreads more evenly than random draws.
 
     What the first trial did not have, since a choice switched it off, is drawn at random.
@@ -102,17 +100,17 @@ def qmc(occasion: Occasion) -> BaseSampler:
         warnings.simplefilter("ignore", ExperimentalWarning)
         # One seed for all trials: the sequence continues by the count kept in the study.
         return QMCSampler(
-            seed=occasion.shared_seed,
+            seed=context.shared_seed,
             scramble=True,
             # Built anew for every trial, Optuna's own would draw the same number each time.
-            independent_sampler=RandomSampler(seed=occasion.own_seed),
+            independent_sampler=RandomSampler(seed=context.own_seed),
             warn_asynchronous_seeding=False,
             warn_independent_sampling=False,
         )
 
 
 @SAMPLERS.register("cmaes")
-def cmaes(occasion: Occasion) -> BaseSampler:
+def cmaes(context: SamplerContext) -> BaseSampler:
     """Covariance matrix adaptation over the numbers; choices are drawn at random.
 
     Good where few numbers matter and trials are many: it learns from complete trials alone.
@@ -122,14 +120,14 @@ def cmaes(occasion: Occasion) -> BaseSampler:
     from optuna.samplers import CmaEsSampler
 
     return CmaEsSampler(
-        seed=occasion.own_seed,
-        n_startup_trials=max(1, min(10, occasion.target // 4)),
+        seed=context.own_seed,
+        n_startup_trials=max(1, min(10, context.target // 4)),
         warn_independent_sampling=False,
     )
 
 
 @SAMPLERS.register("gp")
-def gp(occasion: Occasion) -> BaseSampler:
+def gp(context: SamplerContext) -> BaseSampler:
     """A Gaussian process with expected improvement; needs PyTorch, which is not installed here."""
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import GPSampler
@@ -137,12 +135,12 @@ def gp(occasion: Occasion) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return GPSampler(
-            seed=occasion.own_seed, n_startup_trials=max(1, min(10, occasion.target // 4))
+            seed=context.own_seed, n_startup_trials=max(1, min(10, context.target // 4))
         )
 
 
 @SAMPLERS.register("grid")
-def grid(occasion: Occasion) -> BaseSampler:
+def grid(context: SamplerContext) -> BaseSampler:
     """Every combination once, in a shuffled order that the seed decides.
 
     Combinations that differ only in what another choice switches off are the same configuration;
@@ -150,22 +148,21 @@ def grid(occasion: Occasion) -> BaseSampler:
     unfreeze more than there is below their cut are left out.
     """
     from pipeline.search.grid import TargetedGridSampler
-    from pipeline.search.space import allows
 
     return TargetedGridSampler(
-        {name: setting.grid() or [] for name, setting in searched(occasion.settings).items()},
-        seed=occasion.shared_seed,
-        own_seed=occasion.own_seed,
-        allows=functools.partial(allows, occasion.settings),
+        {name: setting.grid() or [] for name, setting in context.space.searched.items()},
+        seed=context.shared_seed,
+        own_seed=context.own_seed,
+        allows=context.space.allows,
     )
 
 
-def sampler_problem(name: object, settings: Mapping[str, Setting]) -> str | None:
-    """Says why a sampler cannot work with these settings, or without a library; None if it can.
+def sampler_problem(name: object, space: SearchSpace) -> str | None:
+    """Says why a sampler cannot work with this space, or without a library; None if it can.
 
     Args:
         name: A key of `SAMPLERS`; of any other, nothing is said.
-        settings: What is searched or fixed.
+        space: Of the study.
     """
     if name == "gp" and importlib.util.find_spec("torch") is None:
         return (
@@ -174,7 +171,7 @@ def sampler_problem(name: object, settings: Mapping[str, Setting]) -> str | None
         )
     if name != "grid":
         return None
-    values = {name: setting.grid() for name, setting in searched(settings).items()}
+    values = {name: setting.grid() for name, setting in space.searched.items()}
     endless = [name for name, found in values.items() if found is None]
     if endless:
         return (
@@ -191,15 +188,15 @@ def sampler_problem(name: object, settings: Mapping[str, Setting]) -> str | None
 
 
 def build_sampler(
-    name: str, *, seed: int, index: int, target: int, settings: Mapping[str, Setting]
+    name: str, *, seed: int, index: int, target: int, space: SearchSpace
 ) -> BaseSampler:
-    """Builds the sampler that proposes one trial; the arguments are those of `Occasion`.
+    """Builds the sampler that proposes one trial; the arguments are those of `SamplerContext`.
 
     Raises:
-        ConfigError: If `name` is unknown, or cannot work with these settings or without a library.
+        ConfigError: If `name` is unknown, or cannot work with this space or without a library.
     """
-    problem = sampler_problem(name, settings)
+    problem = sampler_problem(name, space)
     if problem is not None:
         raise ConfigError(problem)
-    occasion = Occasion(seed=seed, index=index, target=target, settings=settings)
-    return SAMPLERS.get(name)(occasion)
+    context = SamplerContext(seed=seed, index=index, target=target, space=space)
+    return SAMPLERS.get(name)(context)

@@ -1,16 +1,12 @@
-"""Search-space distributions, as written in `params.yaml` and as asked of an Optuna trial.
-
-The field names are Optuna's (`low`, `high`, `log`, `step`, `choices`); bounds are inclusive. A
-hyperparameter that is written as a plain value is fixed to it.
-"""
+"""The space of a study: what is searched or fixed, and the value of everything else."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
-
-from pydantic import RootModel
 
 from pipeline.errors import ConfigError
 from pipeline.hyperparameter import Value
+from pipeline.registry import unknown_name
 from pipeline.search.distributions import (
     Choice,
     FloatRange,
@@ -18,118 +14,173 @@ from pipeline.search.distributions import (
     SegmentRange,
     Setting,
     Trial,
+    legal,
+    most_segments,
     parse_setting,
+    searched,
 )
 from pipeline.training.hyperparameters import HYPERPARAMETERS
-from pipeline.training.segments import Cuts, _too_deep, lower_cuts
+from pipeline.training.segments import Cuts, lower_cuts, too_deep
+from pipeline.trials.identity import SpaceDescription
 
 
-class SearchSpace(RootModel[dict[str, Any]]):
-    """What a study searches: per hyperparameter a distribution, or a value that is fixed.
+@dataclass(frozen=True)
+class SearchSpace:
+    """What the trials of a study can be.
 
-    The parsed settings are in `settings`, in the order of the table `HYPERPARAMETERS`, which is
-    the order they are asked in, so that a condition is known before what depends on it.
+    Attributes:
+        settings: By hyperparameter the distribution that is searched or the one value, in the order
+            of the table `HYPERPARAMETERS`, in which they are asked: so a condition is known before
+            what depends on it.
+        defaults: The value of every hyperparameter that `settings` does not name.
     """
+
+    settings: Mapping[str, Setting]
+    defaults: Mapping[str, Value]
+
+    @classmethod
+    def parse(cls, written: Mapping[str, object], defaults: Mapping[str, Value]) -> "SearchSpace":
+        """Reads `studies.NAME.space`.
+
+        Raises:
+            ValueError: If a hyperparameter is unknown, a distribution is malformed, or it could
+                yield a value that is not legal.
+        """
+        parsed = {name: parse_setting(name, setting) for name, setting in written.items()}
+        return cls({name: parsed[name] for name in HYPERPARAMETERS if name in parsed}, defaults)
 
     @property
-    def settings(self) -> dict[str, Setting]:
-        parsed = {name: parse_setting(name, written) for name, written in self.root.items()}
-        return {name: parsed[name] for name in HYPERPARAMETERS if name in parsed}
+    def searched(self) -> dict[str, FloatRange | IntRange | Choice]:
+        """The distributions among the settings."""
+        return searched(self.settings)
+
+    @property
+    def can_unfreeze(self) -> bool:
+        """Whether any trial can train layers of the base, in a phase 2."""
+        return most_segments(self._setting("unfreeze")) > 0
+
+    def suggest(self, trial: Trial) -> dict[str, Value]:
+        """Asks for every hyperparameter that exists, and for no other.
+
+        Args:
+            trial: Answers; an `optuna.Trial` or the like.
+
+        Returns:
+            Every active hyperparameter, in the table's order.
+        """
+        values: dict[str, Value] = {}
+        for name, spec in HYPERPARAMETERS.items():
+            if not spec.is_active(values):
+                continue
+            setting = self._setting(name)
+            if isinstance(setting, IntRange):
+                setting = setting.narrowed(values)
+            is_fixed = isinstance(setting, str | int | float | bool)
+            values[name] = setting if is_fixed else setting.suggest(trial, name)  # type: ignore
+        return values
+
+    def allows(self, values: Mapping[str, Value]) -> bool:
+        """Whether the cut of some values has as many segments below it as they unfreeze.
+
+        Args:
+            values: Of all that is searched.
+        """
+        setting = self.settings.get("unfreeze")
+        if not isinstance(setting, SegmentRange):
+            return True
+        known: dict[str, Any] = {**self.settings, **values}
+        left, wanted = setting.narrowed(known), values["unfreeze"]
+        return left.holds(wanted) if isinstance(left, IntRange) else bool(left == wanted)
+
+    def can_exist(self, name: str) -> bool:
+        """Whether any trial can have a hyperparameter."""
+        return inactive_problem(name, {**self.defaults, **self.settings}) is None
+
+    def describe(self) -> SpaceDescription:
+        """Returns the space as plain data, for its record and its identity."""
+        shown = {name: setting.model_dump() for name, setting in self.searched.items()}
+        fixed = {
+            name: value
+            for name, value in {**self.defaults, **self.settings}.items()
+            # What no trial can have tells none of them apart.
+            if name not in shown and self.can_exist(name)
+        }
+        return SpaceDescription(searched=shown, fixed=fixed, can_unfreeze=self.can_unfreeze)
+
+    def with_cuts(self, cuts: list[str]) -> "SearchSpace":
+        """Returns the space in which the cut is one of those that were embedded.
+
+        Args:
+            cuts: What the base's manifest lists.
+
+        Raises:
+            ConfigError: If a cut is asked for that was not embedded.
+        """
+        setting = self._setting("cut")
+        if setting == "auto":
+            several = len(cuts) > 1
+            return self._with(cut=Choice(type="choice", choices=list(cuts)) if several else cuts[0])
+        asked = setting.choices if isinstance(setting, Choice) else [setting]
+        for cut in asked:
+            if cut not in cuts:
+                raise ConfigError(
+                    f"{unknown_name('cut', str(cut), cuts)} Only embedded cuts can be searched: "
+                    "see embed.bases in params.yaml and `python -m pipeline cuts`."
+                )
+        return self._with(cut=setting)
+
+    def with_segments(self, cuts: Cuts) -> "SearchSpace":
+        """Returns the space in which `unfreeze` reaches no lower than the embedded cuts do.
+
+        Args:
+            cuts: Of the base's manifest.
+
+        Raises:
+            ConfigError: If a cut has fewer segments below it than are to be unfrozen for certain,
+                or none has any.
+        """
+        if not self.can_unfreeze:
+            return self
+        setting, cut = self._setting("unfreeze"), self.settings["cut"]
+        chosen = [str(name) for name in (cut.choices if isinstance(cut, Choice) else [cut])]
+        num_below = {name: len(lower_cuts(cuts, name)) for name in chosen}
+        needed = setting.low if isinstance(setting, IntRange) else most_segments(setting)
+        for name, count in num_below.items():
+            if count < needed:
+                raise ConfigError(too_deep(name, count, received=needed))
+        if not isinstance(setting, IntRange):
+            return self
+        if not any(num_below.values()):
+            raise ConfigError(too_deep(" and ".join(chosen), 0, received=setting.high))
+        return self._with(unfreeze=SegmentRange(**setting.model_dump(), num_below=num_below))
+
+    def without_unfreezing(self) -> "SearchSpace":
+        """Returns the space of the trials that leave the base as it is."""
+        return self._with(unfreeze=0)
+
+    def _with(self, **settings: Setting) -> "SearchSpace":
+        return replace(self, settings={**self.settings, **settings})
+
+    def _setting(self, name: str) -> Setting:
+        return self.settings[name] if name in self.settings else self.defaults[name]
 
 
-def suggest(
-    settings: Mapping[str, Setting], defaults: Mapping[str, Value], trial: Trial
-) -> dict[str, Value]:
-    """Asks `trial` for every hyperparameter that exists, and for no other.
+def inactive_problem(name: str, values: Mapping[str, Any]) -> str | None:
+    """Says why a hyperparameter cannot exist beside others, or None.
 
     Args:
-        settings: What the study searches or fixes.
-        defaults: The value of everything that `settings` does not name.
-        trial: Answers; an `optuna.Trial` or the like.
-
-    Returns:
-        Every active hyperparameter, in the table's order.
+        name: Of the hyperparameter.
+        values: Of the others; some may be distributions.
     """
-    values: dict[str, Value] = {}
-    for name, spec in HYPERPARAMETERS.items():
-        if not spec.is_active(values):
-            continue
-        setting = settings.get(name, defaults.get(name))
-        if setting is None:
-            raise KeyError(name)
-        if isinstance(setting, IntRange):
-            setting = setting.narrowed(values)
-        is_fixed = isinstance(setting, str | int | float | bool)
-        values[name] = setting if is_fixed else setting.suggest(trial, name)  # type: ignore
-    return values
-
-
-def searched(settings: Mapping[str, Setting]) -> dict[str, FloatRange | IntRange | Choice]:
-    """Returns the distributions among `settings`."""
-    return {n: s for n, s in settings.items() if isinstance(s, FloatRange | IntRange | Choice)}
-
-
-def describe_space(settings: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
-    """Returns the searched distributions as plain data, for `study.json` and the identity."""
-    return {name: setting.model_dump() for name, setting in searched(settings).items()}
-
-
-"""The entry `cuts` of a manifest: by name, each with what `embed` found out about it."""
-
-
-def allows(settings: Mapping[str, Setting], values: Mapping[str, Any]) -> bool:
-    """Whether the cut of some values has as many segments below it as they unfreeze.
-
-    Args:
-        settings: A study's settings.
-        values: Of all that it searches.
-    """
-    setting = settings.get("unfreeze")
-    if not isinstance(setting, SegmentRange):
-        return True
-    known: dict[str, Any] = {**settings, **values}
-    left, wanted = setting.narrowed(known), values["unfreeze"]
-    return left.holds(wanted) if isinstance(left, IntRange) else bool(left == wanted)
-
-
-def can_unfreeze(settings: Mapping[str, Setting], defaults: Mapping[str, Value]) -> bool:
-    """Whether any trial of these settings can have a phase 2."""
-    setting = settings["unfreeze"] if "unfreeze" in settings else defaults["unfreeze"]
-    return most_segments(setting) > 0
-
-
-def with_segments(
-    settings: Mapping[str, Setting], defaults: Mapping[str, Value], cuts: Cuts
-) -> dict[str, Setting]:
-    """Returns settings in which `unfreeze` reaches no lower than the embedded cuts do.
-
-    Args:
-        settings: A study's settings, with its cuts.
-        defaults: The value of everything they do not name.
-        cuts: Of the base's manifest.
-
-    Raises:
-        ConfigError: If a cut has fewer segments below it than are to be unfrozen for certain, or
-            none has any.
-    """
-    if not can_unfreeze(settings, defaults):
-        return dict(settings)
-    setting = settings.get("unfreeze", defaults["unfreeze"])
-    cut = settings["cut"]
-    chosen = [str(name) for name in (cut.choices if isinstance(cut, Choice) else [cut])]
-    num_below = {name: len(lower_cuts(cuts, name)) for name in chosen}
-    needed = setting.low if isinstance(setting, IntRange) else most_segments(setting)
-    for name, count in num_below.items():
-        if count < needed:
-            raise ConfigError(_too_deep(name, count, received=needed))
-    if not isinstance(setting, IntRange):
-        return dict(settings)
-    if not any(num_below.values()):
-        raise ConfigError(_too_deep(" and ".join(chosen), 0, received=setting.high))
-    return {**settings, "unfreeze": SegmentRange(**setting.model_dump(), num_below=num_below)}
-
-
-def most_segments(setting: Setting) -> int:
-    """Returns the largest value that `unfreeze` can have, of one as it is searched or fixed."""
-    ends = setting.ends() if isinstance(setting, FloatRange | IntRange | Choice) else [setting]
-    return max(int(end) for end in ends)
+    for condition, wanted in HYPERPARAMETERS[name].active_when.items():
+        value = values.get(condition)
+        if isinstance(value, FloatRange | IntRange | Choice):
+            is_possible = any(value.holds(one) for one in wanted)
+            given = f"a study that searches {condition} over {legal(value)}"
+        else:
+            is_possible = any(value == one for one in wanted)
+            given = f"{condition}={value!r}"
+        if not is_possible or inactive_problem(condition, values):
+            needed = " or ".join(sorted(str(one) for one in wanted))
+            return f"exists only where {condition} is {needed}. Received: {given}."
+    return None

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.hyperparameter import Value
 from pipeline.search.configurations import configuration_problems, normalized
-from pipeline.search.distributions import Setting
 from pipeline.search.queue import OPEN
-from pipeline.search.space import suggest
+from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import described
 from pipeline.trials.identity import Identity
 from pipeline.trials.record import FINISHED, TrialDict
@@ -77,20 +76,18 @@ def _holds(distribution: BaseDistribution, value: Value) -> bool:
 
 def fitting(
     trials: Iterable[TrialDict],
-    settings: Mapping[str, Setting],
-    defaults: Mapping[str, Value],
+    space: SearchSpace,
     *,
     source: str,
 ) -> list[TrialDict]:
-    """Returns the finished trials that these settings could have given, as trials of a new study.
+    """Returns the finished trials that a space could have given, as trials of a new study.
 
     A trial fits if each of its hyperparameters lies in the new space, and the new space would have
     asked for the same ones. What was fixed may be searched now, and the other way round.
 
     Args:
         trials: Of the old study.
-        settings: What the new study searches or fixes.
-        defaults: The value of everything else.
+        space: Of the new study.
         source: The old study's name; each trial says it, with its old number, in its attribute
             `taken_over_from`.
 
@@ -106,7 +103,7 @@ def fitting(
             continue
         recorded = _Recorded(trial["hyperparameters"])
         try:
-            hyperparameters = suggest(settings, defaults, recorded)
+            hyperparameters = space.suggest(recorded)
         except _Misfit:
             continue
         if hyperparameters != trial["hyperparameters"]:
@@ -134,12 +131,11 @@ def fitting(
 
 def still_queued(
     trials: Iterable[TrialDict],
-    settings: Mapping[str, Setting],
-    defaults: Mapping[str, Value],
+    space: SearchSpace,
     *,
     source: str,
 ) -> list[TrialDict]:
-    """Returns the trials that wait or were cut off and that these settings allow, as waiting ones.
+    """Returns the trials that wait or were cut off and that a space allows, as waiting ones.
 
     Says of each other one why it does not fit. The arguments are those of `fitting`.
     """
@@ -149,8 +145,10 @@ def still_queued(
         if trial["state"] not in OPEN or not asked:
             continue
         # What is no longer searched is no problem where it has that value anyway.
-        wanted = {n: v for n, v in asked.items() if n in settings or v != defaults.get(n)}
-        problems = configuration_problems("", wanted, settings, defaults)
+        wanted = {
+            n: v for n, v in asked.items() if n in space.settings or v != space.defaults.get(n)
+        }
+        problems = configuration_problems("", wanted, space)
         if problems:
             logger.warning(
                 "trial %d of %s (%s) was queued and is not any more: %s",
@@ -167,7 +165,7 @@ def still_queued(
                 "state": "WAITING",
                 "hyperparameters": {},
                 "user_attrs": {key: attrs[key] for key in ("enqueued", "index") if key in attrs},
-                "system_attrs": {"fixed_params": normalized(wanted, settings)},
+                "system_attrs": {"fixed_params": normalized(wanted, space)},
             }
         )
     return waiting
@@ -177,9 +175,7 @@ def first_trials(
     exported: Path,
     previous: EarlierStudy | None,
     identity: Identity,
-    *,
-    settings: Mapping[str, Setting],
-    defaults: Mapping[str, Any],
+    space: SearchSpace,
 ) -> list[TrialDict]:
     """Returns the trials that a new study begins with.
 
@@ -190,29 +186,27 @@ def first_trials(
             finished trials that still fit are taken over, and its queued ones wait again;
             likewise those of `exported`.
         identity: Of the new study.
-        settings: What the new study searches or fixes.
-        defaults: The value of everything else.
+        space: Of the new study.
     """
     content = json.loads(exported.read_text(encoding="utf-8")) if exported.exists() else {}
     if content.get("identity") == identity.whole:
         return list(content["trials"])
     if previous is not None and identity.can_take_over(previous.comparable):
-        return _taken(previous.trials, settings, defaults, source=previous.name)
+        return _taken(previous.trials, space, source=previous.name)
     if identity.can_take_over(content.get("comparable")):
         source = archived_name(content["study_name"], content["identity"])
-        return _taken(content["trials"], settings, defaults, source=source)
+        return _taken(content["trials"], space, source=source)
     return []
 
 
 def _taken(
     trials: list[TrialDict],
-    settings: Mapping[str, Setting],
-    defaults: Mapping[str, Any],
+    space: SearchSpace,
     *,
     source: str,
 ) -> list[TrialDict]:
-    finished = fitting(trials, settings, defaults, source=source)
-    queued = still_queued(trials, settings, defaults, source=source)
+    finished = fitting(trials, space, source=source)
+    queued = still_queued(trials, space, source=source)
     logger.info(
         "a new space: %d finished trials of %s fit and are taken over, %d are queued again",
         *(len(finished), source, len(queued)),

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from pipeline.config import load_section
-from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid
-from pipeline.records.mirror.thread import Spool
+from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import stored_trials
 from pipeline.search.candidates import PART, candidates, is_of
-from pipeline.search.confirmation import EXPORT_RULES, Confirmation, in_order, judge, winner_of
+from pipeline.search.confirmation import EXPORT_RULES, Confirmation, judge, winner_of
 from pipeline.search.executors.registry import build_executor
 from pipeline.search.kept_trainings import KeptTrainings
-from pipeline.search.params import ConfirmParams, SearchParams, StudyPlan, load_study
+from pipeline.search.params import ConfirmParams, SearchParams, load_study
+from pipeline.studies.exported import base_source, export_confirmed
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.trials.identity import TRAINING_CODE, code_sha256
@@ -47,12 +47,11 @@ CODE = (
     "search/confirmation.py",
     "training/ensemble.py",
     "stages/confirm.py",
+    "studies/exported.py",
 )
 
 
-def run(
-    name: str, plan: StudyPlan, params: ConfirmParams, search: SearchParams, *, root: Path
-) -> None:
+def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, root: Path) -> None:
     """Trains the best trials again, judges them on the confirmation part, exports the winner.
 
     A training that was done before, by the same code on the same data, is not done again: the stage
@@ -65,7 +64,7 @@ def run(
         DataIntegrityError: If an earlier stage's file is missing.
         StudyError: If the study is being searched, or a training fails.
     """
-    from pipeline.records.mirror.trainings import restore_trainings
+    from pipeline.records.mirror.reconcile import restore_trainings
 
     study = read_json(root / "results" / name / "study.json")
     split = read_json(root / "data/split.json")
@@ -73,7 +72,7 @@ def run(
     with (
         study_lock(root, study["study_name"], storage=storage),
         _open_runs(root, name, study=study, split=split, url=search.storage) as runs,
-        Spool(runs) as recorder,
+        Mirror(runs) as recorder,
     ):
         # A search that goes on may have been interrupted, and has more by now than it put out.
         runs.reconcile(stored_trials(storage, study))
@@ -81,7 +80,7 @@ def run(
         if report is None:
             kept = _kept_trainings(root, study)
             report = _train(
-                name, plan, params, search, root=root, runs=runs, recorder=recorder, kept=kept
+                name, base, params, search, root=root, runs=runs, recorder=recorder, kept=kept
             )
             write_json(root / "results" / name / "confirm.json", report)
             kept.forget_others([training["uid"] for training in report["trainings"]])
@@ -156,7 +155,7 @@ def _kept_trainings(root: Path, study: Mapping[str, Any]) -> KeptTrainings:
 
 def _train(
     name: str,
-    plan: StudyPlan,
+    base: str,
     params: ConfirmParams,
     search: SearchParams,
     *,
@@ -169,7 +168,7 @@ def _train(
     split = read_json(root / "data/split.json")
     objective = OBJECTIVES[study["objective"]]
     data = DataReference(
-        features=str(root / "data/features" / plan.base), train_file=str(root / "data/train.npz")
+        features=str(root / "data/features" / base), train_file=str(root / "data/train.npz")
     )
     planned = _planned(study, params, search, folder=str(kept.folder))
     results, trainings = _train_all(
@@ -177,7 +176,7 @@ def _train(
     )
     judged = judge(planned, results, objective)
     winner = winner_of(judged, objective)
-    exported, metrics = _export(
+    exported, metrics = export_confirmed(
         root,
         name,
         planned,
@@ -190,8 +189,8 @@ def _train(
     num_images = split["counts"][PART]["images"]
     return {
         **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
-        "base": plan.base,
-        "base_source": _base_source(Path(data.features)),
+        "base": base,
+        "base_source": base_source(Path(data.features)),
         "code_sha256": code_sha256(*CODE),
         "part": PART,
         "n": num_images,
@@ -215,7 +214,7 @@ def _train_all(
     kept: KeptTrainings,
     title: str,
 ) -> tuple[dict[str, TrialResult], list[dict[str, Any]]]:
-    from pipeline.records.mirror.trainings import restore_trainings
+    from pipeline.records.mirror.reconcile import restore_trainings
 
     specs = [spec for candidate in planned for spec in candidate.specs]
     found = kept.find(specs)
@@ -225,7 +224,7 @@ def _train_all(
             "candidates": [candidate.trial for candidate in planned],
             "trainings": [one.report for one in found.values()],
         }
-        # Before the spool's first record: until then the runs may be written from here.
+        # Before the mirror's first record: until then the runs may be written from here.
         restore_trainings(runs, told)
     with (
         build_executor(search) as executor,
@@ -242,13 +241,6 @@ def _train_all(
             executor, recorder, data, max_retries=search.max_retries, on_done=on_done
         )
         return confirmation.run(planned, kept=found), confirmation.trainings()
-
-
-def _base_source(features: Path) -> dict[str, Any]:
-    """Returns what `embed` says of where a base came from; of pixels, nothing."""
-    manifest = read_json(features / "manifest.json")
-    source = manifest.get("source")
-    return {**source, "weights_sha256": manifest["weights_sha256"]} if source else {}
 
 
 def _log_winner(report: Mapping[str, Any]) -> None:
@@ -290,59 +282,12 @@ def _without_seeds(judged: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in judged.items() if key != "seeds"}
 
 
-def _export(
-    root: Path,
-    name: str,
-    planned: Sequence[Candidate],
-    results: Mapping[str, TrialResult],
-    *,
-    data: DataReference,
-    objective: ObjectiveSpec,
-    winner: int,
-    rule: str,
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Writes the model; returns what `confirm.json` says of it, and what it reaches."""
-    from pipeline.training.devices import configure_tensorflow
-
-    # Before what imports TensorFlow, which would start with settings of its own.
-    configure_tensorflow(num_threads=1)
-    from pipeline.bases.model_files import weights_sha256
-    from pipeline.training.ensemble import choose, export_winner
-    from pipeline.training.export import load_exported
-
-    image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
-    file = Path("models") / f"{name}.keras"
-    specs = in_order(planned, results, objective, winner=winner)
-    chosen = choose(specs, results, data, objective, rule=rule)
-    members = [member for _, member in chosen]
-    verified = export_winner(root / file, members, data, image_shape=image_shape, part=PART)
-    numbers = {spec.uid: one.trial["number"] for one in planned for spec in one.specs}
-    exported = {
-        "file": file.as_posix(),
-        "file_sha256": sha256_file(root / file),
-        # Of the whole model, as in registration.json; those of the members start from a cut.
-        "weights_sha256": weights_sha256(load_exported(root / file)),
-        # The file itself was run on raw images before it had its name.
-        "verified": asdict(verified),
-        "rule": EXPORT_RULES[rule],
-        "members": [
-            {
-                "number": numbers[spec.uid],
-                "seed": spec.seed,
-                "starts_from": results[spec.uid].starts_from,
-                "weights_sha256": results[spec.uid].weights_sha256,
-            }
-            for spec, _ in chosen
-        ],
-    }
-    return exported, dict(verified.metrics)
-
-
 def main(name: str) -> None:
     """Runs the stage for the study `name` of `params.yaml`."""
+    study, _ = load_study(name)
     run(
         name,
-        load_study(name),
+        study.base,
         load_section(ConfirmParams, "confirm"),
         load_section(SearchParams, "search"),
         root=Path.cwd(),

@@ -2,7 +2,7 @@
 
 Runs each frozen base once over the images of train, val and confirmation, and over the views of
 those of train, to several cut points in one pass. Arrays of earlier runs that still hold are taken
-over. `none`, the pixels themselves, is always among the bases.
+from `data/cache/features`. `none`, the pixels themselves, is always among the bases.
 
 Run: python -m pipeline embed
 """
@@ -14,7 +14,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,6 @@ from pipeline.config import load_section
 from pipeline.data.rows import row_batches, row_shape
 from pipeline.errors import ConfigError
 from pipeline.features.arrays import ImageSet
-from pipeline.features.dvc_cache import earlier_folders
-from pipeline.features.earlier_arrays import EarlierArrays, remove_all_but
 from pipeline.features.frozen import COMPARED_IMAGES, freeze
 from pipeline.features.keys import engine_key, images_sha256
 from pipeline.features.manifest import array_entry, write_manifest, write_pixels
@@ -41,10 +39,11 @@ from pipeline.features.pixels import (
     small_shape,
     write_small_pixels,
 )
-from pipeline.features.reuse import Arrays, array_file, arrays_there, copied_arrays
+from pipeline.features.reuse import STORE, Arrays, ArrayStore
 from pipeline.features.selection import BasePlan, plan_base, row_images
 from pipeline.planning.plan import PLAN_FILE, with_plan
 from pipeline.processes import num_cores
+from pipeline.workspace import store_root
 
 if TYPE_CHECKING:
     from pipeline.records.model_registry.registered_file import RegisteredFile
@@ -64,18 +63,19 @@ def run(
     *,
     train_file: Path,
     features: Path,
-    earlier: Iterable[Mapping[str, Path]] = (),
+    store: Path,
 ) -> None:
     """Writes the features of all bases; a base's manifest comes last.
 
-    An array that is there already, or in an earlier folder, is kept if all that it depends on is
-    the same and its file is whole; only the others are computed.
+    An array of an earlier run is taken if all that it depends on is the same and its file is whole;
+    only the others are computed. Each is in the store as soon as it is whole.
 
     Args:
         params: The section.
         train_file: From the stage `split`. The test part is in a file that this stage never opens.
-        features: A folder of this stage's own: what it held before and is not kept is removed.
-        earlier: What that folder held after earlier runs, each: path in it -> where that lies now.
+        features: A folder of this stage's own: what it held before is removed.
+        store: Where arrays of earlier runs lie, and those of this run are kept for later ones. What
+            no manifest in `features` names stays up to `max_bytes` of the section.
 
     Raises:
         ConfigError: If the disk is too small, or a cut is unknown or too large.
@@ -91,9 +91,9 @@ def run(
     plans = [
         plan_base(name, params, images, images_sha256=digest, fetch=_fetch) for name in params.bases
     ]
-    features.mkdir(parents=True, exist_ok=True)
-    there = {plan.name: arrays_there(plan.keys, features, plan.name) for plan in plans}
-    remove_all_but(features, {array_file(features, n, cut) for n in there for cut in there[n]})
+    _empty(features)
+    kept = ArrayStore(store)
+    there = {plan.name: kept.take(plan.keys, features / plan.name) for plan in plans}
     pixels_size = size_of_pixels(images, most=params.pixels_size)
     for plan in plans:
         _log_size(plan, images)
@@ -102,13 +102,11 @@ def run(
         write_pixels(features / NO_BASE, images, pixels())
     else:
         write_small_pixels(features / NO_BASE, images, pixels(), image_size=pixels_size)
-    sources = EarlierArrays(earlier)
+    source = _Source(train_file=train_file, images=images, batch_size=params.batch_size)
     for plan in plans:
         folder = features / plan.name
-        left = {cut: key for cut, key in plan.keys.items() if cut not in there[plan.name]}
-        arrays = there[plan.name] | copied_arrays(left, sources, folder)
-        source = _Source(train_file=train_file, images=images, batch_size=params.batch_size)
-        _embed_base(plan, source, folder=folder, arrays=arrays)
+        _embed_base(plan, source, folder=folder, arrays=there[plan.name], store=kept)
+    kept.trim(features, most_bytes=params.max_bytes)
 
 
 def main() -> None:
@@ -120,17 +118,23 @@ def main() -> None:
     from pipeline.training.devices import configure_tensorflow
 
     configure_tensorflow(num_threads=num_cores())
-    run(
-        params,
-        train_file=TRAIN_FILE,
-        features=FEATURES,
-        earlier=earlier_folders(Path.cwd(), stage="embed", out=FEATURES.as_posix()),
-    )
+    store = store_root(Path.cwd()) / STORE
+    run(params, train_file=TRAIN_FILE, features=FEATURES, store=store)
 
 
 def _check_there(file: Path) -> None:
     if not file.is_file():
         raise ConfigError(f"No {file} here. Run the stage `split` first.")
+
+
+def _empty(folder: Path) -> None:
+    """Removes all that a folder holds; where files are links, what they lead to stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _open_images(file: Path) -> ImageSet:
@@ -186,8 +190,8 @@ def _check_disk(
     logger.info("%s will take %s of %s free", features, _size(needed), _size(free))
     if needed > free:
         raise ConfigError(
-            f"{features} needs {_size(needed)} of disk, and {_size(free)} are free. Free some, or "
-            "lower embed.max_bytes."
+            f"{features} needs {_size(needed)} of disk, and {_size(free)} are free. Free some, "
+            "such as with `python -m pipeline gc --yes`, or lower embed.max_bytes."
         )
     for plan in plans:
         logger.info("%s: %s", plan.name, _listed(plan.kept, plan))
@@ -205,8 +209,10 @@ class _Source:
     batch_size: int | Literal["auto"]
 
 
-def _embed_base(plan: BasePlan, source: _Source, *, folder: Path, arrays: Arrays) -> None:
-    """Computes the arrays that are not there yet, and describes all."""
+def _embed_base(
+    plan: BasePlan, source: _Source, *, folder: Path, arrays: Arrays, store: ArrayStore
+) -> None:
+    """Computes the arrays that are not there yet, keeps them, and describes all."""
     from pipeline.bases.model_files import weights_sha256
     from pipeline.features.saved_base import save_base
 
@@ -215,7 +221,9 @@ def _embed_base(plan: BasePlan, source: _Source, *, folder: Path, arrays: Arrays
         kept = [cut for cut in plan.kept if cut.name in arrays]
         logger.info("%s: kept from earlier runs: %s", plan.name, _listed(kept, plan))
     if missing:
-        arrays = {**arrays, **_compute(plan, missing, source, folder=folder)}
+        computed = _compute(plan, missing, source, folder=folder)
+        store.keep(computed, folder)
+        arrays = arrays | computed
     save_base(plan.base, folder)
     write_manifest(
         folder,

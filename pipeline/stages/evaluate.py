@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from pipeline.config import load_section, read_document
 from pipeline.errors import ConfigError, DataIntegrityError, StudyError
-from pipeline.evaluation.calibration import calibration_bins
 from pipeline.evaluation.classes import most_confident_mistakes
-from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.intervals import Interval, metric_intervals
+from pipeline.evaluation.metrics import METRICS, calibration_bins
 from pipeline.evaluation.params import EvaluateParams
-from pipeline.evaluation.significance import Interval, metric_intervals
 from pipeline.files import write_json, write_whole
 from pipeline.processes import num_cores
 

@@ -31,7 +31,7 @@ def run(*, root: Path = Path()) -> Path:
 
     results = read_results(root)
     # After the refusals, which should not wait for matplotlib to load.
-    from pipeline.report.html import render
+    from pipeline.report.page import render
 
     page = root / PAGE
     text = render(results)

@@ -14,10 +14,10 @@ from pipeline.errors import PipelineError, StudyError
 from pipeline.losses import lost_study
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout
 from pipeline.records.studies import find_study, known_uids, trial_dicts
-from pipeline.search.configurations import describe as space_of
-from pipeline.search.distributions import Setting
-from pipeline.search.params import SearchParams, StudyPlan, load_study, study_settings
+from pipeline.search.params import SearchParams, StudyParams, embedded_space, load_study
+from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import fitting
+from pipeline.training.segments import Cuts
 from pipeline.trials.identity import Identity, study_identity
 from pipeline.trials.record import num_finished
 
@@ -31,18 +31,24 @@ class DescribedStudy:
     """What params.yaml asks for under the name of a study.
 
     Attributes:
+        name: Below `studies` in params.yaml.
         study_name: As Optuna calls it.
         hashes: Of what makes its trials comparable.
-        plan: Its section of params.yaml.
+        params: Its section of params.yaml.
         search: The section `search`.
-        settings: What it searches or fixes, with the cuts that were embedded.
+        space: What its trials can be, with the cuts that were embedded.
+        cuts: Those, as the manifest has them.
+        split: `data/split.json`.
     """
 
+    name: str
     study_name: str
     hashes: Identity
-    plan: StudyPlan
+    params: StudyParams
     search: SearchParams
-    settings: dict[str, Setting]
+    space: SearchSpace
+    cuts: Cuts
+    split: Mapping[str, Any]
 
     @property
     def identity(self) -> str:
@@ -93,39 +99,40 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
         ConfigError: If params.yaml has no such study, or cannot be used.
         StudyError: If the data or the features are not there yet.
     """
-    plan, search = load_study(name), load_section(SearchParams, "search")
+    (params, space), search = load_study(name), load_section(SearchParams, "search")
     split = _read(root / "data/split.json")
-    manifest = _read(root / "data/features" / plan.base / "manifest.json")
-    settings = study_settings(plan, search, manifest["cuts"])
-    identity = identity_of(plan, search, settings=settings, split=split, manifest=manifest)
+    manifest = _read(root / "data/features" / params.base / "manifest.json")
+    space = embedded_space(params, space, search, manifest["cuts"])
+    identity = identity_of(space, search, split=split, manifest=manifest)
     return DescribedStudy(
+        name=name,
         study_name=f"{split['dataset']}-{name}",
         hashes=identity,
-        plan=plan,
+        params=params,
         search=search,
-        settings=settings,
+        space=space,
+        cuts=manifest["cuts"],
+        split=split,
     )
 
 
 def identity_of(
-    plan: StudyPlan,
+    space: SearchSpace,
     search: SearchParams,
     *,
-    settings: Mapping[str, Setting],
     split: Mapping[str, Any],
     manifest: Mapping[str, Any],
 ) -> Identity:
     """Returns what makes the trials of a study comparable, as hashes.
 
     Args:
-        plan: The study's section of params.yaml.
+        space: What its trials can be, with the cuts that were embedded.
         search: The section `search`.
-        settings: What it searches or fixes, with the cuts that were embedded.
         split: `data/split.json`.
         manifest: Of the base's features.
     """
     return study_identity(
-        space_of(settings, plan.defaults),
+        space.describe(),
         objective=search.objective,
         epochs=search.epochs,
         seed=search.seed,
@@ -152,8 +159,7 @@ def num_kept(study: Study, described: DescribedStudy) -> int | None:
         return num_finished(trial_dicts(aside))
     if not described.hashes.can_take_over(study.user_attrs.get("comparable")):
         return 0
-    settings, defaults = described.settings, described.plan.defaults
-    return len(fitting(trial_dicts(study), settings, defaults, source=study.study_name))
+    return len(fitting(trial_dicts(study), described.space, source=study.study_name))
 
 
 def own_study(

@@ -12,20 +12,19 @@ import psutil
 
 from pipeline.database_addresses import without_password
 from pipeline.errors import StudyError
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import read_json
 from pipeline.open_databases import DatabaseLostError, last_look
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import mirror_uid
-from pipeline.records.studies import study_attrs, trial_dicts
-from pipeline.search.distributions import Setting
-from pipeline.search.params import SearchParams, StudyPlan
-from pipeline.search.queue import close_orphans
-from pipeline.search.space import describe_space
+from pipeline.records.studies import open_study, study_attrs, trial_dicts
+from pipeline.search.cut_roles import with_named_cuts
+from pipeline.search.params import SearchParams
+from pipeline.search.queue import close_orphans, enqueue_missing, retire
 from pipeline.search.warm_start import first_trials
-from pipeline.trials.identity import Identity
-from pipeline.trials.record import TrialDict
+from pipeline.studies.described import DescribedStudy
 from pipeline.trials.recorder import Recorder
-from pipeline.trials.study import EarlierStudy, export, write
+from pipeline.trials.study import StudyDict, export, write
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -39,7 +38,7 @@ def open_runs(
     params: SearchParams,
     *,
     name: str,
-    plan: StudyPlan,
+    base: str,
     split: Mapping[str, Any],
     root: Path,
 ) -> StudyRuns:
@@ -49,7 +48,7 @@ def open_runs(
         study: Optuna's.
         params: Section `search`.
         name: Of the study, below `studies`.
-        plan: Its section.
+        base: What its features are of: a key of `embed.bases`, or `none`.
         split: `data/split.json`.
         root: The repository.
 
@@ -71,7 +70,7 @@ def open_runs(
             "objective": params.objective,
             "identity": study.user_attrs["identity"],
         },
-        params={"base": plan.base, **_flat("search", shown)},
+        params={"base": base, **_flat("search", shown)},
     )
     runs.log_inputs(split)
     return runs
@@ -85,63 +84,61 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def beginning(
-    folder: Path, identity: Identity, plan: StudyPlan, settings: Mapping[str, Setting]
-) -> Callable[[EarlierStudy | None], list[TrialDict]]:
-    """Returns what tells `open_study` the trials that a new study begins with.
+def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> Study:
+    """Opens a study for a search, making it if it is new, and puts it in order.
+
+    What a killed search left is tried again, and the queue of params.yaml waits in it. Only for who
+    holds the study's lock.
 
     Args:
-        folder: `results/STUDY`, whose `study.json` may hold some.
-        identity: Of the new study.
-        plan: Its section of params.yaml.
-        settings: What it searches or fixes.
+        described: The study.
+        storage: The study store.
+        root: The repository; `results/STUDY/study.json` in it may hold trials to begin with, and
+            with the same identity and data it names the uid that the study goes on under.
     """
-
-    def begin(previous: EarlierStudy | None) -> list[TrialDict]:
-        exported = folder / "study.json"
-        return first_trials(exported, previous, identity, settings=settings, defaults=plan.defaults)
-
-    return begin
-
-
-def attrs_of(
-    root: Path, folder: Path, identity: Identity, params: SearchParams, *, dataset: str
-) -> dict[str, Any]:
-    """Returns what a new study says of itself, in Optuna's attributes.
-
-    Args:
-        root: The repository.
-        folder: `results/STUDY`: with a `study.json` of this identity and data the study goes on
-            under its old uid.
-        identity: Of the study.
-        params: Section `search`.
-        dataset: What it learns from.
-    """
-    exported = read_json(folder / "study.json") if (folder / "study.json").exists() else {}
+    params, file = described.search, root / "results" / described.name / "study.json"
+    dataset = described.split["dataset"]
+    exported = read_json(file) if file.exists() else {}
     # Data that got another name begin a study of that name with the same trials: two studies.
-    is_same = (exported.get("identity"), exported.get("dataset")) == (identity.whole, dataset)
+    is_same = (exported.get("identity"), exported.get("dataset")) == (described.identity, dataset)
     attrs = study_attrs(
         root,
         dataset=dataset,
         objective=params.objective,
         exported=exported if is_same else {},
     )
-    return {**attrs, "comparable": identity.comparable}
+    study = open_study(
+        storage,
+        retire=retire,
+        name=described.study_name,
+        identity=described.identity,
+        direction=OBJECTIVES[params.objective].direction,
+        begin=lambda previous: first_trials(file, previous, described.hashes, described.space),
+        attrs={**attrs, "comparable": described.hashes.comparable},
+    )
+    study.pruner = params.pruner.build(params.epochs)
+    enqueue_missing(
+        study, with_named_cuts(described.params.enqueue, described.cuts, described.space)
+    )
+    orphans = close_orphans(study, max_retries=params.max_retries, reason="the search was killed")
+    if orphans:
+        logger.info("trials %s were cut off and are tried again", orphans)
+    return study
 
 
 @contextmanager
 def recording(runs: StudyRuns, study: Study, params: SearchParams) -> Iterator[Recorder]:
     """Gives what mirrors trials to MLflow, which equals the study before and, as told, after."""
-    from pipeline.records.mirror.thread import Spool
+    from pipeline.records.mirror.thread import Mirror
 
-    spool = Spool(runs, deadline=deadline(params))
+    mirror = Mirror(runs, deadline=deadline(params))
     try:
-        with spool:
+        with mirror:
             runs.reconcile(trial_dicts(study))
-            yield spool
+            yield mirror
     except (KeyboardInterrupt, SystemExit):
         # What an interrupt came between is put right at once, not by the next search.
-        if not spool.num_waiting:
+        if not mirror.num_waiting:
             runs.settle(trial_dicts(study))
         raise
 
@@ -152,24 +149,13 @@ def deadline(params: SearchParams) -> float | None:
     return None if params.timeout is None else psutil.Process().create_time() + params.timeout
 
 
-def leave(
-    study: Study,
-    folder: Path,
-    name: str,
-    *,
-    dataset: str,
-    params: SearchParams,
-    settings: Mapping[str, Setting],
-) -> dict[str, Any]:
+def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyDict:
     """Writes a study as `study.json`, `best.json` and `trials.csv`, and returns the first of them.
 
     Args:
         study: Optuna's.
-        folder: `results/STUDY`.
-        name: Of the study, below `studies` in params.yaml.
-        dataset: What it learned from.
-        params: Section `search`.
-        settings: What it searched or fixed.
+        described: What it is in params.yaml.
+        root: The repository; the files lie in its `results/STUDY`.
 
     Raises:
         StudyError: If no trial ran to its end.
@@ -178,13 +164,13 @@ def leave(
         trial_dicts(study),
         study_name=study.study_name,
         attrs=study.user_attrs,
-        study=name,
-        dataset=dataset,
-        objective=params.objective,
-        target=params.trials,
-        space=describe_space(settings),
+        study=described.name,
+        dataset=described.split["dataset"],
+        objective=described.search.objective,
+        target=described.search.trials,
+        space=described.space.describe().searched,
     )
-    write(folder, exported)
+    write(root / "results" / described.name, exported)
     return exported
 
 

@@ -1,16 +1,17 @@
 """Activation functions of the hidden layers, by name.
 
 Each entry builds the layer from `Settings`; Keras is imported only then, since the table of
-hyperparameters needs the names alone. To add one, write a function below, register it, and name
-its initializer family in `INITIALIZER_FAMILIES`.
+hyperparameters asks for names and declarations alone. To add one, write a function below, register
+it with its own hyperparameters, and name its initializer family in `INITIALIZER_FAMILIES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from pipeline.hyperparameter import Hyperparameters, unit_interval
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ class Settings:
     """What a layer is built from.
 
     Attributes:
-        name: Of the layer, or None for Keras' own choice.
-        negative_slope: Of `leaky_relu` below 0, in [0, 1).
-        seed: Of `rrelu`'s random slopes, in [0, 2**31).
+        hyperparameters: The trial's; the activation's own, such as `negative_slope`, are among
+            them.
+        name: What the layer is called; None: Keras makes up a name.
+        seed: Root of what the layer draws while it is trained (the slopes of `rrelu`), in
+            [0, 2**31).
     """
 
+    hyperparameters: Hyperparameters = field(default_factory=dict)
     name: str | None = None
-    negative_slope: float = 0.01
     seed: int = 0
 
 
@@ -58,20 +61,24 @@ INITIALIZER_FAMILIES: Final[dict[str, Family]] = {
 
 
 def activation_layer(
-    name: str, *, negative_slope: float = 0.01, seed: int = 0, layer_name: str | None = None
+    name: str,
+    hyperparameters: Hyperparameters,
+    *,
+    seed: int = 0,
+    layer_name: str | None = None,
 ) -> keras.layers.Layer:
     """Returns a new layer that computes the activation.
 
     Args:
-        name: A key of `ACTIVATIONS`.
-        negative_slope: Of `leaky_relu` below 0, in [0, 1); the others ignore it.
-        seed: Of `rrelu`'s random slopes, in [0, 2**31); the others ignore it.
-        layer_name: Of the layer, or None for Keras' own choice.
+        name: Which activation: a key of `ACTIVATIONS`.
+        hyperparameters: The trial's active ones; those that `name` declares must be there.
+        seed: Root of what the layer draws while it is trained, in [0, 2**31); only `rrelu` draws.
+        layer_name: What the layer is called; None: Keras makes up a name.
 
     Raises:
-        ConfigError: If `name` is unknown.
+        ConfigError: If there is no activation of that name.
     """
-    settings = Settings(name=layer_name, negative_slope=negative_slope, seed=seed)
+    settings = Settings(hyperparameters=hyperparameters, name=layer_name, seed=seed)
     return ACTIVATIONS.get(name)(settings)
 
 
@@ -79,7 +86,7 @@ def initializer_family(activation: str) -> Family:
     """Returns the family of initial weights that suits a layer with this activation.
 
     Args:
-        activation: Any name; those without a rule of their own (none, softmax) get `glorot`.
+        activation: A key of `ACTIVATIONS`, or another name, such as `softmax`, which gets `glorot`.
 
     >>> initializer_family("relu"), initializer_family("selu"), initializer_family("softmax")
     ('he', 'lecun', 'glorot')
@@ -98,7 +105,12 @@ def relu(settings: Settings) -> keras.layers.Layer:
     return keras.layers.ReLU(name=settings.name)
 
 
-@ACTIVATIONS.register("leaky_relu")
+@ACTIVATIONS.register(
+    "leaky_relu",
+    parameters={
+        "negative_slope": unit_interval("slope of leaky_relu below 0; 0.2 is the 'huge leak'")
+    },
+)
 def leaky_relu(settings: Settings) -> keras.layers.Layer:
     """Leaky relu: f(x) = max(slope x, x).
 
@@ -109,7 +121,8 @@ def leaky_relu(settings: Settings) -> keras.layers.Layer:
     """
     import keras
 
-    return keras.layers.LeakyReLU(negative_slope=settings.negative_slope, name=settings.name)
+    slope = float(settings.hyperparameters["negative_slope"])
+    return keras.layers.LeakyReLU(negative_slope=slope, name=settings.name)
 
 
 @ACTIVATIONS.register("prelu")

@@ -76,8 +76,8 @@ def epoch_order(rows: Indices, *, seed: int, epoch: int) -> Indices:
     """Returns the rows shuffled, the same for the same seed and epoch whatever ran before.
 
     Args:
-        rows: To shuffle.
-        seed: Of the training.
+        rows: Rows of the features that one pass over the training part goes through.
+        seed: Root of the training's seeds, in [0, 2**31).
         epoch: Which pass over the rows, from 0: an epoch of few images has several.
     """
     return np.random.default_rng(derive_seed(seed, "batches", epoch)).permutation(rows)

@@ -29,12 +29,12 @@ class CutData:
 
     Attributes:
         training: Features (memory-mapped, read-only), labels, and the rows of train and val.
-        shape: Of one image's features, such as (8, 8, 40).
-        mean: Per entry of the last axis over the train rows, as in the manifest.
-        variance: Likewise.
+        shape: Shape of one image's features, such as (8, 8, 40).
+        mean: Mean of each entry of the last axis over the train rows, as in the manifest.
+        variance: Variance of each entry of the last axis over the train rows, likewise.
         judge: Rows of the further part that was asked for, or None.
         feed: What the features were made of the base's outputs.
-        part_sizes: How many of the features each of several cuts gives; of one cut, none.
+        part_sizes: How many channels each of several cuts gives, in order; empty for one cut.
     """
 
     training: TrainingData

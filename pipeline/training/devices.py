@@ -12,6 +12,8 @@ from typing import Final
 from pipeline.errors import ConfigError
 
 STDERR = 2
+# One of them is there where a driver of NVIDIA's is loaded; the second one in WSL.
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +46,9 @@ def configure_tensorflow(*, num_threads: int) -> None:
         num_threads: CPU threads for one operation, and as many operations at once, >= 1.
 
     Raises:
-        ConfigError: As `fix_settings`.
-        RuntimeError: If TensorFlow already runs with another number of threads; else as
-            `fix_settings`.
+        ConfigError: If Keras cannot read its `keras.json`.
+        RuntimeError: If TensorFlow already runs with another number of threads, or Keras was
+            imported before with another backend.
     """
     fix_settings()
 
@@ -175,4 +177,7 @@ def _without_startup_lines() -> Iterator[None]:
 
 
 def _is_startup_line(line: bytes) -> bool:
+    # Built for CUDA, TensorFlow calls it an error that a machine without a GPU has none.
+    if b"failed call to cuInit" in line:
+        return not any(Path(device).exists() for device in GPU_DRIVERS)
     return line.startswith(b"I0000 ") or b"absl::InitializeLog()" in line

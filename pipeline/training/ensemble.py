@@ -62,11 +62,12 @@ def choose(
     """Returns the trainings that are exported, each with what it saved.
 
     Args:
-        specs: As from `search.confirmation.in_order`.
-        results: By uid, with a model file each.
+        specs: The winning configuration's trainings, the best on the validation part first.
+        results: What each training gave, by the uid of its spec; each has a model file.
         data: What they were trained on.
         objective: What they are compared by.
-        rule: A key of `search.confirmation.EXPORT_RULES`.
+        rule: `ensemble`: as many of them, in this order, as answer best together on the
+            validation part; `best_seed`: the first alone.
 
     Raises:
         DataIntegrityError: If a file is missing or not whole.
@@ -101,10 +102,10 @@ def export_winner(
     `verified` says what it must reach.
 
     Args:
-        path: Ends in `.keras`.
-        members: As from `choose`.
+        path: Where the file goes; its name ends in `.keras`.
+        members: One or more trainings, as `choose` returns them beside their specs.
         data: What they were trained on.
-        image_shape: Of the images as stored: (height, width) or (height, width, 3).
+        image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
         part: Whose images it is run on, such as `confirmation`.
 
     Raises:
@@ -157,7 +158,7 @@ def verified(
     Args:
         answers: Probabilities of the file, shape (n, num_classes).
         cached: Probabilities of the members from cached features, of the same images.
-        labels: Their n class ids.
+        labels: The images' true class ids, shape (n,).
         file: What is exported, for the message.
         part: What the images are called, for the message.
 
@@ -227,8 +228,8 @@ def best_size(
     section 2) overfits a small validation part.
 
     Args:
-        votes: Of each network its probabilities, shape (n, num_classes), in the order in which they
-            are taken; one or more.
+        votes: The probabilities that each network gives, shape (n, num_classes), one or more, in
+            the order in which networks are taken.
         labels: Class ids of the same n images, of a part that nothing is judged on afterwards.
         objective: What ensembles are compared by; the smaller wins a tie.
     """

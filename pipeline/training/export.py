@@ -56,11 +56,12 @@ def export(
     It loads with `keras.models.load_model(path, safe_mode=True)` where this project is not.
 
     Args:
-        path: Ends in `.keras`.
-        members: As for `join`.
-        image_shape: As for `join`.
-        image_size: As for `join`.
-        base: As for `join`.
+        path: Where the file goes; its name ends in `.keras`.
+        members: One or more trained networks of the same classes; their answers are averaged.
+        image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
+        image_size: Height and width that images are resized to for the base, or for a head on the
+            pixels; None: they stay as they are.
+        base: The network that made the features; None for heads on the pixels.
         verify: Called with the whole file before it has its name. If it raises, there is no file
             of that name, or still the one of before.
     """
@@ -85,7 +86,7 @@ def join(
 
     Args:
         members: One or more, of the same classes.
-        image_shape: Of the images as stored: (height, width) or (height, width, 3).
+        image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
         image_size: What the base, or without one the head, takes, pixels; None: pixels as they
             are stored.
         base: What the features were computed with, as from `load_base`; None for heads on the
@@ -165,7 +166,7 @@ def predict_probabilities(
     """Returns the probabilities of images, shape (n, num_classes).
 
     Args:
-        model: As exported.
+        model: One that `export` wrote, as `load_exported` returns it.
         images: In the shape that the model takes, (n, height, width) or (n, height, width, 3).
         batch_size: Images at a time, >= 1; None: see `features.frozen.freeze`.
     """

@@ -22,7 +22,7 @@ from pipeline.training.batches import (
 from pipeline.training.messages import EpochRecord, Report
 from pipeline.training.optimizers import build_optimizer
 from pipeline.training.phases import Phase
-from pipeline.training.rules import BestEpoch, Plateau, StoppingRule
+from pipeline.training.rules import BestEpoch, Plateau, stopping_rule
 from pipeline.training.steps import Predictor, Steps, TabulatedSchedule
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class FitResult:
         outcome: `complete`, `stopped` (by the report) or `diverged`.
         best: The record of the epoch whose weights were kept; None if there was none.
         num_epochs: Epochs that ended with a record.
-        seconds: Of the whole call.
+        seconds: How long the whole call took.
         learning_rate: What the next step would have been taken with where no schedule rules the
             rate; else that of the last step.
         notes: `steps_per_epoch`; `stopped_early` (the rule's name) or `diverged_epoch`, where it
@@ -57,9 +57,9 @@ class Training:
     Args:
         model: Float32 features to probabilities. It is trained in place.
         data: What to train and validate on.
-        hyperparameters: The trial's active ones.
+        hyperparameters: The trial's, by name, without those that a choice switches off.
         phase: Which epochs, and their learning rates.
-        seed: Of the batch order.
+        seed: Root of the order of batches, in [0, 2**31).
     """
 
     def __init__(
@@ -160,18 +160,18 @@ def train(
     Args:
         model: Float32 features to probabilities. Its last layer is a softmax.
         data: What to train on, and what to choose the epoch by.
-        hyperparameters: The trial's active ones.
+        hyperparameters: The trial's, by name, without those that a choice switches off.
         phase: Which epochs to run, and their learning rates; the rules that stop a training and
             lower its rate start with it.
-        seed: Of the batch order, in [0, 2**31).
-        objective: A key of `OBJECTIVES`.
+        seed: Root of the order of batches, in [0, 2**31).
+        objective: What better means: a key of `OBJECTIVES`, such as `val_accuracy`.
         report: Hears of each epoch, and may end the training.
     """
     start = time.perf_counter()
     training = Training(model, data, hyperparameters, phase=phase, seed=seed)
     spec = OBJECTIVES[objective]
     best = BestEpoch(spec)
-    stopping, plateau = StoppingRule(hyperparameters, spec), Plateau(hyperparameters, spec)
+    is_over, plateau = stopping_rule(hyperparameters, spec), Plateau(hyperparameters, spec)
     outcome, num_epochs = "complete", 0
     notes: dict[str, Value] = {"steps_per_epoch": training.steps_per_epoch}
     for epoch in phase.epochs:
@@ -184,7 +184,7 @@ def train(
         if report(record):
             outcome = "stopped"
             break
-        if stopping.update(record):
+        if is_over(record):
             notes["stopped_early"] = hyperparameters["early_stopping"]
             break
         training.multiply_learning_rate(plateau.update(record))

@@ -1,22 +1,20 @@
 """The network that a trial trains on top of a cut point: features to class probabilities."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InfeasibleTrialError
+from pipeline.hyperparameter import Hyperparameters
 from pipeline.seeds import derive_seed
 from pipeline.training.activations import activation_layer
 from pipeline.training.initializers import initializer
 
 if TYPE_CHECKING:
     import keras
-
-Value = str | int | float | bool
-Hyperparameters = Mapping[str, Value]
 
 # Of the mean variance over the channels. A channel that is almost always 0 in training would turn
 # its rare other values into huge ones; none is amplified more than 100 times the typical.
@@ -39,14 +37,14 @@ def build_head(
     the training part's statistics.
 
     Args:
-        feature_shape: Of one image's features: (height, width, channels) or (features,).
-        num_classes: >= 2.
-        hyperparameters: A trial's active ones; see `training.hyperparameters`.
-        mean: Of each channel over the training part, one value per entry of the last axis.
-        variance: Likewise, >= 0.
-        seed: Of initial weights and dropout, in [0, 2**31).
-        part_sizes: How many of the features each of several cuts gives, in order, >= 1 each; none
-            where they are of one. Each is standardized by itself.
+        feature_shape: Shape of one image's features: (height, width, channels) or (features,).
+        num_classes: Classes of the data set, >= 2: as many probabilities come out.
+        hyperparameters: The trial's active ones; see `training.hyperparameters`.
+        mean: Mean of each channel over the training part, one value per entry of the last axis.
+        variance: Variance of each channel over the training part, >= 0, in the same order.
+        seed: Root of the seeds of initial weights, dropout and random slopes, in [0, 2**31).
+        part_sizes: How many of the channels each of several cuts gives, in order, >= 1 each; empty
+            where they are of one cut. Each cut is standardized by itself.
 
     Returns:
         (n, *feature_shape) float32 to probabilities (n, num_classes) float32.
@@ -173,10 +171,9 @@ class _HeadBuilder:
         )
 
     def _activation(self, layer: str) -> "keras.layers.Layer":
-        slope = self._values.get("negative_slope", 0.01)
         return activation_layer(
             str(self._values["activation"]),
-            negative_slope=float(slope),
+            self._values,
             seed=self._derive(layer, "activation"),
             layer_name=f"{layer}_activation",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import ConfigError
+from pipeline.hyperparameter import Hyperparameter, choice
 from pipeline.registry import unknown_name
 from pipeline.training.activations import initializer_family
 
@@ -22,7 +23,19 @@ FAMILIES: Final[dict[str, tuple[float, Fan]]] = {
 }
 # Keras' own he_normal and its kin are truncated at two standard deviations, and rescaled for it.
 DISTRIBUTIONS: Final = {"normal": "truncated_normal", "uniform": "uniform"}
-FANS: Final = ("auto", "fan_in", "fan_avg")
+# In the order in which trials are asked for them.
+PARAMETERS: Final[dict[str, Hyperparameter]] = {
+    "initializer": choice(
+        "auto", *FAMILIES, help="of the hidden layers; auto follows the activation"
+    ),
+    "initializer_distribution": choice(*DISTRIBUTIONS, help="of the initial weights"),
+    "initializer_fan": choice(
+        "auto",
+        "fan_in",
+        "fan_avg",
+        help="what the variance is divided by; auto: fan_avg for glorot, fan_in for he and lecun",
+    ),
+}
 
 
 def initializer(
@@ -32,21 +45,24 @@ def initializer(
 
     Args:
         family: A key of `FAMILIES`, or `auto`: what suits the activation.
-        activation: Of the layer, as in `training.activations`; `softmax` for the output layer.
-        distribution: `normal` or `uniform`.
-        fan: `fan_in`, `fan_avg`, or `auto`: the one of the family's own paper.
-        seed: In [0, 2**31).
+        activation: What the layer's activation is called, as in `training.activations`; `softmax`
+            for the output layer.
+        distribution: A key of `DISTRIBUTIONS`: `normal` or `uniform`.
+        fan: What the variance is divided by: `fan_in`, `fan_avg`, or `auto`, which is that of the
+            family's own paper.
+        seed: What the weights are drawn from, in [0, 2**31): the same gives the same.
 
     Raises:
-        ConfigError: If a name is unknown.
+        ConfigError: If `family`, `distribution` or `fan` is unknown.
     """
     import keras
 
+    given = (family, distribution, fan)
+    for (name, spec), value in zip(PARAMETERS.items(), given, strict=True):
+        if value not in spec.choices:
+            raise ConfigError(unknown_name(name, value, [str(word) for word in spec.choices]))
     if family == "auto":
         family = initializer_family(activation)
-    _check("initializer", family, ["auto", *FAMILIES])
-    _check("initializer_distribution", distribution, list(DISTRIBUTIONS))
-    _check("initializer_fan", fan, list(FANS))
     scale, own_fan = FAMILIES[family]
     return keras.initializers.VarianceScaling(
         scale=scale,
@@ -54,8 +70,3 @@ def initializer(
         distribution=DISTRIBUTIONS[distribution],
         seed=seed,
     )
-
-
-def _check(kind: str, name: str, choices: list[str]) -> None:
-    if name not in choices:
-        raise ConfigError(unknown_name(kind, name, choices))

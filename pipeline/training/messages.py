@@ -21,9 +21,10 @@ class TrialSpec:
     Attributes:
         uid: Names this attempt, also across restarts of the driver.
         hyperparameters: Every active entry of `training.hyperparameters`, and no other.
-        seed: Of initial weights, batch order and dropout, in [0, 2**31).
+        seed: Root of what is drawn in it: initial weights, order of batches, dropout, random
+            slopes; in [0, 2**31).
         epochs: Most epochs to train, >= 1.
-        objective: A key of `evaluation.metrics.OBJECTIVES`, such as `val_accuracy`.
+        objective: A key of `evaluation.objectives.OBJECTIVES`, such as `val_accuracy`.
         judge: A further part ("confirmation") to measure once, after training; never trained or
             selected on.
         model_file: Where to save the trained model, features of the result's `starts_from` to
@@ -66,12 +67,16 @@ class TrialResult:
         metrics: That epoch's metrics, with `val_` names; and `confirmation_*` if judged.
         num_parameters: Weights of the kept model, trainable or not: of the head, and of the part
             of the base that was trained with it.
+        num_epochs: Epochs that ended with a record, of both phases together.
+        seconds: How long the whole training took, loading and judging included.
         starts_from: The cut whose features the kept model takes: the trial's own or, if phase 2
             did better than phase 1, the lower one that phase 2 starts from.
-        model_file: As in the spec, now written.
-        weights_sha256: Of the kept weights, in order; empty if nothing was kept.
-        notes: As from `training.fit`; those of phase 2 begin with `phase_2_`, such as
-            `phase_2_diverged_epoch`, beside its `first_epoch` and the cut that it `starts_from`.
+        model_file: The path that the spec asked for, where the model is now; None if none was
+            asked for or nothing was kept.
+        weights_sha256: SHA-256 of the kept model's weights, in order; empty if nothing was kept.
+        notes: What else is worth knowing: `steps_per_epoch`, and `stopped_early` (the rule's name)
+            or `diverged_epoch` where it applies; those of phase 2 begin with `phase_2_`, with
+            `phase_2_first_epoch` and `phase_2_starts_from`, its lowest cut.
     """
 
     outcome: str

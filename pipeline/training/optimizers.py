@@ -1,13 +1,13 @@
 """Optimizers: from a trial's hyperparameters to a Keras optimizer with its gradient clipping.
 
-To add one, write a function below, register it, and list its own hyperparameters in
-`training/hyperparameters.py`. Nothing here imports Keras before an optimizer is built.
+To add one, write a function below and register it with its own hyperparameters. Nothing here
+imports Keras before an optimizer is built.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.hyperparameter import Value
+from pipeline.hyperparameter import Value, choice, non_negative, positive, unit_interval, where
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
@@ -18,6 +18,25 @@ OptimizerBuilder = Callable[..., "keras.optimizers.Optimizer"]
 
 OPTIMIZERS: Registry[OptimizerBuilder] = Registry("optimizer")
 
+MOMENTUM: Final = {"momentum": unit_interval("share of the last update that is kept")}
+BETAS: Final = {
+    "beta_1": unit_interval("decay of the gradients"),
+    "beta_2": unit_interval("decay of the squared gradients"),
+}
+
+# Keras' own names of the arguments, of which it accepts only one at a time.
+CLIPPINGS: Final = ("clipvalue", "clipnorm", "global_clipnorm")
+CLIPPING: Final = {
+    "clipping": choice(
+        "none",
+        *CLIPPINGS,
+        help="of the gradient: each component, each variable's norm, or the whole vector's norm",
+    ),
+    "clipping_threshold": positive(
+        "largest component or norm that passes unchanged", active_when=where(clipping=CLIPPINGS)
+    ),
+}
+
 
 @OPTIMIZERS.register("sgd")
 def sgd(_: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
@@ -27,7 +46,7 @@ def sgd(_: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     return keras.optimizers.SGD(**shared)
 
 
-@OPTIMIZERS.register("momentum")
+@OPTIMIZERS.register("momentum", parameters=MOMENTUM)
 def momentum(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Heavy ball: m <- beta m - lr g; w <- w + m.
 
@@ -38,7 +57,7 @@ def momentum(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     return keras.optimizers.SGD(momentum=settings["momentum"], **shared)
 
 
-@OPTIMIZERS.register("nesterov")
+@OPTIMIZERS.register("nesterov", parameters=MOMENTUM)
 def nesterov(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Momentum with the gradient measured slightly ahead: w <- w + beta m - lr g.
 
@@ -61,7 +80,7 @@ def adagrad(_: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     return keras.optimizers.Adagrad(**shared)
 
 
-@OPTIMIZERS.register("rmsprop")
+@OPTIMIZERS.register("rmsprop", parameters={"rho": unit_interval("decay of the squared gradients")})
 def rmsprop(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Adagrad that forgets: s <- rho s + (1 - rho) g^2; w <- w - lr g / sqrt(s + eps).
 
@@ -72,7 +91,7 @@ def rmsprop(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     return keras.optimizers.RMSprop(rho=settings["rho"], **shared)
 
 
-@OPTIMIZERS.register("adam")
+@OPTIMIZERS.register("adam", parameters=BETAS)
 def adam(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Momentum and RMSProp with bias correction.
 
@@ -83,7 +102,13 @@ def adam(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     return keras.optimizers.Adam(**_betas(settings), **shared)
 
 
-@OPTIMIZERS.register("adamw")
+@OPTIMIZERS.register(
+    "adamw",
+    parameters={
+        **BETAS,
+        "weight_decay": non_negative("decoupled, times the learning rate", high=1),
+    },
+)
 def adamw(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Adam whose weight decay bypasses the moments: w <- w - lr (adam + weight_decay w).
 
@@ -99,7 +124,7 @@ def adamw(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     )
 
 
-@OPTIMIZERS.register("nadam")
+@OPTIMIZERS.register("nadam", parameters=BETAS)
 def nadam(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Adam with Nesterov's look ahead.
 
@@ -133,6 +158,5 @@ def _betas(settings: Settings) -> dict[str, Value]:
 
 
 def _clipping(settings: Settings) -> dict[str, Value]:
-    # The names are Keras' own arguments, of which it accepts only one at a time.
     kind = str(settings["clipping"])
     return {} if kind == "none" else {kind: settings["clipping_threshold"]}

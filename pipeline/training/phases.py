@@ -24,7 +24,7 @@ class Phase:
     Attributes:
         epochs: Which, at least one, counted from the training's first; the schedule lasts as long.
         factor: What the schedule's rates are multiplied by, > 0.
-        number: 1 or 2.
+        number: 1: the base is frozen; 2: layers of the base are trained, too.
     """
 
     epochs: range
@@ -52,8 +52,8 @@ def phase_1(hyperparameters: Mapping[str, Value], num_epochs: int) -> Phase:
     """Returns the phase in which the base is frozen: all epochs, or all but phase 2's share.
 
     Args:
-        hyperparameters: A trial's active ones.
-        num_epochs: Of both phases together, >= 1; >= 2 if there are two.
+        hyperparameters: The trial's; `unfreeze`, and `fine_tuning_share` beside it, are read.
+        num_epochs: Epochs of both phases together, >= 1; >= 2 if there are two.
     """
     if not hyperparameters["unfreeze"]:
         return whole(num_epochs)
@@ -71,12 +71,13 @@ def phase_2(
     """Returns the phase that goes on where phase 1 ended, with all epochs that are left.
 
     Args:
-        hyperparameters: A trial's active ones.
-        num_epochs: Of both phases together.
+        hyperparameters: The trial's; `learning_rate_ratio`, `schedule` and `learning_rate` are
+            read.
+        num_epochs: Epochs of both phases together, >= 2.
         first_epoch: Epochs that phase 1 took, in [1, num_epochs); fewer than planned if it stopped
             early.
-        last_learning_rate: Of phase 1. Where the rate follows the validation metric instead of a
-            schedule, phase 2 goes on from it.
+        last_learning_rate: The rate at which phase 1 ended. Where the rate follows the validation
+            metric instead of a schedule, phase 2 goes on from it.
     """
     factor = float(hyperparameters["learning_rate_ratio"])
     if hyperparameters["schedule"] == "performance":

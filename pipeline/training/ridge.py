@@ -87,7 +87,8 @@ def held_out(
         labels: Class ids of the n images.
         fit: Those that the head is fitted to, at least 2.
         judged: Those that it is judged by.
-        penalties: As for `left_out`.
+        penalties: Factors of the squared weights that are tried, at least one, each > 0; that with
+            the fewest errors is taken, the largest of ties.
     """
     from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 

@@ -17,7 +17,7 @@ class RandomizedLeakyReLU(keras.layers.Layer):  # type: ignore[misc]
     `training.export.for_inference` has put a leaky relu of slope `MEAN_SLOPE` in its place.
 
     Args:
-        seed: Of the slopes, in [0, 2**31).
+        seed: What the slopes are drawn from in training, in [0, 2**31).
         settings: What every Keras layer takes: `name`, `dtype`.
     """
 

@@ -4,11 +4,12 @@ These are Keras' EarlyStopping, ReduceLROnPlateau and best-weights callbacks as 
 because one objective with one direction rules all three, and a driver has its say in between.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluation.objectives import ObjectiveSpec
-from pipeline.hyperparameter import Value
+from pipeline.hyperparameter import Hyperparameters, count, positive
+from pipeline.registry import Registry
 from pipeline.training.messages import EpochRecord
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class BestEpoch:
     """Keeps the weights of the epoch with the best objective; the first one wins a tie.
 
     Args:
-        objective: What better means.
+        objective: Which metric is watched, and where better lies.
 
     Attributes:
         record: The best epoch's record, None before the first.
@@ -50,8 +51,8 @@ class Stall:
     Any improvement counts, however small (Keras' ReduceLROnPlateau wants 1e-4 by default).
 
     Args:
-        objective: What better means.
-        patience: Epochs without improvement, >= 1.
+        objective: Which metric is watched, and where better lies.
+        patience: Epochs without improvement until it is said, >= 1.
     """
 
     def __init__(self, objective: ObjectiveSpec, *, patience: int) -> None:
@@ -72,28 +73,56 @@ class Stall:
         return True
 
 
-class StoppingRule:
-    """Ends a training early, as `early_stopping` says.
+StoppingRule = Callable[[EpochRecord], bool]
+"""Is told of each epoch, and says whether the training should end after it."""
+
+STOPPING_RULES: Registry[Callable[[Hyperparameters, ObjectiveSpec], StoppingRule]] = Registry(
+    "early_stopping"
+)
+
+
+@STOPPING_RULES.register("none")
+def never(_: Hyperparameters, __: ObjectiveSpec) -> StoppingRule:
+    """Goes on to the last epoch."""
+    return lambda record: False
+
+
+@STOPPING_RULES.register(
+    "metric",
+    parameters={"early_stopping_patience": count("epochs without improvement before stopping")},
+)
+def where_the_metric_stalls(
+    hyperparameters: Hyperparameters, objective: ObjectiveSpec
+) -> StoppingRule:
+    """Stops when the objective has not improved for `early_stopping_patience` epochs."""
+    return Stall(objective, patience=int(hyperparameters["early_stopping_patience"])).update
+
+
+@STOPPING_RULES.register(
+    "gradient_norm",
+    parameters={
+        "gradient_norm_threshold": positive(
+            "stops when the whole gradient's Euclidean norm, averaged over an epoch, is below"
+        )
+    },
+)
+def where_the_gradient_vanishes(hyperparameters: Hyperparameters, _: ObjectiveSpec) -> StoppingRule:
+    """Stops when an epoch's mean gradient norm is below `gradient_norm_threshold`."""
+    threshold = float(hyperparameters["gradient_norm_threshold"])
+    return lambda record: record.metrics["gradient_norm"] < threshold
+
+
+def stopping_rule(hyperparameters: Hyperparameters, objective: ObjectiveSpec) -> StoppingRule:
+    """Returns a new rule that ends a training early, as `early_stopping` says.
 
     Args:
         hyperparameters: `early_stopping` and what is active beside it.
-        objective: What better means.
+        objective: Which metric is watched, and where better lies.
+
+    Raises:
+        ConfigError: If there is no such rule.
     """
-
-    def __init__(self, hyperparameters: Mapping[str, Value], objective: ObjectiveSpec) -> None:
-        self._kind = hyperparameters["early_stopping"]
-        self._threshold = float(hyperparameters.get("gradient_norm_threshold", 0.0))
-        self._stall = Stall(
-            objective, patience=int(hyperparameters.get("early_stopping_patience", 1))
-        )
-
-    def update(self, record: EpochRecord) -> bool:
-        """Returns whether the training should end after this epoch."""
-        if self._kind == "metric":
-            return self._stall.update(record)
-        if self._kind == "gradient_norm":
-            return record.metrics["gradient_norm"] < self._threshold
-        return False
+    return STOPPING_RULES.get(str(hyperparameters["early_stopping"]))(hyperparameters, objective)
 
 
 class Plateau:
@@ -101,10 +130,10 @@ class Plateau:
 
     Args:
         hyperparameters: `schedule`, and `plateau_factor` and `plateau_patience` beside it.
-        objective: What better means.
+        objective: Which metric is watched, and where better lies.
     """
 
-    def __init__(self, hyperparameters: Mapping[str, Value], objective: ObjectiveSpec) -> None:
+    def __init__(self, hyperparameters: Hyperparameters, objective: ObjectiveSpec) -> None:
         self._factor = float(hyperparameters.get("plateau_factor", 1.0))
         self._stall = Stall(objective, patience=int(hyperparameters.get("plateau_patience", 1)))
 

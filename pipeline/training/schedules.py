@@ -1,18 +1,18 @@
 """Learning-rate schedules: the multiplier of the peak rate at every optimizer step.
 
 A schedule describes what happens after warmup; `learning_rate_table` puts warmup before it. To
-add one, write a function below, register it, and list its own hyperparameters in
-`training/hyperparameters.py`; a duration in epochs is read with `Timing.steps`. NumPy is imported
-where it computes: `check` asks for the schedules' names alone.
+add one, write a function below and register it with its own hyperparameters, `WARMUP` among them
+if it may be warmed up; a duration in epochs is read with `Timing.steps`. NumPy is imported where
+it computes: the table of hyperparameters asks for names and declarations alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pipeline.hyperparameter import Value
+from pipeline.hyperparameter import Value, count, non_negative, positive, unit_interval
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
@@ -48,8 +48,13 @@ class Timing:
 
 SCHEDULES: Registry[Schedule] = Registry("schedule")
 
+WARMUP: Final = {
+    "warmup_epochs": non_negative("epochs of linear warmup before the schedule starts")
+}
+DECAY: Final = {"decay_epochs": positive("s of lr/(1+t/s)^c and lr*0.1^(t/s), in epochs")}
 
-@SCHEDULES.register("constant")
+
+@SCHEDULES.register("constant", parameters=WARMUP)
 def constant(step: Steps, _: Timing) -> Steps:
     """Keeps the peak: f(t) = 1."""
     import numpy as np
@@ -57,7 +62,10 @@ def constant(step: Steps, _: Timing) -> Steps:
     return np.ones_like(step)
 
 
-@SCHEDULES.register("power")
+@SCHEDULES.register(
+    "power",
+    parameters={**WARMUP, **DECAY, "decay_power": non_negative("c of lr/(1+t/s)^c")},
+)
 def power(step: Steps, timing: Timing) -> Steps:
     """Decays fast at first and ever slower: f(t) = 1 / (1 + t / s)^c.
 
@@ -70,7 +78,7 @@ def power(step: Steps, timing: Timing) -> Steps:
     return np.asarray((1.0 + step / s) ** -c)
 
 
-@SCHEDULES.register("exponential")
+@SCHEDULES.register("exponential", parameters={**WARMUP, **DECAY})
 def exponential(step: Steps, timing: Timing) -> Steps:
     """Divides by 10 every s steps: f(t) = 0.1^(t / s), with s = `decay_epochs` in steps."""
     import numpy as np
@@ -78,7 +86,14 @@ def exponential(step: Steps, timing: Timing) -> Steps:
     return np.asarray(0.1 ** (step / timing.steps("decay_epochs")))
 
 
-@SCHEDULES.register("piecewise_constant")
+@SCHEDULES.register(
+    "piecewise_constant",
+    parameters={
+        **WARMUP,
+        "drop_epochs": positive("epochs between drops"),
+        "drop_factor": positive("the rate is multiplied by this at each drop", high=1),
+    },
+)
 def piecewise_constant(step: Steps, timing: Timing) -> Steps:
     """Drops at equal intervals: f(t) = drop_factor^floor(t / `drop_epochs` in steps)."""
     import numpy as np
@@ -86,7 +101,7 @@ def piecewise_constant(step: Steps, timing: Timing) -> Steps:
     return np.asarray(timing.number("drop_factor") ** np.floor(step / timing.steps("drop_epochs")))
 
 
-@SCHEDULES.register("cosine")
+@SCHEDULES.register("cosine", parameters=WARMUP)
 def cosine(step: Steps, timing: Timing) -> Steps:
     """Decays to zero on half a cosine: f(t) = (1 + cos(pi t / num_steps)) / 2.
 
@@ -97,7 +112,14 @@ def cosine(step: Steps, timing: Timing) -> Steps:
     return 0.5 * (1.0 + np.cos(np.pi * step / timing.num_steps))
 
 
-@SCHEDULES.register("one_cycle")
+@SCHEDULES.register(
+    "one_cycle",
+    parameters={
+        "cycle_peak": unit_interval(
+            "where the peak lies, as a share of the training", low_exclusive=True
+        )
+    },
+)
 def one_cycle(step: Steps, timing: Timing) -> Steps:
     """Climbs to the peak, comes back, and ends far below: f(t) = linear between four points.
 
@@ -118,7 +140,15 @@ def one_cycle(step: Steps, timing: Timing) -> Steps:
     return np.interp(progress, points, [0.1, 1.0, 0.1, 1e-4])
 
 
-@SCHEDULES.register("performance")
+@SCHEDULES.register(
+    "performance",
+    parameters={
+        "plateau_factor": unit_interval(
+            "the rate is multiplied by this when the validation metric stalls", low_exclusive=True
+        ),
+        "plateau_patience": count("epochs without improvement before that"),
+    },
+)
 def performance(step: Steps, _: Timing) -> Steps:
     """Keeps the peak until the validation metric stalls: f(t) = 1.
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MIN_EPOCHS_OF_TWO_PHASES: Final = 2
 Cuts = Mapping[str, Mapping[str, Any]]
+"""The entry `cuts` of a manifest: by name, each with what `embed` found out about it."""
 
 
 def nearest_start(
@@ -25,7 +26,7 @@ def nearest_start(
     """Returns the nearest of some cuts that has enough layers to train between it and `upper`.
 
     Args:
-        base: As from `load_base`.
+        base: A network as one graph, from images to its last features.
         lower: Cut points of the base that `upper` can be computed from, the nearest first, at
             least one.
         upper: What the head is fed with, at least one cut.
@@ -59,7 +60,7 @@ def cut_segment(
     images, those of a small batch would undo what the layers around it have learnt.
 
     Args:
-        base: As from `load_base`; it is left alone.
+        base: A network as one graph, from images to its last features; it is left alone.
         lower: A cut point of the base.
         upper: What the head is fed with: cuts above it and, of several, maybe it itself.
         num_layers: How many of the last layers with weights to train, >= 1; None: all.
@@ -183,8 +184,8 @@ def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str
     above it, and only the base tells which that is: every lower cut may be.
 
     Args:
-        cuts: Of the manifest.
-        hyperparameters: A trial's active ones.
+        cuts: What was embedded, by cut, as in the features' manifest.
+        hyperparameters: The trial's; `cut`, `unfreeze` and `unfreeze_layers` are read.
 
     Returns:
         None of them where the trial has no phase 2.
@@ -198,7 +199,7 @@ def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str
     cut = str(hyperparameters["cut"])
     lower = lower_cuts(cuts, cut)
     if num_segments > len(lower):
-        raise ConfigError(_too_deep(cut, len(lower), received=num_segments))
+        raise ConfigError(too_deep(cut, len(lower), received=num_segments))
     is_counted = num_layers(hyperparameters) is not None
     return lower if is_counted else [lower[num_segments - 1]]
 
@@ -210,7 +211,14 @@ def num_layers(hyperparameters: Mapping[str, Value]) -> int | None:
     return None if wanted == "all" else int(wanted)
 
 
-def _too_deep(cut: str, count: int, *, received: int) -> str:
+def too_deep(cut: str, count: int, *, received: int) -> str:
+    """Returns what to say where `unfreeze` reaches below the lowest embedded cut.
+
+    Args:
+        cut: The cut that a head stands on, or several in words.
+        count: Embedded cuts below it, >= 0.
+        received: Segments that are to be unfrozen.
+    """
     return (
         f"unfreeze needs as many embedded cuts below {cut} as segments, and there are {count}. "
         f"Received: unfreeze={received}. Add lower cuts to embed.bases in params.yaml, search "

@@ -50,7 +50,7 @@ class Steps:
         batch_size: Rows per update, >= 1.
         steps_per_epoch: Updates in one epoch, >= 1; decides how often the norm is measured.
         class_weights: Weight of each class in the loss, shape (num_classes,), or None for 1.
-        centre: As of `TrainingData`.
+        centre: What is added to features before the model takes them; see `TrainingData`.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Predictor:
     """A model's answers through one compiled function, which follows the model's weights.
 
     Args:
-        model: Float32 features to probabilities.
+        model: Takes float32 features, shape (n, ...), and gives probabilities, (n, num_classes).
     """
 
     def __init__(self, model: keras.Model) -> None:

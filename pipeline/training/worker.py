@@ -55,7 +55,7 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
     about.
 
     Args:
-        spec: What to train.
+        spec: What to train: hyperparameters, seed, epochs, and what is wanted of the model.
         data: What to train it on.
         report: Hears of each epoch; True stops the training.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.training.segments import lower_cuts
+from pipeline.trials.record import FINISHED, TrialDict
 
 # All that a training imports, however far down; below `pipeline/`. `tests/test_house.py` compares.
 TRAINING_CODE: Final = (
@@ -169,6 +171,56 @@ def code_sha256(*parts: str) -> str:
             digest.update(file.relative_to(here).as_posix().encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def training_code() -> str:
+    """Returns the SHA-256 of the code of a training, as it was when this process first asked."""
+    return code_sha256(*TRAINING_CODE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherCode:
+    """How many finished trials of a study the present code did not train.
+
+    Code is no part of a study's identity, since a changed comment must not discard hours of
+    training; whether a change matters only who made it can say.
+
+    Attributes:
+        num_other: Complete and pruned trials that other code trained.
+        num_unknown: Those of earlier releases, which did not note their code.
+    """
+
+    num_other: int
+    num_unknown: int
+
+    @property
+    def remark(self) -> str | None:
+        """The two counts in words, without those that are 0; None if both are."""
+        counts = {
+            "of other code than the present": self.num_other,
+            "of code that is not known": self.num_unknown,
+        }
+        said = [f"{what}: {number}" for what, number in counts.items() if number]
+        if not said:
+            return None
+        return (
+            f"finished trials {', '.join(said)}; `python -m pipeline replay` trains one again and "
+            "compares"
+        )
+
+
+def of_other_code(trials: Iterable[TrialDict]) -> OtherCode:
+    """Counts the finished trials of a study that the present code did not train."""
+    codes = [
+        trial.get("user_attrs", {}).get("code_sha256")
+        for trial in trials
+        if trial["state"] in FINISHED
+    ]
+    return OtherCode(
+        num_other=sum(code not in (None, training_code()) for code in codes),
+        num_unknown=codes.count(None),
+    )
 
 
 def identity_hash(parts: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ TAGS = (
     "retry_of",
     "duplicate_of",
     "taken_over_from",
+    "code_sha256",
     "outcome",
     "reason",
 )
@@ -71,9 +72,9 @@ def hyperparameters_of(trial: Trial) -> dict[str, str]:
 
 
 def tags_of(trial: Trial) -> dict[str, str]:
-    """Returns what else the driver tells of a trial, as tags."""
+    """Returns what else the driver tells of a trial, as tags; MLflow takes 8,000 characters."""
     found = {name: _attributes(trial).get(name) for name in TAGS}
-    return {name: str(value) for name, value in found.items() if value is not None}
+    return {name: str(value)[:5000] for name, value in found.items() if value is not None}
 
 
 def metrics_of(trial: Trial) -> dict[str, float]:
@@ -109,8 +110,8 @@ def epochs_of(trial: Trial, *, metric: str) -> list[Epoch]:
     """Returns all that a study holds about a trial's epochs, in order.
 
     Args:
-        trial: A trial. Its attribute `epochs` is written when it ends; what was reported is there
-            in any case, also where the driver was killed.
+        trial: A trial. Where an earlier release was killed, its attribute `epochs` is missing, and
+            of its epochs there is only what was reported.
         metric: The objective's name among an epoch's metrics.
     """
     reported = intermediate_values(trial)
@@ -150,7 +151,7 @@ def _attributes(trial: Trial) -> Mapping[str, Any]:
 
 def _milliseconds(stamp: str | None) -> int:
     # Optuna's times are local and have no zone; `timestamp` reads such a time as local.
-    return 0 if stamp is None else int(datetime.fromisoformat(stamp).timestamp() * 1000)
+    return 0 if stamp is None else round(datetime.fromisoformat(stamp).timestamp() * 1000)
 
 
 def num_finished(trials: Iterable[TrialDict]) -> int:

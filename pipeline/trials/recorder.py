@@ -9,7 +9,7 @@ from pipeline.training.messages import EpochRecord, TrialResult
 
 
 class Recorder(Protocol):
-    """Mirrors trials somewhere; `records.mirror.runs.StudyRuns` is the real one."""
+    """Mirrors trials somewhere; `records.mirror.thread.Mirror` is the real one."""
 
     def start_trial(
         self,

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import csv
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import write_json, write_whole
 from pipeline.trials.record import TrialDict, best_trial, num_finished
 
-if TYPE_CHECKING:
-    pass
-
-logger = logging.getLogger(__name__)
+StudyDict = dict[str, Any]
+"""What `study.json` holds; `export` makes it."""
 
 
 def archived_name(study_name: str, identity: str) -> str:
@@ -54,7 +51,7 @@ def export(
     objective: str,
     target: int,
     space: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> StudyDict:
     """Returns a whole study as JSON-ready data: what `study.json` holds.
 
     Args:

@@ -92,21 +92,16 @@ class Repository:
             direction="maximize",
             attrs=study_attrs(self.folder, dataset=dataset, objective="val_accuracy", exported={}),
         )
-        enqueue_missing(study, described.plan.enqueue)
+        enqueue_missing(study, described.params.enqueue)
         return study
 
     def ask(self, study, name="tiny"):
         """Asks a study for its next trial, as the driver does."""
         described = describe(name, root=self.folder)
-        return Proposals(
-            study,
-            described.settings,
-            described.plan.defaults,
-            sampler="random",
-            seed=1,
-            target=10,
-            reuse=False,
-        ).ask()
+        params = described.search.model_copy(
+            update={"sampler": "random", "seed": 1, "trials": 10, "duplicates": "replicate"}
+        )
+        return Proposals(study, described.space, params).ask()
 
     def train(self, study, values=(0.5, 0.75), state="COMPLETE"):
         """Takes the next trial to its end."""

@@ -13,7 +13,7 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import import_trials, open_study, trial_dicts
+from pipeline.records.studies import find_study, import_trials, open_study, trial_dicts
 from pipeline.search.queue import retire
 
 IDENTITY, STUDY_UID = "0123456789abcdef" * 4, "fedcba9876543210" * 2
@@ -121,6 +121,17 @@ def test_equal_stores_pass(mirrored, capsys):
     out = capsys.readouterr().out
     assert "digits-transfer: 3 trials, 0 differences found" in out
     assert "digits-scratch: the study has not been searched yet" in out
+
+
+def test_trials_of_other_code_are_said_and_are_no_difference(mirrored, capsys):
+    study = find_study(open_storage(mirrored), "digits-transfer")
+    of_old = trial(3, "COMPLETE")
+    of_old["user_attrs"]["code_sha256"] = "ab" * 32
+    import_trials(study, [of_old])
+    assert audit("--repair") == 0
+    assert audit() == 0
+    said = "finished trials of other code than the present: 1, of code that is not known: 2;"
+    assert f"digits-transfer: {said}" in capsys.readouterr().out
 
 
 def test_a_lost_run_is_shown_and_fails(mirrored, capsys):

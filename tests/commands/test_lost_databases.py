@@ -13,7 +13,7 @@ READERS = {
     "audit": [],
     "enqueue": ["tiny", "units=32"],
     "replay": ["tiny", 0],
-    "clean": [],
+    "gc": [],
     "predict": [__file__],
     "ui": [],
 }

@@ -10,8 +10,9 @@ import pytest
 from pipeline.errors import StudyError
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
+from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import restore_study, trial_dicts
+from pipeline.records.studies import trial_dicts
 from pipeline.search.queue import retire
 from tests.commands.repository import Repository, read_trials, run
 

@@ -19,6 +19,7 @@ from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study
 from pipeline.search.queue import retire
 from pipeline.studies.described import describe
+from pipeline.trials import identity
 from tests.commands.repository import run
 from tests.conftest import ROOT
 
@@ -56,6 +57,15 @@ def test_trials_by_state_and_the_best_are_shown(repository, capsys):
         "1)",
     ]
     assert lines[2].split() == ["other", "0/3", "0", "0", "0", "0", "0", "-", "0:00"]
+
+
+def test_trials_of_other_code_are_said(repository, capsys, monkeypatch):
+    repository.train(repository.study(), (0.5, 0.75))
+    assert "finished trials" not in status(capsys)
+    monkeypatch.setattr(identity, "training_code", lambda: "ab" * 32)
+    assert "tiny: finished trials of other code than the present: 1;" in status(capsys)
+    found = json.loads(status(capsys, "--json"))["studies"]["tiny"]["code"]
+    assert found == {"num_other": 1, "num_unknown": 0}
 
 
 def test_the_stores_are_named_without_a_password(repository, capsys, monkeypatch):
@@ -233,7 +243,7 @@ def test_old_studies_are_counted(repository, capsys):
     repository.train(repository.study())
     repository.set(seed=99)
     repository.study()
-    assert "old studies: 1; `python -m pipeline clean` shows what they hold" in status(capsys)
+    assert "old studies: 1; `python -m pipeline gc` shows what they hold" in status(capsys)
 
 
 def test_machines_get_everything_as_json(repository, capsys):

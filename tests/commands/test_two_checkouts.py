@@ -68,12 +68,7 @@ def test_a_study_that_was_pulled_and_goes_on_leaves_the_runs_of_the_original(che
     study = checkouts.search(checkouts.ann)
     described = describe("tiny", root=checkouts.ann.folder)
     study.set_user_attr("comparable", "c" * 64)  # As the stage does.
-    leave(
-        *(study, checkouts.bob.folder / "results/tiny", "tiny"),
-        dataset="digits",
-        params=described.search,
-        settings=described.settings,
-    )
+    leave(study, described, root=checkouts.bob.folder)
     assert checkouts.run(checkouts.bob, "restore") == 0
     checkouts.search(checkouts.ann)
     checkouts.search(checkouts.bob, num_trials=1)
@@ -89,12 +84,7 @@ def test_status_and_audit_are_about_the_study_of_the_own_data(checkouts, tmp_pat
     study = checkouts.search(ann)
     described = describe("tiny", root=ann.folder)
     study.set_user_attr("comparable", "c" * 64)  # As the stage does.
-    leave(
-        *(study, ann.folder / "results/tiny", "tiny"),
-        dataset="digits",
-        params=described.search,
-        settings=described.settings,
-    )
+    leave(study, described, root=ann.folder)
     bob.write("data/split.json", {**bob.split(), "sha256": {"train": "ef" * 32}})
     assert checkouts.run(bob, "audit") == 0
     assert "digits-tiny: the study has not been searched yet" in capsys.readouterr().out
@@ -108,7 +98,7 @@ def test_status_and_audit_are_about_the_study_of_the_own_data(checkouts, tmp_pat
         assert f"digits-tiny: {num_trials} trials, 0 differences" in capsys.readouterr().out
 
 
-def test_clean_leaves_what_another_checkout_made(checkouts, tmp_path, capsys):
+def test_gc_leaves_what_another_checkout_made(checkouts, tmp_path, capsys):
     checkouts.share("OPTUNA_STORAGE", tmp_path)
     for repository in (checkouts.ann, checkouts.bob):
         repository.document["studies"][f"of-{repository.folder.name}"] = repository.document[
@@ -119,9 +109,7 @@ def test_clean_leaves_what_another_checkout_made(checkouts, tmp_path, capsys):
         del repository.document["studies"][f"of-{repository.folder.name}"]
         repository.set()
     capsys.readouterr()
-    assert checkouts.run(checkouts.bob, "clean", "--yes") == 0
-    out = capsys.readouterr().out
-    assert "1 old studies that other checkouts made are left to them." in out
+    assert checkouts.run(checkouts.bob, "gc", "--yes") == 0
     names = optuna.get_all_study_names(open_storage(tmp_path))
     assert names == ["digits-of-ann"]
     (kept,) = trial_dicts(optuna.load_study(study_name=names[0], storage=open_storage(tmp_path)))

@@ -6,12 +6,13 @@ import re
 import struct
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 
 import pytest
 
-from pipeline.data.downloads import copy_file, download, is_kept, receive
+from pipeline.data.downloads import copy_file, download, is_kept, receive, unpack
 from pipeline.data.published import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 
@@ -149,3 +150,53 @@ def test_a_kept_file_is_checked_and_deleted_when_it_is_not_the_published_one(
 
 def test_a_source_file_is_named_by_three_facts():
     assert SourceFile("a", "0" * 64, 1).size_bytes == 1
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def test_only_the_named_members_are_taken_whatever_their_folder(tmp_path, published):
+    write_tar(tmp_path / "a.tgz", [("x/one", b"1"), ("x/other", b"?"), ("./y/two", b"22")])
+    files = [published("one", b"1"), published("two", b"22")]
+    unpack(tmp_path / "a.tgz", files, tmp_path / "out")
+    assert names_in(tmp_path / "out") == ["one", "two"]
+
+
+def test_a_path_that_climbs_out_is_not_followed(tmp_path, published):
+    write_tar(tmp_path / "a.tgz", [("../../one", b"1")])
+    unpack(tmp_path / "a.tgz", [published("one", b"1")], tmp_path / "in" / "out")
+    assert names_in(tmp_path / "in" / "out") == ["one"]
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_link_is_no_member(tmp_path, published):
+    (tmp_path / "secret").write_bytes(b"1")
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as tar:
+        info = tarfile.TarInfo("one")
+        info.type, info.linkname = tarfile.SYMTYPE, str(tmp_path / "secret")
+        tar.addfile(info)
+    with pytest.raises(DataIntegrityError, match=r"a\.tgz does not hold one"):
+        unpack(tmp_path / "a.tgz", [published("one", b"1")], tmp_path / "out")
+
+
+def test_a_member_with_other_content_is_refused(tmp_path, published):
+    write_tar(tmp_path / "a.tgz", [("one", b"2")])
+    with pytest.raises(DataIntegrityError, match="one must have sha256"):
+        unpack(tmp_path / "a.tgz", [published("one", b"1")], tmp_path / "out")
+    assert names_in(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("keep", [0, 20, 200, 9_000])
+def test_a_cut_archive_is_refused(tmp_path, published, keep):
+    content = os.urandom(10_000)
+    write_tar(tmp_path / "a.tgz", [("one", content)])
+    whole = (tmp_path / "a.tgz").read_bytes()
+    (tmp_path / "a.tgz").write_bytes(whole[:keep])
+    with pytest.raises(DataIntegrityError, match=r"a\.tgz is no (whole )?tar file|cut short"):
+        unpack(tmp_path / "a.tgz", [published("one", content)], tmp_path / "out")
+    assert not (tmp_path / "out" / "one").exists()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.duplicates import content_ids
 from pipeline.data.labelled import LabelledImages, undivided
 from pipeline.data.parts import auto_size
+from pipeline.data.pool import content_ids
 from pipeline.data.splits import SPLIT_PARTS, SplitPlan, divide
 from pipeline.errors import ConfigError, DataIntegrityError
 

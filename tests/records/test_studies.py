@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import import_trials, open_study, stored_trials, trial_dicts
-from pipeline.report.searches import near_bound
+from pipeline.report.summary import near_bound
 from pipeline.search.queue import close_orphans, enqueue_missing, fail_trial, retire, retry_failed
 from pipeline.trials.record import best_trial, num_finished
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.report.html import render
 from pipeline.report.inputs import read_results
+from pipeline.report.page import render
 from tests.report.example import write_example
 
 

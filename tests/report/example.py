@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluation.calibration import calibration_bins
 from pipeline.evaluation.classes import most_confident_mistakes
-from pipeline.evaluation.significance import mean_interval, metric_intervals
+from pipeline.evaluation.intervals import mean_interval, metric_intervals
+from pipeline.evaluation.metrics import calibration_bins
 
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
            "Bag", "Ankle boot"]  # fmt: skip

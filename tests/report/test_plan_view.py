@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from pipeline.planning.plan import Plan
-from pipeline.report.html import render
+from pipeline.report.page import render
 from pipeline.report.plan_view import view_plan
 
 PART = {"depth": 3, "cut": "block4_add", "pooling": "grid2", "num_features": 160}

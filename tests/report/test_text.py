@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.report.searches import SearchSummary
+from pipeline.report.summary import SearchSummary
 from pipeline.report.text import (
     describe_distribution,
     duration,

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.features.joined_cuts import is_layer, layers_named
 from pipeline.search.between_sections import executor_problem, problems_between
-from pipeline.search.params import SearchParams, StudyPlan, study_settings
+from pipeline.search.params import SearchParams, StudyParams, embedded_space
 from pipeline.search.space import SearchSpace
 
 CUTS = ("low", "middle", "high")
@@ -50,11 +50,11 @@ def embedded(name, pooling, places):
     return {**max(parts, key=lambda part: part["num_parameters_below"]), "parts": parts}
 
 
-def refused_once_embedded(plan, search, entry, order):
+def refused_once_embedded(study, space, search, entry, order):
     places = {layer: {"num_parameters_below": place} for place, layer in enumerate(order, 1)}
     cuts = {name: embedded(name, entry["pooling"], places) for name in entry["cuts"]}
     try:
-        study_settings(plan, search, cuts)
+        embedded_space(study, space, search, cuts)
     except ConfigError:
         return True
     return False
@@ -66,20 +66,21 @@ def test_it_is_refused_exactly_where_no_order_of_the_cuts_could_make_it_right(
 ):
     defaults = params_document["defaults"]
     space, enqueue, entry, epochs = drawn(random.Random(seed))
-    settings = SearchSpace(space).settings
+    parsed = SearchSpace.parse(space, defaults)
     search = {**params_document["search"], "epochs": epochs}
     written = {**entry, "cuts": [as_written(name) for name in entry["cuts"]]}
     found = problems_between(
         "studies.mine",
         base="mine",
-        settings=settings,
+        settings=parsed.settings,
         enqueue=enqueue,
         document={"defaults": defaults, "search": search, "embed": {"bases": {"mine": written}}},
     )
-    plan = StudyPlan(base="mine", settings=settings, defaults=defaults, enqueue=enqueue)
+    study = StudyParams(base="mine", space=space, enqueue=enqueue)
     params = SearchParams.model_validate(search)
     later = [
-        refused_once_embedded(plan, params, entry, order) for order in itertools.permutations(CUTS)
+        refused_once_embedded(study, parsed, params, entry, order)
+        for order in itertools.permutations(CUTS)
     ]
     assert bool(found) == all(later), (found, later)
 
@@ -93,7 +94,7 @@ def test_a_range_of_segments_needs_one_cut_with_any_below_it(pooled, num_problem
     found = problems_between(
         "studies.mine",
         base="mine",
-        settings=SearchSpace(space).settings,
+        settings=SearchSpace.parse(space, {}).settings,
         enqueue=[],
         document={**params_document, "embed": {"bases": bases}},
     )
@@ -111,7 +112,12 @@ def test_a_cut_by_itself_has_no_segment_below_it_though_a_list_may_start_from_it
     space = {"cut": {"type": "choice", "choices": choices}, "unfreeze": 1}
     document = {**params_document, "embed": {"bases": {"mine": {"cuts": choices}}}}
     told = {"base": "mine", "enqueue": [], "document": document}
-    (problem,) = problems_between("studies.mine", settings=SearchSpace(space).settings, **told)
+    (problem,) = problems_between(
+        "studies.mine", settings=SearchSpace.parse(space, {}).settings, **told
+    )
     assert "there are 0 at most. Received: unfreeze=1" in problem
     space["cut"] = "low+high"
-    assert problems_between("studies.mine", settings=SearchSpace(space).settings, **told) == []
+    assert (
+        problems_between("studies.mine", settings=SearchSpace.parse(space, {}).settings, **told)
+        == []
+    )

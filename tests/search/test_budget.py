@@ -11,10 +11,10 @@ class Clock:
         return self.now
 
 
-def running(limit_seconds, *, rung_epochs=1, first=None, later=()):
+def running(limit_seconds, *, min_epochs=1, first=None, later=()):
     """A deadline that has seen a trial with these epoch durations; its clock starts at 0 again."""
     clock = Clock()
-    deadline = Deadline(limit_seconds, rung_epochs=rung_epochs, clock=clock)
+    deadline = Deadline(limit_seconds, min_epochs=min_epochs, clock=clock)
     deadline.trial_started("a")
     for epoch, seconds in enumerate([first, *later] if first else []):
         clock.now += seconds
@@ -38,8 +38,8 @@ def test_the_limit_counts_from_the_start():
     assert deadline.is_over
 
 
-def test_a_trial_is_started_only_if_it_reaches_its_first_judgement():
-    deadline, clock = running(100, rung_epochs=3, first=10.0, later=[5.0, 5.0])
+def test_a_trial_is_started_only_if_it_reaches_its_min_epochs():
+    deadline, clock = running(100, min_epochs=3, first=10.0, later=[5.0, 5.0])
     clock.now = 100.0 + 80.0
     assert deadline.has_room()
     clock.now += 0.1
@@ -47,7 +47,7 @@ def test_a_trial_is_started_only_if_it_reaches_its_first_judgement():
 
 
 def test_as_long_as_no_epoch_was_seen_trials_are_started():
-    deadline, clock = running(10, rung_epochs=3)
+    deadline, clock = running(10, min_epochs=3)
     clock.now += 9.0
     assert deadline.has_room()
 

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.search.cut_roles import cut_of_role, head_cuts, with_named_cuts, without_roles
 from pipeline.search.distributions import Choice, IntRange
+from pipeline.search.space import SearchSpace
 
 JOINED = {"parts": [{"cut": "low"}, {"cut": "high"}]}
 CUTS = {
@@ -37,7 +38,7 @@ def test_without_a_plan_heads_may_stand_everywhere():
 def test_names_take_the_place_of_roles():
     queue = [{"cut": "first", "units": 64}, {"cut": "low"}, {"units": 32}]
     settings = {**SETTINGS, "units": IntRange(type="int", low=16, high=128)}
-    assert with_named_cuts(queue, CUTS, settings, DEFAULTS) == [
+    assert with_named_cuts(queue, CUTS, SearchSpace(settings, DEFAULTS)) == [
         {"cut": "low+high", "units": 64},
         {"cut": "low"},
         {"units": 32},
@@ -47,14 +48,14 @@ def test_names_take_the_place_of_roles():
 def test_a_role_that_nothing_has_is_left_out_and_said(caplog):
     caplog.set_level("INFO")
     cuts = {"high": CUTS["high"]}
-    assert with_named_cuts([{"cut": "lower"}], cuts, {"cut": "high"}, {}) == []
-    assert "enqueue.0 is left out: no further cut was embedded" in caplog.text
+    assert with_named_cuts([{"cut": "lower"}], cuts, SearchSpace({"cut": "high"}, {})) == []
+    assert "enqueue.0 is left out: no further cut is the lower one" in caplog.text
 
 
 def test_two_that_come_out_alike_are_one():
     cuts = {"high": CUTS["high"]}
     queue = [{"cut": "first"}, {"cut": "highest"}]
-    assert with_named_cuts(queue, cuts, {"cut": "high"}, {}) == [{"cut": "high"}]
+    assert with_named_cuts(queue, cuts, SearchSpace({"cut": "high"}, {})) == [{"cut": "high"}]
 
 
 def test_before_anything_is_embedded_roles_are_left_open():

@@ -13,18 +13,19 @@ import pytest
 
 from pipeline import processes as interrupts
 from pipeline.errors import StudyError
-from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study
+from pipeline.search import proposals
 from pipeline.search.budget import Deadline
 from pipeline.search.distributions import Choice, FloatRange
 from pipeline.search.engine import Engine
 from pipeline.search.executors.base import EpochDone
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.plan import SearchPlan
 from pipeline.search.progress import Progress
 from pipeline.search.queue import retire
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
+from testing.search import search_params
 from tests.search.training_double import train
 
 STATES = {"COMPLETE", "PRUNED", "FAIL"}
@@ -75,7 +76,9 @@ class Search:
         self.missing = None
         self.interrupt_after = None
 
-    def __call__(self, target=4, behaviour="well", workers=2, pruner=None, **plan):
+    def __call__(
+        self, target=4, behaviour="well", workers=2, pruner=None, limit_seconds=None, **changes
+    ):
         study = open_study(
             open_storage(self._folder),
             retire=retire,
@@ -85,24 +88,18 @@ class Search:
         )
         study.pruner = pruner or optuna.pruners.NopPruner()
         recorder = RecordingRecorder()
-        seconds = plan.pop("epoch_seconds", 0.0)
+        seconds = changes.pop("epoch_seconds", 0.0)
         defaults = {"behaviour": behaviour, "epoch_seconds": seconds, "unfreeze": 0}
-        settings = plan.pop("space", {"top": FloatRange(type="float", low=0.0, high=1.0)})
+        settings = changes.pop("space", {"top": FloatRange(type="float", low=0.0, high=1.0)})
         if isinstance(behaviour, list):
             settings["behaviour"] = Choice(type="choice", choices=behaviour)
-        told = {"seed": 1, "sampler": "random", "max_retries": 2, "max_failures": 3, **plan}
+        told = {"seed": 1, "sampler": "random", "max_retries": 2, "max_failures": 3, **changes}
         with LocalExecutor(workers, train=train) as executor:
             driver = Engine(
                 study,
-                SearchPlan(
-                    settings=settings,
-                    defaults=defaults,
-                    objective="val_accuracy",
-                    target=target,
-                    epochs=3,
-                    **told,
-                ),
-                OBJECTIVES["val_accuracy"],
+                SearchSpace(settings, defaults),
+                search_params(trials=target, epochs=3, **told),
+                limit_seconds=limit_seconds,
                 executor=executor,
                 recorder=recorder,
                 data=DataReference(
@@ -170,6 +167,20 @@ def test_every_epoch_is_recorded_with_its_metrics_and_time(search):
     assert set(epochs[0]["metrics"]) == {"val_accuracy", "loss"}
 
 
+def test_an_epoch_is_in_the_study_before_it_is_recorded(search, tmp_path, monkeypatch):
+    found = []
+
+    def log_epoch(self, uid, record, *, at_ms):
+        study = optuna.load_study(study_name="digits-mine", storage=open_storage(tmp_path))
+        (trial,) = study.trials
+        told = {"epoch": record.epoch, "metrics": record.metrics, "at_ms": at_ms}
+        found.append((trial.state.name, trial.user_attrs["epochs"][record.epoch :] == [told]))
+
+    monkeypatch.setattr(RecordingRecorder, "log_epoch", log_epoch)
+    search(target=1)
+    assert found == [("RUNNING", True)] * 3
+
+
 def test_a_pruned_trial_is_pruned_in_the_study_and_in_the_record(search):
     pruner = optuna.pruners.ThresholdPruner(lower=2.0)
     study, recorder = search(target=3, pruner=pruner)
@@ -179,18 +190,18 @@ def test_a_pruned_trial_is_pruned_in_the_study_and_in_the_record(search):
 
 
 @pytest.mark.parametrize(
-    ("unfreeze", "rung_epochs", "state", "num_epochs"),
+    ("unfreeze", "min_epochs", "state", "num_epochs"),
     [(0, 1, "PRUNED", 1), (1, 1, "PRUNED", 2), (1, 2, "COMPLETE", 3)],
 )
 def test_a_trial_of_two_phases_is_judged_in_the_second(
-    search, unfreeze, rung_epochs, state, num_epochs
+    search, unfreeze, min_epochs, state, num_epochs
 ):
     space = {
         "top": FloatRange(type="float", low=0.0, high=1.0),
     }
     space["unfreeze"] = Choice(type="choice", choices=[unfreeze])
     pruner = optuna.pruners.ThresholdPruner(lower=2.0)
-    study, _ = search(target=1, pruner=pruner, space=space, rung_epochs=rung_epochs)
+    study, _ = search(target=1, pruner=pruner, space=space, min_epochs=min_epochs)
     assert states(study) == [state]
     assert len(study.trials[0].intermediate_values) == num_epochs
 
@@ -279,6 +290,19 @@ def test_a_configuration_that_was_tried_is_not_trained_again(search, tmp_path):
         assert recorder.calls[copy.user_attrs["trial_uid"]][-1] == ("end", "COMPLETE")
 
 
+def test_a_result_of_other_code_is_not_reused(search, tmp_path, monkeypatch):
+    space = {"top": Choice(type="choice", choices=[0.25])}
+    for target, code in ((2, "ab" * 32), (4, "cd" * 32)):
+        monkeypatch.setattr(proposals, "training_code", lambda code=code: code)
+        study, recorder = search(target=target, space=space, workers=1)
+    attrs = [trial.user_attrs for trial in study.trials]
+    assert [one["code_sha256"][:2] for one in attrs] == ["ab", "ab", "cd", "cd"]
+    assert [one.get("duplicate_of") for one in attrs] == [None, 0, None, 2]
+    assert (tmp_path / "log").read_text().count("start") == 2
+    ((_, told), *_) = recorder.calls[attrs[3]["trial_uid"]]
+    assert told["tags"]["code_sha256"] == "cd" * 32
+
+
 def test_a_copy_of_a_pruned_trial_is_pruned(search):
     space = {"top": Choice(type="choice", choices=[0.25])}
     pruner = optuna.pruners.ThresholdPruner(lower=2.0)
@@ -289,7 +313,7 @@ def test_a_copy_of_a_pruned_trial_is_pruned(search):
 
 def test_replicates_are_trained_with_seeds_of_their_own(search, tmp_path):
     space = {"top": Choice(type="choice", choices=[0.25])}
-    study, _ = search(target=3, space=space, reuse=False)
+    study, _ = search(target=3, space=space, duplicates="replicate")
     assert (tmp_path / "log").read_text().count("start") == 3
     assert len({trial.user_attrs["seed"] for trial in study.trials}) == 3
 

@@ -4,15 +4,13 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.search import params
-from pipeline.search.distributions import Choice, parse_setting
+from pipeline.search.distributions import Choice
 from pipeline.search.params import (
     SearchParams,
     StudyParams,
-    StudyPlan,
+    embedded_space,
     load_study,
     study_problems,
-    study_settings,
-    with_cuts,
 )
 from pipeline.search.space import SearchSpace
 
@@ -71,18 +69,20 @@ def test_without_a_base_the_one_cut_is_pixels(problems):
 
 
 def test_auto_searches_every_embedded_cut(params_document):
-    settings = with_cuts({}, params_document["defaults"], ["block4_add", "avg_pool"])
+    space = SearchSpace({}, params_document["defaults"])
+    settings = space.with_cuts(["block4_add", "avg_pool"]).settings
     assert settings["cut"] == Choice(type="choice", choices=["block4_add", "avg_pool"])
 
 
 def test_a_single_embedded_cut_is_fixed_not_searched(params_document):
-    assert with_cuts({}, params_document["defaults"], ["pixels"])["cut"] == "pixels"
+    space = SearchSpace({}, params_document["defaults"])
+    assert space.with_cuts(["pixels"]).settings["cut"] == "pixels"
 
 
 def test_a_cut_that_was_not_embedded_is_refused(params_document):
-    settings = {"cut": parse_setting("cut", "block4")}
+    space = SearchSpace({"cut": "block4"}, params_document["defaults"])
     with pytest.raises(ConfigError, match=r"Did you mean 'block4_add'.*embed\.bases"):
-        with_cuts(settings, params_document["defaults"], ["block4_add", "avg_pool"])
+        space.with_cuts(["block4_add", "avg_pool"])
 
 
 def test_a_grid_wants_an_end_of_values_before_a_study_begins(problems):
@@ -108,14 +108,11 @@ class TestStudySettings:
     @pytest.fixture
     def settings(self, params_document):
         def read(space, *, enqueue=(), epochs=12):
-            plan = StudyPlan(
-                base="mine",
-                settings=SearchSpace(space).settings,
-                defaults=params_document["defaults"],
-                enqueue=list(enqueue),
-            )
+            study = StudyParams(base="mine", space=space, enqueue=list(enqueue))
+            parsed = SearchSpace.parse(space, params_document["defaults"])
             search = {**params_document["search"], "epochs": epochs}
-            return study_settings(plan, SearchParams.model_validate(search), CUTS)
+            params = SearchParams.model_validate(search)
+            return embedded_space(study, parsed, params, CUTS).settings
 
         return read
 
@@ -157,12 +154,13 @@ class TestListsOfCuts:
             }
             monkeypatch.setattr(params, "read_document", lambda document=document: document)
             read[name] = load_study("mine")
-        assert read["list"] == read["name"]
-        assert read["list"].defaults["cut"] == read["list"].enqueue[0]["cut"] == self.CUTS[2]
+        (study, space), (same_study, same_space) = read["list"], read["name"]
+        assert (space, study.enqueue) == (same_space, same_study.enqueue)
+        assert space.defaults["cut"] == study.enqueue[0]["cut"] == self.CUTS[2]
         entries = {name: {"num_parameters_below": 1} for name in self.CUTS}
         search = SearchParams.model_validate(params_document["search"])
-        found = study_settings(read["list"], search, entries)
-        assert found["cut"].choices == [self.CUTS[2], "block4_add"]
+        found = embedded_space(study, space, search, entries)
+        assert found.settings["cut"].choices == [self.CUTS[2], "block4_add"]
 
     def test_one_that_was_not_embedded_is_refused(self, problems, params_document):
         bases = {"lite": {"image_size": 64, "cuts": ["block4_add", ["block4_add", "top"]]}}

@@ -9,7 +9,7 @@ from pipeline.errors import ConfigError
 from pipeline.search.distributions import Choice, FloatRange, IntRange, SegmentRange
 from pipeline.search.queue import fail_trial, retry_failed
 from pipeline.search.samplers import SAMPLERS, build_sampler
-from pipeline.search.space import suggest
+from pipeline.search.space import SearchSpace
 
 SETTINGS = {
     "rate": FloatRange(type="float", low=0.005, high=0.1, step=0.005),
@@ -19,7 +19,9 @@ SETTINGS = {
 
 
 def build(name, *, seed, index, target):
-    return build_sampler(name, seed=seed, index=index, target=target, settings=SETTINGS)
+    return build_sampler(
+        name, seed=seed, index=index, target=target, space=SearchSpace(SETTINGS, {})
+    )
 
 
 def proposals(name, seed, count=12):
@@ -79,7 +81,9 @@ def grid_search(count, queue=(), kill=lambda trial: False):
     for index in range(3 * count):
         if len(finished) == count:
             break
-        study.sampler = build_sampler("grid", seed=3, index=index, target=count, settings=GRID)
+        study.sampler = build_sampler(
+            "grid", seed=3, index=index, target=count, space=SearchSpace(GRID, {})
+        )
         trial = study.ask()
         if kill(trial):
             fail_trial(study, trial.number, reason="killed", retry="free")
@@ -139,9 +143,11 @@ def test_the_grid_tries_no_depth_that_its_cut_does_not_have(params_document, que
         study.enqueue_trial(params)
     found = []
     for index in range(len(queue) + len(ALLOWED)):
-        study.sampler = build_sampler("grid", seed=3, index=index, target=6, settings=NARROWED)
+        study.sampler = build_sampler(
+            "grid", seed=3, index=index, target=6, space=SearchSpace(NARROWED, {})
+        )
         trial = study.ask()
-        values = suggest(NARROWED, params_document["defaults"], trial)
+        values = SearchSpace(NARROWED, params_document["defaults"]).suggest(trial)
         study.tell(trial, 0.5)
         found.append((values["cut"], values["unfreeze"]))
     assert sorted(found[len(queue) :]) == sorted(ALLOWED)
@@ -151,20 +157,20 @@ def test_the_grid_tries_no_depth_that_its_cut_does_not_have(params_document, que
 
 def test_the_grid_of_one_cut_reaches_as_deep_as_that(params_document):
     settings = {**NARROWED, "cut": "middle"}
-    sampler = build_sampler("grid", seed=3, index=0, target=6, settings=settings)
+    sampler = build_sampler("grid", seed=3, index=0, target=6, space=SearchSpace(settings, {}))
     assert sorted(sampler._all_grids) == [(0,), (1,)]
 
 
 def test_the_grid_refuses_what_has_no_end_of_values():
     endless = {"rate": FloatRange(type="float", low=0.1, high=0.2)}
     with pytest.raises(ConfigError, match="Received: rate without one"):
-        build_sampler("grid", seed=0, index=0, target=1, settings=endless)
+        build_sampler("grid", seed=0, index=0, target=1, space=SearchSpace(endless, {}))
 
 
 def test_a_grid_that_would_fill_the_memory_is_refused():
     settings = {name: IntRange(type="int", low=1, high=1000) for name in ("a", "b")}
     with pytest.raises(ConfigError, match=r"at most 100000 combinations.*: 1000000 of a, b"):
-        build_sampler("grid", seed=0, index=0, target=1, settings=settings)
+        build_sampler("grid", seed=0, index=0, target=1, space=SearchSpace(settings, {}))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")

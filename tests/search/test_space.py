@@ -8,7 +8,7 @@ from pipeline.errors import ConfigError
 from pipeline.search.configurations import configuration_problems
 from pipeline.search.distributions import Choice, IntRange, SegmentRange, parse_setting
 from pipeline.search.params import default_problems
-from pipeline.search.space import can_unfreeze, suggest, with_segments
+from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 from pipeline.training.segments import lower_cuts, phase_2_starts
 
@@ -41,7 +41,7 @@ def defaults(params_document):
 def ask(space, defaults, **answers):
     trial = RecordingTrial(answers)
     settings = {name: parse_setting(name, written) for name, written in space.items()}
-    return suggest(settings, defaults, trial), trial.asked
+    return SearchSpace(settings, defaults).suggest(trial), trial.asked
 
 
 def test_log_reaches_the_trial(defaults):
@@ -252,7 +252,8 @@ class TestSideBySide:
         choices = ["block4", "block4+top", "block10"]
         asked = {"cut": Choice(type="choice", choices=choices)}
         asked["unfreeze"] = parse_setting("unfreeze", RANGE)
-        found = with_segments(asked, params_document["defaults"], cuts)["unfreeze"]
+        space = SearchSpace(asked, params_document["defaults"]).with_segments(cuts)
+        found = space.settings["unfreeze"]
         assert found.num_below == {"block4": 0, "block4+top": 1, "block10": 2}
 
 
@@ -280,23 +281,23 @@ class TestPhase2Starts:
 
 
 @pytest.fixture
-def settings(params_document):
-    """Reads a study's settings with these cuts, and with `unfreeze` as it is written."""
+def space(params_document):
+    """Reads a study's space with these cuts, and with `unfreeze` as it is written."""
 
     def read(unfreeze, cuts=("block4", "block10")):
         asked = {"cut": Choice(type="choice", choices=list(cuts)) if len(cuts) > 1 else cuts[0]}
         asked |= {"unfreeze": parse_setting("unfreeze", unfreeze)}
-        return with_segments(asked, params_document["defaults"], CUTS)
+        return SearchSpace(asked, params_document["defaults"]).with_segments(CUTS)
 
     return read
 
 
 class TestSpace:
-    def test_every_cut_is_asked_for_as_many_as_it_has(self, settings, params_document):
+    def test_every_cut_is_asked_for_as_many_as_it_has(self, space):
         asked = {}
 
         def objective(trial):
-            values = suggest(settings(RANGE), params_document["defaults"], trial)
+            values = space(RANGE).suggest(trial)
             asked.setdefault(values["cut"], set()).add(values["unfreeze"])
             assert ("learning_rate_ratio" in values) == (values["unfreeze"] > 0)
             assert ("unfreeze_layers" in values) == (values["unfreeze"] == 1)
@@ -309,68 +310,65 @@ class TestSpace:
         optuna.create_study(sampler=sampler).optimize(objective, n_trials=40)
         assert asked == {"block4": {0}, "block10": {0, 1, 2}}
 
-    def test_one_that_has_none_is_not_asked(self, settings, params_document):
+    def test_one_that_has_none_is_not_asked(self, space):
         trial = optuna.trial.FixedTrial({"cut": "block4"})
-        assert suggest(settings(RANGE), params_document["defaults"], trial)["unfreeze"] == 0
+        assert space(RANGE).suggest(trial)["unfreeze"] == 0
         assert "unfreeze" not in trial.params
 
     @pytest.mark.parametrize(
         ("written", "high"), [({**RANGE, "high": 1}, 1), ({**RANGE, "step": 3}, 0), (RANGE, 2)]
     )
-    def test_the_range_is_cut_off_on_its_own_steps(self, settings, written, high):
-        left = settings(written)["unfreeze"].narrowed({"cut": "block10"})
+    def test_the_range_is_cut_off_on_its_own_steps(self, space, written, high):
+        left = space(written).settings["unfreeze"].narrowed({"cut": "block10"})
         assert left == (IntRange(type="int", low=0, high=high) if high else 0)
 
-    def test_the_space_of_the_study_says_how_deep_each_cut_can_go(self, settings):
-        setting = settings(RANGE)["unfreeze"]
+    def test_the_space_of_the_study_says_how_deep_each_cut_can_go(self, space):
+        setting = space(RANGE).settings["unfreeze"]
         assert isinstance(setting, SegmentRange)
         assert setting.model_dump()["num_below"] == {"block4": 0, "block10": 2}
 
     @pytest.mark.parametrize(
         "unfreeze", [1, {"type": "choice", "choices": [0, 1]}, {**RANGE, "low": 1}]
     )
-    def test_what_a_cut_does_not_have_for_certain_is_refused(self, settings, unfreeze):
+    def test_what_a_cut_does_not_have_for_certain_is_refused(self, space, unfreeze):
         message = r"below block4 as segments, and there are 0. Received: unfreeze=1.*embed\.bases"
         with pytest.raises(ConfigError, match=message):
-            settings(unfreeze)
+            space(unfreeze)
 
-    def test_what_every_cut_has_is_left_as_it_is(self, settings):
+    def test_what_every_cut_has_is_left_as_it_is(self, space):
         written = {"type": "choice", "choices": [0, 1]}
-        found = settings(written, ("block7", "block10"))["unfreeze"]
+        found = space(written, ("block7", "block10")).settings["unfreeze"]
         assert found == parse_setting("unfreeze", written)
 
-    def test_a_search_that_could_never_unfreeze_is_refused(self, settings):
+    def test_a_search_that_could_never_unfreeze_is_refused(self, space):
         with pytest.raises(ConfigError, match=r"below block4 as segments, and there are 0"):
-            settings(RANGE, ("block4",))
+            space(RANGE, ("block4",))
 
     def test_frozen_nothing_is_asked_of_the_cuts(self, params_document):
         defaults = params_document["defaults"]
         asked = {"cut": "pixels"}
-        assert with_segments(asked, defaults, {"pixels": {}}) == asked
-        assert not can_unfreeze(asked, defaults)
-        assert can_unfreeze(asked, {**defaults, "unfreeze": 2})
+        space = SearchSpace(asked, defaults)
+        assert space.with_segments({"pixels": {}}) == space
+        assert not space.can_unfreeze
+        assert SearchSpace(asked, {**defaults, "unfreeze": 2}).can_unfreeze
 
 
 class TestQueue:
-    def problems(self, settings, params_document, **configuration):
-        return configuration_problems(
-            "enqueue.0", configuration, settings(RANGE), params_document["defaults"]
-        )
+    def problems(self, space, **configuration):
+        return configuration_problems("enqueue.0", configuration, space(RANGE))
 
-    def test_what_the_cut_has_can_be_queued(self, settings, params_document):
-        assert self.problems(settings, params_document, cut="block10", unfreeze=2) == []
+    def test_what_the_cut_has_can_be_queued(self, space):
+        assert self.problems(space, cut="block10", unfreeze=2) == []
 
-    def test_what_it_has_not_is_refused(self, settings, params_document):
-        (problem,) = self.problems(settings, params_document, cut="block10", unfreeze=3)
+    def test_what_it_has_not_is_refused(self, space):
+        (problem,) = self.problems(space, cut="block10", unfreeze=3)
         assert problem.startswith("enqueue.0.unfreeze: reaches below the embedded cuts: 2 below")
 
-    def test_without_a_cut_every_cut_must_have_it(self, settings, params_document):
-        (problem,) = self.problems(settings, params_document, unfreeze=1)
+    def test_without_a_cut_every_cut_must_have_it(self, space):
+        (problem,) = self.problems(space, unfreeze=1)
         assert "0 below block4. Received: 1." in problem
 
     @pytest.mark.parametrize("cut", ["blok10", ["block10"]])
-    def test_a_cut_that_there_is_not_is_a_problem_like_any_other(
-        self, settings, params_document, cut
-    ):
-        (problem,) = self.problems(settings, params_document, cut=cut, unfreeze=1)
+    def test_a_cut_that_there_is_not_is_a_problem_like_any_other(self, space, cut):
+        (problem,) = self.problems(space, cut=cut, unfreeze=1)
         assert problem.startswith("enqueue.0.cut: lies outside what is searched, one of block4")

@@ -18,12 +18,13 @@ from pipeline.search.configurations import completed
 from pipeline.search.confirmation import Confirmation, judge
 from pipeline.search.engine import Engine
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.plan import SearchPlan
 from pipeline.search.progress import Progress
 from pipeline.search.queue import retire
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialSpec
 from pipeline.training.worker import run_trial
+from testing.search import search_params
 from tests.bases.small_base import (
     BATCH_NORMS,
     CUTS,
@@ -71,7 +72,7 @@ def specify(params_document):
         }
         return TrialSpec(
             uid="trial",
-            hyperparameters=completed({}, {}, {**values, **changes}),
+            hyperparameters=completed({}, SearchSpace({}, {**values, **changes})),
             seed=seed,
             epochs=epochs,
             judge=judge,
@@ -558,15 +559,16 @@ def test_a_trial_whose_phase_2_diverges_counts_with_its_phase_1_and_can_be_confi
         direction="maximize",
     )
     study.pruner = optuna.pruners.NopPruner()
-    plan = SearchPlan(
-        **{"settings": {}, "defaults": values, "objective": "val_accuracy", "target": 1},
-        **{"epochs": 4, "seed": 1, "sampler": "random", "max_retries": 0, "max_failures": 1},
+    params = search_params(
+        **{"trials": 1, "epochs": 4, "seed": 1},
+        **{"sampler": "random", "max_retries": 0, "max_failures": 1},
     )
     recorder, objective = Ignoring(), OBJECTIVES["val_accuracy"]
     with LocalExecutor(1) as executor:
         told = {"executor": executor, "recorder": recorder, "data": reference}
         progress = Progress(1, maximize=True, states=[], best=None)
-        Engine(study, plan, objective, **told, progress=progress).run()
+        space = SearchSpace({}, values)
+        Engine(study, space, params, limit_seconds=None, **told, progress=progress).run()
         (trial,) = trial_dicts(study)
         exported = {"study_uid": "u" * 32, "objective": "val_accuracy", "direction": "maximize"}
         planned = candidates(

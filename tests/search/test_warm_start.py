@@ -1,6 +1,7 @@
 """A changed space keeps the trials that it could have given itself."""
 
 import json
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -9,7 +10,7 @@ from pipeline.records.storage import open_storage
 from pipeline.records.studies import earlier_study, import_trials, open_study, trial_dicts
 from pipeline.search.distributions import Choice, SegmentRange
 from pipeline.search.queue import enqueue, fail_trial, retire, retry_failed
-from pipeline.search.space import SearchSpace, suggest
+from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import first_trials, fitting, still_queued
 from pipeline.trials.identity import Identity
 
@@ -21,8 +22,8 @@ SPACE = {
 }
 
 
-def settings_of(**changes):
-    return SearchSpace({**SPACE, **changes}).settings
+def space_of(defaults, **changes):
+    return SearchSpace.parse({**SPACE, **changes}, defaults)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def old(tmp_path, defaults):
     study.sampler = optuna.samplers.RandomSampler(seed=1)
     for number in range(13):
         trial = study.ask()
-        hyperparameters = suggest(settings_of(), defaults, trial)
+        hyperparameters = space_of(defaults).suggest(trial)
         trial.report(number / 100, 0)
         attrs = {"hyperparameters": hyperparameters, "index": number, "seed": number + 7}
         for name, value in {**attrs, "trial_uid": f"old-{number}", "outcome": "complete"}.items():
@@ -56,7 +57,7 @@ def old(tmp_path, defaults):
 
 
 def taken(old, defaults, **changes):
-    return fitting(trial_dicts(old), settings_of(**changes), defaults, source="old")
+    return fitting(trial_dicts(old), space_of(defaults, **changes), source="old")
 
 
 def test_one_more_choice_keeps_every_finished_trial(old, defaults):
@@ -79,7 +80,7 @@ def test_what_was_taken_over_lives_under_the_new_distributions(old, defaults, tm
     import_trials(study, taken(old, defaults, activation=more))
     study.sampler = optuna.samplers.TPESampler(seed=1, n_startup_trials=1)
     trial = study.ask()
-    suggest(settings_of(activation=more), defaults, trial)
+    space_of(defaults, activation=more).suggest(trial)
     assert trial.params["activation"] in ("relu", "selu", "elu")
     assert len(study.trials) == 13
 
@@ -116,9 +117,10 @@ def test_frozen_trials_are_points_of_a_space_that_may_unfreeze(old, defaults, cu
     trials = trial_dicts(old)
     for trial in trials:
         trial["hyperparameters"] = {**trial["hyperparameters"], "cut": cut}
-    settings = settings_of(**{name: DEPTHS[name] for name in list(DEPTHS)[1:]})
-    settings |= {"cut": Choice(type="choice", choices=["low", "top"])}
-    found = fitting(trials, {**settings, "unfreeze": DEPTHS["unfreeze"]}, defaults, source="old")
+    space = space_of(defaults, **{name: DEPTHS[name] for name in list(DEPTHS)[1:]})
+    cuts = Choice(type="choice", choices=["low", "top"])
+    space = replace(space, settings={**space.settings, "cut": cuts, "unfreeze": DEPTHS["unfreeze"]})
+    found = fitting(trials, space, source="old")
     assert len(found) == 12
     # Below the lowest cut there is nothing to ask about.
     assert {trial["params"].get("unfreeze") for trial in found} == {None if cut == "low" else 0}
@@ -130,13 +132,11 @@ def test_they_are_taken_over_by_a_study_that_may_unfreeze(tmp_path, old, default
     file = exported(tmp_path, old) if exported_only else tmp_path / "none.json"
     old.set_user_attr("comparable", "c" * 64)
     identity = Identity(whole="b" * 64, comparable="e" * 64, counterpart="c" * 64)
-    settings = settings_of(unfreeze={"type": "int", "low": 0, "high": 1})
     found = first_trials(
         file,
         None if exported_only else earlier_study(old),
         identity,
-        settings=settings,
-        defaults=defaults,
+        space_of(defaults, unfreeze={"type": "int", "low": 0, "high": 1}),
     )
     assert len(found) == 12
     assert {trial["params"]["unfreeze"] for trial in found} == {0}
@@ -154,7 +154,7 @@ def test_a_reused_result_names_the_trial_that_was_trained_by_its_new_number(old,
     trials[11] |= copied
     trials[11]["user_attrs"]["duplicate_of"] = trained
     narrow = {"type": "float", "low": 1e-4, "high": 1e-3, "log": True}
-    found = fitting(trials, settings_of(learning_rate=narrow), defaults, source="old")
+    found = fitting(trials, space_of(defaults, learning_rate=narrow), source="old")
     original = found[found[-1]["user_attrs"]["duplicate_of"]]
     assert original["user_attrs"]["taken_over_from"] == f"old#{trained}"
     assert original["number"] < trained
@@ -167,16 +167,14 @@ class TestQueue:
         """Returns the study of another space, as its search begins with it."""
         old.set_user_attr("comparable", "c" * 64)
         identity = Identity(whole="b" * 64, comparable="c" * 64, counterpart="f" * 64)
-        settings, none = settings_of(**changes), tmp_path / "none.json"
+        space, none = space_of(defaults, **changes), tmp_path / "none.json"
         return open_study(
             open_storage(tmp_path),
             retire=retire,
             name="digits-mine",
             identity="b" * 64,
             direction="maximize",
-            begin=lambda previous: first_trials(
-                none, previous, identity, settings=settings, defaults=defaults
-            ),
+            begin=lambda previous: first_trials(none, previous, identity, space),
         )
 
     def test_a_queued_trial_that_fits_waits_in_the_new_study(self, old, defaults, tmp_path):
@@ -185,7 +183,7 @@ class TestQueue:
         study = self.begin(old, defaults, tmp_path, activation=more)
         assert [trial.state.name for trial in study.trials][12:] == ["WAITING"]
         assert study.trials[12].user_attrs == old.trials[13].user_attrs
-        asked = suggest(settings_of(activation=more), defaults, study.ask())
+        asked = space_of(defaults, activation=more).suggest(study.ask())
         assert (asked["learning_rate"], asked["activation"]) == (0.005, "selu")
 
     def test_one_that_does_not_fit_is_named_with_the_reason(self, old, defaults, tmp_path, caplog):
@@ -198,16 +196,16 @@ class TestQueue:
 
     def test_what_is_fixed_to_the_same_value_now_still_fits(self, old, defaults):
         enqueue(old, {"learning_rate": 0.005, "clipping": "none", "activation": "relu"})
-        settings = settings_of(activation="relu")
+        settings = dict(space_of(defaults, activation="relu").settings)
         del settings["clipping"], settings["clipping_threshold"]
         assert defaults["clipping"] == "none"
-        (waiting,) = still_queued(trial_dicts(old), settings, defaults, source="old")
+        (waiting,) = still_queued(trial_dicts(old), SearchSpace(settings, defaults), source="old")
         assert waiting["system_attrs"] == {"fixed_params": {"learning_rate": 0.005}}
 
     def test_a_trial_that_a_kill_cut_off_is_tried_again(self, old, defaults, tmp_path):
         enqueue(old, {"learning_rate": 0.005})
         trial = old.ask()
-        params = suggest(settings_of(), defaults, trial)
+        params = space_of(defaults).suggest(trial)
         study = self.begin(old, defaults, tmp_path, batch_size=defaults["batch_size"])
         again = study.trials[12]
         assert again.system_attrs["fixed_params"] == trial.params
@@ -225,8 +223,8 @@ def exported(tmp_path, old, **content):
 
 def begin(file, previous, defaults, *, whole="b" * 64, comparable="c" * 64):
     identity = Identity(whole=whole, comparable=comparable, counterpart="f" * 64)
-    more = settings_of(activation={"type": "choice", "choices": ["relu", "selu", "elu"]})
-    return first_trials(file, previous, identity, settings=more, defaults=defaults)
+    more = {"type": "choice", "choices": ["relu", "selu", "elu"]}
+    return first_trials(file, previous, identity, space_of(defaults, activation=more))
 
 
 def test_a_lost_database_is_rebuilt_whole_from_the_export(tmp_path, old, defaults):
@@ -286,7 +284,7 @@ def test_a_trial_that_fails_in_the_new_study_is_retried_whatever_the_old_numbers
         identity="b" * 64,
         direction="maximize",
     )
-    import_trials(study, fitting(trials, settings_of(), defaults, source="old"))
+    import_trials(study, fitting(trials, space_of(defaults), source="old"))
     assert study.trials[3].system_attrs == {}
     failed = study.ask()
     assert failed.number == 12

@@ -2,13 +2,15 @@
 
 What it does is said by its hyperparameters: values rise to `top`; with `unfreeze`, all epochs but
 the first are of phase 2; `behaviour` says what goes wrong. Each training leaves its uid in the file
-`train_file`, so that a test can count.
+`train_file`, so that a test can count; with `scratch` it also leaves a temporary folder, and that
+folder's name in the file of that name.
 """
 
 import math
 import os
 import signal
 import struct
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from pipeline.training.messages import EpochRecord, TrialResult
 def train(spec, data, report):
     settings = spec.hyperparameters
     note(data.train_file, f"start {spec.uid} {os.getpid()}")
+    if "scratch" in settings:
+        note(settings["scratch"], tempfile.mkdtemp())
     behave(settings.get("behaviour", "well"), Path(data.features))
     value = 0.0
     for epoch in range(spec.epochs):

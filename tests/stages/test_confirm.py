@@ -12,7 +12,7 @@ from pipeline.files import write_json
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
 from pipeline.search.candidates import Candidate
-from pipeline.search.params import ConfirmParams, SearchParams, load_study
+from pipeline.search.params import ConfirmParams, SearchParams
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
 from pipeline.workspace import stamp_file
@@ -62,7 +62,7 @@ def repository(template, monkeypatch):
 def stage(repository):
     run(
         "tiny",
-        load_study("tiny"),
+        "none",
         load_section(ConfirmParams, "confirm"),
         load_section(SearchParams, "search"),
         root=repository.folder,

@@ -57,11 +57,12 @@ def params(
     return EmbedParams.model_validate(section)
 
 
-def run(section, *, features="data/features", earlier=()):
+def run(section, *, features="data/features"):
+    """Each folder of features has a store of its own."""
     from pipeline.stages import embed
 
-    train_file = Path("data/train.npz")
-    embed.run(section, train_file=train_file, features=Path(features), earlier=earlier)
+    file, store = Path("data/train.npz"), Path("stores", features)
+    embed.run(section, train_file=file, features=Path(features), store=store)
 
 
 def manifest(base, *, features="data/features"):
@@ -84,6 +85,7 @@ def assert_equals_a_fresh_run(section):
     key = (section.model_dump_json(), Path("data/train.npz").read_bytes(), engine)
     if key not in FRESH:
         run(section, features="fresh")
+        shutil.rmtree("stores/fresh")
         FRESH[key] = arrays("fresh"), manifest(BASE, features="fresh")
     assert (arrays(), manifest(BASE)) == FRESH[key]
 
@@ -454,27 +456,28 @@ class TestEarlierArrays:
         content[-1] ^= 1
         file.write_bytes(content)
         run(params(cuts=(LOW,)))
-        assert "is not what its manifest says, and is not taken" in caplog.text
+        assert "was damaged, and is not taken" in caplog.text
+        assert computed == [[LOW], [LOW]]
         assert_equals_a_fresh_run(params(cuts=(LOW,)))
 
-    def test_are_taken_from_another_place_if_the_first_is_damaged(self, here, computed):
-        run(params(cuts=(LOW,)), features="cache")
-        folders = []
-        for name in ("damaged", "whole"):
-            shutil.copytree("cache", name)
-            files = (path for path in Path(name).rglob("*.*"))
-            folders.append({path.relative_to(name).as_posix(): path for path in files})
-        Path(f"damaged/{BASE}/{LOW}.npy").write_bytes(b"damaged")
-        run(params(cuts=(LOW,)), earlier=folders)
-        assert computed == [[LOW]]
-        assert_equals_a_fresh_run(params(cuts=(LOW,)))
-
-    def test_are_copied_from_where_they_lie_now(self, here, computed):
-        run(params(cuts=(LOW, HIGH)), features="cache")
-        cached = {path.relative_to("cache").as_posix(): path for path in Path("cache").rglob("*.*")}
-        run(params(cuts=(LOW, "block4_add")), earlier=[{}, cached])
+    def test_are_taken_when_they_come_back(self, here, computed):
+        """As on a branch: DVC removes the folder before the stage runs."""
+        run(params(cuts=(LOW, HIGH)))
+        run(params(cuts=(LOW,)))
+        shutil.rmtree("data/features")
+        run(params(cuts=(HIGH, "block4_add")))
         assert computed == [[LOW, HIGH], ["block4_add"]]
-        assert_equals_a_fresh_run(params(cuts=(LOW, "block4_add")))
+        assert_equals_a_fresh_run(params(cuts=(HIGH, "block4_add")))
+
+    def test_that_no_run_uses_take_no_more_bytes_than_a_base_may(self, here, computed):
+        run(params(cuts=(LOW, HIGH)))
+        size = Path(f"data/features/{BASE}/{LOW}.npy").stat().st_size
+        run(params(cuts=(HIGH,), max_bytes=size))
+        assert len(list(Path("stores/data/features").glob("*.npy"))) == 2
+        run(params(cuts=(HIGH,), max_bytes=size - 1))
+        assert len(list(Path("stores/data/features").glob("*.npy"))) == 1
+        run(params(cuts=(LOW,)))
+        assert computed == [[LOW, HIGH], [LOW]]
 
     @pytest.mark.parametrize("link", [os.link, os.symlink])
     def test_that_are_links_into_a_cache_are_never_written_through(self, here, computed, link):
@@ -491,12 +494,6 @@ class TestEarlierArrays:
         assert computed == [[LOW, HIGH], ["block4_add"]]
         assert {path.name: path.read_bytes() for path in Path("cache").iterdir()} == before
         assert_equals_a_fresh_run(params(cuts=(LOW, "block4_add")))
-
-    def test_without_a_manifest_count_as_nothing(self, here, computed):
-        run(params(cuts=(LOW,)))
-        Path(f"data/features/{BASE}/manifest.json").unlink()
-        run(params(cuts=(LOW,)))
-        assert computed == [[LOW], [LOW]]
 
 
 def write_section(cuts):
@@ -532,7 +529,9 @@ def test_a_kill_between_two_cuts_leaves_nothing_that_is_trusted(here):
         process.send_signal(signal.SIGKILL)
     assert not Path(f"data/features/{BASE}/manifest.json").exists()
     assert not Path(f"data/features/{BASE}/{HIGH}.npy").exists()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    shutil.rmtree("data/features")  # As DVC does before it runs the stage again.
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert f"kept from earlier runs: {LOW} " in done.stderr
     section = {"bases": {BASE: {"image_size": 32, "cuts": [LOW, HIGH]}}}
     section |= {"pixels_size": 64, "batch_size": 8, "max_bytes": 10**9}
     assert not part.exists()
@@ -551,7 +550,7 @@ class DvcRepository:
         self.call("git", "init", "-q", "-b", "main")
         self.dvc("init")
         self.dvc("config", "cache.type", cache_type)
-        (folder / ".gitignore").write_text("/data/train.npz\n/fresh\n")
+        (folder / ".gitignore").write_text("/data/train.npz\n/data/cache\n/fresh\n")
 
     def call(self, *command):
         done = subprocess.run(
@@ -615,7 +614,7 @@ def test_dvc_computes_each_cut_once_whatever_comes_and_goes(here, cache_type):
 def test_an_experiment_in_a_folder_of_its_own_takes_arrays_over(here):
     repository = DvcRepository(here, cache_type="copy")
     # A copy of the repository has what git or DVC tracks.
-    (here / ".gitignore").write_text("/fresh\n")
+    (here / ".gitignore").write_text("/data/cache\n/fresh\n")
     repository.dvc("add", "data/train.npz")
     write_section([LOW])
     repository.dvc("repro")

@@ -118,8 +118,9 @@ def test_no_time_at_all_gives_the_cheapest(made):
 @pytest.mark.keras
 def test_embed_keeps_what_was_planned(made, tmp_path):
     closed = with_plan_of(made[0])
-    embed.run(closed, train_file=made[1], features=tmp_path)
-    manifest = json.loads((tmp_path / "auto/manifest.json").read_text(encoding="utf-8"))
+    features = tmp_path / "features"
+    embed.run(closed, train_file=made[1], features=features, store=tmp_path / "store")
+    manifest = json.loads((features / "auto/manifest.json").read_text(encoding="utf-8"))
     chosen = made[0].bases["auto"]
     ranks = {name: entry.get("rank") for name, entry in manifest["cuts"].items()}
     wanted = {name: rank for rank, name in enumerate(chosen["cuts"])}

@@ -18,8 +18,10 @@ from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.params import SearchParams, load_study
+from pipeline.search.params import SearchParams
 from pipeline.stages import search
+from pipeline.studies.opened import open_runs
+from pipeline.trials import identity
 from testing import faults
 from tests.commands.repository import Repository
 
@@ -43,12 +45,7 @@ def repository(tmp_path, monkeypatch, params_document):
 
 def stage(repository):
     """Runs the stage; returns the trials that it exported."""
-    search.run(
-        "tiny",
-        load_study("tiny"),
-        load_section(SearchParams, "search"),
-        root=repository.folder,
-    )
+    search.run("tiny", root=repository.folder)
     return repository.read("results/tiny/study.json")["trials"]
 
 
@@ -83,6 +80,14 @@ def test_a_finished_study_is_exported_again_without_a_worker(repository, monkeyp
     monkeypatch.setattr(search, "build_executor", build_executor)
     assert stage(repository) == before
     assert (repository.folder / STAMP).exists()
+
+
+def test_trials_of_other_code_are_said_and_kept(repository, monkeypatch, caplog):
+    before = stage(repository)
+    assert "finished trials" not in caplog.text
+    monkeypatch.setattr(identity, "training_code", lambda: "ab" * 32)
+    assert stage(repository) == before
+    assert "digits-tiny: finished trials of other code than the present: 2;" in caplog.text
 
 
 def test_a_trial_that_a_kill_left_is_closed_and_tried_again(repository):
@@ -197,11 +202,11 @@ def test_the_password_of_a_store_is_not_recorded(repository):
     params = load_section(SearchParams, "search").model_copy(
         update={"storage": "postgresql://ann:s3cret@db/studies"}
     )
-    with search.open_runs(
+    with open_runs(
         repository.study(),
         params,
         name="tiny",
-        plan=load_study("tiny"),
+        base="none",
         split=repository.split(),
         root=repository.folder,
     ):

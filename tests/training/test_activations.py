@@ -34,47 +34,59 @@ REFERENCES = {
 }
 
 
-def call(name, x, **settings):
-    return np.asarray(activation_layer(name, **settings)(x))
+@pytest.fixture
+def build(params_document):
+    """Makes an activation's layer with the defaults of params.yaml, but for some changes."""
+
+    def make_layer(name, *, seed=0, layer_name=None, **changes):
+        values = {**params_document["defaults"], **changes}
+        return activation_layer(name, values, seed=seed, layer_name=layer_name)
+
+    return make_layer
+
+
+@pytest.fixture
+def call(build):
+    return lambda name, x, **changes: np.asarray(build(name, **changes)(x))
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 class TestEveryActivation:
-    def test_equals_its_reference_outside_training(self, name):
+    def test_equals_its_reference_outside_training(self, name, call):
         expected = REFERENCES[name](X.astype(np.float64))
         np.testing.assert_allclose(call(name, X[:, None])[:, 0], expected, rtol=2e-5, atol=2e-6)
 
-    def test_keeps_shape_and_type(self, name):
+    def test_keeps_shape_and_type(self, name, call):
         for shape in [(3, 5), (2, 4, 4, 3)]:
             output = call(name, np.ones(shape, np.float32))
             assert output.shape == shape
             assert output.dtype == np.float32
 
-    def test_value_and_gradient_are_finite_everywhere(self, name):
+    def test_value_and_gradient_are_finite_everywhere(self, name, build):
         import tensorflow as tf
 
         x = tf.constant([[-1e4], [-88.0], [-1.0], [0.0], [1.0], [88.0], [1e4]])
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = activation_layer(name)(x)
+            y = build(name)(x)
         assert np.isfinite(y.numpy()).all()
         assert np.isfinite(tape.gradient(y, x).numpy()).all()
 
-    def test_survives_saving(self, name, tmp_path):
+    def test_survives_saving(self, name, build, tmp_path):
         import keras
 
         inputs = keras.Input((4,))
-        model = keras.Model(inputs, activation_layer(name)(inputs))
+        model = keras.Model(inputs, build(name)(inputs))
         model.save(tmp_path / "model.keras")
         loaded = keras.models.load_model(tmp_path / "model.keras")
         x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
         np.testing.assert_array_equal(loaded(x), model(x))
 
-    def test_trains_a_step(self, name):
+    def test_trains_a_step(self, name, build):
         import keras
 
         keras.utils.set_random_seed(0)
-        layers = [keras.Input((4,)), keras.layers.Dense(3), activation_layer(name, seed=1)]
+        layers = [keras.Input((4,)), keras.layers.Dense(3), build(name, seed=1)]
         model = keras.Sequential([*layers, keras.layers.Dense(1)])
         model.compile("sgd", "mse")
         before = model.get_weights()[0].copy()
@@ -89,19 +101,17 @@ class TestEveryActivation:
     def test_has_an_initializer_family(self, name):
         assert name in INITIALIZER_FAMILIES
 
-    def test_layer_has_the_name_that_was_asked_for(self, name):
-        assert activation_layer(name, layer_name="hidden_0_activation").name == (
-            "hidden_0_activation"
-        )
+    def test_layer_has_the_name_that_was_asked_for(self, name, build):
+        assert build(name, layer_name="hidden_0_activation").name == ("hidden_0_activation")
 
 
-def test_leaky_relu_has_the_slope_that_was_asked_for():
+def test_leaky_relu_has_the_slope_that_was_asked_for(call):
     output = call("leaky_relu", np.array([[-1.0, 2.0]], np.float32), negative_slope=0.2)
     np.testing.assert_allclose(output, [[-0.2, 2.0]], rtol=1e-6)
 
 
-def test_prelu_learns_one_slope_per_unit():
-    layer = activation_layer("prelu")
+def test_prelu_learns_one_slope_per_unit(build):
+    layer = build("prelu")
     layer(np.ones((2, 7), np.float32))
     assert [weights.shape for weights in layer.trainable_weights] == [(7,)]
 
@@ -111,6 +121,6 @@ def test_families_follow_the_lecture():
     assert families == {"relu": "he", "selu": "lecun", "tanh": "glorot", "none": "glorot"}
 
 
-def test_unknown_activation_names_the_nearest():
+def test_unknown_activation_names_the_nearest(build):
     with pytest.raises(ConfigError, match=r"Unknown activation: 'swich'.*Choose one of: elu, gelu"):
-        activation_layer("swich")
+        build("swich")

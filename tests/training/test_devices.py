@@ -68,7 +68,7 @@ from pipeline.training.messages import DataReference, TrialSpec
 
 run_trial = tensorflow_worker(num_threads=num_cores())
 values = {**json.loads(sys.argv[1]), "cut": "block0_bn2", "units": 4, "batch_size": 8}
-spec = TrialSpec(uid="t", hyperparameters=completed({}, {}, values), seed=1, epochs=2,
+spec = TrialSpec(uid="t", hyperparameters=completed({}, SearchSpace({}, values)), seed=1, epochs=2,
                  judge=None, model_file=None)
 features = "data/features/efficientnet_lite0"
 data = DataReference(features=features, train_file="data/train.npz")
@@ -136,6 +136,19 @@ def test_limits_that_keras_has_read_already_are_lifted():
     keras.config.set_max_steps_per_epoch(1)
     fix_settings()
     assert (keras.config.max_epochs(), keras.config.max_steps_per_epoch()) == (None, None)
+
+
+@pytest.mark.parametrize("has_driver", [False, True])
+def test_that_there_is_no_gpu_is_an_error_only_where_there_is_a_driver(
+    has_driver, capfd, monkeypatch, tmp_path
+):
+    from pipeline.training import devices
+
+    monkeypatch.setattr(devices, "GPU_DRIVERS", (tmp_path if has_driver else tmp_path / "none",))
+    line = b"E0000 00:00 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\n"
+    with devices._without_startup_lines():
+        os.write(devices.STDERR, line)
+    assert capfd.readouterr().err == (line.decode() if has_driver else "")
 
 
 def test_only_startup_lines_are_kept_back(capfd):

@@ -1,14 +1,19 @@
 """Every optimizer is Keras', with its own settings, and clips as it is told."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from pipeline.config import read_document
 from pipeline.errors import ConfigError
 from pipeline.training.optimizers import OPTIMIZERS, build_optimizer
 
 pytestmark = pytest.mark.keras
 
+# The parameters of an optimizer that is new have their defaults.
 SETTINGS = {
+    **read_document(Path(__file__).parents[2] / "params.yaml")["defaults"],
     "momentum": 0.8,
     "rho": 0.7,
     "beta_1": 0.6,

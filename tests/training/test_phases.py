@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.phases import Phase, phase_1, phase_2, whole
 from pipeline.training.schedules import SCHEDULES
 
@@ -16,7 +17,7 @@ def values(params_document):
 
     def changed(**changes):
         settings = {**params_document["defaults"], "unfreeze": 1, "warmup_epochs": 0.5}
-        return completed({}, {}, {**settings, "learning_rate": 0.01, **changes})
+        return completed({}, SearchSpace({}, {**settings, "learning_rate": 0.01, **changes}))
 
     return changed
 

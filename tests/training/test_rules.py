@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.training.messages import EpochRecord
-from pipeline.training.rules import BestEpoch, Plateau, Stall, StoppingRule
+from pipeline.training.rules import BestEpoch, Plateau, Stall, stopping_rule
 
 ACCURACY = OBJECTIVES["val_accuracy"]
 LOSS = OBJECTIVES["val_log_loss"]
@@ -78,19 +79,23 @@ def test_a_stall_is_patience_epochs_without_improvement(objective, values, stall
 
 class TestStoppingRule:
     def test_none_never_stops(self):
-        rule = StoppingRule({"early_stopping": "none"}, ACCURACY)
-        assert not any(rule.update(record) for record in records([0.5] * 20))
+        rule = stopping_rule({"early_stopping": "none"}, ACCURACY)
+        assert not any(rule(record) for record in records([0.5] * 20))
 
     def test_metric_stops_when_patience_runs_out(self):
-        rule = StoppingRule({"early_stopping": "metric", "early_stopping_patience": 3}, ACCURACY)
-        assert [rule.update(r) for r in records([0.5, 0.4, 0.4, 0.4])] == [False] * 3 + [True]
+        rule = stopping_rule({"early_stopping": "metric", "early_stopping_patience": 3}, ACCURACY)
+        assert [rule(r) for r in records([0.5, 0.4, 0.4, 0.4])] == [False] * 3 + [True]
 
     def test_gradient_norm_stops_below_its_threshold(self):
-        rule = StoppingRule(
+        rule = stopping_rule(
             {"early_stopping": "gradient_norm", "gradient_norm_threshold": 0.1}, ACCURACY
         )
         norms = records([0.5, 0.1, 0.09], metric="gradient_norm")
-        assert [rule.update(record) for record in norms] == [False, False, True]
+        assert [rule(record) for record in norms] == [False, False, True]
+
+    def test_an_unknown_one_is_refused(self):
+        with pytest.raises(ConfigError, match=r"Unknown early_stopping: 'metrics'\. Did you mean"):
+            stopping_rule({"early_stopping": "metrics"}, ACCURACY)
 
 
 class TestPlateau:

@@ -1,12 +1,17 @@
 """Contract of every schedule, then the exact curve of each."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from pipeline.config import read_document
 from pipeline.errors import ConfigError
 from pipeline.training.schedules import SCHEDULES, learning_rate_table
 
+# The parameters of a schedule that is new have their defaults.
 SETTINGS = {
+    **read_document(Path(__file__).parents[2] / "params.yaml")["defaults"],
     "learning_rate": 0.3,
     "decay_epochs": 2.0,
     "decay_power": 1.0,
@@ -16,7 +21,7 @@ SETTINGS = {
     "plateau_factor": 0.5,
     "plateau_patience": 2,
 }
-WITH_WARMUP = sorted(set(SCHEDULES) - {"one_cycle", "performance"})
+WITH_WARMUP = sorted(SCHEDULES.parameters["warmup_epochs"].active_when["schedule"])
 
 
 def table(schedule, *, num_steps=100, steps_per_epoch=10, **changes):

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError, InfeasibleTrialError
 from pipeline.search.configurations import completed
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialSpec
 from pipeline.training.worker import run_trial
@@ -49,7 +50,9 @@ def specify(params_document):
         values = {**params_document["defaults"], "cut": "block4", "units": 16, "batch_size": 16}
         return TrialSpec(
             uid="trial",
-            hyperparameters=completed({}, {}, {**values, "learning_rate": 0.01, **changes}),
+            hyperparameters=completed(
+                {}, SearchSpace({}, {**values, "learning_rate": 0.01, **changes})
+            ),
             seed=seed,
             epochs=epochs,
             judge=judge,

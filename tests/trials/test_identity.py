@@ -1,10 +1,17 @@
 """A study goes on as long as its trials stay comparable, and not longer."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from pipeline.search.params import SearchParams, StudyPlan
+from pipeline.search.params import SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.studies.described import identity_of
+from pipeline.trials import identity as identities
+from pipeline.trials.identity import of_other_code
 
 RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 SPACE = {"cut": "pixels", "learning_rate": RATE}
@@ -26,15 +33,10 @@ def identity(params_document):
 
     def of(*, search=None, space=None, defaults=None, enqueue=None, split=SPLIT, base=None):
         params = SearchParams.model_validate({**params_document["search"], **(search or {})})
-        settings = SearchSpace(space or SPACE).settings
-        plan = StudyPlan(
-            base="none",
-            settings=settings,
-            defaults={**params_document["defaults"], **(defaults or {})},
-            enqueue=enqueue or [],
-        )
+        known = {**params_document["defaults"], **(defaults or {})}
         manifest = {**MANIFEST, **(base or {})}
-        return identity_of(plan, params, settings=settings, split=split, manifest=manifest)
+        parsed = SearchSpace.parse(space or SPACE, known)
+        return identity_of(parsed, params, split=split, manifest=manifest)
 
     return of
 
@@ -156,3 +158,41 @@ class TestSideBySide:
         names = ("low+top", "low:grid4+top", "top+low")
         found = {identity(space={**SPACE, "cut": name}).whole for name in names}
         assert len(found) == len(names)
+
+
+PRESENT, EARLIER = "ab" * 32, "cd" * 32
+
+
+def trial(code=None, state="COMPLETE"):
+    return {"state": state, "user_attrs": {} if code is None else {"code_sha256": code}}
+
+
+class TestOtherCode:
+    @pytest.fixture(autouse=True)
+    def _present(self, monkeypatch):
+        monkeypatch.setattr(identities, "training_code", lambda: PRESENT)
+
+    def test_finished_trials_are_counted_by_their_code(self):
+        trials = [trial(PRESENT), trial(EARLIER, "PRUNED"), trial(EARLIER), trial()]
+        assert of_other_code([*trials, trial(EARLIER, "FAIL")]).remark == (
+            "finished trials of other code than the present: 2, of code that is not known: 1; "
+            "`python -m pipeline replay` trains one again and compares"
+        )
+
+    @pytest.mark.parametrize("trials", [[], [trial(PRESENT)], [trial(EARLIER, "RUNNING")]])
+    def test_of_the_present_code_there_is_nothing_to_say(self, trials):
+        assert of_other_code(trials).remark is None
+
+
+@pytest.mark.parametrize(
+    ("file", "is_other"), [("commands/status.py", False), ("training/steps.py", True)]
+)
+def test_only_an_edit_of_what_a_training_runs_makes_other_code(file, is_other, tmp_path):
+    package = Path(identities.__file__).parents[1]
+    shutil.copytree(package, tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "pipeline" / file).open("a", encoding="utf-8") as edited:
+        edited.write("# One more comment.\n")
+    code = "from pipeline.trials.identity import training_code\nprint(training_code())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert (done.stdout.strip() != identities.training_code()) == is_other

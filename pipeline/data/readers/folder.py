@@ -51,8 +51,9 @@ def find_images(root: Path, *, parts: Parts, labels: TableChoice | None) -> Foun
     """Decides of every file below `root` whether it is used; opens none but the table.
 
     Args:
-        root: The folder.
-        parts: As for `lay_out`.
+        root: Folder of images, such as `data/own`.
+        parts: Which folders are parts: `auto`: by their names; `none`: all are classes; or the
+            folder of each part.
         labels: The table of labels; None: folders are classes.
 
     Raises:
@@ -99,12 +100,13 @@ def read_folder(
     Below a class, deeper folders belong to it. Every other file is counted under a reason.
 
     Args:
-        root: The folder.
+        root: Folder of images, such as `data/own`.
         scratch: Folder for the pixels until they are saved; see `pixels_on_disk`.
         image_size: Height and width that images are brought to, pixels; `images` says how. "auto":
             what `stored_size` makes of the images.
         color: "rgb", "gray", or "auto": gray if every file is stored as gray.
-        parts: As for `lay_out`.
+        parts: Which folders are parts: `auto`: by their names; `none`: all are classes; or the
+            folder of each part.
         labels: The table of labels; None: folders are classes.
         value_range: What becomes black and white in gray of more than 8 bits: two values, "format":
             0 and 65535, or "data": the lowest and highest of all such images but the test part's.

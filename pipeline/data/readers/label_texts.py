@@ -55,7 +55,7 @@ def one_hot_labels(cells: Mapping[str, Sequence[str]], *, table: str) -> list[st
 
     Args:
         cells: By column, one cell a row.
-        table: Its name.
+        table: The table's name, for messages.
 
     Raises:
         DataIntegrityError: If a row has no 1, or several.

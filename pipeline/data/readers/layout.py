@@ -80,7 +80,7 @@ def _unwrap(
     """Goes down while a folder holds nothing but one folder of folders, which is no class.
 
     Args:
-        folder: Where to begin.
+        folder: The outermost folder, with what lies in it.
         sorting: Images on the way are left out there.
         of_part: What part it was taken for, if so.
         known: Classes, where they are known already.

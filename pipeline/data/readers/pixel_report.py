@@ -98,7 +98,7 @@ class PixelReport:
         """Says what the files held, and warns of what is lost.
 
         Args:
-            where: The folder.
+            where: Name of the folder that was read, for messages.
             image_size: What images were brought to, pixels.
             is_auto: Whether `stored_size` chose that, which takes care of what is lost.
             value_range: What was given as black and white.

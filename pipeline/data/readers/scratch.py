@@ -15,7 +15,7 @@ def pixels_on_disk(shape: tuple[int, ...], folder: Path) -> NDArray[np.uint8]:
     """Returns an array in a file without a name, which is gone with the array.
 
     Args:
-        shape: Of the array, uint8, all zeros.
+        shape: Shape of the array, which is uint8 and all zeros at first.
         folder: Where the file lies; made if it is missing.
 
     Raises:

@@ -79,7 +79,7 @@ def lay_out_table(
 
     Args:
         tree: What lies below the folder.
-        choice: The table.
+        choice: The table's file, and which of its columns are what.
         left_out: Images without a row, or without a label in it, are added to it.
 
     Returns:

@@ -111,7 +111,7 @@ class Tree:
     """What was found below a folder.
 
     Attributes:
-        root: The folder.
+        root: The folder that was looked through.
         top: The same, with its images.
         left_out: All files that are no images, by reason.
         num_files: Everything but folders, each once for every way that leads to it.

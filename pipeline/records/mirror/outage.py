@@ -7,6 +7,7 @@ store in another way asks for `impatient_requests`; everybody else gets one line
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pipeline.databases import first_line
 from pipeline.errors import StudyError
 from pipeline.open_databases import lost_in
 
+logger = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
@@ -25,6 +28,10 @@ TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # Prints a traceback for every statement that fails, where an outage is to be said once.
 NOISY_LOGGER = "mlflow.store.db.utils"
 REFUSALS = (401, 403)
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 5.0
+# Wrong credentials do not mend themselves, and a server may lock an account that insists.
+REFUSED_PAUSE_SECONDS = 60.0
 SERVER_ERROR = 500
 
 
@@ -40,6 +47,54 @@ class Outage:
 
     kind: Literal["away", "refused"]
     reason: str
+
+
+class Contact:
+    """Whether the store takes what is sent; says once when it is lost and once when it is back.
+
+    Args:
+        uri: The store's.
+
+    Attributes:
+        outage: Why the last record did not get through, or None if it did.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.outage: Outage | None = None
+        self._uri = uri
+        self._said: str | None = None
+        self._num_failures = 0
+        self._lost_at = 0.0
+
+    def failed(self, outage: Outage) -> float:
+        """Notes that a record did not get through; returns for how many seconds to pause."""
+        self.outage = outage
+        if not self._num_failures:
+            self._lost_at = time.monotonic()
+        self._num_failures += 1
+        # A server closes a connection that was idle: one failure alone is no outage.
+        if outage.kind != self._said and (outage.kind == "refused" or self._num_failures > 1):
+            self._said = outage.kind
+            logger.warning(
+                "the tracking store %s is lost: %s; training goes on, and the study keeps "
+                "what it lacks",
+                without_password(self._uri),
+                outage.reason,
+            )
+        if outage.kind == "refused":
+            return REFUSED_PAUSE_SECONDS
+        pause: float = FIRST_PAUSE_SECONDS * 2 ** min(self._num_failures - 1, 10)
+        return min(pause, LONGEST_PAUSE_SECONDS)
+
+    def answered(self, num_waiting: int) -> None:
+        """Notes that a record got through, the first of `num_waiting`."""
+        if self._said is not None:
+            logger.info(
+                "the tracking store is back after %.0f s; %d records had waited",
+                time.monotonic() - self._lost_at,
+                num_waiting,
+            )
+        self.outage, self._said, self._num_failures = None, None, 0
 
 
 def store_errors() -> tuple[type[Exception], ...]:

@@ -1,12 +1,12 @@
 """The MLflow runs of a study's trainings, each written as it happens: start, epochs, end.
 
 Every method takes plain data and may be repeated: a record that was sent before, with its time,
-changes nothing, whether its answer was lost, the process killed, or half of it done.
+changes nothing, whether its answer was lost or only half of it done.
 """
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from pipeline.hyperparameter import Value
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.dataset_inputs import dataset_inputs
 from pipeline.records.mirror.expected_run import STATUS_OF_STATE, beside_curves
-from pipeline.records.mirror.reconcile import Parent
 from pipeline.records.mirror.store import Store
 from pipeline.training.messages import EpochRecord
 
@@ -27,7 +26,20 @@ PARTS_OF_TRIAL = ("train", "val")
 
 
 class RunGoneError(Exception):
-    """The run of a training that was started is not there any more."""
+    """The run of a training is not there: its start was left out, since its study was deleted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The run of a whole study.
+
+    Attributes:
+        experiment: The experiment's id.
+        run: As MLflow holds it.
+    """
+
+    experiment: str
+    run: "Run"
 
 
 @dataclass(kw_only=True)
@@ -82,15 +94,6 @@ class TrialRuns:
         """Leaves the writing of runs to one thread, by its ident; None: to whoever comes."""
         self._owner = thread
 
-    def hand_over(self) -> None:
-        """Forgets which runs were opened here: their process is not this one.
-
-        After records of a killed process were sent, its runs are as much left over as if it had
-        sent them itself.
-        """
-        self._open.clear()
-        self._ended.clear()
-
     def start_trial(
         self,
         uid: str,
@@ -99,8 +102,8 @@ class TrialRuns:
         hyperparameters: Mapping[str, Value],
         tags: Mapping[str, str],
         at_ms: int | None = None,
-    ) -> None:
-        """Opens the run of one training; does nothing if it is open.
+    ) -> str:
+        """Opens the run of one training, if it is not open, and returns its id.
 
         A run of the same uid that another process began, at another time, is what is left of the
         same training before it was interrupted or done anew; it goes to MLflow's trash.
@@ -115,7 +118,7 @@ class TrialRuns:
         """
         self._check_owner()
         if uid in self._open:
-            return
+            return self._open[uid].run_id
         started = now_ms() if at_ms is None else at_ms
         run_id = self._find_started(uid, started)
         if run_id is None:
@@ -130,6 +133,7 @@ class TrialRuns:
         writer.log(self._client, run_id, params=params)
         self._log_child_inputs(run_id, tags.get("role", "trial"))
         self._open[uid] = OpenRun(run_id=run_id, started=started)
+        return run_id
 
     def log_epoch(self, uid: str, record: EpochRecord, *, at_ms: int | None = None) -> None:
         """Logs what one epoch gave, at step `record.epoch`, in one request.
@@ -163,7 +167,6 @@ class TrialRuns:
         tags: Mapping[str, str],
         traceback: str | None,
         at_ms: int | None = None,
-        epoch_metrics: Collection[str] | None = None,
     ) -> None:
         """Ends a run with the status that its trial's state has.
 
@@ -176,15 +179,11 @@ class TrialRuns:
             tags: Further tags, such as why it failed.
             traceback: Kept as artifact `traceback.txt`.
             at_ms: When it ended, milliseconds since 1970; now unless given.
-            epoch_metrics: The names that were logged after each epoch; those that were logged from
-                here unless given. Who may send an end twice gives them: MLflow cannot tell them
-                from what was measured at the end.
         """
         self._check_owner()
         run = self._open_run(uid)
         at = now_ms() if at_ms is None else at_ms
-        of_epochs = run.epoch_metrics if epoch_metrics is None else set(epoch_metrics)
-        named = beside_curves(metrics, of_epochs)
+        named = beside_curves(metrics, run.epoch_metrics)
         if value is not None:
             named["value"] = value
         if traceback:
@@ -243,14 +242,7 @@ class TrialRuns:
 
     def _open_run(self, uid: str) -> OpenRun:
         if uid not in self._open:
-            found = self.runs_of(uid)
-            if not found:
-                raise RunGoneError(f"there is no run of trial {uid}")
-            self._open[uid] = OpenRun(
-                run_id=found[0].info.run_id,
-                started=found[0].info.start_time,
-                epoch_metrics=set(found[0].data.metrics) - {"value"},
-            )
+            raise RunGoneError(f"there is no run of trial {uid}")
         return self._open[uid]
 
     def _child_tags(self, uid: str, number: int, tags: Mapping[str, str]) -> dict[str, str]:

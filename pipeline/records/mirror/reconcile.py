@@ -1,46 +1,29 @@
 """Makes MLflow equal to the study again: reads a study's runs, and removes each difference."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.differences import Difference
-from pipeline.records.mirror.expected_run import RunRecord
+from pipeline.records.mirror.expected_run import STATUS_OF_STATE, RunRecord, summary_of
+from pipeline.records.mirror.projection import Parent, TrialRuns
 from pipeline.records.mirror.store import Store
-from pipeline.trials.record import Trial
+from pipeline.trials.record import (
+    Trial,
+    end_ms,
+    epochs_of,
+    hyperparameters_of,
+    start_ms,
+    tags_of,
+    traceback_of,
+    uid_of,
+    value_of,
+)
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-
-class Repairable(Protocol):
-    """What a repair needs; `StudyRuns` has it."""
-
-    def import_trial(self, trial: Trial) -> None:
-        """Writes the whole run of a trial."""
-
-    def amend_trial(self, trial: Trial, run_id: str) -> None:
-        """Adds to a run what it lacks."""
-
-    def trash(self, run_id: str) -> None:
-        """Moves a run to MLflow's trash, from where `mlflow runs restore` brings it back."""
-
-    def end_run(self, run_id: str) -> None:
-        """Closes a run that nobody works on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parent:
-    """The run of a whole study.
-
-    Attributes:
-        experiment: The experiment's id.
-        run: As MLflow holds it.
-    """
-
-    experiment: str
-    run: "Run"
+    from mlflow.entities import Metric, Run
 
 
 def find_parent(store: Store, experiment: str, *, study_uid: str) -> Parent | None:
@@ -112,7 +95,7 @@ def read_runs(store: Store, parent: Parent, *, metric: str | None = None) -> lis
     return [_record(store, run, metric) for run in (store.client.get_run(run_id), *children)]
 
 
-def repair(target: Repairable, trials: Sequence[Trial], differences: Sequence[Difference]) -> None:
+def repair(runs: TrialRuns, trials: Sequence[Trial], differences: Sequence[Difference]) -> None:
     """Removes every difference that `compare` found.
 
     A run that lacks something gets it. A run that says something wrong is replaced, since MLflow
@@ -122,23 +105,141 @@ def repair(target: Repairable, trials: Sequence[Trial], differences: Sequence[Di
     of_trial: dict[int, list[Difference]] = defaultdict(list)
     for difference in differences:
         if difference.kind in ("doubled", "extra"):
-            target.trash(difference.run_id)
+            runs.trash(difference.run_id)
         elif difference.kind == "stale":
-            target.end_run(difference.run_id)
+            runs.end_run(difference.run_id)
         elif difference.number is not None:
             of_trial[difference.number].append(difference)
     for number, found in of_trial.items():
-        _repair_trial(target, by_number[number], found)
+        run_id = found[0].run_id
+        if run_id and not any(difference.is_conflict for difference in found):
+            amend_trial(runs, by_number[number], run_id)
+            continue
+        if run_id:
+            runs.trash(run_id)
+        import_trial(runs, by_number[number])
 
 
-def _repair_trial(target: Repairable, trial: Trial, differences: Sequence[Difference]) -> None:
-    run_id = differences[0].run_id
-    if not any(difference.is_conflict for difference in differences) and run_id:
-        target.amend_trial(trial, run_id)
-        return
-    if run_id:
-        target.trash(run_id)
-    target.import_trial(trial)
+def import_trial(runs: TrialRuns, trial: Trial, **tags: str) -> None:
+    """Writes the whole run of a trial, in place of one that exists.
+
+    Args:
+        runs: The study's runs.
+        trial: As in `study.json`; see `pipeline.trials.record`.
+        tags: Of the run, besides those that follow from the trial.
+    """
+    uid = uid_of(trial, study_uid=runs.parent.run.data.tags["study_uid"])
+    runs.forget(uid)
+    run_id = runs.start_trial(
+        uid,
+        number=trial["number"],
+        hyperparameters=hyperparameters_of(trial),
+        tags={**tags_of(trial), **tags, "restored": "true"},
+        at_ms=start_ms(trial),
+    )
+    _complete(runs, trial, run_id)
+
+
+def amend_trial(runs: TrialRuns, trial: Trial, run_id: str) -> None:
+    """Adds to a run what it lacks of its trial: parameters, epochs, value, tags, status.
+
+    Args:
+        runs: The study's runs.
+        trial: As in `study.json`.
+        run_id: Of a run that says nothing wrong, only too little.
+    """
+    _complete(runs, trial, run_id, **tags_of(trial), repaired="true")
+
+
+def _complete(runs: TrialRuns, trial: Trial, run_id: str, **tags: str) -> None:
+    client, run = runs.store.client, runs.store.client.get_run(run_id)
+    hyperparameters = hyperparameters_of(trial).items()
+    lacking = {name: text for name, text in hyperparameters if name not in run.data.params}
+    is_over, value = trial["state"] != "RUNNING", value_of(trial)
+    summary = summary_of(trial, metric=runs.metric)
+    if value is not None and is_over:
+        summary["value"] = value
+    points = _points(runs, trial, run)
+    points += writer.points(
+        {name: number for name, number in summary.items() if name not in run.data.metrics},
+        step=0,
+        at_ms=end_ms(trial),
+    )
+    text = traceback_of(trial)
+    if text:
+        client.log_text(run_id, text, "traceback.txt")
+    writer.log(client, run_id, metrics=points, params=lacking, tags=tags)
+    if is_over:
+        status = STATUS_OF_STATE[trial["state"]]
+        client.set_terminated(run_id, status, end_time=end_ms(trial))
+    else:
+        client.update_run(run_id, status="RUNNING")
+
+
+def _points(runs: TrialRuns, trial: Trial, run: "Run") -> "list[Metric]":
+    epochs = epochs_of(trial, metric=runs.metric)
+    known = {
+        (name, point.step)
+        for name in {name for epoch in epochs for name in epoch.metrics} & run.data.metrics.keys()
+        for point in runs.store.client.get_metric_history(run.info.run_id, name)
+    }
+    return [
+        point
+        for epoch in epochs
+        for point in writer.points(epoch.metrics, step=epoch.epoch, at_ms=epoch.at_ms)
+        if (point.key, point.step) not in known
+    ]
+
+
+def missing_trainings(
+    store: Store, parent: Parent, report: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """Returns the trainings of `confirm` without a finished run, and changes nothing.
+
+    Args:
+        store: An open store.
+        parent: The study's own run.
+        report: `confirm.json`; only its `trainings` are read.
+    """
+    condition = f"tags.`mlflow.parentRunId` = '{parent.run.info.run_id}' and tags.role = 'confirm'"
+    runs = store.search_runs(parent.experiment, condition)
+    recorded = {run.data.tags["trial_uid"] for run in runs if run.info.status == "FINISHED"}
+    return [training for training in report["trainings"] if training["uid"] not in recorded]
+
+
+def restore_trainings(runs: TrialRuns, report: Mapping[str, Any]) -> int:
+    """Writes the run of every training of `confirm` that has no finished one.
+
+    Args:
+        runs: The study's runs.
+        report: `confirm.json`, or what it will say of some trainings: `trainings`, and
+            `candidates` with their hyperparameters.
+
+    Returns:
+        How many were written.
+    """
+    hyperparameters = {one["number"]: one["hyperparameters"] for one in report["candidates"]}
+    missing = missing_trainings(runs.store, runs.parent, report)
+    for training in missing:
+        attributes = ("seed", "attempt", "outcome", "epochs", "metrics")
+        trial = {
+            "number": training["number"],
+            "state": "COMPLETE",
+            "value": training["value"],
+            "hyperparameters": hyperparameters[training["number"]],
+            "user_attrs": {
+                "trial_uid": training["uid"],
+                **{name: training[name] for name in attributes},
+            },
+            "datetime_start": _iso(training["start_ms"]),
+            "datetime_complete": _iso(training["end_ms"]),
+        }
+        import_trial(runs, trial, role="confirm")
+    return len(missing)
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
 
 
 def _record(store: Store, run: "Run", metric: str | None) -> RunRecord:

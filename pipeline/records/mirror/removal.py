@@ -1,7 +1,6 @@
-"""What MLflow holds of one study, in its trash too, and its removal for good."""
+"""All runs of one study that MLflow holds, in its trash too, and their removal for good."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,69 +13,44 @@ if TYPE_CHECKING:
 TRASHED = "deleted"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyRunsLeft:
-    """The runs of one study, its parent and its trainings.
+def runs_of(store: Store, *, study_uid: str) -> "list[Run]":
+    """Returns the runs of a study, children before their parent.
 
-    Attributes:
-        active: Those that MLflow shows, children before their parent.
-        trashed: Those in MLflow's trash.
-        num_protected: Further ones that a registered version was made from; they stay.
-    """
-
-    active: Sequence["Run"]
-    trashed: Sequence["Run"]
-    num_protected: int
-
-
-def runs_left(store: Store, *, study_uid: str) -> StudyRunsLeft:
-    """Returns every run of a study.
+    Those that a registered version was made from are left out, and those that are in a server's
+    trash, which it empties itself.
 
     Args:
         store: An open store.
-        study_uid: As from `store.mirror_uid`.
+        study_uid: From `store.mirror_uid`.
     """
     from mlflow.entities import ViewType
 
-    experiments = [
-        experiment.experiment_id
-        for experiment in _pages(
-            lambda token: store.client.search_experiments(
-                view_type=ViewType.ALL, max_results=PAGE, page_token=token
-            )
+    client, everything = store.client, ViewType.ALL
+    experiments = _pages(client.search_experiments, view_type=everything)
+    ids = [experiment.experiment_id for experiment in experiments]
+
+    def runs(condition: str) -> "list[Run]":
+        return _pages(
+            client.search_runs,
+            experiment_ids=ids,
+            filter_string=condition,
+            run_view_type=ViewType.ACTIVE_ONLY if store.is_server else everything,
         )
-    ]
-    parents = [
-        parent
-        for parent in _runs(store, experiments, "tags.role = 'study'")
-        if parent.data.tags.get("study_uid") == study_uid
-    ]
+
+    parents = runs(f"tags.role = 'study' and tags.study_uid = '{study_uid}'")
     children = [
         child
         for parent in parents
-        for child in _runs(
-            store, experiments, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-        )
+        for child in runs(f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     ]
-    protected = _registered_runs(store)
-    found = [*children, *parents]
-    free = [run for run in found if run.info.run_id not in protected]
-    return StudyRunsLeft(
-        active=[run for run in free if run.info.lifecycle_stage != TRASHED],
-        trashed=[run for run in free if run.info.lifecycle_stage == TRASHED],
-        num_protected=len(found) - len(free),
-    )
+    registered = {version.run_id for version in _pages(client.search_model_versions)}
+    return [run for run in (*children, *parents) if run.info.run_id not in registered]
 
 
 def artifact_bytes(runs: Iterable["Run"]) -> int:
     """Returns what the artifacts of runs take on this machine's disk."""
-    files = (
-        file
-        for run in runs
-        if (folder := _folder(run)) is not None
-        for file in folder.rglob("*")
-        if file.is_file()
-    )
+    folders = (folder for run in runs if (folder := local_path(run.info.artifact_uri)) is not None)
+    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
     return sum(file.stat().st_size for file in files)
 
 
@@ -98,7 +72,7 @@ def remove_runs(store: Store, runs: Sequence["Run"]) -> None:
             store.client.delete_run(run.info.run_id)
         if store.is_server:
             continue
-        folder = _folder(run)
+        folder = local_path(run.info.artifact_uri)
         if folder is None or folder.exists():
             get_artifact_repository(run.info.artifact_uri, store.uri).delete_artifacts()
         _remove_emptied(folder, run.info.run_id)
@@ -113,37 +87,10 @@ def _remove_emptied(folder: Path | None, run_id: str) -> None:
         folder.parent.rmdir()
 
 
-def _folder(run: "Run") -> Path | None:
-    return local_path(run.info.artifact_uri)
-
-
-def _registered_runs(store: Store) -> set[str]:
-    versions = _pages(
-        lambda token: store.client.search_model_versions(max_results=PAGE, page_token=token)
-    )
-    return {version.run_id for version in versions}
-
-
-def _runs(store: Store, experiments: list[str], condition: str) -> "list[Run]":
-    from mlflow.entities import ViewType
-
-    return _pages(
-        lambda token: store.client.search_runs(
-            experiments,
-            condition,
-            run_view_type=ViewType.ALL,
-            max_results=PAGE,
-            page_token=token,
-        )
-    )
-
-
-def _pages(search: Callable[[str | None], Any]) -> list[Any]:
-    found: list[Any] = []
-    token: str | None = None
-    while True:
-        page = search(token)
+def _pages(search: Callable[..., Any], **arguments: Any) -> list[Any]:
+    page = search(max_results=PAGE, **arguments)
+    found = list(page)
+    while page.token:
+        page = search(max_results=PAGE, page_token=page.token, **arguments)
         found.extend(page)
-        token = page.token
-        if not token:
-            return found
+    return found

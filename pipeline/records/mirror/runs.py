@@ -1,6 +1,6 @@
 """The MLflow runs of one study: a parent, and below it one run per training.
 
-The driver is the only user: through a `spool.Spool`, whose thread writes the runs of trainings
+The driver is the only user: through a `thread.Mirror`, whose thread writes the runs of trainings
 while they run, and directly before and after. Tell Optuna first and MLflow second: a crash between
 the two then leaves a run that lacks something, which `reconcile` adds.
 """
@@ -15,7 +15,6 @@ from pipeline.databases import first_line
 from pipeline.hyperparameter import Value
 from pipeline.open_databases import lost_in
 from pipeline.records.mirror import requests as writer
-from pipeline.records.mirror import restore
 from pipeline.records.mirror.dataset_inputs import dataset_inputs
 from pipeline.records.mirror.differences import Difference, compare
 from pipeline.records.mirror.outage import (
@@ -25,14 +24,8 @@ from pipeline.records.mirror.outage import (
     outage_of,
     store_errors,
 )
-from pipeline.records.mirror.projection import PARTS_OF_STUDY, TrialRuns, now_ms
-from pipeline.records.mirror.reconcile import (
-    Parent,
-    close_abandoned,
-    find_parent,
-    read_runs,
-    repair,
-)
+from pipeline.records.mirror.projection import PARTS_OF_STUDY, Parent, TrialRuns, now_ms
+from pipeline.records.mirror.reconcile import close_abandoned, find_parent, read_runs, repair
 from pipeline.records.mirror.store import Store, open_store
 from pipeline.trials.record import Trial
 
@@ -153,14 +146,6 @@ class StudyRuns(TrialRuns):
                 if file.is_file():
                     self._client.log_artifact(self.run_id, str(file))
 
-    def import_trial(self, trial: Trial) -> None:
-        """Writes the whole run of a trial of `study.json`, in place of one that exists."""
-        restore.import_trial(self, trial)
-
-    def amend_trial(self, trial: Trial, run_id: str) -> None:
-        """Adds to a run what it lacks of its trial: parameters, epochs, value, status."""
-        restore.amend_trial(self, trial, run_id)
-
     def reconcile(self, trials: Sequence[Trial], *, is_thorough: bool = False) -> list[Difference]:
         """Makes MLflow equal to the study, and closes what an earlier process left RUNNING in it.
 
@@ -241,7 +226,6 @@ class StudyRuns(TrialRuns):
         Args:
             trials: All trials of the study. None of them runs any more.
         """
-        self.hand_over()
         self._last_requests(lambda: self._reconcile(trials, is_thorough=False))
 
     def _close_after(self, status: str) -> None:

@@ -3,12 +3,16 @@
 Each worker is a spawned process (TensorFlow does not survive a fork) with one duplex pipe of its
 own; nothing is shared, so a worker killed at any instant can harm no other. The pipes and the
 processes' sentinels are waited on together. Large results go through files, never the pipe.
+
+Workers end by being killed, so nobody in them removes their temporary files (TensorFlow writes one
+for each function that it compiles): those are in a folder that `close` removes.
 """
 
 import contextlib
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass
@@ -83,6 +87,7 @@ class LocalExecutor(Executor):
         self._trial_timeout_seconds = trial_timeout_seconds
         self._train = train
         self._workers: list[_Worker] = []
+        self._scratch = tempfile.TemporaryDirectory(prefix="trials-")
 
     @property
     def num_free(self) -> int:
@@ -124,6 +129,7 @@ class LocalExecutor(Executor):
             worker.process.join()
             worker.pipe.close()
         self._workers.clear()
+        self._scratch.cleanup()
 
     def _idle_worker(self) -> _Worker:
         for worker in self._workers:
@@ -135,7 +141,10 @@ class LocalExecutor(Executor):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=True)
         process = context.Process(
-            target=serve, args=(theirs, os.getpid(), self._train), name="trial-worker", daemon=True
+            target=serve,
+            args=(theirs, os.getpid(), self._train, self._scratch.name),
+            name="trial-worker",
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -204,9 +213,17 @@ def _send(pipe: Connection, message: object) -> None:
         pipe.send(message)
 
 
-def serve(pipe: Connection, parent_pid: int, train: Train | None) -> None:
-    """Runs trials that come through `pipe` until it closes; the main function of a worker."""
+def serve(pipe: Connection, parent_pid: int, train: Train | None, scratch: str) -> None:
+    """Runs trials that come through `pipe` until it closes; the main function of a worker.
+
+    Args:
+        pipe: To the driver: takes trials and answers, gives events.
+        parent_pid: The driver's process; when it ends, this one does.
+        train: The worker function, or None for TensorFlow's.
+        scratch: The folder for all temporary files of this process; the driver removes it.
+    """
     die_with_parent(signal.SIGKILL, parent_pid)
+    tempfile.tempdir = scratch
     # Ctrl-C reaches the whole process group; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     train = train or tensorflow_worker()

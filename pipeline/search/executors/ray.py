@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,9 @@ from pipeline.search.executors.base import (
     TrialLost,
     TrialRaised,
 )
-from pipeline.search.executors.ray_cluster import (
-    CONNECTION_LOST,
-    LOCAL,
-    WITH_MACHINE,
-    Cluster,
-    last_line,
-    reason,
-)
-from pipeline.search.executors.ray_worker import Mailbox, Message, Started, run_attempt
+from pipeline.search.executors.ray_cluster import LOCAL, Cluster
+from pipeline.search.executors.ray_errors import CONNECTION_LOST, WITH_MACHINE, last_line, reason
+from pipeline.search.executors.ray_worker import Attempt, Mailbox, Message, Started, run_attempt
 from pipeline.training.data import TrialData
 from pipeline.training.messages import TrialSpec
 
@@ -46,15 +39,6 @@ logger = logging.getLogger(__name__)
 
 # The first worker of a node may have to be installed by its autoscaler; here it takes 2 s.
 MAILBOX_SECONDS = 60.0
-
-
-@dataclass
-class _Attempt:
-    spec: TrialSpec
-    reply: Any = None
-    worker: Started | None = None
-    began: float = 0.0
-    raised: TrialRaised | None = None
 
 
 class RayExecutor(Executor):
@@ -95,7 +79,7 @@ class RayExecutor(Executor):
         self._needs = {"num_cpus": num_cpus, "num_gpus": num_gpus}
         self._trial_timeout_seconds = trial_timeout_seconds
         self._train = train
-        self._attempts: dict[str, _Attempt] = {}
+        self._attempts: dict[str, Attempt] = {}
         self._open()
         self._task = ray.remote(
             max_retries=0, max_calls=1 if num_gpus else trials_per_worker, **self._needs
@@ -155,7 +139,7 @@ class RayExecutor(Executor):
     def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
             raise ValueError(f"The cluster has no room for more trials. Received: {spec.uid!r}.")
-        cuts, attempt = self._cut_names(spec, data), _Attempt(spec)
+        cuts, attempt = self._cut_names(spec, data), Attempt(spec)
         with self._noting_loss():
             attempt.reply = self._task.options(name=spec.uid).remote(
                 spec,
@@ -272,7 +256,7 @@ class RayExecutor(Executor):
         del self._attempts[uid]
         return event
 
-    def _failure(self, attempt: _Attempt, error: exceptions.RayError) -> Event:
+    def _failure(self, attempt: Attempt, error: exceptions.RayError) -> Event:
         uid = attempt.spec.uid
         if isinstance(error, exceptions.RayTaskError):
             if not isinstance(error.cause, exceptions.RayError):
@@ -293,7 +277,7 @@ class RayExecutor(Executor):
             del self._attempts[loss.uid]
             yield attempt.raised or loss
 
-    def _loss(self, attempt: _Attempt) -> TrialLost | None:
+    def _loss(self, attempt: Attempt) -> TrialLost | None:
         if attempt.worker is None:
             return None
         uid, limit = attempt.spec.uid, self._trial_timeout_seconds

@@ -19,32 +19,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
 import ray
 from ray import exceptions
 
 import pipeline
 from pipeline.errors import ConfigError
 from pipeline.processes import num_cores
+from pipeline.search.executors.ray_errors import last_line
 
-WITH_MACHINE: tuple[type[Exception], ...] = (
-    exceptions.NodeDiedError,
-    exceptions.LocalRayletDiedError,
-    # The trial ended, and its machine did before its result was fetched.
-    exceptions.ObjectLostError,
-)
-REASONS: dict[type[Exception], str] = {
-    exceptions.WorkerCrashedError: "its worker process ended",
-    exceptions.OutOfMemoryError: "its machine ran out of memory, and Ray ended its worker process",
-    **dict.fromkeys(WITH_MACHINE, "its machine was lost"),
-}
-# The mailbox's process ended or does not answer; or, through ray://, the connection broke.
-CONNECTION_LOST = (
-    exceptions.RayActorError,
-    exceptions.GetTimeoutError,
-    ConnectionError,
-    grpc.RpcError,
-)
 LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
 # One question a second is nothing to a cluster; a dead one is noticed this much later.
 CHECK_SECONDS = 1.0
@@ -285,17 +267,3 @@ def _no_cluster(address: str, reason: str) -> str:
         "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN. "
         f"Received: address={address!r}: {' '.join(reason.split()).rstrip('.')}."
     )
-
-
-def reason(error: Exception) -> str:
-    """Returns why an attempt failed, in one line."""
-    for kind, known in REASONS.items():
-        if isinstance(error, kind):
-            return known
-    return f"{type(error).__name__}: {last_line(error)}"
-
-
-def last_line(error: Exception) -> str:
-    """Returns what a long message of Ray comes to."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__

@@ -7,11 +7,12 @@ store, its epochs, the answers to them and its errors through the mailbox, its m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +137,20 @@ class SharedData:
         return self.files
 
 
+@contextlib.contextmanager
+def temporary_files_in(folder: str) -> Iterator[None]:
+    """Makes this process write its temporary files into a folder meanwhile.
+
+    TensorFlow writes one for each function that it compiles, and removes it when the process ends,
+    which a worker of Ray's does by being killed.
+    """
+    earlier, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = earlier
+
+
 def run_attempt(
     spec: TrialSpec,
     mailbox: Any,
@@ -168,6 +183,7 @@ def run_attempt(
 
     with (
         tempfile.TemporaryDirectory(prefix="trial-") as folder,
+        temporary_files_in(folder),
         FatalErrors(spec.uid, tell, driver_gone=(RayError,)),
     ):
         started = Started(spec.uid, os.getpid(), ray.get_runtime_context().get_node_id())
@@ -186,3 +202,22 @@ def run_attempt(
         model = None if result.model_file is None else Path(result.model_file).read_bytes()
         kept = None if model is None else spec.model_file
         return TrialDone(spec.uid, replace(result, model_file=kept)), model
+
+
+@dataclass
+class Attempt:
+    """A trial that was handed to the cluster.
+
+    Attributes:
+        spec: What to train.
+        reply: Ray's reference to its result.
+        worker: Where it runs, once that is known.
+        began: When it began there, seconds of `time.monotonic`.
+        raised: The error that it ended with, until its worker process has ended too.
+    """
+
+    spec: TrialSpec
+    reply: Any = None
+    worker: Started | None = None
+    began: float = 0.0
+    raised: TrialRaised | None = None

@@ -191,6 +191,12 @@ def test_a_history_that_was_not_read_is_not_taken_for_a_lack(detailed):
     assert compare([detailed], [run]) == []
 
 
+def test_a_history_that_was_not_read_still_shows_that_its_end_lacks(detailed):
+    run = record_of(detailed, metrics={**SUMMARY, "loss": 2.0})
+    found = only(compare([detailed], [run]))
+    assert (found.kind, found.found, found.is_conflict) == ("epochs", "loss ends with 2.0", False)
+
+
 def test_what_a_user_or_the_system_measured_is_none_of_the_studys(detailed):
     more = {**CURVES, "system/cpu": [(0, 50.0)]}
     assert compare([detailed], [record_of(detailed, curves=more, metrics=SUMMARY)]) == []

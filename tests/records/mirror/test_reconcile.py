@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.records.mirror.differences import compare
-from pipeline.records.mirror.reconcile import find_parent, read_runs
+from pipeline.records.mirror.reconcile import find_parent, import_trial, read_runs
 from pipeline.training.messages import EpochRecord
 
 
@@ -23,7 +23,7 @@ def trials(trial):
 def mirrored(runs, trials):
     """The runs of a study that MLflow mirrors."""
     for one in trials:
-        runs.import_trial(one)
+        import_trial(runs, one)
     return runs
 
 
@@ -158,7 +158,7 @@ def test_runs_that_a_killed_process_left_running_are_closed(open_runs, trials):
 
 def test_trials_of_another_study_are_none_of_this_study(open_runs, trial):
     other = open_runs(study_uid="f" * 64)
-    other.import_trial(trial())
+    import_trial(other, trial())
     mine = open_runs()
     assert mine.run_id != other.run_id
     assert [difference.kind for difference in mine.reconcile([trial()])] == ["missing"]

@@ -1,6 +1,5 @@
 """Training never waits for the store, and the store gets everything once, with its own times."""
 
-import json
 import logging
 import math
 import os
@@ -15,14 +14,12 @@ from collections import Counter
 import pytest
 
 from pipeline.errors import StudyError
-from pipeline.records.mirror import sender
-from pipeline.records.mirror import thread as spool
+from pipeline.records.mirror import outage, thread
 from pipeline.records.mirror.outage import RETRIES, TIMEOUT, store_errors
-from pipeline.records.mirror.thread import Spool
+from pipeline.records.mirror.thread import Mirror
 from pipeline.training.messages import EpochRecord
 from tests.records.mirror.web_server import WebServer
 
-NAME = "mlruns/spool/digits-transfer-01234567.jsonl"
 UID = "0123456789ab-0000"
 
 
@@ -31,27 +28,22 @@ class Switch:
 
     Attributes:
         server: Answers in place of the store while it is there.
-        num_losses: How often it does what it is asked before an answer to it arrives.
         num_calls: How often anything was asked of it.
     """
 
     def __init__(self, runs):
         self._runs = runs
         self.server = None
-        self.num_losses = 0
         self.num_calls = 0
-        self._losses = Counter()
 
     def __getattr__(self, name):
         return getattr(self._runs, name)
 
     def _do(self, name, *args, **kwargs):
         self.num_calls += 1
-        self._losses[name, str(args)] += 1
-        is_lost = self._losses[name, str(args)] <= self.num_losses
-        if self.server is None or self.num_losses:
+        if self.server is None:
             getattr(self._runs, name)(*args, **kwargs)
-        if self.server is not None and (is_lost or not self.num_losses):
+        else:
             ask(self.server)
 
     def start_trial(self, *args, **kwargs):
@@ -73,8 +65,8 @@ def ask(server):
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch):
-    monkeypatch.setattr(sender, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(sender, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(outage, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outage, "LONGEST_PAUSE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -90,8 +82,8 @@ def broken():
 
 
 def fill(runs, *steps, **options):
-    """Does some steps with a spool, as the body of a stage does."""
-    with Spool(runs, **options) as recorder:
+    """Does some steps with a mirror, as the body of a stage does."""
+    with Mirror(runs, **options) as recorder:
         for step in steps:
             step(recorder)
 
@@ -139,7 +131,7 @@ def test_a_run_that_a_user_deletes_stops_neither_this_search_nor_the_next(
     open_runs, caplog, is_for_good
 ):
     runs, database = open_runs(), open_runs().store.client._tracking_client.store
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         start(recorder)
         wait_for(lambda: not recorder.num_waiting)
         run_id = only(runs).info.run_id
@@ -156,21 +148,6 @@ def test_a_run_that_a_user_deletes_stops_neither_this_search_nor_the_next(
     assert runs.runs_of(UID) == []
 
 
-def test_records_of_a_run_that_was_deleted_before_the_next_start_are_skipped(open_runs, caplog):
-    killed = Spool(open_runs())
-    killed._thread = threading.Thread(target=lambda: None)  # It sends nothing any more.
-    start(killed)
-    killed.log_epoch(UID, epoch(0))
-    runs = open_runs()
-    file = runs.store.root / NAME
-    _, second = file.read_text().splitlines(keepends=True)
-    file.write_text(second)  # The start was sent, and its run deleted since.
-    with Spool(runs):
-        pass
-    assert "are left out: there is no run of trial" in caplog.text
-    assert not file.exists()
-
-
 def test_a_study_that_a_user_deletes_is_said_in_one_line(open_runs):
     runs = open_runs()
     with pytest.raises(StudyError, match=r"^No run of a study must be deleted .*dvc repro"), runs:
@@ -180,7 +157,7 @@ def test_a_study_that_a_user_deletes_is_said_in_one_line(open_runs):
 def test_a_training_arrives_as_if_it_had_been_written_directly(runs, open_runs):
     hyperparameters = {"units": 64, "rate": 0.1, "flag": True}
     metrics = {"val_accuracy": 0.5, "best_epoch": 1}
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         for uid, target in (("a", recorder), ("b", None)):
             target = target or open_runs()
             start(target, uid, hyperparameters=hyperparameters, tags={"seed": "3"}, at_ms=1000)
@@ -201,7 +178,7 @@ def test_a_training_arrives_as_if_it_had_been_written_directly(runs, open_runs):
 
 def test_a_record_has_the_time_at_which_it_was_told(runs, broken):
     runs.server = broken
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         before = int(time.time() * 1000)
         start(recorder)
         recorder.log_epoch(UID, epoch(0))
@@ -216,7 +193,7 @@ def test_a_record_has_the_time_at_which_it_was_told(runs, broken):
 @pytest.mark.alone
 def test_no_call_waits_for_a_store_that_is_away(runs, broken):
     runs.server = broken
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         start(recorder)
         longest = 0.0
         for number in range(300):
@@ -233,7 +210,7 @@ def test_no_call_waits_for_a_store_that_is_away(runs, broken):
 
 def test_a_store_that_goes_and_comes_gets_everything_once(runs, broken):
     told = {}
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         for uid in ("a", "b"):
             start(recorder, uid)
         for number in range(60):
@@ -248,40 +225,43 @@ def test_a_store_that_goes_and_comes_gets_everything_once(runs, broken):
     for uid in ("a", "b"):
         assert history(runs, uid) == [(n, told[uid, n]) for n in range(60)]
         assert only(runs, uid).info.status == "FINISHED"
-    assert not (runs.store.root / NAME).exists()
 
 
-def test_answers_that_are_lost_double_nothing(runs, broken):
-    runs.server, runs.num_losses = broken, 3
-    with Spool(runs) as recorder:
+def lose_answers(client, monkeypatch, server):
+    """Lets the client do what it is asked, and lose the answer the first three times."""
+    losses = Counter()
+
+    def lossy(original):
+        def ask_lossily(*args, **kwargs):
+            answer = original(*args, **kwargs)
+            losses[asked := f"{original.__name__} {args} {kwargs}"] += 1
+            if losses[asked] <= 3:
+                ask(server)
+            return answer
+
+        return ask_lossily
+
+    for name in ("create_run", "log_batch", "log_text", "set_terminated"):
+        monkeypatch.setattr(client, name, lossy(getattr(client, name)))
+    return losses
+
+
+def test_answers_that_are_lost_double_nothing(open_runs, broken, monkeypatch):
+    runs = open_runs()
+    losses = lose_answers(runs.store.client, monkeypatch, broken)
+    with Mirror(runs) as recorder:
         start(recorder, at_ms=1)
         for number in range(5):
             recorder.log_epoch(UID, epoch(number, val_accuracy=math.nan, loss=1.0), at_ms=number)
         end(recorder, metrics={"val_accuracy": 0.1, "num_epochs": 5.0}, traceback="boom", at_ms=9)
-    assert runs.num_calls == 7 * 4
+    # The run is found after its creation was done once; an end is done again from its beginning.
+    counts = Counter(asked.partition(" ")[0] for asked in losses.elements())
+    assert counts == {"create_run": 1, "log_batch": 31, "log_text": 10, "set_terminated": 4}
     assert len(history(runs)) == 5
+    assert only(runs).data.params == {"units": "64"}
     assert sorted(only(runs).data.metrics) == [
         *("best_val_accuracy", "loss", "num_epochs", "val_accuracy", "value"),
     ]
-
-
-def test_a_create_whose_answer_is_lost_makes_one_run(runs, broken, monkeypatch):
-    client, lost = runs.store.client, []
-    create = client.create_run
-
-    def create_run(*args, **kwargs):
-        create(*args, **kwargs)
-        if not lost:
-            lost.append(True)
-            ask(broken)
-
-    monkeypatch.setattr(client, "create_run", create_run)
-    with Spool(runs) as recorder:
-        start(recorder)
-        recorder.log_epoch(UID, epoch(0), at_ms=5)
-    assert lost
-    assert history(runs) == [(0, 5)]
-    assert only(runs).data.params == {"units": "64"}
 
 
 def test_a_run_that_a_slow_server_makes_late_goes_to_the_trash(open_runs, monkeypatch):
@@ -295,34 +275,8 @@ def test_a_run_that_a_slow_server_makes_late_goes_to_the_trash(open_runs, monkey
     assert only(runs).info.run_id == mine.info.run_id
 
 
-def test_every_record_sent_twice_by_two_processes_changes_nothing(open_runs, root):
-    for _ in range(2):
-        recorder = Spool(open_runs())
-        recorder.start_trial(UID, number=0, hyperparameters={"units": 1}, tags={}, at_ms=1)
-        recorder.log_epoch(UID, epoch(0, val_accuracy=0.5, loss=math.nan), at_ms=2)
-        end(recorder, metrics={"val_accuracy": 0.5, "best_epoch": 0.0}, at_ms=3)
-        wait_for(lambda recorder=recorder: recorder.num_waiting == 0)
-        # As if it had been killed before it could remember that anything was sent.
-        recorder._stop()
-    runs = open_runs()
-    names = ["best_epoch", "best_val_accuracy", "loss", "val_accuracy", "value"]
-    assert sorted(only(runs).data.metrics) == names
-    assert all(len(history(runs, metric=name)) == 1 for name in names)
-
-
-def test_only_the_last_record_sent_again_changes_nothing(open_runs):
-    first = open_runs()
-    start(first, at_ms=1)
-    first.log_epoch(UID, epoch(0, val_accuracy=0.5), at_ms=2)
-    for sending in (first, open_runs()):
-        metrics = {"val_accuracy": 0.5, "best_epoch": 0.0}
-        end(sending, metrics=metrics, epoch_metrics=["val_accuracy"], at_ms=3)
-    names = ["best_epoch", "best_val_accuracy", "val_accuracy", "value"]
-    assert sorted(only(first).data.metrics) == names
-
-
 def said(caplog):
-    return [r.getMessage() for r in caplog.records if r.name.startswith("pipeline.tracking")]
+    return [r.getMessage() for r in caplog.records if r.name.startswith("pipeline.records.mirror")]
 
 
 def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(
@@ -330,8 +284,8 @@ def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(
 ):
     caplog.set_level(logging.INFO)
     # Else a busy machine may say that it is still sending.
-    monkeypatch.setattr(spool, "SILENT_SECONDS", 600)
-    with Spool(runs) as recorder:
+    monkeypatch.setattr(thread, "SILENT_SECONDS", 600)
+    with Mirror(runs) as recorder:
         start(recorder)
         wait_for(lambda: recorder.num_waiting == 0)
         runs.server = broken
@@ -341,17 +295,16 @@ def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(
         runs.server = None
     lost, back = said(caplog)
     assert "is lost: HTTP 503; training goes on" in lost
-    assert NAME in lost
     assert "is back after" in back
     assert "20 records had waited" in back
 
 
 def test_one_failure_alone_is_not_worth_a_line(runs, broken, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(sender, "FIRST_PAUSE_SECONDS", 0.3)
-    monkeypatch.setattr(sender, "LONGEST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(outage, "FIRST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(outage, "LONGEST_PAUSE_SECONDS", 0.3)
     runs.server = broken
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         start(recorder)
         wait_for(lambda: broken.num_requests == 1)
         runs.server = None
@@ -367,112 +320,106 @@ def test_refused_credentials_are_said_at_once_and_tried_once_a_minute(runs, capl
             lambda recorder: wait_for(lambda: said(caplog)),
             lambda recorder: time.sleep(0.5),
         )
-        with pytest.raises(StudyError, match=rf"HTTP {status}.*51 records wait in .*jsonl"):
+        with pytest.raises(StudyError, match=rf"HTTP {status}.*51 records are missing"):
             fill(runs, start, *steps, drain_seconds=0.1)
         assert server.num_requests == 1
-        assert sender.REFUSED_PAUSE_SECONDS >= 60
+        assert outage.REFUSED_PAUSE_SECONDS >= 60
         (line,) = said(caplog)
         assert f"is lost: it refuses these credentials (HTTP {status})" in line
-    assert len((runs.store.root / NAME).read_text().splitlines()) == 51
 
 
 def test_corrected_credentials_are_noticed(runs, monkeypatch):
-    monkeypatch.setattr(sender, "REFUSED_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(outage, "REFUSED_PAUSE_SECONDS", 0.2)
     with WebServer(401) as server:
         runs.server = server
-        with Spool(runs) as recorder:
+        with Mirror(runs) as recorder:
             start(recorder)
             wait_for(lambda: server.num_requests)
             runs.server = None
     assert only(runs).info.status == "RUNNING"
 
 
-def test_a_store_that_stays_away_is_said_in_one_line_and_the_records_stay(runs, broken, root):
+def test_a_store_that_stays_away_is_said_in_one_line(runs, broken):
     runs.server = broken
     with pytest.raises(StudyError) as caught:
         fill(runs, start, drain_seconds=0.3)
     text = str(caught.value)
     assert "\n" not in text
-    for part in ("HTTP 503", "Training is done", "1 records wait in", NAME, "dvc repro"):
+    for part in ("HTTP 503", "Training is done", "1 records are missing", "dvc repro"):
         assert part in text
-    assert len((root / NAME).read_text().splitlines()) == 1
 
 
-def test_the_next_process_sends_what_was_left(runs, broken, open_runs, root, caplog):
-    leave(
-        runs,
-        broken,
+def studied(trial, **changes):
+    """A trial as the study keeps it, each epoch with its own time."""
+    epochs = [
+        {"epoch": n, "metrics": {"val_accuracy": n / 100, "loss": 1.0}, "at_ms": 2000 + n}
+        for n in range(8)
+    ]
+    one = trial(values=[n / 100 for n in range(8)], hyperparameters={"units": 64}, **changes)
+    one["user_attrs"] |= {"epochs": epochs, "metrics": {"best_epoch": 7.0}, "outcome": "complete"}
+    return one
+
+
+@pytest.mark.parametrize("num_sent", range(4))
+def test_the_next_start_writes_what_an_outage_left_out(runs, broken, open_runs, trial, num_sent):
+    failed = studied(trial, state="FAIL")
+    failed["user_attrs"] |= {"traceback": "boom", "reason": "worker killed"}
+    told = {"value": None, "tags": {"reason": "worker killed"}, "traceback": "boom"}
+    steps = [
         lambda recorder: start(recorder, at_ms=1000),
-        lambda recorder: recorder.log_epoch(UID, epoch(0), at_ms=2000),
-    )
-    caplog.set_level(logging.INFO)
-    caplog.clear()
-    after = open_runs()
-    with Spool(after):
-        assert history(after) == [(0, 2000)]
-        assert only(after).info.start_time == 1000
-    assert said(caplog) == ["sending 2 records that an earlier process left"]
-    assert not (root / NAME).exists()
+        *(
+            lambda recorder, n=n: recorder.log_epoch(
+                UID, epoch(n, val_accuracy=n / 100, loss=1.0), at_ms=2000 + n
+            )
+            for n in range(2)
+        ),
+        lambda recorder: end(recorder, state="FAIL", metrics={"best_epoch": 7.0}, **told),
+    ]
 
+    def go_away(recorder):
+        wait_for(lambda: recorder.num_waiting == 0)
+        runs.server = broken
 
-def leave(runs, server, *steps):
-    """Leaves records in the file, as a process that is killed while the store is away."""
-    runs.server = server
     with pytest.raises(StudyError):
-        fill(runs, *steps, drain_seconds=0.1)
-
-
-def test_a_trial_that_was_cut_off_is_closed_when_its_records_have_arrived(
-    runs, broken, open_runs, trial
-):
-    epochs = [lambda recorder, n=n: recorder.log_epoch(UID, epoch(n), at_ms=n) for n in range(3)]
-    leave(runs, broken, start, *epochs)
+        fill(runs, *steps[:num_sent], go_away, *steps[num_sent:], drain_seconds=0.1)
     after = open_runs()
-    cut_off = trial(state="FAIL", values=(0.0, 0.01, 0.02), hyperparameters={"units": 64})
-    with Spool(after):
-        assert [difference.kind for difference in after.reconcile([cut_off])] == ["status"]
-        assert after.reconcile([cut_off]) == []
-    assert only(after).info.status == "FAILED"
-    assert history(after) == [(0, 0), (1, 1), (2, 2)]
+    assert after.reconcile([failed])
+    assert after.reconcile([failed], is_thorough=True) == []
+    assert history(after) == [(n, 2000 + n) for n in range(8)]
+    run = only(after)
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "worker killed")
+    assert [file.path for file in after.store.client.list_artifacts(run.info.run_id)] == [
+        "traceback.txt"
+    ]
 
 
 def test_a_confirmation_that_was_cut_off_is_closed_and_replaced_when_it_is_done_anew(
-    runs, broken, open_runs
+    runs, open_runs
 ):
     tags = {"role": "confirm", "seed": "1"}
-    for state in ("COMPLETE", None):
-        ending = [lambda recorder, state=state: end(recorder, state=state)] if state else []
-        leave(runs, broken, lambda recorder: start(recorder, tags=tags, at_ms=1), *ending)
-        after = open_runs()
-        with Spool(after) as recorder:
-            closed = [difference.kind for difference in after.reconcile([])]
-            assert closed == ([] if state else ["stale"])
-            assert only(after).info.status == ("FINISHED" if state else "KILLED")
-            start(recorder, tags=tags, at_ms=2)
-            wait_for(lambda recorder=recorder: recorder.num_waiting == 0)
-            assert only(after).info.start_time == 2
-        after.forget(UID)
+    with pytest.raises(KeyboardInterrupt):
+        fill(
+            runs,
+            lambda recorder: start(recorder, tags=tags, at_ms=1),
+            raising(KeyboardInterrupt()),
+        )
+    after = open_runs()
+    with Mirror(after) as recorder:
+        assert [difference.kind for difference in after.reconcile([])] == ["stale"]
+        assert only(after).info.status == "KILLED"
+        start(recorder, tags=tags, at_ms=2)
+        wait_for(lambda: recorder.num_waiting == 0)
+        assert only(after).info.start_time == 2
 
 
-def test_a_store_that_goes_away_again_at_the_start_is_said_in_one_line(
-    runs, broken, root, monkeypatch
-):
-    leave(runs, broken, start)
-    monkeypatch.setattr(spool, "LEFTOVER_SECONDS", 0.2)
-    again = Spool(runs)
-    with pytest.raises(StudyError, match=r"HTTP 503.*Nothing was started; 1 records"):
-        again.__enter__()
-
-
-def test_an_interrupt_leaves_the_rest_for_the_next_start(runs, broken, root, caplog):
+def test_an_interrupt_leaves_the_rest_for_the_next_start(runs, broken, caplog):
     runs.server = broken
     begin = time.monotonic()
     asked = lambda recorder: wait_for(lambda: broken.num_requests)  # noqa: E731
     with pytest.raises(KeyboardInterrupt):
         fill(runs, start, asked, raising(KeyboardInterrupt()))
     assert time.monotonic() - begin < 30
-    assert "1 records wait in" in said(caplog)[-1]
-    assert (root / NAME).exists()
+    assert "1 records are missing in MLflow; the next start" in said(caplog)[-1]
 
 
 def test_an_interrupt_does_not_wait_for_a_store_that_hangs(runs, caplog):
@@ -485,7 +432,7 @@ def test_an_interrupt_does_not_wait_for_a_store_that_hangs(runs, caplog):
         assert time.monotonic() - begin < 20
 
 
-def test_an_interrupt_still_sends_what_a_healthy_store_takes_at_once(runs, root):
+def test_an_interrupt_still_sends_what_a_healthy_store_takes_at_once(runs):
     steps = (
         start,
         lambda recorder: end(recorder, state="FAIL", value=None, tags={"reason": "interrupted"}),
@@ -494,28 +441,22 @@ def test_an_interrupt_still_sends_what_a_healthy_store_takes_at_once(runs, root)
     with pytest.raises(KeyboardInterrupt):
         fill(runs, *steps)
     assert only(runs).data.tags["reason"] == "interrupted"
-    assert not (root / NAME).exists()
 
 
 def impossible(recorder):
-    recorder.log_epoch("it's", epoch(0))  # What no filter of MLflow can ask for.
+    start(recorder, "it's")  # What no filter of MLflow can ask for.
 
 
 def has_failed(recorder):
     wait_for(lambda: recorder._error)
 
 
-def test_a_record_that_the_store_never_takes_is_raised_at_the_next_call_with_its_line(runs, root):
+def test_a_record_that_the_store_never_takes_is_raised_at_the_next_call_with_its_trial(runs):
     later = []
     with pytest.raises(store_errors(), match="Invalid clause") as caught:
         fill(runs, start, impossible, has_failed, impossible, later.append)
     assert not later
-    (note,) = caught.value.__notes__
-    assert f"line 2 of {root / NAME}" in note
-    assert [json.loads(line)["uid"] for line in (root / NAME).read_text().splitlines()] == [
-        UID,
-        "it's",
-    ]
+    assert caught.value.__notes__ == ["This was a record of trial it's."]
 
 
 def test_a_record_that_the_store_never_takes_is_raised_when_the_block_ends(runs):
@@ -530,17 +471,17 @@ def test_a_bad_request_is_raised_and_not_repeated(runs):
         with pytest.raises(store_errors(), match="a bad name") as caught:
             fill(runs, start)
         assert server.num_requests == 1
-    assert "line 1 of" in caught.value.__notes__[0]
+    assert UID in caught.value.__notes__[0]
 
 
-def test_an_error_of_the_block_is_not_hidden_by_one_of_the_spool(runs, caplog):
+def test_an_error_of_the_block_is_not_hidden_by_one_of_the_mirror(runs, caplog):
     with pytest.raises(ValueError, match="the block's"):
         fill(runs, impossible, has_failed, raising(ValueError("the block's")))
     assert "Invalid clause" in caplog.text
 
 
-def test_nothing_else_may_write_runs_while_the_spool_does(runs):
-    with Spool(runs) as recorder:
+def test_nothing_else_may_write_runs_while_the_mirror_does(runs):
+    with Mirror(runs) as recorder:
         runs.reconcile([])
         start(recorder)
         wait_for(lambda: recorder.num_waiting == 0)
@@ -551,118 +492,79 @@ def test_nothing_else_may_write_runs_while_the_spool_does(runs):
     runs.forget(UID)
 
 
-def test_requests_are_impatient_only_while_the_spool_sends(runs, monkeypatch):
+def test_requests_are_impatient_only_while_the_mirror_sends(runs, monkeypatch):
     for name in (RETRIES, TIMEOUT):
         monkeypatch.delenv(name, raising=False)
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         assert RETRIES not in os.environ
         start(recorder)
-        assert (os.environ[RETRIES], os.environ[TIMEOUT]) == ("0", str(spool.REQUEST_SECONDS))
+        assert (os.environ[RETRIES], os.environ[TIMEOUT]) == ("0", str(thread.REQUEST_SECONDS))
     assert RETRIES not in os.environ
     assert TIMEOUT not in os.environ
 
 
 def test_a_users_own_patience_is_kept(runs, monkeypatch):
     monkeypatch.setenv(TIMEOUT, "300")
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         start(recorder)
         assert os.environ[TIMEOUT] == "300"
 
 
-def test_a_spool_that_nothing_was_told_leaves_no_trace(runs, root):
-    with Spool(runs) as recorder:
-        pass
-    assert not list((root / "mlruns/spool").iterdir())
-    assert not recorder._thread.is_alive()
-
-
 def test_its_thread_ends_with_it(runs):
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         start(recorder)
         (thread,) = [t for t in threading.enumerate() if t is recorder._thread]
-        assert (thread.name, thread.daemon) == ("tracking-spool", True)
+        assert (thread.name, thread.daemon) == ("mirror", True)
     assert not thread.is_alive()
 
 
 KILLED = """
     import os, pathlib, signal, sys
     from pipeline.records.mirror.runs import StudyRuns
-    from pipeline.records.mirror.sender import Sender
-    from pipeline.records.mirror.thread import Spool
-    from pipeline.records.mirror.spool_file import SpoolFile
+    from pipeline.records.mirror.thread import Mirror
     from pipeline.training.messages import EpochRecord
 
-    point, at = sys.argv[1], int(sys.argv[2])
-    count = 0
+    left = int(sys.argv[2])
 
-    def die(*_):
-        global count
-        count += 1
-        if count > at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def dying(function, before):
+    def dying(function):
         def wrapped(*args, **kwargs):
-            if before:
-                die()
-            done = function(*args, **kwargs)
-            if not before:
-                die()
-            return done
+            global left
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
         return wrapped
 
-    if point == "append":  # after a record is written, before anything else happens
-        SpoolFile.append = dying(SpoolFile.append, before=False)
-    elif point == "send":  # before a record is sent
-        Sender.send_next = dying(Sender.send_next, before=True)
-    else:  # after the store took it, before that is remembered
-        SpoolFile.mark_sent = dying(SpoolFile.mark_sent, before=True)
-
+    setattr(Mirror, sys.argv[1], dying(getattr(Mirror, sys.argv[1])))
     runs = StudyRuns.open(
         pathlib.Path.cwd(), dataset="digits", study="transfer", study_name="digits-transfer",
         study_uid="0123456789abcdef" * 4, tags={"objective": "val_accuracy"}, params={},
     )
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         recorder.start_trial(
             "0123456789ab-0000", number=0, hyperparameters={"units": 64}, tags={}, at_ms=1000
         )
         for number in range(8):
-            record = EpochRecord(epoch=number, metrics={"val_accuracy": number / 100})
+            record = EpochRecord(epoch=number, metrics={"val_accuracy": number / 100, "loss": 1.0})
             recorder.log_epoch("0123456789ab-0000", record, at_ms=2000 + number)
-            print(number, flush=True)
         recorder.end_trial(
-            "0123456789ab-0000", "COMPLETE", value=0.07,
-            metrics={"val_accuracy": 0.07, "best_epoch": 7.0}, tags={}, traceback=None, at_ms=3000,
+            "0123456789ab-0000", "COMPLETE", value=0.07, metrics={"best_epoch": 7.0},
+            tags={"outcome": "complete"}, traceback=None, at_ms=3000,
         )
-        print("end", flush=True)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("point", "at"),
-    [
-        *[("append", at) for at in (0, 5, 9)],
-        ("send", 1),
-        *[("mark", at) for at in (0, 9)],
-    ],
+    ("point", "at"), [("_append", 1), ("_append", 10), ("_send_next", 2), ("_send_next", 10)]
 )
 def test_a_kill_at_any_point_loses_and_doubles_nothing(root, open_runs, trial, point, at):
     code = [sys.executable, "-c", textwrap.dedent(KILLED), point, str(at)]
     killed = subprocess.run(code, cwd=root, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    told = killed.stdout.split()
     runs = open_runs()
-    with Spool(runs):
-        # `append` returned, so the record is there; one more may be: its caller was not told.
-        assert len(history(runs)) - len([t for t in told if t != "end"]) in (0, 1)
-        assert history(runs) == [(n, 2000 + n) for n in range(len(history(runs)))]
-        assert only(runs).info.start_time == 1000
-        if "end" in told:
-            assert only(runs).info.status == "FINISHED"
-        study = [trial(values=[n / 100 for n in range(8)], hyperparameters={"units": 64})]
-        runs.reconcile(study)
-        assert runs.reconcile(study) == []
-    assert len(history(runs)) == 8
-    names = set(only(runs).data.metrics)
-    assert names <= {"val_accuracy", "best_val_accuracy", "best_epoch", "value"}
+    runs.reconcile([studied(trial)])
+    assert runs.reconcile([studied(trial)], is_thorough=True) == []
+    assert history(runs) == [(n, 2000 + n) for n in range(8)]
+    assert set(only(runs).data.metrics) == {"val_accuracy", "loss", "best_epoch", "value"}
+    assert only(runs).data.tags["outcome"] == "complete"

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.records.mirror import sender
+from pipeline.records.mirror import outage
 from pipeline.records.mirror.store import open_store
-from pipeline.records.mirror.thread import Spool
+from pipeline.records.mirror.thread import Mirror
 from pipeline.training.messages import EpochRecord
 from testing.tracking_server import TrackingServer
 from tests.records.mirror.lossy_proxy import LossyProxy
 
 pytestmark = pytest.mark.slow
 
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 UIDS = ("0123456789ab-0000", "0123456789ab-0001")
 
 
@@ -56,15 +56,15 @@ def end(recorder, uid):
     recorder.end_trial(uid, "COMPLETE", traceback="boom", at_ms=9000, **told)
 
 
-def is_exact(runs, uid, num_epochs):
+def is_exact(runs, uid, num_epochs, num_nan=None):
     """Whether a run has every point of a training once, at its own time, and nothing else."""
     (run,) = runs.runs_of(uid)
     client = runs.store.client
     points = [(n, n / 1000, 2000 + n) for n in range(num_epochs)]
     found = client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [(p.step, p.value, p.timestamp) for p in found] == points
-    for name in ("loss", "nan"):
-        assert len(client.get_metric_history(run.info.run_id, name)) == num_epochs
+    for name, count in (("loss", num_epochs), ("nan", num_nan or num_epochs)):
+        assert len(client.get_metric_history(run.info.run_id, name)) == count
     for name in ("value", "best_val_accuracy", "num_epochs"):
         assert len(client.get_metric_history(run.info.run_id, name)) == 1
     names = {"val_accuracy", "loss", "nan", "value", "best_val_accuracy", "num_epochs"}
@@ -77,7 +77,7 @@ def is_exact(runs, uid, num_epochs):
 def test_a_server_that_is_killed_and_comes_back_has_everything(server, open_runs, caplog):
     caplog.set_level(logging.INFO)
     runs, longest = open_runs(), 0.0
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         for uid in UIDS:
             start(recorder, uid)
         for number in range(80):
@@ -95,7 +95,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(server, open_runs
     assert all(is_exact(runs, uid, 80) for uid in UIDS)
     # The server is away for 2 s and takes some more to start.
     assert longest < 1.0
-    told = [r.getMessage() for r in caplog.records if r.name == "pipeline.records.mirror.sender"]
+    told = [r.getMessage() for r in caplog.records if r.name == "pipeline.records.mirror.outage"]
     assert len(told) == 2, told
     assert "is lost: Connection refused" in told[0]
     assert "is back after" in told[1]
@@ -106,7 +106,7 @@ def test_a_database_that_stops_at_once_and_comes_back_has_everything(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     runs = open_runs()
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         start(recorder, UIDS[0])
         for number in range(60):
             if number == 20:
@@ -123,14 +123,14 @@ def test_a_database_that_stops_at_once_and_comes_back_has_everything(
 def test_requests_and_answers_that_are_lost_at_random_lose_and_double_nothing(
     server, open_runs, monkeypatch
 ):
-    monkeypatch.setattr(sender, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(sender, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(outage, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outage, "LONGEST_PAUSE_SECONDS", 0.05)
     runs = open_runs()
     with LossyProxy(server.uri, seed=1, loss=0.2) as proxy:
         # The same runs, through the proxy.
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
         lossy = type(runs)(open_store(runs.store.root), runs.parent)
-        with Spool(lossy) as recorder:
+        with Mirror(lossy) as recorder:
             for uid in UIDS:
                 start(recorder, uid)
             for number in range(30):
@@ -146,7 +146,7 @@ def test_an_interrupt_ends_within_seconds_while_the_server_hangs(server, open_ru
     runs = open_runs()
 
     def search():
-        with runs, Spool(runs) as recorder:
+        with runs, Mirror(runs) as recorder:
             start(recorder, UIDS[0])
             while recorder.num_waiting:
                 time.sleep(0.01)
@@ -164,7 +164,7 @@ def test_an_interrupt_ends_within_seconds_while_the_server_hangs(server, open_ru
     finally:
         server.signal(signal.SIGCONT)
     for thread in threading.enumerate():
-        if thread.name == "tracking-spool":
+        if thread.name == "mirror":
             thread.join(60)
 
 
@@ -172,14 +172,14 @@ KILLED = """
     import os, pathlib, signal, sys, time
     sys.path.insert(0, sys.argv[1])
     from pipeline.records.mirror.runs import StudyRuns
-    from pipeline.records.mirror.thread import Spool
+    from pipeline.records.mirror.thread import Mirror
     from tests.records.mirror.test_thread_server import UIDS, end, log, start
 
     runs = StudyRuns.open(
         pathlib.Path.cwd(), dataset="digits", study="transfer", study_name="digits-transfer",
         study_uid=sys.argv[2], tags={"objective": "val_accuracy"}, params={},
     )
-    with Spool(runs) as recorder:
+    with Mirror(runs) as recorder:
         start(recorder, UIDS[0])
         for number in range(10):
             log(recorder, UIDS[0], number)
@@ -194,7 +194,9 @@ KILLED = """
 """
 
 
-def test_a_search_that_is_killed_while_the_server_is_down_loses_nothing(server, open_runs, root):
+def test_what_a_killed_search_could_not_send_is_written_from_the_study(
+    server, open_runs, root, trial
+):
     runs = open_runs()
     study_uid = runs.parent.run.data.tags["study_uid"]
     killed = subprocess.Popen(
@@ -210,5 +212,21 @@ def test_a_search_that_is_killed_while_the_server_is_down_loses_nothing(server, 
     assert killed.returncode == -signal.SIGKILL
     server.start()
     server.wait()
-    with Spool(runs):
-        assert is_exact(runs, UIDS[0], 30)
+    epochs = [
+        {"epoch": n, "metrics": {"val_accuracy": n / 1000, "loss": 1.0}, "at_ms": 2000 + n}
+        for n in range(30)
+    ]
+    attributes = {"trial_uid": UIDS[0], "epochs": epochs, "traceback": "boom"}
+    study = [
+        trial(
+            values=[n / 1000 for n in range(30)],
+            value=0.5,
+            hyperparameters={"units": 64},
+            user_attrs={**attributes, "metrics": {"val_accuracy": 0.5, "num_epochs": 1.0}},
+            datetime_complete="1970-01-01T00:00:09+00:00",
+        )
+    ]
+    runs.reconcile(study)
+    # A study holds no NaN: of those, the run has the ten that were sent.
+    assert is_exact(runs, UIDS[0], 30, num_nan=10)
+    assert runs.reconcile(study, is_thorough=True) == []

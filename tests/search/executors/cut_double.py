@@ -8,6 +8,7 @@ wrong does so after an epoch.
 import dataclasses
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def train(spec, data, report):
         "mapped": mapped_file(features.ctypes.data),
         "file": spec.model_file or "",
         "code": next((entry for entry in sys.path if "py_modules_files" in entry), ""),
+        "scratch": tempfile.mkdtemp(),
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
     }
     done = result(outcome, epoch, value)

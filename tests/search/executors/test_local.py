@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -66,6 +67,16 @@ def test_a_worker_is_used_again_for_the_next_trial(executor, data, tmp_path):
         collect(executor, 1)
     pids = [line.split()[2] for line in (tmp_path / "log").read_text().splitlines()]
     assert len(set(pids)) == 1
+
+
+def test_what_workers_leave_in_the_temporary_folder_is_removed(data, tmp_path):
+    with LocalExecutor(1, train=train) as executor:
+        for behaviour in ("well", "die"):
+            executor.submit(spec("a", behaviour=behaviour, scratch=str(tmp_path / "names")), data)
+            collect(executor, 1)
+        folders = [Path(line) for line in (tmp_path / "names").read_text().splitlines()]
+        assert [folder.exists() for folder in folders] == [True, True]
+    assert [folder.exists() for folder in folders] == [False, False]
 
 
 def test_two_trials_run_at_the_same_time(executor, data):
@@ -189,7 +200,8 @@ def test_a_worker_that_hangs_dies_with_its_driver(tmp_path):
     code = (
         "import sys, time\n"
         "from pipeline.search.executors.local import LocalExecutor\n"
-        "from pipeline.training.messages import DataReference, TrialSpec\n"
+        "from pipeline.training.data import DataReference\n"
+        "from pipeline.training.messages import TrialSpec\n"
         "from tests.search.training_double import train\n"
         "if __name__ == '__main__':\n"
         "    local = LocalExecutor(1, train=train)\n"

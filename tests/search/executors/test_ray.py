@@ -23,8 +23,10 @@ from pipeline.search.executors import ray_cluster
 from pipeline.search.executors.base import EpochDone, TrialDone, TrialLost, TrialRaised
 from pipeline.search.executors.ray import RayExecutor
 from pipeline.search.queue import retire
+from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import EpochRecord, TrialSpec
+from testing.search import search_params
 from tests.conftest import ROOT
 from tests.search.executors.cut_double import train
 from tests.search.executors.ray_clusters import (
@@ -68,6 +70,12 @@ class TestOnAClusterOfItsOwn:
         assert executor.wait(0.5) == []
         executor.answer("a3", stop=False)
         assert isinstance(last_events(executor, 1)["a3"], TrialDone)
+
+    def test_what_a_trial_leaves_in_the_temporary_folder_is_removed(self, executor, cut):
+        executor.submit(spec("a4", epochs=1), cut)
+        left = Path(collect(executor, 1)[-1].result.notes["scratch"])
+        assert left.parent.name.startswith("trial-")
+        assert not left.parent.exists()
 
     def test_a_trial_that_is_told_to_stop_stops_after_that_epoch(self, executor, cut):
         executor.submit(spec("b", epochs=9), cut)
@@ -246,12 +254,10 @@ def search_with_kills(executor, data, folder, monkeypatch, *, killed):
     """Runs a search of six trials, whose worker is killed where the trial's number is given."""
     from optuna.pruners import NopPruner
 
-    from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.records.storage import open_storage
     from pipeline.records.studies import open_study
     from pipeline.search import space
     from pipeline.search.engine import Engine
-    from pipeline.search.plan import SearchPlan
     from pipeline.search.progress import Progress
     from pipeline.training import hyperparameters
 
@@ -275,22 +281,14 @@ def search_with_kills(executor, data, folder, monkeypatch, *, killed):
         direction="maximize",
     )
     study.pruner = NopPruner()
-    plan = SearchPlan(
-        settings={"top": space.FloatRange(type="float", low=0.0, high=1.0)},
-        defaults={"cut": "block4"},
-        objective="val_accuracy",
-        target=6,
-        epochs=2,
-        seed=1,
-        sampler="random",
-        # A trial that is killed may itself be a retry.
-        max_retries=3,
-        max_failures=4,
-    )
-    objective = OBJECTIVES[plan.objective]
-    progress = Progress(plan.target, maximize=True, states=[], best=None)
+    top = space.FloatRange(type="float", low=0.0, high=1.0)
+    searched = space.SearchSpace({"top": top}, {"cut": "block4", "unfreeze": 0})
+    # A trial that is killed may itself be a retry.
+    retries = {"max_retries": 3, "max_failures": 4}
+    params = search_params(trials=6, epochs=2, seed=1, sampler="random", **retries)
+    progress = Progress(params.trials, maximize=True, states=[], best=None)
     told = {"recorder": Killer(), "data": data, "progress": progress}
-    Engine(study, plan, objective, executor=executor, **told).run()
+    Engine(study, searched, params, limit_seconds=None, executor=executor, **told).run()
     return study
 
 
@@ -580,7 +578,7 @@ def test_the_real_worker_trains_from_the_object_store(cut, params_document, tmp_
     file = tmp_path / "trial.keras"
     real = TrialSpec(
         uid="real",
-        hyperparameters=completed({}, {}, defaults),
+        hyperparameters=completed({}, SearchSpace({}, defaults)),
         seed=1,
         epochs=2,
         model_file=str(file),

@@ -1,0 +1,237 @@
+"""The page: one HTML file that needs no other file, no network and no script."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.evaluation.intervals import Interval, mean_interval
+from pipeline.evaluation.paired import paired_difference
+from pipeline.planning.plan import COLUMNS
+from pipeline.report.evaluation import MAX_CLASS_ROWS, JudgementView, view_judgement
+from pipeline.report.inputs import Results, StudyResults
+from pipeline.report.plan_view import view_plan
+from pipeline.report.search import SearchView, view_search
+from pipeline.report.summary import summarize_search
+from pipeline.report.text import (
+    capitalized,
+    mean_and_deviation,
+    objective_value,
+    percent,
+    points,
+)
+
+TEMPLATE = "page.html.jinja"
+STYLE_SHEET = "page.css"
+_PARTS = ("train", "val", "confirmation", "test")
+_REGISTERED = {
+    "registered_model": "Registered model",
+    "version": "Version",
+    "study": "Study",
+    "weights_sha256": "SHA-256 of all its weights",
+}
+
+
+def render(results: Results) -> str:
+    """Returns the report as one HTML document; equal results give equal text.
+
+    Every name that comes from the data (a class is named after a folder) is escaped.
+
+    Args:
+        results: All results, of one study at least.
+    """
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # Our own file: escaped, its `>` selectors would be lost.
+    style_sheet = Markup((folder / STYLE_SHEET).read_text(encoding="utf-8"))
+    return environment.get_template(TEMPLATE).render(
+        style_sheet=style_sheet,
+        dataset=results.split["dataset"],
+        sentences=verdict(results),
+        studies=[view_study(study, results) for study in results.studies],
+        plans=view_plan(results.plan),
+        plan_columns=COLUMNS,
+        data=_data(results.split),
+        registered=_registered(results.registration),
+        again=_again(results),
+        data_hashes=results.split["sha256"],
+    )
+
+
+def _data(split: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the counts of images, by class where the classes are not too many."""
+    counts, names = split["counts"], split["class_names"]
+    rows = [
+        [name, *[f"{counts[part]['per_class'][index]:,}" for part in _PARTS]]
+        for index, name in enumerate(names)
+    ]
+    shape = " x ".join(str(side) for side in split["image_shape"])
+    return {
+        "parts": _PARTS,
+        "rows": rows if len(rows) <= MAX_CLASS_ROWS else [],
+        "totals": [f"{counts[part]['images']:,}" for part in _PARTS],
+        "num_classes": len(names),
+        "image_shape": shape,
+        "duplicates": [
+            (key.replace("_", " "), f"{count:,}") for key, count in split["duplicates"].items()
+        ],
+    }
+
+
+def _registered(registration: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if registration is None:
+        return []
+    pairs = [(label, str(registration[key])) for key, label in _REGISTERED.items()]
+    answer = "yes" if registration["champion"] else "no"
+    return [*pairs, ("Champion", f"{answer}: {registration['reason']}")]
+
+
+def _again(results: Results) -> dict[str, Any]:
+    """Returns what the commands at the page's end name."""
+    first = results.studies[0]
+    return {
+        "trials": 2 * first.search["target"],
+        "model_file": first.confirm["exported"]["file"],
+        "model_address": _model_address(results.registration),
+    }
+
+
+def _model_address(registration: Mapping[str, Any] | None) -> str:
+    """Returns where MLflow finds the registered version; empty if nothing is registered."""
+    if registration is None:
+        return ""
+    place = "@champion" if registration["champion"] else f"/{registration['version']}"
+    return f"models:/{registration['registered_model']}{place}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyView:
+    """All that the page shows of a study.
+
+    Attributes:
+        name: Its key in `params.yaml`.
+        base: The base model's name; `none` without one.
+        search: How its model was found.
+        judgement: How that model does on the test part.
+        lineage: Label and text of what identifies it.
+    """
+
+    name: str
+    base: str
+    search: SearchView
+    judgement: JudgementView
+    lineage: list[tuple[str, str]]
+
+
+def view_study(study: StudyResults, results: Results) -> StudyView:
+    """Returns a study as the page shows it."""
+    return StudyView(
+        name=study.name,
+        base=study.confirm["base"],
+        search=view_search(study),
+        judgement=view_judgement(study, results),
+        lineage=_lineage(study),
+    )
+
+
+def _lineage(study: StudyResults) -> list[tuple[str, str]]:
+    exported = study.confirm["exported"]
+    members = ", ".join(f"trial {one['number']} seed {one['seed']}" for one in exported["members"])
+    return [
+        ("Optuna study", study.search["study_name"]),
+        ("Identity", study.search["identity"]),
+        ("Model file", exported["file"]),
+        ("SHA-256 of its weights", exported["weights_sha256"]),
+        ("Exported", f"{exported['rule']}: {members}"),
+    ]
+
+
+# As many as the default of `evaluate.bootstrap`.
+NUM_RESAMPLES = 1_000
+SEED = 0
+
+
+def verdict(results: Results) -> list[str]:
+    """Returns what was found, sentence by sentence.
+
+    First the first study against each other one on the test images, then how it was chosen.
+
+    Args:
+        results: All results; the first study is what the others are compared with.
+    """
+    first, *others = results.studies
+    found = [_compared(first, other, results) for other in others] or [_alone(first)]
+    return [*found, _choice(first)]
+
+
+def _alone(study: StudyResults) -> str:
+    accuracy = study.metrics["accuracy"]
+    n = accuracy["n"]
+    return (
+        f"{capitalized(study.name)} classifies {percent(accuracy['value'], n)} of the test images "
+        f"correctly (n = {n:,}, 95% interval {points(accuracy['low'], n)} to "
+        f"{percent(accuracy['high'], n)})."
+    )
+
+
+def _compared(first: StudyResults, other: StudyResults, results: Results) -> str:
+    difference = paired_difference(
+        "accuracy",
+        first.probabilities,
+        other.probabilities,
+        results.labels,
+        num_resamples=NUM_RESAMPLES,
+        seed=SEED,
+    )
+    n = difference.n
+    a, b = (percent(study.metrics["accuracy"]["value"], n) for study in (first, other))
+    figures = f"{a} against {b} of the test images are right, n = {n:,}"
+    name = capitalized(first.name)
+    if difference.low <= 0 <= difference.high:
+        return (
+            f"{name} and {other.name} cannot be told apart: {figures}; the 95% interval of the "
+            f"paired difference, {_span(difference)}, includes 0."
+        )
+    verb = "beats" if difference.value > 0 else "loses to"
+    return (
+        f"{name} {verb} {other.name} by {points(abs(difference.value), n)} points: {figures}; "
+        f"95% interval of the paired difference {_span(difference)}."
+    )
+
+
+def _choice(study: StudyResults) -> str:
+    summary = summarize_search(study.search)
+    winner = study.confirm["winner"]
+    spread = mean_interval(winner["values"])
+    runs = "one training" if spread.n == 1 else f"{spread.n} trainings"
+    return (
+        f"{capitalized(study.name)} is trial {winner['number']} of its search, where it had "
+        f"{objective_value(winner['search_value'], summary)} {summary.objective_name}; on the "
+        f"confirmation part, which no search has seen, it has "
+        f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. "
+        f"{_exported(study.confirm['exported']['members'])}The test part was read after that and "
+        "decided nothing."
+    )
+
+
+def _exported(members: Sequence[Mapping[str, Any]]) -> str:
+    if len(members) == 1:
+        return ""
+    numbers = sorted({member["number"] for member in members})
+    trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    return f"The exported model averages {len(members)} trainings of {trials}. "
+
+
+def _span(difference: Interval) -> str:
+    low, high = (points(end, difference.n) for end in (difference.low, difference.high))
+    return f"{low} to {high} points"

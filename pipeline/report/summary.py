@@ -1,0 +1,229 @@
+"""What a search shows: its trials as values and curves, its best, and what it says of the space."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.hyperparameter import Value
+from pipeline.training.hyperparameters import HYPERPARAMETERS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSummary:
+    """One attempt.
+
+    Attributes:
+        number: Optuna's number of the trial.
+        outcome: `complete`, `pruned`, `diverged`, `failed`, or `unfinished`.
+        value: The objective's value, for a pruned trial the last; None if none is finite.
+        hyperparameters: All that were active.
+        curve: The objective by epoch, counted from 1; finite values only.
+        seconds: From start to end; None if unknown.
+    """
+
+    number: int
+    outcome: str
+    value: float | None
+    hyperparameters: Mapping[str, Value]
+    curve: list[tuple[int, float]]
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSummary:
+    """A search.
+
+    Attributes:
+        objective: A key of `OBJECTIVES`.
+        maximize: Whether higher is better.
+        space: By searched hyperparameter its distribution, as in `study.json`.
+        trials: All attempts, by number.
+        best: The best complete trial; None without any.
+    """
+
+    objective: str
+    maximize: bool
+    space: Mapping[str, Mapping[str, Any]]
+    trials: list[TrialSummary]
+    best: TrialSummary | None
+
+    @property
+    def objective_name(self) -> str:
+        """The objective in words, such as `validation log loss`."""
+        words = self.objective.replace("val_", "validation ", 1).replace("_", " ")
+        return words.replace("f1", "F1")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its values lie in [0, 1] and read best as a percentage."""
+        return self.objective in {"val_accuracy", "val_macro_f1"}
+
+    def of(self, *outcomes: str) -> list[TrialSummary]:
+        """Returns the trials with one of these outcomes."""
+        return [trial for trial in self.trials if trial.outcome in outcomes]
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether `value` is strictly better than `other`."""
+        return OBJECTIVES[self.objective].is_better(value, other)
+
+
+def summarize_search(search: Mapping[str, Any]) -> SearchSummary:
+    """Returns a study's record in the form that the report draws.
+
+    Args:
+        search: The content of `study.json`.
+    """
+    maximize = search["direction"] == "maximize"
+    trials = [_trial(trial) for trial in search["trials"]]
+    complete = [t for t in trials if t.outcome == "complete" and t.value is not None]
+    sign = -1.0 if maximize else 1.0
+    best = min(complete, key=lambda t: (sign * (t.value or 0.0), t.number), default=None)
+    return SearchSummary(
+        objective=search["objective"],
+        maximize=maximize,
+        space=in_table_order(search.get("space", {})),
+        trials=trials,
+        best=best,
+    )
+
+
+def in_table_order(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Returns what is keyed by hyperparameter in the order of their table; the files sort names."""
+    known = {name: by_name[name] for name in HYPERPARAMETERS if name in by_name}
+    return {**known, **by_name}
+
+
+def best_so_far(summary: SearchSummary) -> list[tuple[int, float]]:
+    """Returns (trial number, best value up to it) at each complete trial."""
+    steps: list[tuple[int, float]] = []
+    for trial in summary.of("complete"):
+        if trial.value is None:
+            continue
+        improved = not steps or summary.is_better(trial.value, steps[-1][1])
+        steps.append((trial.number, trial.value if improved else steps[-1][1]))
+    return steps
+
+
+def best_trials(summary: SearchSummary, *, limit: int) -> list[TrialSummary]:
+    """Returns the best complete trials, best first, at most `limit`."""
+    sign = -1.0 if summary.maximize else 1.0
+    complete = [trial for trial in summary.of("complete") if trial.value is not None]
+    return sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.number))[:limit]
+
+
+def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
+    """Returns axis limits that show the good values apart, whatever a few bad ones are.
+
+    The bad end lies at most three times as far from the median as the best value does.
+
+    Args:
+        values: At least one, finite.
+        maximize: Whether higher is better.
+
+    >>> focus([0.1, 0.92, 0.93, 0.94], maximize=True)[0] > 0.8
+    True
+    """
+    ordered = sorted(values)
+    middle = ordered[len(ordered) // 2]
+    reach = 3 * ((ordered[-1] - middle) if maximize else (middle - ordered[0]))
+    low, high = ordered[0], ordered[-1]
+    if reach > 0:
+        low, high = (
+            (max(low, middle - reach), high) if maximize else (low, min(high, middle + reach))
+        )
+    margin = 0.06 * (high - low) or max(abs(high), 1e-3) * 0.05
+    return low - margin, high + margin
+
+
+def bound_notes(
+    study: str, values: Mapping[str, Value], space: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Says where a chosen value lies within 5% of its range's end, and what to do about it.
+
+    Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
+    boundaries".
+
+    Args:
+        study: Its key in `params.yaml`.
+        values: By name, the hyperparameters that were chosen.
+        space: By name, the distribution of each that was searched.
+    """
+    notes = []
+    for name, distribution in space.items():
+        value = values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        side = near_bound(value, {"log": False, **distribution})
+        if side is not None and not _is_legal_limit(name, float(distribution[side]), side):
+            notes.append(_bound_note(study, name, value, distribution=distribution, side=side))
+    return notes
+
+
+def _bound_note(
+    study: str, name: str, value: float, *, distribution: Mapping[str, Any], side: str
+) -> str:
+    scale = " on its log scale" if distribution.get("log") else ""
+    end = "lower" if side == "low" else "upper"
+    move = "lowering" if side == "low" else "raising"
+    return (
+        f"{name} = {value:.4g} lies within 5% of its {end} bound {distribution[side]:g}{scale}: "
+        f"the best value may lie beyond. Consider {move} studies.{study}.space.{name}.{side}."
+    )
+
+
+def _is_legal_limit(name: str, bound: float, side: str) -> bool:
+    # No advice to go where nothing is: a dropout rate below 0, a sixth hidden layer.
+    spec = HYPERPARAMETERS.get(name)
+    limit = None if spec is None else (spec.low if side == "low" else spec.high)
+    return limit is not None and math.isclose(bound, limit)
+
+
+def _trial(trial: Mapping[str, Any]) -> TrialSummary:
+    curve = sorted(
+        (int(epoch) + 1, float(value))
+        for epoch, value in trial["intermediate_values"].items()
+        if value is not None and math.isfinite(value)
+    )
+    value = trial["value"]
+    if value is None and trial["state"] == "PRUNED" and curve:
+        value = curve[-1][1]
+    is_finite = value is not None and math.isfinite(value)
+    return TrialSummary(
+        number=trial["number"],
+        outcome=_outcome(trial),
+        value=float(value) if is_finite else None,
+        hyperparameters=trial["hyperparameters"],
+        curve=curve,
+        seconds=trial.get("seconds"),
+    )
+
+
+def _outcome(trial: Mapping[str, Any]) -> str:
+    if trial.get("user_attrs", {}).get("outcome") == "diverged":
+        return "diverged"
+    known = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    return known.get(trial["state"], "unfinished")
+
+
+def near_bound(value: float, distribution: Mapping[str, Any], share: float = 0.05) -> str | None:
+    """Says which bound a value lies within `share` of, in the distribution's own scale.
+
+    Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
+    boundaries".
+
+    Returns:
+        "low", "high", or None; None for a choice.
+
+    >>> near_bound(0.011, {"type": "float", "low": 0.01, "high": 100.0, "log": True})
+    'low'
+    """
+    if distribution["type"] == "choice":
+        return None
+    scale: Callable[[float], float] = math.log if distribution["log"] else float
+    low, high = scale(distribution["low"]), scale(distribution["high"])
+    position = (scale(value) - low) / (high - low)
+    return "low" if position <= share else "high" if position >= 1 - share else None

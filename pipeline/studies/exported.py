@@ -1,0 +1,94 @@
+"""The model that a confirmation exports, and what `confirm.json` says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.files import read_json, sha256_file
+from pipeline.search.candidates import PART
+from pipeline.search.confirmation import EXPORT_RULES, in_order
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialResult
+
+if TYPE_CHECKING:
+    from pipeline.search.candidates import Candidate
+
+
+def base_source(features: Path) -> dict[str, Any]:
+    """Returns what `embed` says of where a base came from; of pixels, nothing.
+
+    Args:
+        features: `data/features/BASE`.
+    """
+    manifest = read_json(features / "manifest.json")
+    source = manifest.get("source")
+    return {**source, "weights_sha256": manifest["weights_sha256"]} if source else {}
+
+
+def export_confirmed(
+    root: Path,
+    name: str,
+    planned: Sequence[Candidate],
+    results: Mapping[str, TrialResult],
+    *,
+    data: DataReference,
+    objective: ObjectiveSpec,
+    winner: int,
+    rule: str,
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Writes `models/STUDY.keras`.
+
+    Args:
+        root: The repository.
+        name: Of the study, below `studies` in params.yaml.
+        planned: The candidates.
+        results: Of their trainings, by uid.
+        data: What they were trained on.
+        objective: What trainings are compared by.
+        winner: The winner's position among the candidates.
+        rule: A key of `EXPORT_RULES`.
+
+    Returns:
+        What `confirm.json` says of the model, and its metrics on the confirmation part.
+
+    Raises:
+        DataIntegrityError: If the file does not answer on raw images as its trainings did.
+    """
+    from pipeline.training.devices import configure_tensorflow
+
+    # Before what imports TensorFlow, which would start with settings of its own.
+    configure_tensorflow(num_threads=1)
+    from pipeline.bases.model_files import weights_sha256
+    from pipeline.training.ensemble import choose, export_winner
+    from pipeline.training.export import load_exported
+
+    image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
+    file = Path("models") / f"{name}.keras"
+    specs = in_order(planned, results, objective, winner=winner)
+    chosen = choose(specs, results, data, objective, rule=rule)
+    members = [member for _, member in chosen]
+    verified = export_winner(root / file, members, data, image_shape=image_shape, part=PART)
+    numbers = {spec.uid: one.trial["number"] for one in planned for spec in one.specs}
+    exported = {
+        "file": file.as_posix(),
+        "file_sha256": sha256_file(root / file),
+        # Of the whole model, as in registration.json; those of the members start from a cut.
+        "weights_sha256": weights_sha256(load_exported(root / file)),
+        # The file itself was run on raw images before it had its name.
+        "verified": asdict(verified),
+        "rule": EXPORT_RULES[rule],
+        "members": [
+            {
+                "number": numbers[spec.uid],
+                "seed": spec.seed,
+                "starts_from": results[spec.uid].starts_from,
+                "weights_sha256": results[spec.uid].weights_sha256,
+            }
+            for spec, _ in chosen
+        ],
+    }
+    return exported, dict(verified.metrics)
