@@ -3,10 +3,10 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
+
+from testing.forks import Fork
 
 START_SECONDS = 120
 
@@ -31,13 +31,11 @@ class TrackingServer:
 
     def start(self):
         """Starts it without waiting."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)],
-            cwd=self._folder,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        self._process = Fork(
+            "mlflow",
+            ["server", "--workers", "1", "--port", self.port],
+            folder=self._folder,
+            environment={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )
 
     def wait(self):
