@@ -48,7 +48,7 @@ def add_detail(trials):
 
 
 def report_another_loss(runs, trials):
-    runs.log_epoch("0123456789ab-0000", EpochRecord(epoch=1, metrics={"loss": 9.0}))
+    runs.store.client.log_metric(run_of(runs, 0), "loss", 9.0, step=1)
 
 
 def know_more_losses(runs, trials):
@@ -76,11 +76,11 @@ def end_wrongly(runs, trials):
 
 
 def report_too_much(runs, trials):
-    runs.log_epoch("0123456789ab-0000", EpochRecord(epoch=2, metrics={"val_accuracy": 0.9}))
+    runs.store.client.log_metric(run_of(runs, 0), "val_accuracy", 0.9, step=2)
 
 
 def report_otherwise(runs, trials):
-    runs.log_epoch("0123456789ab-0000", EpochRecord(epoch=1, metrics={"val_accuracy": 0.9}))
+    runs.store.client.log_metric(run_of(runs, 0), "val_accuracy", 0.9, step=1)
 
 
 def change_value(runs, trials):
