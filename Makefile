@@ -8,12 +8,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-# In a process of their own, beside the others: what they do to clusters is no other test's business.
-RAY_TESTS := tests/search/executors/test_ray.py
+# In a process of their own, beside the others: all that start a Ray cluster or look for one.
+RAY_TESTS := $(patsubst %,tests/search/executors/test_%.py,registry ray_cluster ray)
 # Processes that tests share out among them, file by file, since fixtures of a file are a process's
 # own. Each may hold 3 GB.
 JOBS ?= 2
-PYTEST := python -m pytest -q --ignore=$(RAY_TESTS)
+PYTEST := python -m pytest -q $(RAY_TESTS:%=--ignore=%)
 TOGETHER := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 QUICK := not (keras or slow or stores or server or alone or families)
 

@@ -84,7 +84,7 @@ import sys
 from pipeline.processes import listen, raise_received
 from pipeline.search.executors import ray_cluster
 from pipeline.search.executors.ray import RayExecutor
-from pipeline.training.messages import DataReference
+from pipeline.training.data import DataReference
 from tests.search.executors.cut_double import train
 from tests.search.executors.ray_clusters import spec, until_running
 

@@ -622,7 +622,7 @@ def test_the_real_worker_has_both_phases_where_no_file_of_the_driver_is(tmp_path
     two_phases = TrialSpec(
         uid="phases",
         hyperparameters=completed(
-            {}, {}, {**defaults, "fine_tuning_share": 0.5, "learning_rate": 0.01}
+            {}, SearchSpace({}, {**defaults, "fine_tuning_share": 0.5, "learning_rate": 0.01})
         ),
         seed=1,
         epochs=4,
