@@ -170,7 +170,7 @@ def test_a_damaged_weight_file_is_said(published_quarter, tmp_path):
 FETCH = """
 import sys
 from pipeline.errors import SourceError
-from pipeline.bases.table import load_base
+from pipeline.bases.load import load_base
 from pipeline.bases.model_files import weights_sha256
 try:
     alpha = float(sys.argv[2]) if len(sys.argv) > 2 else None

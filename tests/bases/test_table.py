@@ -80,7 +80,7 @@ def test_the_table_is_read_without_keras():
 
 def test_a_base_is_refused_without_keras():
     code = (
-        "import sys\nfrom pipeline.bases.table import load_base\n"
+        "import sys\nfrom pipeline.bases.load import load_base\n"
         "try:\n    load_base('nothing', image_size=64)\n"
         "except ValueError:\n    print('keras' in sys.modules)"
     )

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 WRITE = """
 import sys, keras
 from pathlib import Path
-from pipeline.bases.table import load_base
+from pipeline.bases.load import load_base
 from pipeline.features.saved_base import save_base
 keras.layers.Add(), keras.layers.Activation("relu"), keras.Input((2,)) + 1
 keras.utils.set_random_seed(5)

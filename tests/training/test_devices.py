@@ -64,7 +64,9 @@ assert main(["embed"]) == 0
 from pipeline.processes import num_cores
 from pipeline.search.configurations import completed
 from pipeline.search.executors.base import tensorflow_worker
-from pipeline.training.messages import DataReference, TrialSpec
+from pipeline.search.space import SearchSpace
+from pipeline.training.data import DataReference
+from pipeline.training.messages import TrialSpec
 
 run_trial = tensorflow_worker(num_threads=num_cores())
 values = {**json.loads(sys.argv[1]), "cut": "block0_bn2", "units": 4, "batch_size": 8}
