@@ -15,7 +15,7 @@ from tests.records.mirror.web_server import WebServer
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
