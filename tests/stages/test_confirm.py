@@ -193,6 +193,8 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     import numpy as np
 
     from pipeline.search.configurations import completed
+    from pipeline.search.space import SearchSpace
+    from pipeline.studies.exported import export_confirmed
     from pipeline.training import devices
     from pipeline.training.export import load_exported, predict_probabilities
     from pipeline.training.messages import TrialSpec
@@ -209,7 +211,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     spec = TrialSpec(
         uid="trial",
         hyperparameters=completed(
-            {}, {}, {**values, "learning_rate": 0.003, "learning_rate_ratio": 0.5}
+            {}, SearchSpace({}, {**values, "learning_rate": 0.003, "learning_rate_ratio": 0.5})
         ),
         seed=1,
         epochs=12,
@@ -219,7 +221,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     results = {one.uid: run_trial(one, reference, lambda _: False) for one in specs}
     assert starts_from in {result.starts_from for result in results.values()}
     write_json(tmp_path / "data/split.json", {"image_shape": [8, 8]})
-    exported, metrics = confirm._export(
+    exported, metrics = export_confirmed(
         tmp_path,
         "mine",
         [Candidate({"number": 4}, tuple(specs))],
