@@ -42,7 +42,8 @@ test-fast: $(VENV)/installed  ## the tests without TensorFlow, stores, servers, 
 	$(PYTEST) $(TOGETHER) -m "$(QUICK)"
 
 test: test-fast  ## the test suite
-	$(MAKE) --jobs=2 --keep-going --output-sync=line test-slow test-ray
+	$(MAKE) test-slow
+	$(MAKE) test-ray
 	$(PYTEST) -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests)
 
 test-slow: $(VENV)/installed
