@@ -164,7 +164,8 @@ def kill_workers(search: Search, tally: Tally, *, kills: int, draw: random.Rando
     killed = 0
     while process.poll() is None and killed < kills:
         time.sleep(draw.uniform(1.0, 6.0))
-        workers = [child for child in driver.children() if "spawn_main" in " ".join(_line(child))]
+        # Below the server that they are forks of.
+        workers = list(set(driver.children(recursive=True)) - set(driver.children()))
         if workers:
             draw.choice(workers).kill()
             killed += 1
@@ -172,14 +173,6 @@ def kill_workers(search: Search, tally: Tally, *, kills: int, draw: random.Rando
     tally.kills += killed
     if process.returncode:
         print(output)
-
-
-def _line(process: psutil.Process) -> list[str]:
-    try:
-        line: list[str] = process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return []
-    return line
 
 
 def main() -> None:

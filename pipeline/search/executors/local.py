@@ -1,8 +1,11 @@
 """Trials in processes of this machine.
 
-Each worker is a spawned process (TensorFlow does not survive a fork) with one duplex pipe of its
-own; nothing is shared, so a worker killed at any instant can harm no other. The pipes and the
-processes' sentinels are waited on together. Large results go through files, never the pipe.
+Each worker is a process with one duplex pipe of its own; nothing is shared, so a worker killed at
+any instant can harm no other. The pipes and the processes' sentinels are waited on together. Large
+results go through files, never the pipe.
+
+Where that is safe, workers are forks of a server that has imported TensorFlow, so that a new one
+costs no seconds, and memory only once. Elsewhere each is spawned and imports it for itself.
 
 Workers end by being killed, so nobody in them removes their temporary files (TensorFlow writes one
 for each function that it compiles): those are in a folder that `close` removes.
@@ -12,13 +15,17 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 import traceback
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -37,11 +44,15 @@ from pipeline.search.executors.base import (
     tensorflow_worker,
 )
 from pipeline.training.data import TrialData
+from pipeline.training.devices import GPU_DRIVERS
 from pipeline.training.messages import EpochRecord, TrialSpec
 
 # A worker says so when its libraries are imported, which is no part of its first trial.
 READY = "ready"
 START_SECONDS = 120.0
+# By name: to import them is to be the server.
+FORK_SERVER = "pipeline.search.executors.fork_server"
+PRELOADED = "pipeline.search.executors.preloaded"
 
 
 @dataclass
@@ -60,7 +71,7 @@ class _Worker:
 
 
 class LocalExecutor(Executor):
-    """Runs trials in spawned processes, one TensorFlow thread each, reused from trial to trial.
+    """Runs trials in processes, one TensorFlow thread each, reused from trial to trial.
 
     Args:
         num_workers: Processes, >= 1. Two with one thread each train twice as much as one with two.
@@ -88,6 +99,7 @@ class LocalExecutor(Executor):
         self._train = train
         self._workers: list[_Worker] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="trials-")
+        self._context = _context(needs_tensorflow=train is None)
 
     @property
     def num_free(self) -> int:
@@ -138,9 +150,8 @@ class LocalExecutor(Executor):
         return self._start_worker()
 
     def _start_worker(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe(duplex=True)
-        process = context.Process(
+        ours, theirs = self._context.Pipe(duplex=True)
+        process = self._context.Process(  # type: ignore[attr-defined]
             target=serve,
             args=(theirs, os.getpid(), self._train, self._scratch.name),
             name="trial-worker",
@@ -203,6 +214,17 @@ class LocalExecutor(Executor):
         return events
 
 
+def _context(*, needs_tensorflow: bool) -> BaseContext:
+    """Returns how workers are started; begins to import TensorFlow for them, if they need it."""
+    # CUDA does not survive a fork, nor do macOS' libraries.
+    if sys.platform != "linux" or any(Path(device).exists() for device in GPU_DRIVERS):
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([FORK_SERVER, *([PRELOADED] if needs_tensorflow else [])])
+    forkserver.ensure_running()
+    return context
+
+
 def _ends_its_process(event: Event) -> bool:
     return isinstance(event, TrialRaised) and not event.is_infeasible
 
@@ -222,7 +244,8 @@ def serve(pipe: Connection, parent_pid: int, train: Train | None, scratch: str) 
         train: The worker function, or None for TensorFlow's.
         scratch: The folder for all temporary files of this process; the driver removes it.
     """
-    die_with_parent(signal.SIGKILL, parent_pid)
+    server = sys.modules.get(FORK_SERVER)
+    die_with_parent(signal.SIGKILL, parent_pid if server is None else server.PID)
     tempfile.tempdir = scratch
     # Ctrl-C reaches the whole process group; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.search.executors import local
 from pipeline.search.executors.base import EpochDone, TrialDone, TrialLost, TrialRaised
 from pipeline.search.executors.local import LocalExecutor
 from pipeline.training.data import DataReference
@@ -26,8 +27,8 @@ def data(tmp_path):
 
 @pytest.fixture
 def executor():
-    with LocalExecutor(2, train=train) as local:
-        yield local
+    with LocalExecutor(2, train=train) as executor:
+        yield executor
 
 
 def spec(uid, *, epochs=2, **settings):
@@ -131,44 +132,56 @@ def test_an_infeasible_trial_says_so_and_its_worker_goes_on(executor, data):
 
 def test_what_a_worker_imports_is_no_part_of_its_trial(data):
     limit = slow_double.IMPORT_SECONDS - 1
-    with LocalExecutor(1, trial_timeout_seconds=limit, train=slow_double.train) as local:
-        local.submit(spec("a"), data)
-        assert isinstance(collect(local, 1)[-1], TrialDone)
+    with LocalExecutor(1, trial_timeout_seconds=limit, train=slow_double.train) as executor:
+        executor.submit(spec("a"), data)
+        assert isinstance(collect(executor, 1)[-1], TrialDone)
 
 
 def test_a_hanging_trial_is_killed_after_its_time(data):
-    with LocalExecutor(1, train=train, trial_timeout_seconds=2.0) as local:
-        local.submit(spec("a", behaviour="hang"), data)
-        (event,) = collect(local, 1)
+    with LocalExecutor(1, train=train, trial_timeout_seconds=2.0) as executor:
+        executor.submit(spec("a", behaviour="hang"), data)
+        (event,) = collect(executor, 1)
     assert isinstance(event, TrialLost)
     assert "it took over 2 s" in event.reason
 
 
 def test_a_worker_is_replaced_after_its_share_of_trials(data, tmp_path):
-    with LocalExecutor(1, train=train, trials_per_worker=2) as local:
+    with LocalExecutor(1, train=train, trials_per_worker=2) as executor:
         for uid in "abc":
-            local.submit(spec(uid), data)
-            collect(local, 1)
+            executor.submit(spec(uid), data)
+            collect(executor, 1)
     pids = [line.split()[2] for line in (tmp_path / "log").read_text().splitlines()[::2]]
     assert pids[0] == pids[1] != pids[2]
 
 
 def test_a_worker_that_grew_too_large_is_replaced(data, tmp_path):
-    with LocalExecutor(1, train=train, memory_limit_bytes=1) as local:
+    with LocalExecutor(1, train=train, memory_limit_bytes=1) as executor:
         for uid in "ab":
-            local.submit(spec(uid), data)
-            collect(local, 1)
+            executor.submit(spec(uid), data)
+            collect(executor, 1)
     assert len({line.split()[2] for line in (tmp_path / "log").read_text().splitlines()}) == 2
 
 
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_workers_are_forks_of_one_server_where_no_gpu_forbids_it(
+    data, tmp_path, monkeypatch, has_gpu
+):
+    monkeypatch.setattr(local, "GPU_DRIVERS", [str(tmp_path)] if has_gpu else [])
+    with LocalExecutor(2, train=train) as executor:
+        for uid in "ab":
+            executor.submit(spec(uid, behaviour="hang"), data)
+        (parent,) = {psutil.Process(pid).ppid() for pid in executor.pids.values()}
+    assert (parent == os.getpid()) == has_gpu
+
+
 def test_closing_leaves_no_process(data):
-    with LocalExecutor(2, train=train) as local:
-        local.submit(spec("a", behaviour="hang"), data)
-        pid = local.pids["a"]
+    with LocalExecutor(2, train=train) as executor:
+        executor.submit(spec("a", behaviour="hang"), data)
+        pid = executor.pids["a"]
     assert not psutil.pid_exists(pid)
-    # Python's own resource tracker stays, one for all.
-    left = [" ".join(child.cmdline()) for child in psutil.Process().children()]
-    assert not [line for line in left if "spawn_main" in line]
+    # Python's own resource tracker stays, and the server that workers are forks of.
+    left = [child for server in psutil.Process().children() for child in server.children()]
+    assert left == []
 
 
 def test_more_trials_than_workers_are_refused(executor, data):
@@ -207,7 +220,7 @@ def test_a_worker_that_hangs_dies_with_its_driver(tmp_path):
         "    local = LocalExecutor(1, train=train)\n"
         "    data = DataReference(features=sys.argv[1], train_file=sys.argv[1] + '/log')\n"
         "    settings = {'top': 0.5, 'behaviour': 'hang'}\n"
-        "    local.submit(TrialSpec(uid='a', hyperparameters=settings, seed=1, epochs=2), data)\n"
+        "    executor.submit(TrialSpec(uid='a', hyperparameters=settings, seed=1, epochs=2), data)\n"
         "    time.sleep(60)\n"
     )
     file = tmp_path / "driver.py"
@@ -230,8 +243,7 @@ def test_a_trial_given_to_a_worker_that_has_just_died_is_lost(executor, data):
     worker = psutil.Process(executor.pids["a"])
     collect(executor, 1)
     worker.kill()
-    while worker.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
+    worker.wait()
     executor.submit(spec("b"), data)
     (event,) = collect(executor, 1)
     assert (event.uid, type(event)) == ("b", TrialLost)
@@ -247,16 +259,16 @@ def test_a_worker_killed_while_it_speaks_loses_its_trial(executor, data):
 
 
 def test_each_trial_has_the_whole_time(data):
-    with LocalExecutor(1, train=train, trial_timeout_seconds=20.0) as local:
+    with LocalExecutor(1, train=train, trial_timeout_seconds=20.0) as executor:
         for uid in "ab":
-            local.submit(spec(uid), data)
-            assert isinstance(collect(local, 1)[-1], TrialDone)
-            local._workers[0].started -= 60.0
+            executor.submit(spec(uid), data)
+            assert isinstance(collect(executor, 1)[-1], TrialDone)
+            executor._workers[0].started -= 60.0
 
 
 def test_a_worker_that_does_not_get_ready_is_killed_too(data, monkeypatch):
     monkeypatch.setattr("pipeline.search.executors.local.START_SECONDS", 0.0)
-    with LocalExecutor(1, trial_timeout_seconds=1.0, train=stuck_double.train) as local:
-        local.submit(spec("a"), data)
-        (event,) = collect(local, 1)
+    with LocalExecutor(1, trial_timeout_seconds=1.0, train=stuck_double.train) as executor:
+        executor.submit(spec("a"), data)
+        (event,) = collect(executor, 1)
     assert event.reason.startswith("it took over 1 s")
