@@ -220,7 +220,7 @@ def test_a_worker_that_hangs_dies_with_its_driver(tmp_path):
         "    local = LocalExecutor(1, train=train)\n"
         "    data = DataReference(features=sys.argv[1], train_file=sys.argv[1] + '/log')\n"
         "    settings = {'top': 0.5, 'behaviour': 'hang'}\n"
-        "    executor.submit(TrialSpec(uid='a', hyperparameters=settings, seed=1, epochs=2), data)\n"
+        "    local.submit(TrialSpec(uid='a', hyperparameters=settings, seed=1, epochs=2), data)\n"
         "    time.sleep(60)\n"
     )
     file = tmp_path / "driver.py"
