@@ -27,8 +27,7 @@ def checkout(tmp_path_factory):
     test_part = made.folder / "data/test.npz"
     kept = test_part.read_bytes()
     test_part.unlink()
-    for stage in ("plan", "embed", "search@scratch", "search@transfer"):
-        made.repro("--single-item", stage)
+    made.repro("--single-item", "plan", "embed", "search@scratch", "search@transfer")
     test_part.write_bytes(kept)
     made.repro()
     return made
