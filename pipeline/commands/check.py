@@ -18,8 +18,8 @@ from pipeline.data.fetch_params import FetchParams
 from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
 from pipeline.evaluation.params import EvaluateParams
+from pipeline.features.manifest import MANIFEST, read_manifest
 from pipeline.features.params import FEATURES, EmbedParams
-from pipeline.files import read_json
 from pipeline.hyperparameter import Hyperparameter
 from pipeline.planning.params import PlanParams, budget_problem
 from pipeline.records.model_registry.params import AUTO, RegisterParams
@@ -138,19 +138,19 @@ def _problems_once_embedded(
 
     The order of the cuts, and so what phase 2 can start from, is known of these alone.
     """
-    file = FEATURES / study.base / "manifest.json"
+    features = FEATURES / study.base
     try:
         search = parse_section(SearchParams, "search", document.get("search"))
         embed = parse_section(EmbedParams, "embed", document.get("embed"))
     except ConfigError:
         return []
     entry = embed.bases.get(study.base)
-    if entry is None or entry.cuts == AUTO or not file.is_file():
+    if entry is None or entry.cuts == AUTO or not (features / MANIFEST).is_file():
         return []
-    cuts = read_json(file)["cuts"]
+    cuts = read_manifest(features).cuts
     # Of a list its name says all there is.
     pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
-    if {cut: known.get("pooling", NO_POOLING) for cut, known in cuts.items()} != pooling:
+    if {cut: known.pooling or NO_POOLING for cut, known in cuts.items()} != pooling:
         return []
     space = SearchSpace.parse(study.space, named(document["defaults"]))
     try:

@@ -15,7 +15,6 @@ from pipeline.bases.choice import (
     NAME_PATTERN,
     BaseChoice,
     check_choice,
-    describe,
     open_base,
 )
 from pipeline.bases.cuts import Cut, array_bytes, default_cuts, find_cuts
@@ -129,8 +128,7 @@ def _print_base(choice: BaseChoice, own: BaseParams | None, *, max_bytes: int) -
     fix_settings()
     opened = open_base(choice, fetch=_fetch)
     chosen = _chosen(choice.name, own, find_cuts(opened.model), max_bytes)
-    shown = {key: value for key, value in opened.source.items() if key != "weights"}
-    source = describe(shown)
+    source = str(replace(opened.source, weights=None))
     title = choice.name if source == choice.name else f"{choice.name} ({source})"
     print(f"{title} at {choice.image_size} pixels")
     marks = {cut.name: KEPT for cut in chosen.kept}

@@ -68,6 +68,12 @@ class ImageSet:
         )
 
 
+def write_row_images(folder: Path, rows: Rows) -> None:
+    """Writes which image each row of a base's arrays is of."""
+    with write_whole(folder / ROW_IMAGES) as part:
+        np.save(part, rows.images.astype(np.int32))
+
+
 class NpyStream:
     """Takes the values of an array in order, and hashes the file that they make.
 

@@ -14,7 +14,7 @@ from pipeline.config import load_section
 from pipeline.data.copies import check_copied
 from pipeline.data.datasets import DATASETS, Request, names_of_others
 from pipeline.data.fetch_params import CACHE, RAW, FetchParams
-from pipeline.data.labelled import LabelledImages, check_labelled, save_raw
+from pipeline.data.labelled import MANIFEST, LabelledImages, check_labelled, save_raw
 from pipeline.data.names import AUTO, auto_name
 from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import mirror_in_use, obtain
@@ -39,7 +39,7 @@ def run(params: FetchParams, *, raw: Path, cache: Path, root: Path = Path()) -> 
         DataIntegrityError: If a file is damaged, or the images are not what later stages need.
     """
     # What an earlier run left belongs to other params, and must not pass for the result of this.
-    (raw / "manifest.json").unlink(missing_ok=True)
+    (raw / MANIFEST).unlink(missing_ok=True)
     spec = DATASETS[params.dataset]
     logger.info("%s: %s", params.dataset, spec.title)
     mirror = mirror_in_use(params.mirror)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import load_section
 from pipeline.errors import PipelineError, StudyError
+from pipeline.features.manifest import Cuts, read_manifest
 from pipeline.losses import lost_study
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout
 from pipeline.records.studies import find_study, known_uids, trial_dicts
 from pipeline.search.params import SearchParams, StudyParams, embedded_space, load_study
 from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import fitting
-from pipeline.training.segments import Cuts
 from pipeline.trials.identity import Identity, study_identity
 from pipeline.trials.record import num_finished
 
@@ -97,13 +97,20 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
 
     Raises:
         ConfigError: If params.yaml has no such study, or cannot be used.
-        StudyError: If the data or the features are not there yet.
+        DataIntegrityError: If the data or the features are not there yet.
     """
     (params, space), search = load_study(name), load_section(SearchParams, "search")
     split = _read(root / "data/split.json")
-    manifest = _read(root / "data/features" / params.base / "manifest.json")
-    space = embedded_space(params, space, search, manifest["cuts"])
-    identity = identity_of(space, search, split=split, manifest=manifest)
+    manifest = read_manifest(root / "data/features" / params.base)
+    space = embedded_space(params, space, search, manifest.cuts)
+    identity = study_identity(
+        space.describe(),
+        objective=search.objective,
+        epochs=search.epochs,
+        seed=search.seed,
+        data_sha256=split["sha256"]["train"],
+        manifest=manifest,
+    )
     return DescribedStudy(
         name=name,
         study_name=f"{split['dataset']}-{name}",
@@ -111,33 +118,8 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
         params=params,
         search=search,
         space=space,
-        cuts=manifest["cuts"],
+        cuts=manifest.cuts,
         split=split,
-    )
-
-
-def identity_of(
-    space: SearchSpace,
-    search: SearchParams,
-    *,
-    split: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-) -> Identity:
-    """Returns what makes the trials of a study comparable, as hashes.
-
-    Args:
-        space: What its trials can be, with the cuts that were embedded.
-        search: The section `search`.
-        split: `data/split.json`.
-        manifest: Of the base's features.
-    """
-    return study_identity(
-        space.describe(),
-        objective=search.objective,
-        epochs=search.epochs,
-        seed=search.seed,
-        split=split,
-        manifest=manifest,
     )
 
 

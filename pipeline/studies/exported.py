@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.features.manifest import read_manifest
 from pipeline.files import read_json, sha256_file
 from pipeline.search.candidates import PART
 from pipeline.search.confirmation import EXPORT_RULES, in_order
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
     from pipeline.search.candidates import Candidate
 
 
-def base_source(features: Path) -> dict[str, Any]:
+def base_source(features: Path) -> dict[str, object]:
     """Returns what `embed` says of where a base came from; of pixels, nothing.
 
     Args:
         features: `data/features/BASE`.
     """
-    manifest = read_json(features / "manifest.json")
-    source = manifest.get("source")
-    return {**source, "weights_sha256": manifest["weights_sha256"]} if source else {}
+    manifest = read_manifest(features)
+    if manifest.source is None:
+        return {}
+    return {**manifest.source.known(), "weights_sha256": manifest.weights_sha256}
 
 
 def export_confirmed(

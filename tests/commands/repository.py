@@ -24,6 +24,7 @@ from pipeline.search.queue import enqueue_missing, retire
 from pipeline.stages.confirm import CODE
 from pipeline.studies.described import describe
 from pipeline.trials.identity import code_sha256
+from testing import features
 from testing.forks import Fork
 
 SPACE = {
@@ -53,8 +54,7 @@ class Repository:
         self.document["studies"] = {name: copy.deepcopy(study) for name in ("tiny", "other")}
         self.set(trials=3, epochs=2, workers=1, sampler="random", pruner={"name": "none"})
         self.write("data/split.json", self.split())
-        manifest = {"base": "none", "image_size": None, "weights_sha256": None, "cuts": {}}
-        self.write("data/features/none/manifest.json", {**manifest, "cuts": {"pixels": {}}})
+        features.write_cuts(folder / "data/features/none")
 
     @staticmethod
     def split():

@@ -13,6 +13,7 @@ from pipeline.search.params import (
     study_problems,
 )
 from pipeline.search.space import SearchSpace
+from testing.features import embedded
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_without_a_base_nothing_can_be_unfrozen(problems):
     assert problems({"unfreeze": 0}) == []
 
 
-CUTS = {"block4": {"num_parameters_below": 5}, "block7": {"num_parameters_below": 9}}
+CUTS = {"block4": embedded(5), "block7": embedded(9)}
 SPACE = {"unfreeze": {"type": "int", "low": 0, "high": 1}}
 
 
@@ -157,7 +158,7 @@ class TestListsOfCuts:
         (study, space), (same_study, same_space) = read["list"], read["name"]
         assert (space, study.enqueue) == (same_space, same_study.enqueue)
         assert space.defaults["cut"] == study.enqueue[0]["cut"] == self.CUTS[2]
-        entries = {name: {"num_parameters_below": 1} for name in self.CUTS}
+        entries = {name: embedded(1) for name in self.CUTS}
         search = SearchParams.model_validate(params_document["search"])
         found = embedded_space(study, space, search, entries)
         assert found.settings["cut"].choices == [self.CUTS[2], "block4_add"]

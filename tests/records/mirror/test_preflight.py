@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.features import write_cuts
 from tests.records.mirror.web_server import WebServer
 
 pytestmark = pytest.mark.slow
@@ -22,12 +23,9 @@ ROOT = Path(__file__).parents[3]
 def search(tmp_path):
     """Runs the stage `search@scratch` on a tracking store, with all else in order."""
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    features = tmp_path / "data/features/none"
-    features.mkdir(parents=True)
     split = {"dataset": "digits", "sha256": {"train": "ab" * 32}}
-    manifest = {"base": "none", "image_size": 8, "weights_sha256": "", "cuts": {"pixels": {}}}
+    write_cuts(tmp_path / "data/features/none")
     (tmp_path / "data/split.json").write_text(json.dumps(split))
-    (features / "manifest.json").write_text(json.dumps(manifest))
 
     def search(uri):
         done = subprocess.run(
