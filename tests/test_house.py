@@ -68,9 +68,10 @@ OWNERS = {
     # Two formats of one name: of features, and of raw images.
     "manifest.json": {"features/manifest.py", "data/labelled.py"},
     "plan.json": {"planning/plan.py"},
+    "split.json": {"split_record.py"},
 }
 # Signatures that pass parsed JSON on from one module to another; may only fall.
-MOST_UNTYPED = 70
+MOST_UNTYPED = 61
 MOST_LINES = 300
 MOST_LINES_OF_A_FUNCTION = 40
 

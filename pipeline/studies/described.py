@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config import load_section
 from pipeline.errors import PipelineError, StudyError
@@ -18,6 +17,7 @@ from pipeline.records.studies import find_study, known_uids, trial_dicts
 from pipeline.search.params import SearchParams, StudyParams, embedded_space, load_study
 from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import fitting
+from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.identity import Identity, study_identity
 from pipeline.trials.record import num_finished
 
@@ -38,7 +38,7 @@ class DescribedStudy:
         search: The section `search`.
         space: What its trials can be, with the cuts that were embedded.
         cuts: Those, as the manifest has them.
-        split: `data/split.json`.
+        split: The data set and its division.
     """
 
     name: str
@@ -48,7 +48,7 @@ class DescribedStudy:
     search: SearchParams
     space: SearchSpace
     cuts: Cuts
-    split: Mapping[str, Any]
+    split: SplitRecord
 
     @property
     def identity(self) -> str:
@@ -100,7 +100,7 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
         DataIntegrityError: If the data or the features are not there yet.
     """
     (params, space), search = load_study(name), load_section(SearchParams, "search")
-    split = _read(root / "data/split.json")
+    split = read_split(root)
     manifest = read_manifest(root / "data/features" / params.base)
     space = embedded_space(params, space, search, manifest.cuts)
     identity = study_identity(
@@ -108,12 +108,12 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
         objective=search.objective,
         epochs=search.epochs,
         seed=search.seed,
-        data_sha256=split["sha256"]["train"],
+        data_sha256=split.sha256["train"],
         manifest=manifest,
     )
     return DescribedStudy(
         name=name,
-        study_name=f"{split['dataset']}-{name}",
+        study_name=f"{split.dataset}-{name}",
         hashes=identity,
         params=params,
         search=search,
@@ -171,10 +171,3 @@ def own_study(
         return study
     aside = known_uids(storage).get(content.get("study_uid", ""))
     return find_study(storage, aside) if aside else None
-
-
-def _read(file: Path) -> Any:
-    if not file.is_file():
-        raise StudyError(f"There is no {file.name} yet: {file}. Run `dvc repro` first.")
-    content: Any = json.loads(file.read_text(encoding="utf-8"))
-    return content

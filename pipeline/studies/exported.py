@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.manifest import read_manifest
-from pipeline.files import read_json, sha256_file
+from pipeline.files import sha256_file
 from pipeline.search.candidates import PART
 from pipeline.search.confirmation import EXPORT_RULES, in_order
+from pipeline.split_record import read_split
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult
 
@@ -68,7 +69,7 @@ def export_confirmed(
     from pipeline.training.ensemble import choose, export_winner
     from pipeline.training.export import load_exported
 
-    image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
+    image_shape = read_split(root).image_shape
     file = Path("models") / f"{name}.keras"
     specs = in_order(planned, results, objective, winner=winner)
     chosen = choose(specs, results, data, objective, rule=rule)
