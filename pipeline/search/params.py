@@ -98,7 +98,7 @@ class StudyParams(Section):
     """Section `studies.NAME`: one study."""
 
     base: str = Field(pattern=NAME_PATTERN)
-    space: dict[str, Any]
+    space: dict[str, object]
     enqueue: list[Named]
 
 
@@ -121,13 +121,13 @@ def load_study(name: str) -> tuple[StudyParams, SearchSpace]:
     return params, SearchSpace.parse(params.space, named(document["defaults"]))
 
 
-def _sampler_of(document: Mapping[str, Any]) -> object:
+def _sampler_of(document: Mapping[str, object]) -> object:
     # As it is written, which may be nothing or no sampler.
     search = document.get("search")
     return search.get("sampler") if isinstance(search, dict) else None
 
 
-def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) -> list[str]:
+def study_problems(name: str, params: StudyParams, document: Mapping[str, object]) -> list[str]:
     """Lists everything that is wrong with a study, its space, its queue and the sections it needs.
 
     Args:
@@ -162,7 +162,7 @@ def default_problems(defaults: object) -> list[str]:
     return problems + [f"defaults.{name}: this key is missing." for name in missing]
 
 
-def _parse_space(where: str, space: Mapping[str, Any]) -> tuple[dict[str, Setting], list[str]]:
+def _parse_space(where: str, space: Mapping[str, object]) -> tuple[dict[str, Setting], list[str]]:
     settings: dict[str, Setting] = {}
     problems: list[str] = []
     for name, written in space.items():

@@ -166,7 +166,7 @@ class SearchSpace:
         return self.settings[name] if name in self.settings else self.defaults[name]
 
 
-def inactive_problem(name: str, values: Mapping[str, Any]) -> str | None:
+def inactive_problem(name: str, values: Mapping[str, object]) -> str | None:
     """Says why a hyperparameter cannot exist beside others, or None.
 
     Args:

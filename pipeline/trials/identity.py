@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pipeline.features.manifest import Manifest
 from pipeline.hyperparameter import Value
@@ -93,7 +93,7 @@ class SpaceDescription:
         can_unfreeze: Whether a trial can train layers of the base.
     """
 
-    searched: Mapping[str, Mapping[str, Any]]
+    searched: Mapping[str, Mapping[str, object]]
     fixed: Mapping[str, Value]
     can_unfreeze: bool
 

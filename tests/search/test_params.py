@@ -56,6 +56,14 @@ def test_a_queued_value_outside_what_is_searched_is_refused(problems):
     ]
 
 
+def test_a_queued_depth_that_is_no_number_is_refused_like_any_other(problems, params_document):
+    bases = {"lite": {"image_size": 64, "cuts": ["block4_add", "block7_add"]}}
+    told = {"base": "lite", "embed": {**params_document["embed"], "bases": bases}}
+    space = {"cut": "block7_add", "unfreeze": {"type": "int", "low": 0, "high": 1}}
+    (problem,) = problems(space, [{"unfreeze": "deep"}], **told)
+    assert problem.startswith("studies.mine.enqueue.0.unfreeze: lies outside what is searched")
+
+
 def test_a_queued_hyperparameter_that_is_not_searched_is_refused(problems):
     assert "this study does not search it" in problems({}, [{"units": 30}])[0]
 
