@@ -22,6 +22,7 @@ from pipeline.bases.table import BASES, RANDOM
 from pipeline.bases.user_models import RAW, input_dtype, own_image_size
 from pipeline.config import load_section
 from pipeline.data.rows import row_shape
+from pipeline.features.arrays import size_text
 from pipeline.features.joined_cuts import kept_cuts
 from pipeline.features.params import BaseParams, EmbedParams
 from pipeline.features.pooling import more_than_the_top, pooled_cuts
@@ -46,15 +47,6 @@ class _Chosen:
     left_out: list[Cut]
     num_rows: int
     advice: str
-
-
-def size_text(num_bytes: int) -> str:
-    """Returns a size as people read it.
-
-    >>> size_text(307_200_000), size_text(60_000)
-    ('307.2 MB', '0.1 MB')
-    """
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

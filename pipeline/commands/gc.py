@@ -20,10 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.cuts import size_text
 from pipeline.config import load_section, read_document
 from pipeline.database_addresses import sqlite_file
 from pipeline.errors import StudyError
+from pipeline.features.arrays import size_text
 from pipeline.features.params import FEATURES
 from pipeline.features.reuse import STORE, ArrayStore
 from pipeline.losses import lost_runs, lost_study

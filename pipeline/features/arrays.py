@@ -18,6 +18,15 @@ from pipeline.files import write_whole
 ROW_IMAGES: Final = "row_images.npy"
 
 
+def size_text(num_bytes: int) -> str:
+    """Returns a size as people read it.
+
+    >>> size_text(307_200_000), size_text(60_000)
+    ('307.2 MB', '0.1 MB')
+    """
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """What the rows of an array are.

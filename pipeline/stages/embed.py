@@ -27,7 +27,7 @@ from pipeline.bases.table import NO_BASE
 from pipeline.config import load_section
 from pipeline.data.rows import row_batches, row_shape
 from pipeline.errors import ConfigError
-from pipeline.features.arrays import ROW_IMAGES, ImageSet, write_row_images
+from pipeline.features.arrays import ROW_IMAGES, ImageSet, size_text, write_row_images
 from pipeline.features.frozen import COMPARED_IMAGES, freeze
 from pipeline.features.keys import engine_key, images_sha256
 from pipeline.features.manifest import EmbeddedCut, Manifest, write_manifest
@@ -174,11 +174,11 @@ def _check_disk(
         new = [cut for cut in plan.kept if cut.name not in there[plan.name]]
         needed += array_bytes(new, plan.num_rows) + FLOAT32_BYTES * plan.base.count_params()
     free = shutil.disk_usage(features).free
-    logger.info("%s will take %s of %s free", features, _size(needed), _size(free))
+    logger.info("%s will take %s of %s free", features, size_text(needed), size_text(free))
     if needed > free:
         raise ConfigError(
-            f"{features} needs {_size(needed)} of disk, and {_size(free)} are free. Free some, "
-            "such as with `python -m pipeline gc --yes`, or lower embed.max_bytes."
+            f"{features} needs {size_text(needed)} of disk, and {size_text(free)} are free. "
+            "Free some, such as with `python -m pipeline gc --yes`, or lower embed.max_bytes."
         )
     for plan in plans:
         logger.info("%s: %s", plan.name, _listed(plan.kept, plan))
@@ -272,10 +272,6 @@ def _entry(plan: BasePlan, cut: Cut, arrays: Arrays) -> EmbeddedCut:
 def _listed(cuts: Sequence[Cut], plan: BasePlan) -> str:
     sizes = [array_bytes([cut], plan.num_rows) for cut in cuts]
     return ", ".join(
-        f"{cut.name} {'x'.join(map(str, cut.shape))} ({_size(size)})"
+        f"{cut.name} {'x'.join(map(str, cut.shape))} ({size_text(size)})"
         for cut, size in zip(cuts, sizes, strict=True)
     )
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
