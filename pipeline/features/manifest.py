@@ -157,7 +157,7 @@ class Manifest:
     row_images: str | None = None
 
     def feed(self, cut: str) -> tuple[PooledCut, ...]:
-        """Returns what an array was made of of the base's outputs; for `joined_cuts.joined`."""
+        """Returns of which outputs of the base an array was made; for `joined_cuts.joined`."""
         found = self.cuts[cut]
         if not found.parts:
             return (PooledCut(layer=cut, pooling=found.pooling or NO_POOLING),)
