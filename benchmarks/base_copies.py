@@ -31,9 +31,9 @@ from pipeline.bases.cuts import find_cuts
 from pipeline.bases.load import load_base
 from pipeline.bases.model_files import weights_sha256
 from pipeline.bases.table import BASES, RANDOM
-from pipeline.files import write_json
 from pipeline.processes import num_cores
 from pipeline.training.devices import configure_tensorflow
+from testing.features import write_cuts
 from tests.bases.made_models import MADE, shaken
 
 LARGEST_DIFFERENCE, LARGEST_OF_NETWORK = 1e-6, 1e-4
@@ -78,7 +78,7 @@ def copies(base: Any, folder: Path) -> Iterator[tuple[str, Callable[[], Any], An
         )
 
     def saved() -> Any:
-        write_json(folder / "manifest.json", {"weights_sha256": weights_sha256(base)})
+        write_cuts(folder, weights_sha256=weights_sha256(base))
         save_base(base, folder)
         return load_saved_base(folder)
 

@@ -27,7 +27,7 @@ import numpy as np
 from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.splits import SplitPlan, divide
 from pipeline.features.arrays import ImageSet
-from pipeline.features.manifest import write_pixels
+from pipeline.features.pixels import write_pixels
 from pipeline.hyperparameter import Value
 from pipeline.training.data import DataReference
 from pipeline.training.devices import configure_tensorflow

@@ -207,9 +207,9 @@ def deployed(trained: Sequence[keras.Model], reference: DataReference, cut: str)
     manifest = read_manifest(Path(reference.features))
     return join(
         [Member(trained=model, cut=cut) for model in trained],
-        image_shape=tuple(manifest["image_shape"]),
-        image_size=manifest["image_size"],
-        base=None if manifest["base"] == NO_BASE else reference.load_base(),
+        image_shape=tuple(manifest.image_shape),
+        image_size=manifest.image_size,
+        base=None if manifest.base == NO_BASE else reference.load_base(),
     )
 
 

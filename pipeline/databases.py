@@ -37,7 +37,7 @@ CREATION_SECONDS = 120
 TABLES = {"studies": "Optuna", "experiments": "MLflow"}
 
 
-def connect_options() -> dict[str, Any]:
+def connect_options() -> dict[str, object]:
     """Returns what every engine of this project is made with."""
     return {"pool_pre_ping": True, "connect_args": dict(CONNECT_ARGS)}
 

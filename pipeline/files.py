@@ -78,11 +78,16 @@ def read_json(path: Path) -> Any:
     """Returns what an earlier stage wrote.
 
     Raises:
-        DataIntegrityError: If there is no such file.
+        DataIntegrityError: If there is no such file, or it is not whole.
     """
     if not path.is_file():
         raise DataIntegrityError(f"There is no {path.name} yet: {path}. Run `dvc repro` first.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataIntegrityError(
+            f"{path} is not readable: {error}. Delete it and run `dvc repro`."
+        ) from None
 
 
 def sha256_file(path: Path) -> str:

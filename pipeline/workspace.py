@@ -11,7 +11,7 @@ writes it as the stage did, byte for byte.
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.files import write_json
 
@@ -68,7 +68,7 @@ def stamp_file(root: Path, stage: Stage, study: str = "") -> Path:
     return root / FOLDER / f"{'-'.join(part for part in (stage, study) if part)}.json"
 
 
-def write_stamp(root: Path, stage: Stage, report: Mapping[str, Any], *, study: str = "") -> None:
+def write_stamp(root: Path, stage: Stage, report: Mapping[str, object], *, study: str = "") -> None:
     """Writes a stage's stamp: the last thing that it does.
 
     Args:

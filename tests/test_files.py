@@ -10,8 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import ConfigError
-from pipeline.files import part_of, sha256_arrays, sha256_file, write_json, write_whole
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import (
+    part_of,
+    read_json,
+    sha256_arrays,
+    sha256_file,
+    write_json,
+    write_whole,
+)
 
 
 def names_in(folder):
@@ -88,6 +95,13 @@ def test_json_has_sorted_keys_and_equal_values_give_equal_files(tmp_path):
     write_json(tmp_path / "b.json", {"a": [2], "b": 1})
     assert (tmp_path / "a.json").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_json_that_is_cut_off_is_named_with_what_to_do(tmp_path):
+    file = tmp_path / "plan.json"
+    file.write_text('{"bases": ')
+    with pytest.raises(DataIntegrityError, match=r"plan\.json is not readable: .* Delete it"):
+        read_json(file)
 
 
 def test_hash_of_a_file_is_that_of_its_bytes(tmp_path):

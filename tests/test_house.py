@@ -64,9 +64,14 @@ HOMES = {
     "jinja2": {"report"},
 }
 HEAVY = (*(HOMES.keys() - {"ray", "jinja2"}), "pandas")
-OWNERS = {"plan.json": {"planning/plan.py"}}
+OWNERS = {
+    # Two formats of one name: of features, and of raw images.
+    "manifest.json": {"features/manifest.py", "data/labelled.py"},
+    "plan.json": {"planning/plan.py"},
+    "split.json": {"split_record.py"},
+}
 # Signatures that pass parsed JSON on from one module to another; may only fall.
-MOST_UNTYPED = 87
+MOST_UNTYPED = 43
 MOST_LINES = 300
 MOST_LINES_OF_A_FUNCTION = 40
 

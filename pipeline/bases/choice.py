@@ -1,14 +1,14 @@
 """What an entry of `embed.bases` means: a base of the table, a model file or a registered model."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.bases.load import load_base
-from pipeline.bases.table import BASES, IMAGENET, NO_BASE, check_base
+from pipeline.bases.table import BASES, IMAGENET, NO_BASE, BaseSource, check_base
 from pipeline.bases.user_models import check_own_base, load_own_base
 from pipeline.errors import ConfigError
 from pipeline.files import sha256_file
@@ -82,12 +82,12 @@ class OpenedBase:
 
     Attributes:
         model: Frozen: (n, image_size, image_size, 3) float32 RGB in [0, 255] to its top.
-        source: For the manifest: `model` and whatever else the entry says; of a registered model
-            its name and version, of a file its SHA-256.
+        source: What the entry says; of a registered model its name and version, of a file its
+            SHA-256.
     """
 
     model: "keras.Model"
-    source: dict[str, Any]
+    source: BaseSource
 
 
 def check_choice(choice: BaseChoice) -> None:
@@ -134,10 +134,16 @@ def open_base(choice: BaseChoice, *, fetch: Fetch) -> OpenedBase:
         DataIntegrityError: If a registered file is not the one that was registered.
     """
     check_choice(choice)
-    source = _said(choice)
+    is_own = choice.is_registered or choice.is_file
+    source = BaseSource(
+        model=choice.model,
+        weights=None if is_own else choice.weights or IMAGENET,
+        alpha=choice.alpha,
+        input_range=list(choice.input_range) if choice.input_range else None,
+    )
     if choice.is_registered:
         with fetch(choice.model) as file:
-            source |= {"registered_model": file.name, "version": file.version}
+            source = replace(source, registered_model=file.name, version=file.version)
             return _open_file(choice, file.path, source)
     if choice.is_file:
         return _open_file(choice, Path(choice.model), source)
@@ -150,39 +156,11 @@ def open_base(choice: BaseChoice, *, fetch: Fetch) -> OpenedBase:
     return OpenedBase(model=model, source=source)
 
 
-def _open_file(choice: BaseChoice, path: Path, source: dict[str, Any]) -> OpenedBase:
+def _open_file(choice: BaseChoice, path: Path, source: BaseSource) -> OpenedBase:
     model = load_own_base(
         path, image_size=choice.image_size, input_range=choice.input_range, name=choice.name
     )
-    return OpenedBase(model=model, source={**source, "file_sha256": sha256_file(path)})
-
-
-def describe(source: Mapping[str, Any]) -> str:
-    """Returns what a base is, for people.
-
-    >>> describe({"model": "models:/pets@champion", "registered_model": "pets", "version": "3"})
-    'models:/pets@champion: version 3 of pets'
-    """
-    details = [
-        f"{key} {source[key]}" for key in ("weights", "alpha", "input_range") if key in source
-    ]
-    if "version" in source:
-        details.append(f"version {source['version']} of {source['registered_model']}")
-    if "file_sha256" in source:
-        details.append(f"sha256 {source['file_sha256'][:8]}")
-    return f"{source['model']}: {', '.join(details)}" if details else str(source["model"])
-
-
-def _said(choice: BaseChoice) -> dict[str, Any]:
-    said = {
-        "model": choice.model,
-        "weights": choice.weights,
-        "alpha": choice.alpha,
-        "input_range": list(choice.input_range) if choice.input_range else None,
-    }
-    if not (choice.is_registered or choice.is_file):
-        said["weights"] = choice.weights or IMAGENET
-    return {key: value for key, value in said.items() if value is not None}
+    return OpenedBase(model=model, source=replace(source, file_sha256=sha256_file(path)))
 
 
 def _refuse(choice: BaseChoice, key: str, reason: str) -> None:

@@ -48,17 +48,6 @@ def truncate(model: keras.Model, layer_names: list[str]) -> keras.Model:
     return keras.Model(model.input, [output_of(model, name) for name in layer_names])
 
 
-def split_at(model: keras.Model, layer_name: str) -> tuple[keras.Model, keras.Model]:
-    """Returns the model up to a cut point and the model above it; both use its layers.
-
-    Args:
-        model: Has one input and one output.
-        layer_name: A cut point of the model, not its top: see `bases.cuts.find_cuts`.
-    """
-    tensor = output_of(model, layer_name)
-    return keras.Model(model.input, tensor), keras.Model(tensor, model.output)
-
-
 def rebuild(
     model: keras.Model, inputs: Any, *, clone: Callable[[keras.layers.Layer], keras.layers.Layer]
 ) -> Any:

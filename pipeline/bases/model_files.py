@@ -9,7 +9,7 @@ import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +66,12 @@ class ModelFile:
     """A whole model in a file.
 
     Attributes:
-        config: Its `class_name` and, below `config`, its layers.
+        layers: The configuration of each layer, in the file's order.
         keras_version: Which Keras wrote it, such as `2.15.0`; empty if it does not say.
         ending: What Keras wants the file's name to end in.
     """
 
-    config: dict[str, Any]
+    layers: Sequence[Mapping[str, object]]
     keras_version: str
     ending: str
 
@@ -104,10 +104,6 @@ def read_model_file(path: Path) -> ModelFile:
         raise _refusal(
             path, "model", f"damaged: {type(error).__name__}: {one_line(error)}", _GET_ANEW
         ) from None
-    classes = {name for name in _classes(found.config) if isinstance(name, str)}
-    for name, reason in _REFUSED_LAYERS.items():
-        if name in classes:
-            raise _refusal(path, "model", f"a model with {name}, {reason}", _REBUILD)
     return found
 
 
@@ -144,7 +140,7 @@ def weight_ending(path: Path) -> str:
 def has_classifier(path: Path) -> bool:
     """Returns whether a weight file is of a network of `keras.applications` with its top."""
     if _kind(path, "weights") == "zip":
-        return bool(_CLASSIFIERS & {entry["config"].get("name") for entry in _entries(path)})
+        return bool(_CLASSIFIERS & {layer.get("name") for layer in read_model_file(path).layers})
     import h5py
 
     with h5py.File(path) as file:
@@ -163,11 +159,6 @@ def under_ending(path: Path, ending: str) -> Iterator[Path]:
         link = Path(folder, f"file{ending}")
         link.symlink_to(path.resolve())
         yield link
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    layers = read_model_file(path).config["config"]["layers"]
-    return [entry for entry in layers if isinstance(entry.get("config"), dict)]
 
 
 def _layer_names(group: Any) -> list[Any]:
@@ -200,9 +191,10 @@ def _of_zip(path: Path) -> ModelFile:
         _refuse_other_zip(path, names, "model")
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in names else {}
-    _check_layers(config)
     return ModelFile(
-        config=config, keras_version=str(metadata.get("keras_version", "")), ending=KERAS_ENDING
+        layers=_layers(path, config),
+        keras_version=str(metadata.get("keras_version", "")),
+        ending=KERAS_ENDING,
     )
 
 
@@ -219,14 +211,17 @@ def _of_hdf5(path: Path) -> ModelFile:
             "Save the whole with model.save, or give it as `weights` of a base of the table.",
         )
     config = json.loads(text)
-    _check_layers(config)
     version = version.decode() if isinstance(version, bytes) else str(version)
-    return ModelFile(config=config, keras_version=version, ending=".h5")
+    return ModelFile(layers=_layers(path, config), keras_version=version, ending=".h5")
 
 
-def _check_layers(config: Any) -> None:
-    for layer in config["config"]["layers"]:
-        dict(layer["config"])
+def _layers(path: Path, config: Any) -> list[dict[str, object]]:
+    layers = [dict(layer["config"]) for layer in config["config"]["layers"]]
+    classes = {name for name in _classes(config) if isinstance(name, str)}
+    for name, reason in _REFUSED_LAYERS.items():
+        if name in classes:
+            raise _refusal(path, "model", f"a model with {name}, {reason}", _REBUILD)
+    return layers
 
 
 def _refuse_other_zip(path: Path, names: list[str], key: str) -> None:

@@ -5,7 +5,7 @@ The table can be read without Keras. To add a family of `keras.applications`, ad
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -52,6 +52,48 @@ class BaseSpec:
     first_layer: str = ""
     alphas: Sequence[float] = ()
     is_average_normalized: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseSource:
+    """What an entry of `embed.bases` was when the base was loaded; what does not apply is None.
+
+    Attributes:
+        model: A key of `BASES`, the path of a model file, or a `models:/` address.
+        weights: What a base of the table has learned: `imagenet`, `random`, or a weight file.
+        alpha: Its width relative to the published one, > 0.
+        input_range: What a user's own model takes for black and white.
+        registered_model: The name of a registered model.
+        version: Its version, such as `3`.
+        file_sha256: SHA-256 of a model's file, 64 hex digits.
+    """
+
+    model: str
+    weights: str | None = None
+    alpha: float | None = None
+    input_range: Sequence[float] | None = None
+    registered_model: str | None = None
+    version: str | None = None
+    file_sha256: str | None = None
+
+    def known(self) -> dict[str, object]:
+        """Returns what is not None, as JSON holds it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        """Says what the base is, for people.
+
+        >>> str(BaseSource(model="models:/pets@champion", registered_model="pets", version="3"))
+        'models:/pets@champion: version 3 of pets'
+        """
+        known = self.known()
+        keys = ("weights", "alpha", "input_range")
+        details = [f"{key} {known[key]}" for key in keys if key in known]
+        if self.version is not None:
+            details.append(f"version {self.version} of {self.registered_model}")
+        if self.file_sha256 is not None:
+            details.append(f"sha256 {self.file_sha256[:8]}")
+        return f"{self.model}: {', '.join(details)}" if details else self.model
 
 
 def _family(names: dict[str, str], *, scaling: Scaling, **settings: Any) -> dict[str, BaseSpec]:

@@ -53,8 +53,8 @@ def input_dtype(path: Path) -> str:
         ConfigError: If there is no such file, or it is no model file of Keras.
     """
     # Keras writes the type of an input as its name; that of other layers is a policy.
-    types = [layer["dtype"] for layer in _layers(path) if isinstance(layer.get("dtype"), str)]
-    return str(types[0]) if types else "float32"
+    types = (layer.get("dtype") for layer in read_model_file(path).layers)
+    return next((kind for kind in types if isinstance(kind, str)), "float32")
 
 
 def own_image_size(path: Path) -> int | None:
@@ -63,22 +63,16 @@ def own_image_size(path: Path) -> int | None:
     Raises:
         ConfigError: If the file is missing or is no model file of Keras'.
     """
-    layers = _layers(path)
-    # A user's layer of that name may be another kind.
-    resized = [
-        layer["height"] for layer in layers if layer.get("name") == RESIZE and "height" in layer
-    ]
+    layers = read_model_file(path).layers
+    for layer in layers:
+        # A user's layer of that name may be another kind.
+        if layer.get("name") == RESIZE and isinstance(height := layer.get("height"), int):
+            return height
     # Until Keras 3 it was `batch_input_shape`.
-    given = [layer.get("batch_shape", layer.get("batch_input_shape")) for layer in layers]
-    shapes = [shape for shape in given if isinstance(shape, list)]
-    if resized or not shapes or len(shapes[0]) < _GRAY_RANK:
-        return resized[0] if resized else None
-    size: int | None = shapes[0][1]
+    given = (layer.get("batch_shape", layer.get("batch_input_shape")) for layer in layers)
+    shape = next((shape for shape in given if isinstance(shape, list)), [])
+    size: int | None = shape[1] if len(shape) >= _GRAY_RANK else None
     return size
-
-
-def _layers(path: Path) -> list[dict[str, Any]]:
-    return [layer["config"] for layer in read_model_file(path).config["config"]["layers"]]
 
 
 def load_own_base(

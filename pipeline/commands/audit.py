@@ -6,7 +6,6 @@ Run: python -m pipeline audit [--repair]
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from pipeline.records.mirror.store import mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.search.params import SearchParams
+from pipeline.split_record import SPLIT_FILE, find_split
 from pipeline.studies.described import own_study
 from pipeline.trials.identity import of_other_code
 
@@ -174,7 +174,8 @@ def _has_runs(root: Path) -> bool:
 
 
 def _dataset(root: Path) -> str:
-    file = root / "data/split.json"
-    if not file.is_file():
+    split = find_split(root)
+    if split is None:
+        file = root / SPLIT_FILE
         raise StudyError(f"{file} must exist to know what to compare. Run `dvc repro`.")
-    return str(json.loads(file.read_text(encoding="utf-8"))["dataset"])
+    return split.dataset

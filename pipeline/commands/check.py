@@ -9,7 +9,6 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline.bases.cuts import NO_POOLING
 from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
@@ -18,13 +17,14 @@ from pipeline.data.fetch_params import FetchParams
 from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
 from pipeline.evaluation.params import EvaluateParams
+from pipeline.features.manifest import MANIFEST, read_manifest
 from pipeline.features.params import FEATURES, EmbedParams
-from pipeline.files import read_json
 from pipeline.hyperparameter import Hyperparameter
 from pipeline.planning.params import PlanParams, budget_problem
 from pipeline.records.model_registry.params import AUTO, RegisterParams
 from pipeline.registry import unknown_name
 from pipeline.search.between_sections import NO_BASE, executor_problem
+from pipeline.search.distributions import Fixed
 from pipeline.search.params import (
     NAME_PATTERN,
     ConfirmParams,
@@ -35,7 +35,7 @@ from pipeline.search.params import (
     study_problems,
 )
 from pipeline.search.space import SearchSpace
-from pipeline.training.hyperparameters import HYPERPARAMETERS, named
+from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 # Declared beside the stages, which import what they work with.
 SECTIONS: dict[str, type[Section]] = {
@@ -60,7 +60,7 @@ TAKEN_ENDINGS = {
 }
 
 
-def problems_of(document: Mapping[str, Any]) -> list[str]:
+def problems_of(document: Mapping[str, object]) -> list[str]:
     """Lists everything that is wrong with a `params.yaml`, each with its dotted path."""
     names = [BUDGET, *SECTIONS, *OTHER_SECTIONS]
     problems = [f"{name}: this section is missing." for name in names if name not in document]
@@ -89,7 +89,7 @@ def _section_problems(model: type[Section], name: str, value: object) -> list[st
     return []
 
 
-def _machine_problems(document: Mapping[str, Any]) -> list[str]:
+def _machine_problems(document: Mapping[str, object]) -> list[str]:
     """Says what the document asks for that this machine does not have."""
     fetch, search = document.get("fetch"), document.get("search")
     problems = []
@@ -104,7 +104,7 @@ def _machine_problems(document: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _studies_problems(document: Mapping[str, Any]) -> list[str]:
+def _studies_problems(document: Mapping[str, object]) -> list[str]:
     studies = document["studies"]
     if not isinstance(studies, dict) or not studies:
         return [f"studies: must map names to studies, at least one. Received: {studies!r}."]
@@ -132,27 +132,27 @@ def _base_problems(name: str, study: StudyParams, embed: object) -> list[str]:
 
 
 def _problems_once_embedded(
-    name: str, study: StudyParams, document: Mapping[str, Any]
+    name: str, study: StudyParams, document: Mapping[str, object]
 ) -> list[str]:
     """Compares a study with its base's features, if those that embed.bases lists are there.
 
     The order of the cuts, and so what phase 2 can start from, is known of these alone.
     """
-    file = FEATURES / study.base / "manifest.json"
+    features = FEATURES / study.base
     try:
         search = parse_section(SearchParams, "search", document.get("search"))
         embed = parse_section(EmbedParams, "embed", document.get("embed"))
     except ConfigError:
         return []
     entry = embed.bases.get(study.base)
-    if entry is None or entry.cuts == AUTO or not file.is_file():
+    if entry is None or entry.cuts == AUTO or not (features / MANIFEST).is_file():
         return []
-    cuts = read_json(file)["cuts"]
+    cuts = read_manifest(features).cuts
     # Of a list its name says all there is.
     pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
-    if {cut: known.get("pooling", NO_POOLING) for cut, known in cuts.items()} != pooling:
+    if {cut: known.pooling or NO_POOLING for cut, known in cuts.items()} != pooling:
         return []
-    space = SearchSpace.parse(study.space, named(document["defaults"]))
+    space = SearchSpace.parse(study.space, Fixed.model_validate(document["defaults"]).root)
     try:
         embedded_space(study, space, search, cuts)
     except ConfigError as error:
@@ -174,7 +174,7 @@ def _name_problems(name: object) -> list[str]:
     ]
 
 
-def _register_problems(document: Mapping[str, Any]) -> list[str]:
+def _register_problems(document: Mapping[str, object]) -> list[str]:
     studies, register = document["studies"], document.get("register")
     wanted = register.get("study") if isinstance(register, dict) else None
     if not isinstance(studies, dict) or not isinstance(wanted, str):

@@ -15,7 +15,6 @@ from pipeline.bases.choice import (
     NAME_PATTERN,
     BaseChoice,
     check_choice,
-    describe,
     open_base,
 )
 from pipeline.bases.cuts import Cut, array_bytes, default_cuts, find_cuts
@@ -23,6 +22,7 @@ from pipeline.bases.table import BASES, RANDOM
 from pipeline.bases.user_models import RAW, input_dtype, own_image_size
 from pipeline.config import load_section
 from pipeline.data.rows import row_shape
+from pipeline.features.arrays import size_text
 from pipeline.features.joined_cuts import kept_cuts
 from pipeline.features.params import BaseParams, EmbedParams
 from pipeline.features.pooling import more_than_the_top, pooled_cuts
@@ -47,15 +47,6 @@ class _Chosen:
     left_out: list[Cut]
     num_rows: int
     advice: str
-
-
-def size_text(num_bytes: int) -> str:
-    """Returns a size as people read it.
-
-    >>> size_text(307_200_000), size_text(60_000)
-    ('307.2 MB', '0.1 MB')
-    """
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,8 +120,7 @@ def _print_base(choice: BaseChoice, own: BaseParams | None, *, max_bytes: int) -
     fix_settings()
     opened = open_base(choice, fetch=_fetch)
     chosen = _chosen(choice.name, own, find_cuts(opened.model), max_bytes)
-    shown = {key: value for key, value in opened.source.items() if key != "weights"}
-    source = describe(shown)
+    source = str(replace(opened.source, weights=None))
     title = choice.name if source == choice.name else f"{choice.name} ({source})"
     print(f"{title} at {choice.image_size} pixels")
     marks = {cut.name: KEPT for cut in chosen.kept}

@@ -20,13 +20,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.cuts import size_text
 from pipeline.config import load_section, read_document
 from pipeline.database_addresses import sqlite_file
 from pipeline.errors import StudyError
+from pipeline.features.arrays import size_text
 from pipeline.features.params import FEATURES
 from pipeline.features.reuse import STORE, ArrayStore
-from pipeline.files import read_json
 from pipeline.losses import lost_runs, lost_study
 from pipeline.records.archive import StoredStudy, count_trials, remove_study, stored_studies
 from pipeline.records.lock import study_lock
@@ -34,6 +33,7 @@ from pipeline.records.mirror.removal import artifact_bytes, remove_runs, runs_of
 from pipeline.records.mirror.store import Store, mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
 from pipeline.search.params import SearchParams
+from pipeline.split_record import SPLIT_FILE, find_split
 from pipeline.studies.described import describe
 from pipeline.workspace import TRAININGS, store_root
 
@@ -109,10 +109,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _dataset(root: Path) -> str:
-    split = root / "data/split.json"
-    if not split.is_file():
-        raise StudyError(f"{split} must be there, to tell current studies from old ones.")
-    return str(read_json(split)["dataset"])
+    split = find_split(root)
+    if split is None:
+        file = root / SPLIT_FILE
+        raise StudyError(f"{file} must be there, to tell current studies from old ones.")
+    return split.dataset
 
 
 def _opened(root: Path, url: str) -> Stores | None:

@@ -17,6 +17,7 @@ from pipeline.data.fetch_params import FetchParams
 from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError
 from pipeline.files import read_json
+from pipeline.split_record import find_split
 from pipeline.stages.fetch import expected_name
 
 if TYPE_CHECKING:
@@ -81,13 +82,13 @@ def registered_model(root: Path) -> str:
         registered_model_name,
     )
 
-    split_file, report = root / "data/split.json", root / "results/registration.json"
-    if split_file.is_file():
-        dataset = str(read_json(split_file)["dataset"])
+    split, report = find_split(root), root / "results/registration.json"
+    if split is not None:
+        dataset = split.dataset
     else:
         dataset = expected_name(load_section(FetchParams, "fetch"), root)
     registered = str(read_json(report)["registered_model"]) if report.is_file() else ""
-    if registered and (is_of_dataset(registered, dataset) or not split_file.is_file()):
+    if registered and (is_of_dataset(registered, dataset) or split is None):
         return registered
     return registered_model_name(dataset)
 
@@ -99,9 +100,8 @@ def class_names(classifier: Classifier, root: Path) -> Sequence[str]:
     """
     num_classes = classifier.model.output_shape[-1]
     names: Sequence[str] = classifier.class_names
-    split_file = root / "data/split.json"
-    if not names and split_file.is_file():
-        names = read_json(split_file)["class_names"]
+    if not names and (split := find_split(root)) is not None:
+        names = split.class_names
     return names if len(names) == num_classes else [str(index) for index in range(num_classes)]
 
 
@@ -112,10 +112,8 @@ def value_range(classifier: Classifier, root: Path) -> ValueRange | None:
     """
     if classifier.class_names:
         return classifier.value_range
-    split_file = root / "data/split.json"
-    split = read_json(split_file) if split_file.is_file() else {}
-    low_and_high = split.get("value_range")
-    return tuple(low_and_high) if low_and_high else None
+    split = find_split(root)
+    return split.value_range if split is not None else None
 
 
 def described(probabilities: NDArray[np.float32], names: Sequence[str], *, top: int) -> str:

@@ -21,6 +21,7 @@ from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
 from pipeline.search.params import SearchParams, load_study
 from pipeline.search.queue import retire
+from pipeline.split_record import SplitRecord, find_split
 from pipeline.stages import confirm, register
 from pipeline.studies.opened import open_runs
 from pipeline.workspace import write_stamp
@@ -51,7 +52,7 @@ def main(_: argparse.Namespace) -> int:
     from pipeline.records.mirror.store import open_store
 
     root, names = Path.cwd(), list(read_document()["studies"])
-    split = _read(root / "data/split.json")
+    split = find_split(root)
     exported = {name: _read(root / "results" / name / "study.json") for name in names}
     if split is None or not any(exported.values()):
         raise StudyError(
@@ -83,7 +84,7 @@ def _restore_runs(
     study: Study,
     exported: Report,
     *,
-    split: Report,
+    split: SplitRecord,
     params: SearchParams,
 ) -> None:
     from pipeline.records.mirror.reconcile import restore_trainings

@@ -24,6 +24,7 @@ from pipeline.records.storage import has_storage, open_storage, sharing_checkout
 from pipeline.records.studies import trial_dicts
 from pipeline.search.params import SearchParams
 from pipeline.search.progress import duration
+from pipeline.split_record import find_split
 from pipeline.studies.described import describe, num_kept, own_study
 
 if TYPE_CHECKING:
@@ -199,8 +200,7 @@ def _plain(one: Overview) -> dict[str, Any]:
 
 
 def _dataset() -> str:
-    split = Path("data/split.json")
-    if not split.exists():
+    split = find_split(Path())
+    if split is None:
         raise StudyError("Nothing has run here yet: there is no data/split.json. Run `dvc repro`.")
-    content: Any = json.loads(split.read_text(encoding="utf-8"))
-    return str(content["dataset"])
+    return split.dataset

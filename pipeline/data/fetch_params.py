@@ -14,13 +14,14 @@ from pipeline.data.parts import PARTS
 from pipeline.data.published import check_mirror
 from pipeline.data.readers.stored_size import AUTO, LARGEST, SMALLEST, ImageSize
 from pipeline.registry import unknown_name
+from pipeline.split_record import SPLIT_FILE
 
 RAW = Path("data/raw")
 CACHE = Path("data/cache")
 # `dvc repro` replaces these and `make clean` removes them.
 WRITTEN = (
     *(RAW.as_posix(), CACHE.as_posix()),
-    *("data/features", "data/split.json", *(f"data/{name}.npz" for name in ("train", "test"))),
+    *("data/features", SPLIT_FILE.as_posix(), *(f"data/{name}.npz" for name in ("train", "test"))),
     *("models", "results", "mlruns"),
 )
 

@@ -16,6 +16,7 @@ from pipeline.data.parts import PARTS
 from pipeline.errors import DataIntegrityError
 from pipeline.files import sha256_arrays, write_json, write_whole
 
+MANIFEST = "manifest.json"
 _ARRAYS = ("images", "labels", "parts")
 
 
@@ -103,7 +104,7 @@ def save_raw(data: LabelledImages, folder: Path, *, dataset: str) -> None:
 
     Equal data gives equal bytes: the manifest holds no time and no address.
     """
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     manifest.unlink(missing_ok=True)
     for name in _ARRAYS:
         with write_whole(folder / f"{name}.npy") as part:
@@ -138,7 +139,7 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
     """
     again = "Run `python -m pipeline fetch` again."
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         arrays = {
             # Images are mapped: they need not fit into memory.
             name: np.load(

@@ -18,6 +18,15 @@ from pipeline.files import write_whole
 ROW_IMAGES: Final = "row_images.npy"
 
 
+def size_text(num_bytes: int) -> str:
+    """Returns a size as people read it.
+
+    >>> size_text(307_200_000), size_text(60_000)
+    ('307.2 MB', '0.1 MB')
+    """
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """What the rows of an array are.
@@ -66,6 +75,12 @@ class ImageSet:
             images=np.concatenate([np.arange(self.num_images), views]),
             is_counted=np.concatenate([self.is_train, np.zeros(len(views), dtype=bool)]),
         )
+
+
+def write_row_images(folder: Path, rows: Rows) -> None:
+    """Writes which image each row of a base's arrays is of."""
+    with write_whole(folder / ROW_IMAGES) as part:
+        np.save(part, rows.images.astype(np.int32))
 
 
 class NpyStream:

@@ -158,31 +158,3 @@ def joined(
         for part, x in zip(feed, pooled, strict=True)
     ]
     return layers.Concatenate(name=f"{prefix}_joined")(flat)
-
-
-def described(cut: Cut) -> dict[str, Any]:
-    """Returns what a manifest's entry says of how a cut's array was made of the base's outputs."""
-    if not cut.parts:
-        return {"pooling": cut.pooling}
-    parts = [
-        {
-            "cut": part.name,
-            "pooling": part.pooling,
-            "shape": list(part.shape),
-            "num_parameters_below": part.num_parameters_below,
-        }
-        for part in cut.parts
-    ]
-    return {"parts": parts}
-
-
-def feed_of(name: str, entry: Mapping[str, Any]) -> tuple[PooledCut, ...]:
-    """Returns what an array is made of, by its entry in the manifest; for `joined`."""
-    parts = entry.get("parts", [{"cut": name, "pooling": entry.get("pooling", NO_POOLING)}])
-    return tuple(PooledCut(layer=part["cut"], pooling=part["pooling"]) for part in parts)
-
-
-def part_sizes(entry: Mapping[str, Any]) -> tuple[int, ...]:
-    """Returns how many numbers each of several cuts has in a row of their array; of one, none."""
-    parts = entry.get("parts", [])
-    return tuple(math.prod(part["shape"]) for part in parts) if len(parts) > 1 else ()

@@ -14,6 +14,7 @@ from pipeline.bases.cuts import Cut
 from pipeline.bases.model_files import weights_sha256
 from pipeline.features.frozen import PACKAGES, Engine
 from pipeline.files import sha256_file
+from pipeline.hyperparameter import Value
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +28,6 @@ CODE: Final = (
     "features/onnx_graph.py",
     "features/selection.py",
     "features/embed.py",
-    "features/manifest.py",
     "bases/flat.py",
     "bases/graph.py",
     "features/joined_cuts.py",
@@ -54,7 +54,7 @@ def array_keys(
     cuts: Sequence[Cut],
     *,
     images: str,
-    views: Sequence[Mapping[str, Any]],
+    views: Sequence[Mapping[str, Value]],
     batch_size: int | Literal["auto"],
 ) -> dict[str, str]:
     """Returns a key for each cut, 64 hex digits: all that its array depends on but the engine.
@@ -108,7 +108,7 @@ def engine_key(key: str, engine: Engine) -> str:
 
 def _layers(model: "keras.Model") -> Any:
     # Neither the model's name nor the numbers of objects: they count what the process made before.
-    def without_ids(found: dict[str, Any]) -> dict[str, Any]:
+    def without_ids(found: dict[str, object]) -> dict[str, object]:
         return {name: value for name, value in found.items() if name != "shared_object_id"}
 
     return json.loads(model.to_json(), object_hook=without_ids)["config"]["layers"]

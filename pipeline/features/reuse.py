@@ -21,7 +21,7 @@ from filelock import BaseFileLock, FileLock
 from pipeline.features.arrays import WrittenArray
 from pipeline.features.frozen import ENGINES
 from pipeline.features.keys import engine_key
-from pipeline.features.manifest import MANIFEST
+from pipeline.features.manifest import MANIFEST, read_manifest
 from pipeline.files import sha256_file, write_json, write_whole
 
 logger = logging.getLogger(__name__)
@@ -81,8 +81,8 @@ class ArrayStore:
         Args:
             features: The stage's folder, `data/features`; may be missing.
         """
-        manifests = [json.loads(path.read_text()) for path in features.glob(f"*/{MANIFEST}")]
-        named = {cut.get("key") for manifest in manifests for cut in manifest["cuts"].values()}
+        manifests = [read_manifest(path.parent) for path in features.glob(f"*/{MANIFEST}")]
+        named = {cut.key for manifest in manifests for cut in manifest.cuts.values()}
         files = [file for file in self.folder.glob("*.npy") if file.stem not in named]
         return {file.stem: file.stat().st_size for file in sorted(files, key=self._age)}
 

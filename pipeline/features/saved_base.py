@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.bases.model_files import UNREADABLE, one_line
 from pipeline.errors import DataIntegrityError
-from pipeline.features.manifest import MANIFEST
+from pipeline.features.manifest import read_manifest
 from pipeline.files import write_whole
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def load_saved_base(features: Path) -> "keras.Model":
 
     path = features / BASE_FILE
     try:
-        expected = json.loads((features / MANIFEST).read_text(encoding="utf-8"))["weights_sha256"]
+        expected = read_manifest(features).weights_sha256
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except UNREADABLE as error:
+    except (DataIntegrityError, *UNREADABLE) as error:
         raise DataIntegrityError(
             f"{path} cannot be loaded: {one_line(error)}. Run: dvc repro -f embed"
         ) from None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bases.choice import Fetch, describe, open_base
+from pipeline.bases.choice import Fetch, open_base
 from pipeline.bases.cuts import Cut, array_bytes, default_cuts, find_cuts
-from pipeline.bases.table import preprocessing
+from pipeline.bases.table import BaseSource, preprocessing
 from pipeline.data.rows import row_batches
 from pipeline.errors import ConfigError
 from pipeline.features.arrays import ImageSet
@@ -35,7 +35,7 @@ class BasePlan:
         name: Of the base, and of its folder.
         image_size: What it is fed with, pixels.
         base: The network.
-        source: Where it came from, for the manifest.
+        source: Where it came from.
         front: The layers that bring images to it.
         kept: Cuts as they are kept, from `features.joined_cuts` if they are named.
         left_out: Cuts that would take too much.
@@ -49,7 +49,7 @@ class BasePlan:
     name: str
     image_size: int
     base: "keras.Model"
-    source: Mapping[str, Any]
+    source: BaseSource
     front: "keras.Model"
     kept: list[Cut]
     left_out: list[Cut]
@@ -84,7 +84,7 @@ def plan_base(
     choice = own.choice(name)
     opened = open_base(choice, fetch=fetch)
     base = opened.model
-    logger.info("%s is %s", name, describe(opened.source))
+    logger.info("%s is %s", name, opened.source)
     front = preprocessing(images.image_shape, choice.image_size)
     views = expand(own.views_wanted, images.num_train)
     num_rows = len(images.rows(len(views)))

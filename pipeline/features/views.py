@@ -15,14 +15,15 @@ seeds; the epochs in brackets, so that each row's columns took about the same CP
     all views (4)  0.812 0.807  0.555 0.553    (8)   0.827 0.828  0.527 0.520
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.features.view_params import CropParams, RandomViews, ShiftParams, ViewsParams
+from pipeline.hyperparameter import Value
 from pipeline.seeds import derive_seed
 
 Images = NDArray[np.uint8]
@@ -42,7 +43,7 @@ class View:
             to the images seen so.
     """
 
-    settings: dict[str, Any]
+    settings: Mapping[str, Value]
     make: Callable[[Images, Positions], Images]
 
 

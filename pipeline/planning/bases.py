@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.bases.choice import Fetch, open_base
 from pipeline.bases.cuts import BESIDE, BYTES_PER_VALUE, NO_POOLING, POOLED, Cut
@@ -74,7 +74,7 @@ class PlannedBase:
             {model: _sizes_taken(model, sizes) for model in wanted}, asks_views=own.views == AUTO
         )
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, object]:
         """Returns the keys that were open, each with what it becomes."""
         chosen = self.choice.chosen
         found = {

@@ -96,7 +96,7 @@ def view_judgement(study: StudyResults, results: Results) -> JudgementView:
     )
 
 
-def _scores(scores: list[ClassScore], names: list[str]) -> tuple[list[Row], str]:
+def _scores(scores: list[ClassScore], names: Sequence[str]) -> tuple[list[Row], str]:
     note = ""
     if len(scores) > MAX_CLASS_ROWS:
         scores = sorted(scores, key=lambda score: (score.f1 is None, score.f1))[:MAX_CLASS_ROWS]
@@ -138,7 +138,9 @@ _MAX_CLASSES_WITH_NAMES = 40
 _MAX_NAME_LENGTH = 18
 
 
-def confusion_matrix(key: str, counts: NDArray[np.integer[Any]], class_names: list[str]) -> Markup:
+def confusion_matrix(
+    key: str, counts: NDArray[np.integer[Any]], class_names: Sequence[str]
+) -> Markup:
     """Draws the confusion matrix: colour by share of the row, numbers as counts.
 
     Args:
@@ -238,7 +240,7 @@ def _write_counts(
             axes.text(column, row, f"{count}", ha="center", va="center", size=size, **style)
 
 
-def _name_classes(axes: Axes, class_names: list[str]) -> None:
+def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
     places = range(len(class_names))
     if len(class_names) > _MAX_CLASSES_WITH_NAMES:
         axes.tick_params(length=0, labelbottom=False, labelleft=False)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DataIntegrityError, StudyError
 from pipeline.planning.plan import PLAN_FILE, Plan, read_plan
+from pipeline.split_record import SplitRecord, read_split
 
 Json = dict[str, Any]
 
@@ -45,24 +46,23 @@ class Results:
     """All that the report shows.
 
     Attributes:
-        split: How the data were divided: `data/split.json`.
+        split: The data set and how it was divided.
         labels: Class ids of the test images, shape (n,).
         studies: At least one; the registered one first, else the best of the confirmation part.
         registration: `results/registration.json`; None if nothing is registered yet.
         plan: `results/plan.json`; None where a checkout was run before there were plans.
     """
 
-    split: Json
+    split: SplitRecord
     labels: NDArray[np.int64]
     studies: list[StudyResults]
     registration: Json | None
     plan: Plan | None
 
     @property
-    def class_names(self) -> list[str]:
+    def class_names(self) -> tuple[str, ...]:
         """By class id."""
-        names: list[str] = self.split["class_names"]
-        return names
+        return self.split.class_names
 
 
 def read_results(root: Path) -> Results:
@@ -76,7 +76,6 @@ def read_results(root: Path) -> Results:
         DataIntegrityError: If a file is damaged, or files are of different runs.
     """
     results = root / "results"
-    split = _read_json(root / "data" / "split.json")
     metrics = _read_json(results / "metrics.json")
     calibration = _read_json(results / "calibration.json")
     registration_file, plan_file = results / "registration.json", root / PLAN_FILE
@@ -96,7 +95,7 @@ def read_results(root: Path) -> Results:
         for name in metrics
     ]
     return Results(
-        split=split,
+        split=read_split(root),
         labels=arrays["labels"],
         studies=_in_order(studies, registration),
         registration=registration,

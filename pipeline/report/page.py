@@ -23,6 +23,7 @@ from pipeline.report.text import (
     percent,
     points,
 )
+from pipeline.split_record import SplitRecord
 
 TEMPLATE = "page.html.jinja"
 STYLE_SHEET = "page.css"
@@ -56,7 +57,7 @@ def render(results: Results) -> str:
     style_sheet = Markup((folder / STYLE_SHEET).read_text(encoding="utf-8"))
     return environment.get_template(TEMPLATE).render(
         style_sheet=style_sheet,
-        dataset=results.split["dataset"],
+        dataset=results.split.dataset,
         sentences=verdict(results),
         studies=[view_study(study, results) for study in results.studies],
         plans=view_plan(results.plan),
@@ -64,26 +65,26 @@ def render(results: Results) -> str:
         data=_data(results.split),
         registered=_registered(results.registration),
         again=_again(results),
-        data_hashes=results.split["sha256"],
+        data_hashes=results.split.sha256,
     )
 
 
-def _data(split: Mapping[str, Any]) -> dict[str, Any]:
+def _data(split: SplitRecord) -> dict[str, Any]:
     """Returns the counts of images, by class where the classes are not too many."""
-    counts, names = split["counts"], split["class_names"]
+    counts, names = split.counts, split.class_names
     rows = [
-        [name, *[f"{counts[part]['per_class'][index]:,}" for part in _PARTS]]
+        [name, *[f"{counts[part].per_class[index]:,}" for part in _PARTS]]
         for index, name in enumerate(names)
     ]
-    shape = " x ".join(str(side) for side in split["image_shape"])
+    shape = " x ".join(str(side) for side in split.image_shape)
     return {
         "parts": _PARTS,
         "rows": rows if len(rows) <= MAX_CLASS_ROWS else [],
-        "totals": [f"{counts[part]['images']:,}" for part in _PARTS],
+        "totals": [f"{counts[part].images:,}" for part in _PARTS],
         "num_classes": len(names),
         "image_shape": shape,
         "duplicates": [
-            (key.replace("_", " "), f"{count:,}") for key, count in split["duplicates"].items()
+            (key.replace("_", " "), f"{count:,}") for key, count in split.duplicates.items()
         ],
     }
 

@@ -36,8 +36,8 @@ def problems_between(
     *,
     base: str,
     settings: Mapping[str, Setting],
-    enqueue: Sequence[Mapping[str, Any]],
-    document: Mapping[str, Any],
+    enqueue: Sequence[Mapping[str, Value]],
+    document: Mapping[str, object],
 ) -> list[str]:
     """Lists what keeps a study from being searched beside the other sections.
 
@@ -87,7 +87,7 @@ class _Embedded:
     starts: frozenset[str]
 
     @classmethod
-    def of(cls, base: str, entry: Mapping[str, Any]) -> "_Embedded":
+    def of(cls, base: str, entry: Mapping[str, object]) -> "_Embedded":
         cuts, pooling = entry.get("cuts"), _mapping(entry, "pooling")
         if not isinstance(cuts, list):
             return cls(base, None, frozenset())
@@ -112,7 +112,7 @@ class _Embedded:
         return len(self.starts - alone - beside) + bool(self.starts & (beside - alone))
 
 
-def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _mapping(parent: Mapping[str, object], key: str) -> Mapping[str, Any]:
     value = parent.get(key)
     return value if isinstance(value, dict) else {}
 
@@ -163,7 +163,7 @@ def _epoch_problems(where: str, settings: Mapping[str, Setting], epochs: object)
 def _cut_problems(
     where: str,
     settings: Mapping[str, Setting],
-    enqueue: Sequence[Mapping[str, Any]],
+    enqueue: Sequence[Mapping[str, Value]],
     embedded: _Embedded,
 ) -> list[str]:
     cut = settings["cut"]
@@ -181,7 +181,9 @@ def _cut_problems(
         for place, queued in enumerate(enqueue)
         for asked in [[queued["cut"]] if "cut" in queued else chosen]
         for most in [embedded.most_below(asked)]
-        if most is not None and queued.get("unfreeze", 0) > most
+        # What is no number has a problem of its own.
+        if most is not None and isinstance(wanted := queued.get("unfreeze", 0), int)
+        if wanted > most
     ]
 
 

@@ -17,7 +17,7 @@ from pipeline.search.space import SearchSpace, inactive_problem
 from pipeline.training.hyperparameters import HYPERPARAMETERS, named
 
 
-def read_assignments(words: Sequence[str]) -> dict[str, Any]:
+def read_assignments(words: Sequence[str]) -> dict[str, Value]:
     """Reads `key=value` words; values are written as in `params.yaml`.
 
     Raises:
@@ -28,7 +28,7 @@ def read_assignments(words: Sequence[str]) -> dict[str, Any]:
     >>> read_assignments(["cut=[block4_add, block7_add]"])
     {'cut': 'block4_add+block7_add'}
     """
-    read: dict[str, Any] = {}
+    read: dict[str, Value] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not (name and equals and text):

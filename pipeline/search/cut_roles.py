@@ -8,10 +8,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pipeline.features.manifest import Cuts
 from pipeline.hyperparameter import Value
 from pipeline.search.configurations import configuration_problems
 from pipeline.search.space import SearchSpace
-from pipeline.training.segments import Cuts
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ def head_cuts(cuts: Cuts) -> list[str]:
     Args:
         cuts: Of the manifest.
     """
-    ranked = [name for name, entry in cuts.items() if "rank" in entry]
-    if ranked:
-        return sorted(ranked, key=lambda name: int(cuts[name]["rank"]))
-    return sorted(cuts, key=lambda name: -int(cuts[name]["num_parameters_below"]))
+    ranks = {name: entry.rank for name, entry in cuts.items() if entry.rank is not None}
+    if ranks:
+        return sorted(ranks, key=lambda name: ranks[name])
+    return sorted(cuts, key=lambda name: -cuts[name].num_parameters_below)
 
 
 def cut_of_role(role: str, cuts: Cuts) -> str | None:
@@ -45,8 +45,8 @@ def cut_of_role(role: str, cuts: Cuts) -> str | None:
     heads = head_cuts(cuts)
     if role == "first":
         return heads[0]
-    single = [name for name in heads if len(cuts[name].get("parts", [])) < 2]
-    single.sort(key=lambda name: int(cuts[name]["num_parameters_below"]), reverse=True)
+    single = [name for name in heads if len(cuts[name].parts) < 2]
+    single.sort(key=lambda name: cuts[name].num_parameters_below, reverse=True)
     place = ("highest", "lower").index(role)
     return single[place] if place < len(single) else None
 

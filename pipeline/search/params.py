@@ -11,6 +11,7 @@ from pipeline.database_addresses import storage_problem
 from pipeline.durations import Duration
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.features.manifest import Cuts
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.search.between_sections import problems_between
@@ -21,7 +22,7 @@ from pipeline.search.pruners import Pruner
 from pipeline.search.samplers import SAMPLERS, sampler_problem
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS, named
-from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES, Cuts, lower_cuts
+from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES, lower_cuts
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class StudyParams(Section):
     """Section `studies.NAME`: one study."""
 
     base: str = Field(pattern=NAME_PATTERN)
-    space: dict[str, Any]
+    space: dict[str, object]
     enqueue: list[Named]
 
 
@@ -120,13 +121,13 @@ def load_study(name: str) -> tuple[StudyParams, SearchSpace]:
     return params, SearchSpace.parse(params.space, named(document["defaults"]))
 
 
-def _sampler_of(document: Mapping[str, Any]) -> object:
+def _sampler_of(document: Mapping[str, object]) -> object:
     # As it is written, which may be nothing or no sampler.
     search = document.get("search")
     return search.get("sampler") if isinstance(search, dict) else None
 
 
-def study_problems(name: str, params: StudyParams, document: Mapping[str, Any]) -> list[str]:
+def study_problems(name: str, params: StudyParams, document: Mapping[str, object]) -> list[str]:
     """Lists everything that is wrong with a study, its space, its queue and the sections it needs.
 
     Args:
@@ -161,7 +162,7 @@ def default_problems(defaults: object) -> list[str]:
     return problems + [f"defaults.{name}: this key is missing." for name in missing]
 
 
-def _parse_space(where: str, space: Mapping[str, Any]) -> tuple[dict[str, Setting], list[str]]:
+def _parse_space(where: str, space: Mapping[str, object]) -> tuple[dict[str, Setting], list[str]]:
     settings: dict[str, Setting] = {}
     problems: list[str] = []
     for name, written in space.items():
@@ -209,7 +210,7 @@ def embedded_space(
     """
     is_left_open = {**space.defaults, **space.settings}["cut"] == "auto"
     # Those that the plan kept for heads; the others are for phase 2 to start from.
-    heads = [cut for cut in cuts if is_left_open and "rank" in cuts[cut]]
+    heads = [cut for cut in cuts if is_left_open and cuts[cut].rank is not None]
     space = space.with_cuts(heads or list(cuts))
     if heads and "unfreeze" in space.settings and not any(lower_cuts(cuts, cut) for cut in heads):
         # Of a list that a user wrote this is an error; the plan knew what there is room for.

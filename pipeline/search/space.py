@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.features.manifest import Cuts
 from pipeline.hyperparameter import Value
 from pipeline.registry import unknown_name
 from pipeline.search.distributions import (
@@ -20,7 +21,7 @@ from pipeline.search.distributions import (
     searched,
 )
 from pipeline.training.hyperparameters import HYPERPARAMETERS
-from pipeline.training.segments import Cuts, lower_cuts, too_deep
+from pipeline.training.segments import lower_cuts, too_deep
 from pipeline.trials.identity import SpaceDescription
 
 
@@ -98,14 +99,14 @@ class SearchSpace:
 
     def describe(self) -> SpaceDescription:
         """Returns the space as plain data, for its record and its identity."""
-        shown = {name: setting.model_dump() for name, setting in self.searched.items()}
+        searched = {name: setting.model_dump() for name, setting in self.searched.items()}
         fixed = {
             name: value
             for name, value in {**self.defaults, **self.settings}.items()
             # What no trial can have tells none of them apart.
-            if name not in shown and self.can_exist(name)
+            if isinstance(value, str | int | float | bool) and self.can_exist(name)
         }
-        return SpaceDescription(searched=shown, fixed=fixed, can_unfreeze=self.can_unfreeze)
+        return SpaceDescription(searched=searched, fixed=fixed, can_unfreeze=self.can_unfreeze)
 
     def with_cuts(self, cuts: list[str]) -> "SearchSpace":
         """Returns the space in which the cut is one of those that were embedded.
@@ -165,7 +166,7 @@ class SearchSpace:
         return self.settings[name] if name in self.settings else self.defaults[name]
 
 
-def inactive_problem(name: str, values: Mapping[str, Any]) -> str | None:
+def inactive_problem(name: str, values: Mapping[str, object]) -> str | None:
     """Says why a hyperparameter cannot exist beside others, or None.
 
     Args:

@@ -25,6 +25,7 @@ from pipeline.search.confirmation import EXPORT_RULES, Confirmation, judge, winn
 from pipeline.search.executors.registry import build_executor
 from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.search.params import ConfirmParams, SearchParams, load_study
+from pipeline.split_record import SplitRecord, read_split
 from pipeline.studies.exported import base_source, export_confirmed
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
@@ -67,7 +68,7 @@ def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, ro
     from pipeline.records.mirror.reconcile import restore_trainings
 
     study = read_json(root / "results" / name / "study.json")
-    split = read_json(root / "data/split.json")
+    split = read_split(root)
     storage = open_storage(root, search.storage)
     with (
         study_lock(root, study["study_name"], storage=storage),
@@ -165,7 +166,7 @@ def _train(
     kept: KeptTrainings,
 ) -> dict[str, Any]:
     study = read_json(root / "results" / name / "study.json")
-    split = read_json(root / "data/split.json")
+    split = read_split(root)
     objective = OBJECTIVES[study["objective"]]
     data = DataReference(
         features=str(root / "data/features" / base), train_file=str(root / "data/train.npz")
@@ -186,7 +187,7 @@ def _train(
         winner=winner,
         rule=params.export,
     )
-    num_images = split["counts"][PART]["images"]
+    num_images = split.counts[PART].images
     return {
         **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
         "base": base,
@@ -257,14 +258,14 @@ def _log_winner(report: Mapping[str, Any]) -> None:
 
 
 def _open_runs(
-    root: Path, name: str, *, study: Mapping[str, Any], split: Mapping[str, Any], url: str
+    root: Path, name: str, *, study: Mapping[str, Any], split: SplitRecord, url: str
 ) -> StudyRuns:
     from pipeline.records.lineage import revision_tags
     from pipeline.records.mirror.runs import StudyRuns
 
     runs = StudyRuns.open(
         root,
-        dataset=split["dataset"],
+        dataset=split.dataset,
         study=name,
         study_name=study["study_name"],
         study_uid=mirror_uid(root, study["study_uid"], url),

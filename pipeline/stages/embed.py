@@ -10,7 +10,6 @@ Run: python -m pipeline embed
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import sys
 import time
@@ -28,17 +27,12 @@ from pipeline.bases.table import NO_BASE
 from pipeline.config import load_section
 from pipeline.data.rows import row_batches, row_shape
 from pipeline.errors import ConfigError
-from pipeline.features.arrays import ImageSet
+from pipeline.features.arrays import ROW_IMAGES, ImageSet, size_text, write_row_images
 from pipeline.features.frozen import COMPARED_IMAGES, freeze
 from pipeline.features.keys import engine_key, images_sha256
-from pipeline.features.manifest import array_entry, write_manifest, write_pixels
+from pipeline.features.manifest import EmbeddedCut, Manifest, write_manifest
 from pipeline.features.params import FEATURES, EmbedParams
-from pipeline.features.pixels import (
-    FLOAT16_BYTES,
-    size_of_pixels,
-    small_shape,
-    write_small_pixels,
-)
+from pipeline.features.pixels import pixels_bytes, size_of_pixels, write_pixels
 from pipeline.features.reuse import STORE, Arrays, ArrayStore
 from pipeline.features.selection import BasePlan, plan_base, row_images
 from pipeline.planning.plan import PLAN_FILE, with_plan
@@ -97,11 +91,8 @@ def run(
     pixels_size = size_of_pixels(images, most=params.pixels_size)
     for plan in plans:
         _log_size(plan, images)
-    _check_disk(plans, there, images, features, pixels_size=pixels_size)
-    if pixels_size is None:
-        write_pixels(features / NO_BASE, images, pixels())
-    else:
-        write_small_pixels(features / NO_BASE, images, pixels(), image_size=pixels_size)
+    _check_disk(plans, there, features, of_pixels=pixels_bytes(images, pixels_size))
+    write_pixels(features / NO_BASE, images, pixels(), image_size=pixels_size)
     source = _Source(train_file=train_file, images=images, batch_size=params.batch_size)
     for plan in plans:
         folder = features / plan.name
@@ -174,24 +165,20 @@ def _fetch(uri: str) -> AbstractContextManager[RegisteredFile]:
 def _check_disk(
     plans: Sequence[BasePlan],
     there: Mapping[str, Arrays],
-    images: ImageSet,
     features: Path,
     *,
-    pixels_size: int | None,
+    of_pixels: int,
 ) -> None:
-    num_values = math.prod(images.image_shape)
-    if pixels_size is not None:
-        num_values = FLOAT16_BYTES * math.prod(small_shape(images.image_shape, pixels_size))
-    needed = images.num_images * num_values
+    needed = of_pixels
     for plan in plans:
         new = [cut for cut in plan.kept if cut.name not in there[plan.name]]
         needed += array_bytes(new, plan.num_rows) + FLOAT32_BYTES * plan.base.count_params()
     free = shutil.disk_usage(features).free
-    logger.info("%s will take %s of %s free", features, _size(needed), _size(free))
+    logger.info("%s will take %s of %s free", features, size_text(needed), size_text(free))
     if needed > free:
         raise ConfigError(
-            f"{features} needs {_size(needed)} of disk, and {_size(free)} are free. Free some, "
-            "such as with `python -m pipeline gc --yes`, or lower embed.max_bytes."
+            f"{features} needs {size_text(needed)} of disk, and {size_text(free)} are free. "
+            "Free some, such as with `python -m pipeline gc --yes`, or lower embed.max_bytes."
         )
     for plan in plans:
         logger.info("%s: %s", plan.name, _listed(plan.kept, plan))
@@ -225,19 +212,24 @@ def _embed_base(
         store.keep(computed, folder)
         arrays = arrays | computed
     save_base(plan.base, folder)
-    write_manifest(
-        folder,
-        source.images,
-        {cut.name: _entry(plan, cut, arrays) for cut in plan.kept},
-        base={
-            "base": plan.name,
-            "source": dict(plan.source),
-            "image_size": plan.image_size,
-            "weights_sha256": weights_sha256(plan.base),
-        },
-        views=[view.settings for view in plan.views],
-        left_out=plan.left_out,
+    images = source.images
+    if plan.views:
+        write_row_images(folder, images.rows(len(plan.views)))
+    manifest = Manifest(
+        base=plan.name,
+        image_size=plan.image_size,
+        weights_sha256=weights_sha256(plan.base),
+        image_shape=images.image_shape,
+        num_images=images.num_images,
+        num_classes=images.num_classes,
+        cuts={cut.name: _entry(plan, cut, arrays) for cut in plan.kept},
+        left_out={cut.name: array_bytes([cut], plan.num_rows) for cut in plan.left_out},
+        source=plan.source,
+        views=tuple(view.settings for view in plan.views),
+        num_rows=plan.num_rows if plan.views else None,
+        row_images=ROW_IMAGES if plan.views else None,
     )
+    write_manifest(manifest, folder)
 
 
 def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Path) -> Arrays:
@@ -272,18 +264,14 @@ def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Pa
     }
 
 
-def _entry(plan: BasePlan, cut: Cut, arrays: Arrays) -> dict[str, Any]:
+def _entry(plan: BasePlan, cut: Cut, arrays: Arrays) -> EmbeddedCut:
     key, array = arrays[cut.name]
-    return array_entry(cut, array, key=key, rank=plan.ranks.get(cut.name))
+    return EmbeddedCut.of(cut, array, key=key, rank=plan.ranks.get(cut.name))
 
 
 def _listed(cuts: Sequence[Cut], plan: BasePlan) -> str:
     sizes = [array_bytes([cut], plan.num_rows) for cut in cuts]
     return ", ".join(
-        f"{cut.name} {'x'.join(map(str, cut.shape))} ({_size(size)})"
+        f"{cut.name} {'x'.join(map(str, cut.shape))} ({size_text(size)})"
         for cut, size in zip(cuts, sizes, strict=True)
     )
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"

@@ -5,7 +5,6 @@ Run: python -m pipeline evaluate
 """
 
 import csv
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from pipeline.evaluation.metrics import METRICS, calibration_bins
 from pipeline.evaluation.params import EvaluateParams
 from pipeline.files import write_json, write_whole
 from pipeline.processes import num_cores
+from pipeline.split_record import read_split
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class TestPart:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    class_names: list[str]
+    class_names: Sequence[str]
 
 
 def run(
@@ -74,7 +74,7 @@ def run(
     """
     files = {study: root / "models" / f"{study}.keras" for study in studies}
     _check_models(files)
-    test = _read_test(root / "data")
+    test = _read_test(root)
     if num_threads is not None:
         # After the refusals, which should not wait for TensorFlow to load.
         from pipeline.training.devices import configure_tensorflow
@@ -139,11 +139,10 @@ def _check_models(files: dict[str, Path]) -> None:
         raise StudyError(f"Not there: {named}. Run `dvc repro {stages}`, which writes it.")
 
 
-def _read_test(data: Path) -> TestPart:
-    split = json.loads((data / "split.json").read_text(encoding="utf-8"))
-    with np.load(data / "test.npz") as archive:
+def _read_test(root: Path) -> TestPart:
+    with np.load(root / "data/test.npz") as archive:
         images, labels = archive["images"], archive["labels"]
-    return TestPart(images=images, labels=labels, class_names=split["class_names"])
+    return TestPart(images=images, labels=labels, class_names=read_split(root).class_names)
 
 
 def _predict(

@@ -5,20 +5,18 @@ Run: python -m pipeline fetch
 
 import logging
 import posixpath
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.config import load_section
 from pipeline.data.copies import check_copied
 from pipeline.data.datasets import DATASETS, Request, names_of_others
 from pipeline.data.fetch_params import CACHE, RAW, FetchParams
-from pipeline.data.labelled import LabelledImages, check_labelled, save_raw
+from pipeline.data.labelled import MANIFEST, LabelledImages, check_labelled, save_raw
 from pipeline.data.names import AUTO, auto_name
 from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import mirror_in_use, obtain
-from pipeline.files import read_json
+from pipeline.split_record import find_split
 from pipeline.workspace import store_root
 
 logger = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ def run(params: FetchParams, *, raw: Path, cache: Path, root: Path = Path()) -> 
         DataIntegrityError: If a file is damaged, or the images are not what later stages need.
     """
     # What an earlier run left belongs to other params, and must not pass for the result of this.
-    (raw / "manifest.json").unlink(missing_ok=True)
+    (raw / MANIFEST).unlink(missing_ok=True)
     spec = DATASETS[params.dataset]
     logger.info("%s: %s", params.dataset, spec.title)
     mirror = mirror_in_use(params.mirror)
@@ -90,10 +88,11 @@ def dataset_name(params: FetchParams, data: LabelledImages, *, root: Path) -> st
     if not DATASETS[params.dataset].is_own:
         return params.dataset
     name, after = _auto(params, root)
-    earlier = _earlier_split(root)
-    was = str(earlier.get("dataset", name))
-    is_same = earlier.get("source") == dict(data.source)
-    if is_same and earlier.get("class_names") == list(data.class_names):
+    # Of this stage's own outs DVC leaves none; that of the next one stays until that runs.
+    earlier = find_split(store_root(root))
+    was = earlier.dataset if earlier else name
+    is_same = earlier is not None and earlier.source == data.source
+    if earlier and is_same and earlier.class_names == data.class_names:
         said = "" if was == name else f", though {after} would be {name}"
         logger.info("data set: %s, as until now%s; fetch.name sets another name", was, said)
         return was
@@ -125,12 +124,6 @@ def _source(params: FetchParams) -> dict[str, str]:
     path = posixpath.normpath(params.path.replace("\\", "/"))
     own = {"path": path, "name": params.name} if DATASETS[params.dataset].is_own else {}
     return {"dataset": params.dataset, **own}
-
-
-def _earlier_split(root: Path) -> Mapping[str, Any]:
-    # Of this stage's own outs DVC leaves none; that of the next one stays until that runs.
-    file = store_root(root) / "data/split.json"
-    return read_json(file) if file.is_file() else {}
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from pipeline.records.model_registry.candidate import (
 from pipeline.records.model_registry.params import AUTO, RegisterParams
 from pipeline.records.model_registry.registered_models import is_of_dataset
 from pipeline.registry import unknown_name
+from pipeline.split_record import SPLIT_FILE
 from pipeline.workspace import stamp_file, write_stamp
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def run(
         name: existing_json(root / "results" / name / "confirm.json") for name in studies
     }
     study = choose_study(params.study, confirmations)
-    for name in ("data/split.json", "results/metrics.json", f"models/{study}.keras"):
+    for name in (SPLIT_FILE, "results/metrics.json", f"models/{study}.keras"):
         existing(root / name)
     # After the refusals, which should not wait for MLflow and TensorFlow to load.
     from pipeline.records.mirror.store import open_store
@@ -102,7 +103,7 @@ def is_of(report: Mapping[str, Any], candidate: Candidate) -> bool:
     """
     return (
         "lineage" in report
-        and is_of_dataset(report["registered_model"], candidate.split["dataset"])
+        and is_of_dataset(report["registered_model"], candidate.split.dataset)
         and report["study"] == candidate.confirm["study"]
         and report["weights_sha256"] == candidate.evidence.weights_sha256
         and report["confirmation"] == _figures(candidate.evidence)

@@ -6,7 +6,6 @@ Run: python -m pipeline split
 import logging
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,8 @@ from pipeline.data.near_copies import NEAR_COPY
 from pipeline.data.rows import write_rows
 from pipeline.data.split_params import SplitParams
 from pipeline.data.splits import SPLIT_PARTS, Indices, Split, SplitPlan, divide
-from pipeline.files import write_json, write_whole
+from pipeline.files import write_whole
+from pipeline.split_record import SPLIT_FILE, PartCounts, SplitRecord, write_split
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def run(
         rows, others = _test_rows(data, split) if name == "test" else _train_rows(data, split)
         with write_whole(file) as part:
             digests[name] = write_rows(part, data.images, rows, others)
-    write_json(summary_file, _summary(dataset, data, split, digests))
+    write_split(_summary(dataset, data, split, digests), summary_file)
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
     logger.info("%d images: %s", len(data.labels), counts)
     if split.reasons:
@@ -63,7 +63,7 @@ def main() -> None:
         raw=Path("data/raw"),
         train_file=Path("data/train.npz"),
         test_file=Path("data/test.npz"),
-        summary_file=Path("data/split.json"),
+        summary_file=SPLIT_FILE,
     )
 
 
@@ -95,22 +95,22 @@ def _train_rows(data: LabelledImages, split: Split) -> Rows:
 
 def _summary(
     dataset: str, data: LabelledImages, split: Split, digests: dict[str, str]
-) -> dict[str, Any]:
+) -> SplitRecord:
     num_classes = len(data.class_names)
     labels = {part: data.labels[getattr(split, part)] for part in SPLIT_PARTS}
-    return {
-        "dataset": dataset,
-        "source": dict(data.source),
-        "class_names": list(data.class_names),
-        "image_shape": list(data.images.shape[1:]),
-        "value_range": data.value_range,
-        "counts": {
-            part: {
-                "images": len(of_part),
-                "per_class": np.bincount(of_part, minlength=num_classes).tolist(),
-            }
+    return SplitRecord(
+        dataset=dataset,
+        class_names=data.class_names,
+        image_shape=data.images.shape[1:],
+        counts={
+            part: PartCounts(
+                images=len(of_part),
+                per_class=tuple(np.bincount(of_part, minlength=num_classes).tolist()),
+            )
             for part, of_part in labels.items()
         },
-        "duplicates": split.duplicates,
-        "sha256": digests,
-    }
+        duplicates=split.duplicates,
+        sha256=digests,
+        source=dict(data.source),
+        value_range=data.value_range,
+    )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config import load_section
 from pipeline.errors import PipelineError, StudyError
+from pipeline.features.manifest import Cuts, read_manifest
 from pipeline.losses import lost_study
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout
 from pipeline.records.studies import find_study, known_uids, trial_dicts
 from pipeline.search.params import SearchParams, StudyParams, embedded_space, load_study
 from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import fitting
-from pipeline.training.segments import Cuts
+from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.identity import Identity, study_identity
 from pipeline.trials.record import num_finished
 
@@ -38,7 +38,7 @@ class DescribedStudy:
         search: The section `search`.
         space: What its trials can be, with the cuts that were embedded.
         cuts: Those, as the manifest has them.
-        split: `data/split.json`.
+        split: The data set and its division.
     """
 
     name: str
@@ -48,7 +48,7 @@ class DescribedStudy:
     search: SearchParams
     space: SearchSpace
     cuts: Cuts
-    split: Mapping[str, Any]
+    split: SplitRecord
 
     @property
     def identity(self) -> str:
@@ -97,47 +97,29 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
 
     Raises:
         ConfigError: If params.yaml has no such study, or cannot be used.
-        StudyError: If the data or the features are not there yet.
+        DataIntegrityError: If the data or the features are not there yet.
     """
     (params, space), search = load_study(name), load_section(SearchParams, "search")
-    split = _read(root / "data/split.json")
-    manifest = _read(root / "data/features" / params.base / "manifest.json")
-    space = embedded_space(params, space, search, manifest["cuts"])
-    identity = identity_of(space, search, split=split, manifest=manifest)
-    return DescribedStudy(
-        name=name,
-        study_name=f"{split['dataset']}-{name}",
-        hashes=identity,
-        params=params,
-        search=search,
-        space=space,
-        cuts=manifest["cuts"],
-        split=split,
-    )
-
-
-def identity_of(
-    space: SearchSpace,
-    search: SearchParams,
-    *,
-    split: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-) -> Identity:
-    """Returns what makes the trials of a study comparable, as hashes.
-
-    Args:
-        space: What its trials can be, with the cuts that were embedded.
-        search: The section `search`.
-        split: `data/split.json`.
-        manifest: Of the base's features.
-    """
-    return study_identity(
+    split = read_split(root)
+    manifest = read_manifest(root / "data/features" / params.base)
+    space = embedded_space(params, space, search, manifest.cuts)
+    identity = study_identity(
         space.describe(),
         objective=search.objective,
         epochs=search.epochs,
         seed=search.seed,
-        split=split,
+        data_sha256=split.sha256["train"],
         manifest=manifest,
+    )
+    return DescribedStudy(
+        name=name,
+        study_name=f"{split.dataset}-{name}",
+        hashes=identity,
+        params=params,
+        search=search,
+        space=space,
+        cuts=manifest.cuts,
+        split=split,
     )
 
 
@@ -189,10 +171,3 @@ def own_study(
         return study
     aside = known_uids(storage).get(content.get("study_uid", ""))
     return find_study(storage, aside) if aside else None
-
-
-def _read(file: Path) -> Any:
-    if not file.is_file():
-        raise StudyError(f"There is no {file.name} yet: {file}. Run `dvc repro` first.")
-    content: Any = json.loads(file.read_text(encoding="utf-8"))
-    return content

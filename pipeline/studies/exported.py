@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluation.objectives import ObjectiveSpec
-from pipeline.files import read_json, sha256_file
+from pipeline.features.manifest import read_manifest
+from pipeline.files import sha256_file
 from pipeline.search.candidates import PART
 from pipeline.search.confirmation import EXPORT_RULES, in_order
+from pipeline.split_record import read_split
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult
 
@@ -18,15 +20,16 @@ if TYPE_CHECKING:
     from pipeline.search.candidates import Candidate
 
 
-def base_source(features: Path) -> dict[str, Any]:
+def base_source(features: Path) -> dict[str, object]:
     """Returns what `embed` says of where a base came from; of pixels, nothing.
 
     Args:
         features: `data/features/BASE`.
     """
-    manifest = read_json(features / "manifest.json")
-    source = manifest.get("source")
-    return {**source, "weights_sha256": manifest["weights_sha256"]} if source else {}
+    manifest = read_manifest(features)
+    if manifest.source is None:
+        return {}
+    return {**manifest.source.known(), "weights_sha256": manifest.weights_sha256}
 
 
 def export_confirmed(
@@ -66,7 +69,7 @@ def export_confirmed(
     from pipeline.training.ensemble import choose, export_winner
     from pipeline.training.export import load_exported
 
-    image_shape = tuple(read_json(root / "data/split.json")["image_shape"])
+    image_shape = read_split(root).image_shape
     file = Path("models") / f"{name}.keras"
     specs = in_order(planned, results, objective, winner=winner)
     chosen = choose(specs, results, data, objective, rule=rule)

@@ -22,6 +22,7 @@ from pipeline.search.cut_roles import with_named_cuts
 from pipeline.search.params import SearchParams
 from pipeline.search.queue import close_orphans, enqueue_missing, retire
 from pipeline.search.warm_start import first_trials
+from pipeline.split_record import SplitRecord
 from pipeline.studies.described import DescribedStudy
 from pipeline.trials.recorder import Recorder
 from pipeline.trials.study import StudyDict, export, write
@@ -39,7 +40,7 @@ def open_runs(
     *,
     name: str,
     base: str,
-    split: Mapping[str, Any],
+    split: SplitRecord,
     root: Path,
 ) -> StudyRuns:
     """Opens a study's runs in MLflow, its parent with everything that is known of the study.
@@ -49,7 +50,7 @@ def open_runs(
         params: Section `search`.
         name: Of the study, below `studies`.
         base: What its features are of: a key of `embed.bases`, or `none`.
-        split: `data/split.json`.
+        split: The data set and its division.
         root: The repository.
 
     Raises:
@@ -61,7 +62,7 @@ def open_runs(
     shown = {**params.model_dump(), "storage": without_password(params.storage)}
     runs = StudyRuns.open(
         root,
-        dataset=split["dataset"],
+        dataset=split.dataset,
         study=name,
         study_name=study.study_name,
         study_uid=mirror_uid(root, study.user_attrs["study_uid"], params.storage),
@@ -97,7 +98,7 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
             with the same identity and data it names the uid that the study goes on under.
     """
     params, file = described.search, root / "results" / described.name / "study.json"
-    dataset = described.split["dataset"]
+    dataset = described.split.dataset
     exported = read_json(file) if file.exists() else {}
     # Data that got another name begin a study of that name with the same trials: two studies.
     is_same = (exported.get("identity"), exported.get("dataset")) == (described.identity, dataset)
@@ -165,7 +166,7 @@ def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyDict:
         study_name=study.study_name,
         attrs=study.user_attrs,
         study=described.name,
-        dataset=described.split["dataset"],
+        dataset=described.split.dataset,
         objective=described.search.objective,
         target=described.search.trials,
         space=described.space.describe().searched,

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from pipeline.bases.cuts import PooledCut
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.features.joined_cuts import feed_of, part_sizes
-from pipeline.features.manifest import read_manifest
+from pipeline.features.manifest import MANIFEST, Manifest, read_manifest
+from pipeline.features.saved_base import BASE_FILE, load_saved_base
 from pipeline.hyperparameter import Value
 from pipeline.registry import unknown_name
 from pipeline.training.batches import Indices, TrainingData
+from pipeline.training.segments import phase_2_starts
 
 if TYPE_CHECKING:
     import keras
@@ -61,23 +62,23 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
     """
     folder, train_file = Path(reference.features), Path(reference.train_file)
     manifest = read_manifest(folder)
-    if cut not in manifest["cuts"]:
-        raise ConfigError(unknown_name("cut", cut, list(manifest["cuts"])))
-    entry = manifest["cuts"][cut]
+    if cut not in manifest.cuts:
+        raise ConfigError(unknown_name("cut", cut, list(manifest.cuts)))
+    entry = manifest.cuts[cut]
     # A plain array on the mapped file: pickle passes its memory on as it lies, so that a cluster
     # can share it between processes, where it would copy memmap's subclass into its stream.
-    features = np.asarray(_open(folder / entry["file"]))
+    features = np.asarray(_open(folder / entry.file))
     # np.load reads only the members that are asked for: the images stay on the disk.
     with _open(train_file) as archive:
         labels = _member(archive, "labels", train_file)
         parts = ["train", "val"] if judge is None else ["train", "val", judge]
         rows = {part: _member(archive, part, train_file) for part in parts}
-    _check(labels, rows, num_classes=manifest["num_classes"], source=train_file)
+    _check(labels, rows, num_classes=manifest.num_classes, source=train_file)
     num_images = len(labels)
     labels, rows["train"] = _with_views(labels, rows["train"], manifest, folder)
     if len(features) != len(labels):
         raise DataIntegrityError(
-            f"{folder / entry['file']} must hold {len(labels)} rows. Received: {len(features)}. "
+            f"{folder / entry.file} must hold {len(labels)} rows. Received: {len(features)}. "
             "Run the stages `split` and `embed` again."
         )
     return CutData(
@@ -86,17 +87,16 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
             labels=labels,
             train=rows["train"],
             val=rows["val"],
-            num_classes=manifest["num_classes"],
+            num_classes=manifest.num_classes,
             num_images=num_images,
-            # Arrays of earlier versions were written as they are.
-            centre=np.asarray(entry.get("centre", 0.0), dtype=np.float32),
+            centre=np.asarray(entry.centre, dtype=np.float32),
         ),
         shape=tuple(features.shape[1:]),
-        mean=entry["mean"],
-        variance=entry["variance"],
+        mean=list(entry.mean),
+        variance=list(entry.variance),
         judge=None if judge is None else rows[judge],
-        feed=feed_of(cut, entry),
-        part_sizes=part_sizes(entry),
+        feed=manifest.feed(cut),
+        part_sizes=entry.part_sizes,
     )
 
 
@@ -124,21 +124,21 @@ def _member(archive: Any, name: str, source: Path) -> NDArray[Any]:
 
 
 def _with_views(
-    labels: NDArray[Any], train: Indices, manifest: dict[str, Any], folder: Path
+    labels: NDArray[Any], train: Indices, manifest: Manifest, folder: Path
 ) -> tuple[NDArray[Any], Indices]:
     """Returns the label of every row of features, and the rows to train on, views among them.
 
     Rows are the images in order, then views of images of the train part.
     """
-    if "row_images" not in manifest:
+    if manifest.row_images is None:
         return labels, train
-    images = np.asarray(_open(folder / manifest["row_images"]), dtype=np.int64)
+    images = np.asarray(_open(folder / manifest.row_images), dtype=np.int64)
     num_images = len(labels)
     as_they_are = np.array_equal(images[:num_images], np.arange(num_images))
     # A view of any other image would be trained on and judged by.
     if not as_they_are or not np.isin(images[num_images:], train).all():
         raise DataIntegrityError(
-            f"{folder / manifest['row_images']} must name each image in order, then images of the "
+            f"{folder / manifest.row_images} must name each image in order, then images of the "
             "part train alone. Run the stages `split` and `embed` again."
         )
     return labels[images], np.concatenate([train, np.arange(num_images, len(images))])
@@ -203,24 +203,15 @@ class DataReference:
     train_file: str
 
     def load_cut(self, cut: str, *, judge: str | None) -> CutData:
-
         return load_cut(self, cut, judge=judge)
 
     def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
-        from pipeline.features.manifest import read_manifest
-        from pipeline.training.segments import phase_2_starts
-
         if not hyperparameters.get("unfreeze"):
             return []
-        return phase_2_starts(read_manifest(Path(self.features))["cuts"], hyperparameters)
+        return phase_2_starts(read_manifest(Path(self.features)).cuts, hyperparameters)
 
     def load_base(self) -> keras.Model:
-        from pipeline.features.saved_base import load_saved_base
-
         return load_saved_base(Path(self.features))
 
     def base_files(self) -> Mapping[str, bytes]:
-        from pipeline.features.manifest import MANIFEST
-        from pipeline.features.saved_base import BASE_FILE
-
         return {name: (Path(self.features) / name).read_bytes() for name in (MANIFEST, BASE_FILE)}

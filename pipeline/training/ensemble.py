@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.metrics import classification_metrics
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.frozen import freeze
-from pipeline.features.joined_cuts import feed_of
-from pipeline.features.manifest import read_manifest
+from pipeline.features.manifest import Manifest, read_manifest
 from pipeline.features.saved_base import load_saved_base
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member, export, load_exported
@@ -72,19 +71,19 @@ def choose(
     Raises:
         DataIntegrityError: If a file is missing or not whole.
     """
-    cuts = read_manifest(Path(data.features))["cuts"]
+    manifest = read_manifest(Path(data.features))
     wanted = specs if rule == "ensemble" else specs[:1]
-    members = [_load(results[spec.uid], cuts) for spec in wanted]
+    members = [_load(results[spec.uid], manifest) for spec in wanted]
     answers = [mean_probabilities([member], data, part="val") for member in members]
     size = best_size([votes for votes, _ in answers], answers[0][1], objective)
     return list(zip(wanted, members, strict=True))[:size]
 
 
-def _load(result: TrialResult, cuts: Mapping[str, Any]) -> Member:
+def _load(result: TrialResult, manifest: Manifest) -> Member:
     return Member(
         trained=load_exported(Path(str(result.model_file))),
         cut=result.starts_from,
-        parts=feed_of(result.starts_from, cuts[result.starts_from]),
+        parts=manifest.feed(result.starts_from),
     )
 
 
@@ -128,8 +127,8 @@ def export_winner(
         path,
         members,
         image_shape=image_shape,
-        image_size=manifest["image_size"],
-        base=None if manifest["base"] == NO_BASE else load_saved_base(features),
+        image_size=manifest.image_size,
+        base=None if manifest.base == NO_BASE else load_saved_base(features),
         verify=verify,
     )
     logger.info(

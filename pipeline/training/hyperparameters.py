@@ -8,7 +8,7 @@ identity; what a hyperparameter depends on stands before it. No heavy library is
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pipeline.features.joined_cuts import cut_name
 from pipeline.hyperparameter import (
@@ -36,6 +36,8 @@ __all__ = [
     "described",
     "named",
 ]
+
+_WrittenT = TypeVar("_WrittenT")
 
 MAX_LAYERS: Final = 5
 MAX_UNITS: Final = 1024
@@ -211,7 +213,7 @@ HYPERPARAMETERS: Final[dict[str, Hyperparameter]] = {
 }
 
 
-def named(values: Mapping[str, Any]) -> dict[str, Any]:
+def named(values: Mapping[str, _WrittenT]) -> dict[str, _WrittenT]:
     """Returns hyperparameters as trials have them: a list of cuts by its name.
 
     A list that is none of cuts is left as it is, for `Hyperparameter.problem` to refuse.
@@ -233,7 +235,7 @@ def _named(written: Any) -> Any:
     return cut_name(written)
 
 
-def described(values: Mapping[str, Any]) -> str:
+def described(values: Mapping[str, object]) -> str:
     """Returns hyperparameters as `name=value, name=value`, numbers with four digits."""
     return ", ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"

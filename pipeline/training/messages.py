@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from pipeline.hyperparameter import Value
 
-SPLIT_FILE = "split.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:

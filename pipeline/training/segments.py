@@ -11,9 +11,9 @@ from pipeline.hyperparameter import Value
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.features.manifest import Cuts
+
 MIN_EPOCHS_OF_TWO_PHASES: Final = 2
-Cuts = Mapping[str, Mapping[str, Any]]
-"""The entry `cuts` of a manifest: by name, each with what `embed` found out about it."""
 
 
 def nearest_start(
@@ -152,32 +152,27 @@ def _is_batch_norm(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
-def lower_cuts(cuts: Cuts, cut: str) -> list[str]:
+def lower_cuts(cuts: "Cuts", cut: str) -> list[str]:
     """Returns the embedded cuts that phase 2 can start from, the nearest first.
 
     Of several between which no layer has a weight, one counts. A cut whose maps were pooled when
     they were embedded is none: the layers above it need the whole maps.
     """
     whole = {
-        name: _height(entry)
+        name: entry.num_parameters_below
         for name, entry in sorted(cuts.items())
-        if name != cut and entry.get("pooling", "none") == "none" and "parts" not in entry
+        if name != cut and entry.is_whole
     }
-    if not whole:
-        return []
-    lowest, *others = sorted(cuts[cut].get("parts", [cuts[cut]]), key=_height)
+    parts = sorted(cuts[cut].parts, key=lambda part: part.num_parameters_below)
+    lowest = (parts[0] if parts else cuts[cut]).num_parameters_below
     # Of two between which no layer has a weight, either may be the lower one.
-    is_below = bool(others) and _height(lowest) < _height(others[0])
-    nearest = [lowest["cut"]] if is_below and lowest["cut"] in whole else []
-    below = {height: name for name, height in whole.items() if height < _height(lowest)}
+    is_below = len(parts) > 1 and lowest < parts[1].num_parameters_below
+    nearest = [parts[0].cut] if is_below and parts[0].cut in whole else []
+    below = {height: name for name, height in whole.items() if height < lowest}
     return nearest + [below[height] for height in sorted(below, reverse=True)]
 
 
-def _height(entry: Mapping[str, Any]) -> int:
-    return int(entry["num_parameters_below"])
-
-
-def phase_2_starts(cuts: Cuts, hyperparameters: Mapping[str, Value]) -> list[str]:
+def phase_2_starts(cuts: "Cuts", hyperparameters: Mapping[str, Value]) -> list[str]:
     """Returns the cuts that phase 2 of a trial can start from, the nearest first.
 
     Of whole segments it is one. Where layers are counted it is the nearest with enough layers

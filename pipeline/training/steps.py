@@ -165,7 +165,7 @@ class TabulatedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # typ
         index = ops.minimum(ops.cast(step, "int32"), len(self._table) - 1)
         return ops.take(self._table, index)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"table": self._table.tolist()}
 
 

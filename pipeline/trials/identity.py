@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from pipeline.features.manifest import Manifest
+from pipeline.hyperparameter import Value
 from pipeline.training.segments import lower_cuts
 from pipeline.trials.record import FINISHED, TrialDict
 
@@ -23,7 +25,6 @@ TRAINING_CODE: Final = (
     "errors.py",
     "evaluation/metrics.py",
     "evaluation/objectives.py",
-    "features/arrays.py",
     "features/frozen.py",
     "features/joined_cuts.py",
     "features/manifest.py",
@@ -92,8 +93,8 @@ class SpaceDescription:
         can_unfreeze: Whether a trial can train layers of the base.
     """
 
-    searched: Mapping[str, Mapping[str, Any]]
-    fixed: Mapping[str, Any]
+    searched: Mapping[str, Mapping[str, object]]
+    fixed: Mapping[str, Value]
     can_unfreeze: bool
 
 
@@ -103,8 +104,8 @@ def study_identity(
     objective: str,
     epochs: int,
     seed: int,
-    split: Mapping[str, Any],
-    manifest: Mapping[str, Any],
+    data_sha256: str,
+    manifest: Manifest,
 ) -> Identity:
     """Hashes what makes trials comparable: data, base, space, and how each is trained.
 
@@ -113,12 +114,16 @@ def study_identity(
         objective: A key of `OBJECTIVES`.
         epochs: Most epochs of one trial.
         seed: Root of every seed of the search.
-        split: `data/split.json`.
+        data_sha256: Of the file that trials are trained and judged on.
         manifest: Of the base's features.
     """
     judged = {
-        "data": split["sha256"]["train"],
-        "base": {key: manifest[key] for key in ("base", "image_size", "weights_sha256")},
+        "data": data_sha256,
+        "base": {
+            "base": manifest.base,
+            "image_size": manifest.image_size,
+            "weights_sha256": manifest.weights_sha256,
+        },
         "objective": objective,
         "epochs": epochs,
         "seed": seed,
@@ -127,30 +132,26 @@ def study_identity(
     # A segment ends at the next embedded cut: with others, the same number means other layers.
     # Those below cuts that are side by side follow from them.
     segments = {
-        cut: lower_cuts(manifest["cuts"], cut)
-        for cut, entry in manifest["cuts"].items()
-        if "parts" not in entry
+        cut: lower_cuts(manifest.cuts, cut)
+        for cut, entry in manifest.cuts.items()
+        if not entry.parts
     }
     frozen, unfrozen = judged, {**judged, "segments": segments}
     judged, other = (unfrozen, frozen) if space.can_unfreeze else (frozen, unfrozen)
     whole = {**judged, "space": space.searched, "fixed": space.fixed}
-    return Identity(
-        whole=identity_hash(whole),
-        comparable=identity_hash(judged),
-        counterpart=identity_hash(other),
-    )
+    return Identity(whole=_hash(whole), comparable=_hash(judged), counterpart=_hash(other))
 
 
-def _kept_features(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _kept_features(manifest: Manifest) -> dict[str, object]:
     """Returns what was done to features beside running the base, where anything was."""
     pooled = {
-        cut: entry["pooling"]
-        for cut, entry in manifest["cuts"].items()
-        if entry.get("pooling", "none") != "none"
+        cut: entry.pooling
+        for cut, entry in manifest.cuts.items()
+        if not entry.is_whole and not entry.parts
     }
     # The same weights in a user's own model give other features from another range.
-    input_range = manifest.get("source", {}).get("input_range")
-    kept = {"pooling": pooled, "views": manifest.get("views", []), "input_range": input_range}
+    input_range = manifest.source.input_range if manifest.source else None
+    kept = {"pooling": pooled, "views": manifest.views, "input_range": input_range}
     return {name: value for name, value in kept.items() if value}
 
 
@@ -223,6 +224,5 @@ def of_other_code(trials: Iterable[TrialDict]) -> OtherCode:
     )
 
 
-def identity_hash(parts: Mapping[str, Any]) -> str:
-    """Returns the hash of what makes the trials of a study comparable, as 64 hex digits."""
+def _hash(parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,8 +1,8 @@
 """A small base of random weights, and its features of the digits, as `embed` leaves them."""
 
-import json
-
 import numpy as np
+
+from testing.features import write_cuts
 
 IMAGE_SIZE = 8
 CUTS = ["stem", "block1", "block2", "block3", "top"]
@@ -91,7 +91,9 @@ def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
     from pipeline.bases.graph import truncate
     from pipeline.bases.model_files import weights_sha256
     from pipeline.bases.table import preprocessing
-    from pipeline.features.joined_cuts import described, joined, kept_cuts
+    from pipeline.features.arrays import WrittenArray
+    from pipeline.features.joined_cuts import joined, kept_cuts
+    from pipeline.features.manifest import EmbeddedCut
     from pipeline.features.saved_base import save_base
     from pipeline.training.data import DataReference
 
@@ -109,23 +111,16 @@ def write_features(folder, base, *, cuts=CUTS, dtype=np.float16, pooling=None):
         np.save(folder / f"{cut.name}.npy", (features - centre).astype(dtype))
         train = features[parts["train"]].astype(np.float64)
         axes = tuple(range(train.ndim - 1))
-        entries[cut.name] = {
-            "file": f"{cut.name}.npy",
-            "shape": list(features.shape[1:]),
-            "mean": train.mean(axis=axes).tolist(),
-            "variance": train.var(axis=axes).tolist(),
-            "centre": centre.tolist(),
-            "num_parameters_below": cut.num_parameters_below,
-            **described(cut),
-        }
+        array = WrittenArray(
+            mean=train.mean(axis=axes).tolist(),
+            variance=train.var(axis=axes).tolist(),
+            sha256="",
+            centre=centre.tolist(),
+        )
+        entries[cut.name] = EmbeddedCut.of(cut, array, key="", rank=None)
     save_base(base, folder)
-    manifest = {
-        "base": "small",
-        "image_size": IMAGE_SIZE,
-        "weights_sha256": weights_sha256(base),
-        "num_classes": 10,
-        "cuts": entries,
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, sort_keys=True))
+    digest = weights_sha256(base)
+    told = {"base": "small", "image_size": IMAGE_SIZE, "weights_sha256": digest, "num_classes": 10}
+    write_cuts(folder, entries, **told)
     np.savez(folder / "train.npz", labels=labels, images=images, **parts)
     return DataReference(features=str(folder), train_file=str(folder / "train.npz"))

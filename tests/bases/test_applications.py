@@ -56,7 +56,7 @@ def test_a_file_of_efficientnet_gets_the_scaling_that_keras_adds_to_fetched_weig
     import keras
     from keras.src.applications.efficientnet import IMAGENET_STDDEV_RGB
 
-    from pipeline.bases.graph import split_at
+    from pipeline.bases.graph import output_of, truncate
 
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
     network = keras.applications.EfficientNetB0(
@@ -70,7 +70,8 @@ def test_a_file_of_efficientnet_gets_the_scaling_that_keras_adds_to_fetched_weig
     normalization.adapt_variance.assign(IMAGENET_STDDEV_RGB)
     normalization.finalize_state()
     network.save_weights(tmp_path / "published.weights.h5")
-    below, above = split_at(network, normalization.name)
+    below = truncate(network, [normalization.name])
+    above = keras.Model(output_of(network, normalization.name), network.output)
     expected = np.asarray(above(below(images) / np.sqrt(IMAGENET_STDDEV_RGB).astype(np.float32)))
     base = load_base(
         "efficientnet_b0", image_size=32, weights=str(tmp_path / "published.weights.h5")

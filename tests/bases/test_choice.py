@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bases.choice import BaseChoice, check_choice, describe, open_base
+from pipeline.bases.choice import BaseChoice, check_choice, open_base
+from pipeline.bases.table import BaseSource
 from pipeline.errors import ConfigError
 
 pytestmark = pytest.mark.keras
@@ -46,15 +47,13 @@ def model_file(tmp_path):
 def test_a_base_of_the_table_may_have_any_name():
     opened = open_base(choice(weights="random", alpha=0.25), fetch=no_registry)
     assert opened.model.output.shape == (None, 256)
-    assert opened.source == {"model": "mobilenet", "weights": "random", "alpha": 0.25}
+    assert opened.source == BaseSource(model="mobilenet", weights="random", alpha=0.25)
 
 
 def test_a_model_file_tells_its_hash(model_file):
     opened = open_base(choice(str(model_file), image_size=8), fetch=no_registry)
-    assert opened.source == {
-        "model": str(model_file),
-        "file_sha256": hashlib.sha256(model_file.read_bytes()).hexdigest(),
-    }
+    digest = hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert opened.source == BaseSource(model=str(model_file), file_sha256=digest)
     assert opened.model.name == "mine"
     assert opened.model.trainable_weights == []
 
@@ -68,11 +67,9 @@ def test_an_alias_is_resolved_to_its_version(model_file):
 
     opened = open_base(choice(CHAMPION, image_size=8), fetch=fetch)
     assert asked == [CHAMPION]
-    assert opened.source["registered_model"] == "digits-classifier"
-    assert opened.source["version"] == "3"
-    assert describe(opened.source).startswith(
-        f"{CHAMPION}: version 3 of digits-classifier, sha256 "
-    )
+    assert (opened.source.registered_model, opened.source.version) == ("digits-classifier", "3")
+    said = f"{CHAMPION}: version 3 of digits-classifier, sha256 "
+    assert str(opened.source).startswith(said)
     images = np.zeros((1, 8, 8, 3), np.float32)
     assert opened.model(images).shape == (1, 3)
 
@@ -84,7 +81,7 @@ def test_the_range_of_a_users_own_model_is_part_of_its_source(tmp_path):
     keras.Model(inputs, keras.layers.Flatten()(inputs)).save(tmp_path / "own.keras")
     own = choice(str(tmp_path / "own.keras"), image_size=8, input_range=[0.0, 1.0])
     opened = open_base(own, fetch=no_registry)
-    assert opened.source["input_range"] == [0.0, 1.0]
+    assert opened.source.input_range == [0.0, 1.0]
     np.testing.assert_allclose(opened.model(np.full((1, 8, 8, 3), 255.0)), 1.0)
 
 

@@ -127,10 +127,10 @@ def check_export(folder, base, cut, hyperparameters):
 def folder(tmp_path):
     """Returns a folder of features for a base: only what its saved file is checked against."""
     from pipeline.bases.model_files import weights_sha256
-    from pipeline.files import write_json
+    from testing.features import write_cuts
 
     def folder(base):
-        write_json(tmp_path / "manifest.json", {"weights_sha256": weights_sha256(base)})
+        write_cuts(tmp_path, weights_sha256=weights_sha256(base))
         return tmp_path
 
     return folder

@@ -68,13 +68,15 @@ def test_truncated_model_gives_the_outputs_in_the_order_asked_for():
     assert "end" not in [layer.name for layer in part.layers]
 
 
-def test_split_halves_join_to_the_whole():
-    from pipeline.bases.graph import split_at
+def test_what_lies_above_a_layer_joins_to_the_whole():
+    import keras
+
+    from pipeline.bases.graph import output_of, truncate
 
     model = chain()
-    below, above = split_at(model, "b")
+    above = keras.Model(output_of(model, "b"), model.output)
     x = images(model)
-    np.testing.assert_allclose(above(below(x)), model(x), rtol=1e-6)
+    np.testing.assert_allclose(above(truncate(model, ["b"])(x)), model(x), rtol=1e-6)
     assert "a" not in [layer.name for layer in above.layers]
 
 

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import asdict
 
 from pipeline.config import load_section
 from pipeline.files import sha256_file
@@ -24,7 +25,9 @@ from pipeline.search.queue import enqueue_missing, retire
 from pipeline.stages.confirm import CODE
 from pipeline.studies.described import describe
 from pipeline.trials.identity import code_sha256
+from testing import features
 from testing.forks import Fork
+from testing.split import split_record
 
 SPACE = {
     "units": {"type": "int", "low": 16, "high": 64},
@@ -34,8 +37,6 @@ SPACE = {
     "clipping_threshold": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
     "early_stopping": "none",
 }
-CLASSES = ["zero", "one"]
-PART = {"images": 20, "per_class": [10, 10]}
 
 
 class Repository:
@@ -53,18 +54,11 @@ class Repository:
         self.document["studies"] = {name: copy.deepcopy(study) for name in ("tiny", "other")}
         self.set(trials=3, epochs=2, workers=1, sampler="random", pruner={"name": "none"})
         self.write("data/split.json", self.split())
-        manifest = {"base": "none", "image_size": None, "weights_sha256": None, "cuts": {}}
-        self.write("data/features/none/manifest.json", {**manifest, "cuts": {"pixels": {}}})
+        features.write_cuts(folder / "data/features/none")
 
     @staticmethod
     def split():
-        return {
-            "dataset": "digits",
-            "class_names": CLASSES,
-            "image_shape": [8, 8],
-            "counts": dict.fromkeys(("train", "val", "confirmation", "test"), PART),
-            "sha256": {"train": "ab" * 32, "test": "cd" * 32},
-        }
+        return asdict(split_record())
 
     def set(self, **search):
         """Changes the section `search`."""

@@ -15,6 +15,8 @@ from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import find_study, import_trials, open_study, trial_dicts
 from pipeline.search.queue import retire
+from pipeline.split_record import SPLIT_FILE, write_split
+from testing.split import split_record
 
 IDENTITY, STUDY_UID = "0123456789abcdef" * 4, "fedcba9876543210" * 2
 UNITS = {"name": "IntDistribution", "attributes": {"log": False, "step": 1, "low": 1, "high": 99}}
@@ -71,7 +73,7 @@ def root(template, tmp_path, monkeypatch, params_document):
     params = {"studies": {"transfer": {}, "scratch": {}}, "search": params_document["search"]}
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/split.json").write_text(json.dumps({"dataset": "digits"}))
+    write_split(split_record(), tmp_path / SPLIT_FILE)
     (tmp_path / "mlruns").mkdir()
     copy_database(template / "mlruns/optuna.db", tmp_path / "mlruns/optuna.db")
     return tmp_path

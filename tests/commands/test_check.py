@@ -12,6 +12,7 @@ from pipeline.__main__ import main
 from pipeline.commands.check import problems_of
 from pipeline.config import read_document
 from pipeline.training.hyperparameters import HYPERPARAMETERS
+from testing.features import embedded, write_cuts
 
 ROOT = Path(__file__).parents[2]
 CUT = "cut: {type: choice, choices: [block4_add, block7_add, block10_add]}"
@@ -275,12 +276,8 @@ def test_the_order_of_the_cuts_is_known_once_they_are_embedded(tmp_path, monkeyp
     study["space"]["cut"], study["enqueue"] = "block4_add", []
     monkeypatch.chdir(tmp_path)
     assert problems_of(document) == []
-    folder = tmp_path / "data/features" / study["base"]
-    folder.mkdir(parents=True)
-    cuts = {
-        name: {"num_parameters_below": number}
-        for number, name in enumerate(("block4_add", "block7_add", "block10_add"))
-    }
-    (folder / "manifest.json").write_text(json.dumps({"cuts": cuts}), encoding="utf-8")
+    names = ("block4_add", "block7_add", "block10_add")
+    cuts = {name: embedded(number) for number, name in enumerate(names)}
+    write_cuts(tmp_path / "data/features" / study["base"], cuts)
     (problem,) = problems_of(document)
     assert problem.startswith("studies.transfer: unfreeze needs as many embedded cuts below")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.errors import ConfigError, StudyError
+from pipeline.errors import ConfigError, DataIntegrityError, StudyError
 from pipeline.records.lock import study_lock
 from pipeline.records.studies import trial_dicts
 from pipeline.studies.described import load_current
@@ -185,7 +185,7 @@ def test_a_study_that_does_not_exist_yet_is_one_line(repository):
 @pytest.mark.parametrize("missing", ["data/split.json", "data/features/none/manifest.json"])
 def test_a_repository_without_features_is_one_line(repository, missing):
     (repository.folder / missing).unlink()
-    with pytest.raises(StudyError, match="Run `dvc repro` first"):
+    with pytest.raises((DataIntegrityError, StudyError), match="Run `dvc repro` first"):
         run("enqueue", "tiny", *WHOLE)
 
 

@@ -15,6 +15,7 @@ from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_dicts
 from pipeline.studies.described import describe
+from testing.features import embedded, write_cuts
 from testing.tracking_server import TrackingServer
 from tests.commands.repository import Repository, run
 
@@ -131,7 +132,7 @@ def keep_arrays(folder, *keys):
 
 def test_arrays_that_no_manifest_names_go(littered, capsys):
     keep_arrays(littered.folder, "named", "one", "two")
-    littered.write("data/features/base/manifest.json", {"cuts": {"cut": {"key": "named"}}})
+    write_cuts(littered.folder / "data/features/base", {"cut": embedded(key="named")})
     run("gc")
     out = capsys.readouterr().out
     assert "data/cache/features, 2 arrays  not in data/features       -     -   1.2 MB" in out

@@ -10,6 +10,8 @@ import pytest
 from pipeline.commands.predict import add_arguments, described, main, registered_model
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
+from pipeline.split_record import SPLIT_FILE, write_split
+from testing.split import split_record
 
 
 def predict(*arguments):
@@ -72,15 +74,8 @@ def repository(tmp_path_factory):
     from pipeline.stages.register import run
 
     root = tmp_path_factory.mktemp("repository")
-    part = {"images": 2, "per_class": [1, 1]}
-    split = {
-        "dataset": "light",
-        "class_names": ["dark", "bright"],
-        "image_shape": [8, 8],
-        "value_range": [0, 4095],
-        "counts": dict.fromkeys(("train", "val", "confirmation"), part),
-        "sha256": {"train": "ab" * 32},
-    }
+    light = {"dataset": "light", "class_names": ("dark", "bright"), "value_range": (0, 4095)}
+    write_split(split_record(**light, per_class=(1, 1)), root / SPLIT_FILE)
     winner = {
         **{"number": 0, "hyperparameters": {}, "mean": 1.0, "std": 0.0, "low": 0.9},
         **{"high": 1.0, "n": 2, "num_seeds": 1, "metrics": {}},
@@ -96,7 +91,7 @@ def repository(tmp_path_factory):
             },
         },
     }
-    contents = {"data/split": split, "results/transfer/confirm": confirm, "results/metrics": {}}
+    contents = {"results/transfer/confirm": confirm, "results/metrics": {}}
     for name, value in contents.items():
         file = root / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +109,7 @@ def write_json(file, content):
 def test_the_champion_is_of_the_data_set_that_params_yaml_splits_and_registers(root):
     """Each as far as it has come; a registration of an earlier data set does not count."""
     assert registered_model(root) == "light-classifier"
-    write_json(root / "data/split.json", {"dataset": "shades"})
+    write_split(split_record(dataset="shades"), root / SPLIT_FILE)
     assert registered_model(root) == "shades-classifier"
     for name, expected in (
         ("shades-classifier-0a1b2c3d", "shades-classifier-0a1b2c3d"),

@@ -1,9 +1,43 @@
-"""Moments added up batch by batch equal those of everything at once."""
+"""Arrays appear whole; moments added up batch by batch equal those of everything at once."""
+
+import hashlib
 
 import numpy as np
 import pytest
 
-from pipeline.features.arrays import Moments
+from pipeline.features.arrays import ROW_IMAGES, ImageSet, Moments, npy_file, write_row_images
+
+IS_TRAIN = np.array([True, False, True, True, False])
+IMAGES = ImageSet(image_shape=(4, 6), num_classes=3, is_train=IS_TRAIN)
+
+
+def test_values_written_in_pieces_map_into_memory(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float16)
+    with npy_file(tmp_path / "cut.npy", (5, 2, 3), np.float16) as stream:
+        for row in values:
+            stream.write(row.data)
+    assert stream.sha256 == hashlib.sha256((tmp_path / "cut.npy").read_bytes()).hexdigest()
+    mapped = np.load(tmp_path / "cut.npy", mmap_mode="r")
+    assert isinstance(mapped, np.memmap)
+    assert mapped.dtype == np.float16
+    np.testing.assert_array_equal(mapped, values)
+
+
+def test_an_interrupted_file_does_not_appear(tmp_path):
+    with pytest.raises(KeyboardInterrupt), npy_file(tmp_path / "cut.npy", (2,), np.float16):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_says_which_image_each_row_is_of(tmp_path):
+    write_row_images(tmp_path, IMAGES.rows(2))
+    # Images 0, 2 and 3 are of the train part.
+    assert np.load(tmp_path / ROW_IMAGES).tolist() == [0, 1, 2, 3, 4, 0, 2, 3, 0, 2, 3]
+
+
+def test_statistics_count_images_of_the_train_part_and_no_views():
+    assert IMAGES.rows(2).is_counted.tolist() == [*IS_TRAIN, *[False] * 6]
+    assert len(IMAGES.rows(0)) == 5
 
 
 @pytest.mark.parametrize("sizes", [[100], [1, 99], [30, 0, 50, 20]])

@@ -7,13 +7,9 @@ from pipeline.bases.cuts import Cut, PooledCut
 from pipeline.errors import ConfigError
 from pipeline.features.joined_cuts import (
     cut_name,
-    described,
-    feed_of,
     is_layer,
     joined,
-    joined_cut,
     kept_cuts,
-    part_sizes,
 )
 
 
@@ -103,25 +99,6 @@ def test_a_list_counts_as_bytes():
     kept("low+high", max_bytes=10 * 2 * 40)
     with pytest.raises(ConfigError, match=r"must fit embed\.max_bytes.*low\+high 800\)"):
         kept("low+high", max_bytes=10 * 2 * 40 - 1)
-
-
-def test_a_manifest_says_what_it_was_made_of():
-    (found,) = kept("low:grid4+top")
-    entry = described(found)
-    assert entry == {
-        "parts": [
-            {"cut": "low", "pooling": "grid4", "shape": [4, 4, 4], "num_parameters_below": 10},
-            {"cut": "top", "pooling": "none", "shape": [6], "num_parameters_below": 70},
-        ]
-    }
-    assert feed_of("low:grid4+top", entry) == found.feed
-    assert part_sizes(entry) == (64, 6)
-    (single,) = kept("low", pooling={"low": "global"})
-    assert described(single) == {"pooling": "global"}
-    assert feed_of("low", described(single)) == single.feed
-    assert part_sizes(described(single)) == ()
-    # Of one there is nothing to be kept apart, whatever its name says.
-    assert part_sizes(described(joined_cut("low:grid4", CUTS, where=""))) == ()
 
 
 @pytest.mark.keras

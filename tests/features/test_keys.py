@@ -102,7 +102,6 @@ def test_code_that_makes_arrays_matters(monkeypatch, tmp_path):
     [
         "features/selection.py",
         "features/embed.py",
-        "features/manifest.py",
         "features/joined_cuts.py",
         "features/arrays.py",
         "features/pooling.py",

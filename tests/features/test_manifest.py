@@ -1,153 +1,148 @@
-"""Feature files open memory-mapped; the manifest comes last and says what there is."""
+"""The manifest says what there is, in the bytes of every release, and is read as it was written."""
 
-import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict
 
-import numpy as np
 import pytest
 
-from pipeline.bases.cuts import Cut
-from pipeline.features.arrays import ImageSet, Moments, npy_file, written_array
-from pipeline.features.manifest import array_entry, write_manifest, write_pixels
+from pipeline.bases.cuts import Cut, PooledCut
+from pipeline.bases.table import BaseSource
+from pipeline.errors import DataIntegrityError
+from pipeline.features.arrays import WrittenArray
+from pipeline.features.manifest import (
+    MANIFEST,
+    EmbeddedCut,
+    read_manifest,
+    write_manifest,
+)
+from testing.features import embedded, manifest
 
-IS_TRAIN = np.array([True, False, True, True, False])
-
-
-def image_set(*image_shape):
-    return ImageSet(image_shape=image_shape, num_classes=3, is_train=IS_TRAIN)
-
-
-def random_images(*shape):
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
-def read_manifest(folder):
-    return json.loads((folder / "manifest.json").read_text())
+ARRAY = WrittenArray(mean=[2.0, 3.0], variance=[4.0, 4.0], sha256="cd" * 32, centre=[0.0, 1.0])
+VIEWS = ({"kind": "hflip"}, {"kind": "shift", "max_shift": 0.125, "number": 0})
 
 
-def test_values_written_in_pieces_map_into_memory(tmp_path):
-    values = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float16)
-    with npy_file(tmp_path / "cut.npy", (5, 2, 3), np.float16) as stream:
-        for row in values:
-            stream.write(row.data)
-    assert stream.sha256 == hashlib.sha256((tmp_path / "cut.npy").read_bytes()).hexdigest()
-    mapped = np.load(tmp_path / "cut.npy", mmap_mode="r")
-    assert isinstance(mapped, np.memmap)
-    assert mapped.dtype == np.float16
-    np.testing.assert_array_equal(mapped, values)
+def cut(name, **changes):
+    told = {"shape": (2, 2, 4), "num_parameters_below": 9, "num_parameters_above": 1}
+    return Cut(name=name, **{**told, **changes})
 
 
-def test_an_interrupted_file_does_not_appear(tmp_path):
-    with pytest.raises(KeyboardInterrupt), npy_file(tmp_path / "cut.npy", (2,), np.float16):
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
+PARTS = (
+    cut("low", pooling="grid2"),
+    cut("top", shape=(6,), num_parameters_below=70),
+)
+JOINED = cut("low+top", shape=(22,), num_parameters_below=70, parts=PARTS)
 
 
-@pytest.mark.parametrize(("shape", "stored"), [((4, 6), (4, 6, 1)), ((4, 6, 3), (4, 6, 3))])
-def test_pixels_are_stored_with_their_channels(tmp_path, shape, stored):
-    images = random_images(5, *shape)
-    write_pixels(tmp_path, image_set(*shape), [images[:2], images[2:]])
-    pixels = np.load(tmp_path / "pixels.npy", mmap_mode="r")
-    assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, images.reshape(5, *stored))
+def of(kept, **changes):
+    return EmbeddedCut.of(kept, ARRAY, **{"key": "ef" * 32, "rank": None, **changes})
 
 
-def test_statistics_of_pixels_are_over_the_train_part(tmp_path):
-    images = random_images(5, 4, 6, 3)
-    write_pixels(tmp_path, image_set(4, 6, 3), [images[:2], images[2:]])
-    entry = read_manifest(tmp_path)["cuts"]["pixels"]
-    train = images[IS_TRAIN].astype(np.float64)
-    np.testing.assert_allclose(entry["mean"], train.mean(axis=(0, 1, 2)))
-    np.testing.assert_allclose(entry["variance"], train.var(axis=(0, 1, 2)))
-
-
-def test_manifest_of_pixels_is_the_one_that_readers_expect(tmp_path):
-    write_pixels(tmp_path, image_set(4, 6), [random_images(5, 4, 6)])
-    manifest = read_manifest(tmp_path)
-    entry = manifest["cuts"].pop("pixels")
-    assert manifest == {
-        "base": "none",
-        "image_size": None,
-        "image_shape": [4, 6],
-        "num_images": 5,
-        "num_classes": 3,
-        "weights_sha256": None,
-        "cuts": {},
-        "left_out": [],
-    }
-    assert (entry["file"], entry["shape"], entry["dtype"]) == ("pixels.npy", [4, 6, 1], "uint8")
-    assert entry["num_parameters_below"] == 0
-    file = (tmp_path / "pixels.npy").read_bytes()
-    assert entry["sha256"] == hashlib.sha256(file).hexdigest()
-
-
-def write_base(folder, *, views=()):
-    cuts = [
-        Cut(name=name, shape=shape, num_parameters_below=9, num_parameters_above=1)
-        for name, shape in [("block", (2, 2, 4)), ("wide", (8, 8, 4))]
-    ]
-    cuts[0] = replace(cuts[0], pooling="average")
-    moments = Moments(4)
-    moments.add(np.arange(8.0).reshape(2, 4))
-    array = written_array(moments, "cd" * 32, centre=np.arange(4, dtype=np.float32))
-    write_manifest(
-        folder,
-        image_set(4, 6),
-        {"block": array_entry(cuts[0], array, key="ef" * 32)},
-        base={
-            "base": "lite",
-            "source": {"model": "mobilenet"},
-            "image_size": 32,
-            "weights_sha256": "ab" * 32,
-        },
-        views=views,
-        left_out=cuts[1:],
-    )
-
-
-def test_manifest_of_a_base_names_its_cuts_and_what_was_left_out(tmp_path):
-    write_base(tmp_path)
-    assert read_manifest(tmp_path) == {
+def base_manifest(**changes):
+    told = {
         "base": "lite",
-        "source": {"model": "mobilenet"},
         "image_size": 32,
-        "image_shape": [4, 6],
-        "num_images": 5,
-        "num_classes": 3,
         "weights_sha256": "ab" * 32,
-        "cuts": {
-            "block": {
-                "file": "block.npy",
-                "shape": [2, 2, 4],
-                "dtype": "float16",
-                "mean": [2.0, 3.0, 4.0, 5.0],
-                "variance": [4.0] * 4,
-                "centre": [0.0, 1.0, 2.0, 3.0],
-                "num_parameters_below": 9,
-                "sha256": "cd" * 32,
-                "key": "ef" * 32,
-                "pooling": "average",
-            }
-        },
-        "left_out": [{"cut": "wide", "bytes": 5 * 8 * 8 * 4 * 2}],
+        "source": BaseSource(model="own.keras", input_range=[-1.0, 1.0]),
+        "left_out": {"wide": 2560},
     }
-    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    cuts = {"low+top": of(JOINED, rank=0), "block": of(cut("block", pooling="average"))}
+    return manifest(cuts, **{**told, **changes})
 
 
-def test_manifest_says_which_image_each_row_is_of(tmp_path):
-    views = [{"kind": "hflip"}, {"kind": "shift", "number": 0}]
-    write_base(tmp_path, views=views)
-    manifest = read_manifest(tmp_path)
-    assert manifest["views"] == views
-    # Images 0, 2 and 3 are of the train part.
-    rows = np.load(tmp_path / manifest["row_images"])
-    assert rows.tolist() == [0, 1, 2, 3, 4, 0, 2, 3, 0, 2, 3]
-    assert manifest["num_rows"] == len(rows)
-    assert manifest["left_out"][0]["bytes"] == len(rows) * 8 * 8 * 4 * 2
+WRITTEN = {
+    "base": "lite",
+    "source": {"model": "own.keras", "input_range": [-1.0, 1.0]},
+    "image_size": 32,
+    "image_shape": [8, 8],
+    "num_images": 6,
+    "num_classes": 2,
+    "weights_sha256": "ab" * 32,
+    "cuts": {
+        "block": {
+            "file": "block.npy",
+            "shape": [2, 2, 4],
+            "dtype": "float16",
+            "mean": [2.0, 3.0],
+            "variance": [4.0, 4.0],
+            "centre": [0.0, 1.0],
+            "num_parameters_below": 9,
+            "sha256": "cd" * 32,
+            "key": "ef" * 32,
+            "pooling": "average",
+        },
+        "low+top": {
+            "file": "low+top.npy",
+            "shape": [22],
+            "dtype": "float16",
+            "mean": [2.0, 3.0],
+            "variance": [4.0, 4.0],
+            "centre": [0.0, 1.0],
+            "num_parameters_below": 70,
+            "sha256": "cd" * 32,
+            "key": "ef" * 32,
+            "rank": 0,
+            "parts": [
+                {"cut": "low", "pooling": "grid2", "shape": [2, 2, 4], "num_parameters_below": 9},
+                {"cut": "top", "pooling": "none", "shape": [6], "num_parameters_below": 70},
+            ],
+        },
+    },
+    "left_out": [{"cut": "wide", "bytes": 2560}],
+}
 
 
-def test_statistics_count_images_of_the_train_part_and_no_views():
-    rows = image_set(4, 6).rows(2)
-    assert rows.is_counted.tolist() == [*IS_TRAIN, *[False] * 6]
-    assert len(image_set(4, 6).rows(0)) == 5
+def content(folder):
+    return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+
+
+def test_a_base_has_its_source_its_cuts_and_what_was_left_out(tmp_path):
+    write_manifest(base_manifest(), tmp_path)
+    assert content(tmp_path) == WRITTEN
+
+
+def test_where_there_are_views_it_names_the_file_of_the_rows(tmp_path):
+    rows = {"num_rows": 14, "row_images": "row_images.npy"}
+    write_manifest(base_manifest(views=VIEWS, **rows), tmp_path)
+    assert content(tmp_path) == {**WRITTEN, **rows, "views": list(VIEWS)}
+
+
+def test_it_is_read_as_it_was_written_and_written_as_it_was_read(tmp_path):
+    said = base_manifest(views=VIEWS, num_rows=14, row_images="row_images.npy")
+    write_manifest(said, tmp_path)
+    before, found = (tmp_path / MANIFEST).read_bytes(), read_manifest(tmp_path)
+    assert json.dumps(asdict(found), sort_keys=True) == json.dumps(asdict(said), sort_keys=True)
+    write_manifest(found, tmp_path)
+    assert (tmp_path / MANIFEST).read_bytes() == before
+
+
+def test_what_earlier_releases_did_not_say_has_a_default(tmp_path):
+    later = ("centre", "sha256", "key", "pooling")
+    entry = {key: value for key, value in WRITTEN["cuts"]["block"].items() if key not in later}
+    old = {key: value for key, value in WRITTEN.items() if key != "source"}
+    (tmp_path / MANIFEST).write_text(json.dumps({**old, "cuts": {"block": entry}}))
+    found = read_manifest(tmp_path)
+    assert (found.source, found.views, found.row_images) == (None, (), None)
+    block = found.cuts["block"]
+    assert (block.centre, block.key, block.rank, block.parts) == ((0.0,), None, None, ())
+    assert block.is_whole
+    assert found.feed("block") == (PooledCut(layer="block"),)
+
+
+def test_a_folder_without_one_says_what_to_run(tmp_path):
+    with pytest.raises(DataIntegrityError, match=r"no manifest\.json yet.* Run `dvc repro` first"):
+        read_manifest(tmp_path)
+
+
+class TestFeed:
+    @pytest.mark.parametrize("kept", [JOINED, cut("low:grid4", parts=PARTS[:1]), PARTS[0]])
+    def test_it_is_that_of_the_cut(self, kept):
+        assert manifest({kept.name: of(kept)}).feed(kept.name) == kept.feed
+
+    def test_several_cuts_have_a_size_each(self):
+        assert of(JOINED).part_sizes == (16, 6)
+        # Of one there is nothing to be kept apart, whatever its name says.
+        assert of(cut("low:grid4", parts=PARTS[:1])).part_sizes == of(PARTS[0]).part_sizes == ()
+
+    def test_only_one_layer_as_it_is_is_whole(self):
+        assert [of(kept).is_whole for kept in (JOINED, *PARTS)] == [False, False, True]
+        assert embedded().is_whole

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import logging
 import multiprocessing
 import os
@@ -13,6 +12,7 @@ from pipeline.features.arrays import WrittenArray
 from pipeline.features.frozen import ENGINES
 from pipeline.features.keys import engine_key
 from pipeline.features.reuse import ArrayStore
+from testing.features import embedded, write_cuts
 
 FAST, SLOW = (engine_key("k1", engine) for engine in ENGINES)
 
@@ -117,9 +117,9 @@ def test_a_protected_file_is_taken_and_replaced_all_the_same(store, tmp_path):
 
 
 def write_manifest(features, base, *keys):
-    (features / base).mkdir(parents=True)
-    cuts = {f"cut{number}": {"key": key} for number, key in enumerate(keys)}
-    (features / base / "manifest.json").write_text(json.dumps({"cuts": cuts}))
+    write_cuts(
+        features / base, {f"cut{number}": embedded(key=key) for number, key in enumerate(keys)}
+    )
 
 
 def aged(store, *keys):

@@ -14,7 +14,8 @@ from pipeline.bases.load import load_base
 from pipeline.bases.model_files import weights_sha256
 from pipeline.errors import DataIntegrityError
 from pipeline.features.saved_base import BASE_FILE, load_saved_base, save_base
-from pipeline.files import sha256_file, write_json
+from pipeline.files import sha256_file
+from testing.features import write_cuts
 from tests.bases.damage import flip_bit
 
 pytestmark = pytest.mark.keras
@@ -43,7 +44,7 @@ def base():
 @pytest.fixture
 def folder(tmp_path, base):
     save_base(base, tmp_path)
-    write_json(tmp_path / "manifest.json", {"weights_sha256": weights_sha256(base)})
+    write_cuts(tmp_path, weights_sha256=weights_sha256(base))
     return tmp_path
 
 
@@ -98,7 +99,7 @@ def test_nothing_else_is_left_in_the_folder(folder):
 
 
 def test_other_weights_than_those_of_the_features_are_refused(folder):
-    write_json(folder / "manifest.json", {"weights_sha256": "ab" * 32})
+    write_cuts(folder, weights_sha256="ab" * 32)
     with pytest.raises(DataIntegrityError, match=r"Expected sha256: abab.* dvc repro -f embed"):
         load_saved_base(folder)
 

@@ -2,11 +2,13 @@
 
 import shutil
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import open_store
+from testing.split import split_record
 from tests.conftest import STUDY_UID
 
 MEMBERS = [{"number": 5, "seed": 7}, {"number": 5, "seed": 9}, {"number": 3, "seed": 7}]
@@ -52,17 +54,10 @@ def open_runs(root):
 
 @pytest.fixture
 def split():
-    """data/split.json of three classes."""
-    part = {"images": 30, "per_class": [10, 12, 8]}
-    return {
-        "dataset": "digits",
-        "class_names": ["zero", "one", "two"],
-        "image_shape": [8, 8],
-        "value_range": [0, 4095],
-        "counts": {name: part for name in ("train", "val", "confirmation", "test")},
-        "duplicates": {},
-        "sha256": {"train": "ab" * 32, "test": "cd" * 32},
-    }
+    """The record of three classes."""
+    return split_record(
+        class_names=("zero", "one", "two"), value_range=(0, 4095), per_class=(10, 12, 8)
+    )
 
 
 @pytest.fixture
@@ -119,7 +114,7 @@ def candidate(root, split):
             },
             lineage={"git.commit": "c0ffee", "version.keras": "3.15.1"},
             confirm=confirm,
-            split={**split, "sha256": {"train": data}},
+            split=replace(split, sha256={"train": data}),
             examples=np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8),
             results=results,
         )

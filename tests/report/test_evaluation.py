@@ -25,7 +25,7 @@ def view(results):
 
 
 def test_scores_have_a_row_for_each_class(view, results):
-    assert [row[0] for row in view.scores] == results.class_names
+    assert [row[0] for row in view.scores] == list(results.class_names)
     assert view.scores_note == ""
 
 
@@ -35,7 +35,7 @@ def test_many_classes_are_cut_to_the_worst(results):
     probabilities = np.eye(60, dtype=np.float32)[labels]
     probabilities[labels == 59] = np.eye(60, dtype=np.float32)[0]
     study = replace(results.studies[0], probabilities=probabilities)
-    split = {**results.split, "class_names": names}
+    split = replace(results.split, class_names=tuple(names))
     view = view_judgement(study, replace(results, labels=labels, split=split))
     assert len(view.scores) == MAX_CLASS_ROWS
     assert view.scores[0][0] == "class 59"

@@ -11,6 +11,7 @@ from pipeline.features.joined_cuts import is_layer, layers_named
 from pipeline.search.between_sections import executor_problem, problems_between
 from pipeline.search.params import SearchParams, StudyParams, embedded_space
 from pipeline.search.space import SearchSpace
+from testing.features import embedded
 
 CUTS = ("low", "middle", "high")
 BESIDE = ("low+high", "high:global+middle", "middle+high+low", "low:grid2")
@@ -42,17 +43,16 @@ def as_written(name):
     return name.split("+") if "+" in name else name
 
 
-def embedded(name, pooling, places):
+def entry_of(name, pooling, places):
     """The entry of a manifest."""
     if is_layer(name):
-        return {**places[name], "pooling": pooling.get(name, "none")}
-    parts = [{"cut": layer, "pooling": "grid2", **places[layer]} for layer, _ in layers_named(name)]
-    return {**max(parts, key=lambda part: part["num_parameters_below"]), "parts": parts}
+        return embedded(places[name], pooling=pooling.get(name, "none"))
+    return embedded(parts={layer: places[layer] for layer, _ in layers_named(name)})
 
 
 def refused_once_embedded(study, space, search, entry, order):
-    places = {layer: {"num_parameters_below": place} for place, layer in enumerate(order, 1)}
-    cuts = {name: embedded(name, entry["pooling"], places) for name in entry["cuts"]}
+    places = {layer: place for place, layer in enumerate(order, 1)}
+    cuts = {name: entry_of(name, entry["pooling"], places) for name in entry["cuts"]}
     try:
         embedded_space(study, space, search, cuts)
     except ConfigError:

@@ -5,13 +5,13 @@ import pytest
 from pipeline.search.cut_roles import cut_of_role, head_cuts, with_named_cuts, without_roles
 from pipeline.search.distributions import Choice, IntRange
 from pipeline.search.space import SearchSpace
+from testing.features import embedded
 
-JOINED = {"parts": [{"cut": "low"}, {"cut": "high"}]}
 CUTS = {
-    "start": {"num_parameters_below": 10},
-    "low": {"num_parameters_below": 20, "rank": 2},
-    "high": {"num_parameters_below": 40, "rank": 1},
-    "low+high": {"num_parameters_below": 40, "rank": 0, **JOINED},
+    "start": embedded(10),
+    "low": embedded(20, rank=2),
+    "high": embedded(40, rank=1),
+    "low+high": embedded(parts={"low": 20, "high": 40}, rank=0),
 }
 DEFAULTS = {"num_layers": 1, "units_shape": "same"}
 SETTINGS = {"cut": Choice(type="choice", choices=["low", "high", "low+high"])}
@@ -30,7 +30,7 @@ def test_what_only_phase_2_starts_from_is_no_head():
 
 
 def test_without_a_plan_heads_may_stand_everywhere():
-    cuts = {name: {"num_parameters_below": below} for name, below in (("low", 1), ("high", 2))}
+    cuts = {"low": embedded(1), "high": embedded(2)}
     assert head_cuts(cuts) == ["high", "low"]
     assert cut_of_role("lower", cuts) == "low"
 

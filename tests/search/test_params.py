@@ -13,6 +13,7 @@ from pipeline.search.params import (
     study_problems,
 )
 from pipeline.search.space import SearchSpace
+from testing.features import embedded
 
 
 @pytest.fixture
@@ -53,6 +54,14 @@ def test_a_queued_value_outside_what_is_searched_is_refused(problems):
     assert problems(space, [{"units": 30}]) == [
         "studies.mine.enqueue.0.units: lies outside what is searched, 10 to 20. Received: 30."
     ]
+
+
+def test_a_queued_depth_that_is_no_number_is_refused_like_any_other(problems, params_document):
+    bases = {"lite": {"image_size": 64, "cuts": ["block4_add", "block7_add"]}}
+    told = {"base": "lite", "embed": {**params_document["embed"], "bases": bases}}
+    space = {"cut": "block7_add", "unfreeze": {"type": "int", "low": 0, "high": 1}}
+    (problem,) = problems(space, [{"unfreeze": "deep"}], **told)
+    assert problem.startswith("studies.mine.enqueue.0.unfreeze: lies outside what is searched")
 
 
 def test_a_queued_hyperparameter_that_is_not_searched_is_refused(problems):
@@ -100,7 +109,7 @@ def test_without_a_base_nothing_can_be_unfrozen(problems):
     assert problems({"unfreeze": 0}) == []
 
 
-CUTS = {"block4": {"num_parameters_below": 5}, "block7": {"num_parameters_below": 9}}
+CUTS = {"block4": embedded(5), "block7": embedded(9)}
 SPACE = {"unfreeze": {"type": "int", "low": 0, "high": 1}}
 
 
@@ -157,7 +166,7 @@ class TestListsOfCuts:
         (study, space), (same_study, same_space) = read["list"], read["name"]
         assert (space, study.enqueue) == (same_space, same_study.enqueue)
         assert space.defaults["cut"] == study.enqueue[0]["cut"] == self.CUTS[2]
-        entries = {name: {"num_parameters_below": 1} for name in self.CUTS}
+        entries = {name: embedded(1) for name in self.CUTS}
         search = SearchParams.model_validate(params_document["search"])
         found = embedded_space(study, space, search, entries)
         assert found.settings["cut"].choices == [self.CUTS[2], "block4_add"]

@@ -11,6 +11,7 @@ from pipeline.search.params import default_problems
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 from pipeline.training.segments import lower_cuts, phase_2_starts
+from testing.features import embedded
 
 
 class RecordingTrial:
@@ -180,12 +181,9 @@ class TestListsOfCuts:
 
 
 # As a manifest sorts them: by name.
-CUTS = {
-    "block10": {"num_parameters_below": 700},
-    "block4": {"num_parameters_below": 50},
-    "block7": {"num_parameters_below": 200},
-    "top": {"num_parameters_below": 900},
-}
+BELOW = {"block10": 700, "block4": 50, "block7": 200, "top": 900}
+CUTS = {name: embedded(below) for name, below in BELOW.items()}
+POOLED_BLOCK7 = embedded(200, pooling="average")
 
 
 RANGE = {"type": "int", "low": 0, "high": 3}
@@ -198,25 +196,22 @@ class TestLowerCuts:
         assert lower_cuts(CUTS, "block4") == []
 
     def test_a_pooled_one_cannot_be_started_from(self):
-        cuts = {**CUTS, "block7": {**CUTS["block7"], "pooling": "average"}}
+        cuts = {**CUTS, "block7": POOLED_BLOCK7}
         assert lower_cuts(cuts, "block10") == ["block4"]
         assert lower_cuts(cuts, "block7") == ["block4"]
 
     def test_of_two_with_no_weights_between_them_one_counts(self):
-        cuts = {**CUTS, "block7_relu": {"num_parameters_below": 200}}
+        cuts = {**CUTS, "block7_relu": embedded(200)}
         assert len(lower_cuts(cuts, "block10")) == 2
         assert lower_cuts(cuts, "block7_relu") == ["block4"]
 
     def test_without_a_base_there_are_none(self):
-        assert lower_cuts({"pixels": {}}, "pixels") == []
+        assert lower_cuts({"pixels": embedded()}, "pixels") == []
 
 
 def beside(*names):
     """The entry of several cuts side by side."""
-    parts = [{"cut": name, "pooling": "grid2", **CUTS[name]} for name in names]
-    return {"num_parameters_below": max(CUTS[n]["num_parameters_below"] for n in names)} | {
-        "parts": parts
-    }
+    return embedded(parts={name: BELOW[name] for name in names})
 
 
 class TestSideBySide:
@@ -228,15 +223,13 @@ class TestSideBySide:
         assert self.starts("top", "block10", "block4") == ["block4"]
 
     def test_unless_it_was_not_embedded_whole_by_itself(self):
-        pooled = {**CUTS["block7"], "pooling": "average"}
-        assert self.starts("top", "block7", block7=pooled) == ["block4"]
+        assert self.starts("top", "block7", block7=POOLED_BLOCK7) == ["block4"]
         cuts = {name: CUTS[name] for name in ("block4", "top")}
         assert lower_cuts({**cuts, "joint": beside("block7", "top")}, "joint") == ["block4"]
 
     def test_of_two_lowest_with_no_weights_between_them_neither(self):
-        joint = beside("block7", "top")
-        joint["parts"].append({"cut": "block7_relu", "num_parameters_below": 200})
-        cuts = {**CUTS, "block7_relu": {"num_parameters_below": 200}, "joint": joint}
+        joint = embedded(parts={"block7": 200, "top": 900, "block7_relu": 200})
+        cuts = {**CUTS, "block7_relu": embedded(200), "joint": joint}
         assert lower_cuts(cuts, "joint") == ["block4"]
 
     def test_they_are_no_start_themselves(self):
@@ -348,7 +341,7 @@ class TestSpace:
         defaults = params_document["defaults"]
         asked = {"cut": "pixels"}
         space = SearchSpace(asked, defaults)
-        assert space.with_segments({"pixels": {}}) == space
+        assert space.with_segments({"pixels": embedded()}) == space
         assert not space.can_unfreeze
         assert SearchSpace(asked, {**defaults, "unfreeze": 2}).can_unfreeze
 

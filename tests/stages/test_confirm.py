@@ -8,14 +8,15 @@ import pytest
 from pipeline.config import load_section
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.files import write_json
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
 from pipeline.search.candidates import Candidate
 from pipeline.search.params import ConfirmParams, SearchParams
+from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
 from pipeline.workspace import stamp_file
+from testing.split import split_record
 from tests.commands.repository import Repository
 from tests.commands.repository import run as run_command
 
@@ -220,7 +221,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     specs = [replace(spec, uid=str(n), seed=n, model_file=f"{tmp_path}/{n}.keras") for n in (1, 2)]
     results = {one.uid: run_trial(one, reference, lambda _: False) for one in specs}
     assert starts_from in {result.starts_from for result in results.values()}
-    write_json(tmp_path / "data/split.json", {"image_shape": [8, 8]})
+    write_split(split_record(), tmp_path / SPLIT_FILE)
     exported, metrics = export_confirmed(
         tmp_path,
         "mine",

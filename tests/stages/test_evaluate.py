@@ -13,7 +13,9 @@ import pytest
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError, DataIntegrityError, StudyError
 from pipeline.evaluation.params import EvaluateParams
+from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages.evaluate import NUM_MISTAKES, main, metrics_table, run
+from testing.split import split_record
 
 pytestmark = pytest.mark.keras
 
@@ -57,7 +59,7 @@ def root(tmp_path, saved):
     images[:, 3, 3] = np.arange(N)
     (tmp_path / "data").mkdir()
     np.savez(tmp_path / "data/test.npz", images=images, labels=labels)
-    (tmp_path / "data/split.json").write_text(json.dumps({"class_names": CLASS_NAMES}))
+    write_split(split_record(class_names=tuple(CLASS_NAMES)), tmp_path / SPLIT_FILE)
     (tmp_path / "models").symlink_to(saved)
     return tmp_path
 

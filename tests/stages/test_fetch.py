@@ -13,7 +13,9 @@ from pipeline.config import parse_section
 from pipeline.data.fetch_params import FetchParams
 from pipeline.data.labelled import load_raw
 from pipeline.errors import ConfigError, DataIntegrityError, SourceError
+from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages import fetch
+from testing.split import split_record
 
 SECTION = {
     "dataset": "digits",
@@ -128,8 +130,13 @@ class TestName:
         here = params(dataset="folder", **change)
         fetch.run(here, raw=root / "data/raw", cache=root / "data/cache", root=root)
         manifest = json.loads((root / "data/raw/manifest.json").read_text())
-        (root / "data/split.json").write_text(json.dumps(manifest))
-        return manifest["dataset"]
+        split = split_record(
+            dataset=manifest["dataset"],
+            class_names=tuple(manifest["class_names"]),
+            source=manifest["source"],
+        )
+        write_split(split, root / SPLIT_FILE)
+        return split.dataset
 
     def rename(self, root, monkeypatch, name="tulips"):
         renamed = root.rename(root.parent / name)
@@ -173,7 +180,7 @@ class TestName:
             assert self.fetch(renamed) == "tulips"
 
     def test_of_an_earlier_release_is_said_with_how_to_keep_it(self, checkout, caplog):
-        (checkout / "data/split.json").write_text('{"dataset": "folder", "class_names": []}')
+        write_split(split_record(dataset="folder"), checkout / SPLIT_FILE)
         assert self.fetch(checkout) == "roses"
         assert "called folder until now: fetch.name: folder goes on with the studies" in caplog.text
 

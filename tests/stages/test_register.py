@@ -10,7 +10,9 @@ from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
 from pipeline.records.model_registry.candidate import check_model
 from pipeline.records.model_registry.params import RegisterParams
+from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages.register import choose_study, run
+from testing.split import split_record
 
 AUTO = RegisterParams(study="auto")
 
@@ -104,15 +106,8 @@ def confirm(root, study, **exported):
 def root(tmp_path, monkeypatch):
     """A repository in which everything before `register` has run."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    part = {"images": 3, "per_class": [1, 1, 1]}
-    split = {
-        "dataset": "digits",
-        "class_names": ["zero", "one", "two"],
-        "image_shape": [8, 8],
-        "counts": {name: part for name in ("train", "val", "confirmation", "test")},
-        "sha256": {"train": "ab" * 32, "test": "cd" * 32},
-    }
-    write_json(tmp_path / "data/split.json", split)
+    split = split_record(class_names=("zero", "one", "two"), per_class=(1, 1, 1))
+    write_split(split, tmp_path / SPLIT_FILE)
     images = np.arange(9 * 64, dtype=np.uint8).reshape(9, 8, 8)
     np.savez(tmp_path / "data/train.npz", images=images, train=np.array([1, 4, 7]))
     for study, base in (("scratch", "none"), ("transfer", "efficientnet_lite0")):

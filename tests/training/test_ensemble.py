@@ -7,7 +7,7 @@ from pipeline.data.rows import row_batches
 from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.features.arrays import ImageSet
-from pipeline.features.manifest import write_pixels
+from pipeline.features.pixels import write_pixels
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member
 

@@ -1,7 +1,6 @@
 """A trial from its specification to its result and its model file."""
 
 import dataclasses
-import json
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialSpec
 from pipeline.training.worker import run_trial
+from testing.features import embedded, write_cuts
 
 NUM_CLASSES = 4
 PARTS = {"train": 160, "val": 60, "confirmation": 80}
@@ -29,14 +29,13 @@ def reference(tmp_path_factory):
     features = (noise + 4 * np.eye(NUM_CLASSES, 5)[labels][:, None, None, :]).astype(np.float16)
     np.save(folder / "block4.npy", features)
     train = features[: PARTS["train"]].astype(np.float64)
-    cut = {
-        "file": "block4.npy",
-        "shape": [2, 2, 5],
-        "mean": train.mean(axis=(0, 1, 2)).tolist(),
-        "variance": train.var(axis=(0, 1, 2)).tolist(),
-    }
-    manifest = {"num_classes": NUM_CLASSES, "cuts": {"block4": cut}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    cut = embedded(
+        file="block4.npy",
+        shape=(2, 2, 5),
+        mean=train.mean(axis=(0, 1, 2)).tolist(),
+        variance=train.var(axis=(0, 1, 2)).tolist(),
+    )
+    write_cuts(folder, {"block4": cut}, num_classes=NUM_CLASSES)
     rows = np.split(np.arange(len(labels)), np.cumsum(list(PARTS.values()))[:-1])
     np.savez(folder / "train.npz", labels=labels, **dict(zip(PARTS, rows, strict=True)))
     return DataReference(features=str(folder), train_file=str(folder / "train.npz"))
@@ -189,7 +188,7 @@ def test_an_unknown_cut_is_refused(specify, reference):
 
 def test_missing_features_are_refused(specify, reference, tmp_path):
     elsewhere = dataclasses.replace(reference, features=str(tmp_path))
-    with pytest.raises(DataIntegrityError, match="Run the stage `embed` first"):
+    with pytest.raises(DataIntegrityError, match=r"no manifest\.json yet.*`dvc repro`"):
         run_trial(specify(), elsewhere, go_on)
 
 

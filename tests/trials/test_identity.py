@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bases.table import BaseSource
 from pipeline.search.params import SearchParams
 from pipeline.search.space import SearchSpace
-from pipeline.studies.described import identity_of
 from pipeline.trials import identity as identities
-from pipeline.trials.identity import of_other_code
+from pipeline.trials.identity import SpaceDescription, of_other_code, study_identity
+from testing.features import embedded, manifest
 
 RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 SPACE = {"cut": "pixels", "learning_rate": RATE}
@@ -20,10 +21,8 @@ PER_LAYER = {
     "num_layers": {"type": "int", "low": 0, "high": 4},
     "units_shape": "per_layer",
 }
-SPLIT = {"sha256": {"train": "t"}}
-CUTS = {"low": {"num_parameters_below": 1}, "top": {"num_parameters_below": 9}}
-MORE_CUTS = {**CUTS, "middle": {"num_parameters_below": 5}}
-MANIFEST = {"base": "none", "image_size": None, "weights_sha256": "w", "cuts": CUTS}
+CUTS = {"low": embedded(1), "top": embedded(9)}
+MORE_CUTS = {**CUTS, "middle": embedded(5)}
 UNFREEZE = {"defaults": {"unfreeze": 1}}
 
 
@@ -31,12 +30,18 @@ UNFREEZE = {"defaults": {"unfreeze": 1}}
 def identity(params_document):
     """Returns the identity with some things changed."""
 
-    def of(*, search=None, space=None, defaults=None, enqueue=None, split=SPLIT, base=None):
+    def of(*, search=None, space=None, defaults=None, enqueue=None, data="t", base=None):
         params = SearchParams.model_validate({**params_document["search"], **(search or {})})
         known = {**params_document["defaults"], **(defaults or {})}
-        manifest = {**MANIFEST, **(base or {})}
         parsed = SearchSpace.parse(space or SPACE, known)
-        return identity_of(parsed, params, split=split, manifest=manifest)
+        return study_identity(
+            parsed.describe(),
+            objective=params.objective,
+            epochs=params.epochs,
+            seed=params.seed,
+            data_sha256=data,
+            manifest=manifest(**{"weights_sha256": "w", "cuts": CUTS, **(base or {})}),
+        )
 
     return of
 
@@ -53,7 +58,8 @@ def identity(params_document):
         {"search": {"pruner": {"name": "none"}}},
         {"enqueue": [{"learning_rate": 0.001}]},
         {"base": {"cuts": MORE_CUTS}},
-        {"base": {"views": []}},
+        {"base": {"views": ()}},
+        {"base": {"source": BaseSource(model="mobilenet", weights="imagenet")}},
         {"defaults": {"units_0": 299}},
         {"defaults": {"units_4": 7}, "space": PER_LAYER},
         {"defaults": {"learning_rate": 0.5}},
@@ -68,12 +74,12 @@ def test_what_does_not_change_a_trial_goes_on_with_the_study(identity, change):
 @pytest.mark.parametrize(
     "change",
     [
-        {"split": {"sha256": {"train": "u"}}},
+        {"data": "u"},
         {"base": {"weights_sha256": "x"}},
         {"base": {"image_size": 96}},
-        {"base": {"source": {"input_range": [0, 1]}}},
-        {"base": {"views": [{"kind": "hflip"}]}},
-        {"base": {"cuts": {**CUTS, "low": {**CUTS["low"], "pooling": "average"}}}},
+        {"base": {"source": BaseSource(model="own.keras", input_range=[0, 1])}},
+        {"base": {"views": ({"kind": "hflip"},)}},
+        {"base": {"cuts": {**CUTS, "low": embedded(1, pooling="average")}}},
         {"search": {"objective": "val_log_loss"}},
         {"search": {"epochs": 99}},
         {"search": {"seed": 99}},
@@ -125,18 +131,12 @@ class TestTakingOver:
         assert not identity(base={"cuts": MORE_CUTS}).can_take_over(identity(**SEARCHED).comparable)
 
     def test_not_with_other_data_nor_from_what_does_not_say(self, identity):
-        other = identity(split={"sha256": {"train": "u"}})
+        other = identity(data="u")
         assert not identity(**SEARCHED).can_take_over(other.comparable)
         assert not identity().can_take_over(None)
 
 
-JOINT = {
-    "num_parameters_below": 9,
-    "parts": [
-        {"cut": "low", "pooling": "grid2", "shape": [4], "num_parameters_below": 1},
-        {"cut": "top", "pooling": "none", "shape": [6], "num_parameters_below": 9},
-    ],
-}
+JOINT = embedded(parts={"low": 1, "top": 9})
 
 
 class TestSideBySide:
@@ -158,6 +158,53 @@ class TestSideBySide:
         names = ("low+top", "low:grid4+top", "top+low")
         found = {identity(space={**SPACE, "cut": name}).whole for name in names}
         assert len(found) == len(names)
+
+
+FULL = manifest(
+    {
+        "low": embedded(10, pooling="none", rank=1),
+        "low+top": embedded(parts={"low": 10, "top": 90}, rank=0),
+        "middle": embedded(50, pooling="average"),
+        "top": embedded(90, pooling="none", rank=2),
+    },
+    base="own",
+    image_size=64,
+    weights_sha256="ef",
+    source=BaseSource(model="own.keras", input_range=[-1.0, 1.0], file_sha256="01"),
+    views=(
+        {"kind": "hflip"},
+        {"kind": "shift", "seed": 3, "hflip": True, "max_shift": 0.125, "number": 0},
+    ),
+)
+OLD = manifest(
+    {"low": embedded(10), "top": embedded(90)}, base="old", image_size=32, weights_sha256="23"
+)
+UNITS = {"type": "int", "low": 1, "high": 8, "log": False, "step": None}
+
+
+@pytest.mark.parametrize(
+    ("base", "can_unfreeze", "whole", "comparable"),
+    [
+        (FULL, False, "46f0cb64a7eb1972", "1f4ddc0c63a3b4c1"),
+        (FULL, True, "6601125bdcd0e9aa", "9c36cd19ba524d50"),
+        (OLD, False, "6a8db6fb4895e5d5", "db1859488577c3cf"),
+        (OLD, True, "b083d948f3ee1f6d", "1dc1f2c9f2f96079"),
+    ],
+    ids=["full frozen", "full", "old frozen", "old"],
+)
+def test_studies_of_earlier_releases_have_the_hashes_that_they_had(
+    base, can_unfreeze, whole, comparable
+):
+    """Joined cuts, pooling, views and the range of a user's own model among what is hashed."""
+    space = SpaceDescription(
+        searched={"units": UNITS},
+        fixed={"cut": "top", "dropout": 0.0},
+        can_unfreeze=can_unfreeze,
+    )
+    found = study_identity(
+        space, objective="val_accuracy", epochs=3, seed=1, data_sha256="t", manifest=base
+    )
+    assert (found.whole[:16], found.comparable[:16]) == (whole, comparable)
 
 
 PRESENT, EARLIER = "ab" * 32, "cd" * 32

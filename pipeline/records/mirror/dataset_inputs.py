@@ -1,8 +1,9 @@
 """The dataset and its split, as inputs of a run; digests and counts only, no image is read."""
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pipeline.split_record import SplitRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -15,14 +16,14 @@ TRAIN_FILE = "data/train.npz"
 CONTEXTS = {"train": "training", "val": "validation", "confirmation": "confirmation"}
 
 
-def dataset_inputs(split: Mapping[str, Any], parts: tuple[str, ...]) -> "list[DatasetInput]":
+def dataset_inputs(split: SplitRecord, parts: tuple[str, ...]) -> "list[DatasetInput]":
     """Describes parts of the training file as MLflow dataset inputs.
 
     MLflow knows a dataset by name and digest, so each part is one of its own,
     `fashion_mnist-train`; the digest is that of the file, images, labels and indices together.
 
     Args:
-        split: `data/split.json`.
+        split: The data set and its division.
         parts: Keys of `CONTEXTS`.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -30,7 +31,7 @@ def dataset_inputs(split: Mapping[str, Any], parts: tuple[str, ...]) -> "list[Da
     return [
         DatasetInput(
             Dataset(
-                name=f"{split['dataset']}-{part}",
+                name=f"{split.dataset}-{part}",
                 digest=data_digest(split),
                 source_type="local",
                 source=json.dumps({"uri": TRAIN_FILE}),
@@ -39,21 +40,20 @@ def dataset_inputs(split: Mapping[str, Any], parts: tuple[str, ...]) -> "list[Da
             [InputTag("mlflow.data.context", CONTEXTS[part])],
         )
         for part in parts
-        if part in split["counts"]
+        if part in split.counts
     ]
 
 
-def data_digest(split: Mapping[str, Any]) -> str:
+def data_digest(split: SplitRecord) -> str:
     """Returns what identifies the training data and its division, 36 hex digits."""
-    return str(split["sha256"]["train"])[:DIGEST_LENGTH]
+    return split.sha256["train"][:DIGEST_LENGTH]
 
 
-def _profile(split: Mapping[str, Any], part: str) -> dict[str, Any]:
+def _profile(split: SplitRecord, part: str) -> dict[str, object]:
+    counts = split.counts[part]
     return {
-        "num_images": split["counts"][part]["images"],
-        "per_class": dict(
-            zip(split["class_names"], split["counts"][part]["per_class"], strict=True)
-        ),
-        "image_shape": split["image_shape"],
-        "sha256": split["sha256"]["train"],
+        "num_images": counts.images,
+        "per_class": dict(zip(split.class_names, counts.per_class, strict=True)),
+        "image_shape": split.image_shape,
+        "sha256": split.sha256["train"],
     }

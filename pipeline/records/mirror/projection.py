@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
@@ -16,6 +16,7 @@ from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.dataset_inputs import dataset_inputs
 from pipeline.records.mirror.expected_run import STATUS_OF_STATE, beside_curves
 from pipeline.records.mirror.store import Store
+from pipeline.split_record import SplitRecord
 from pipeline.training.messages import EpochRecord
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class TrialRuns:
         self.metric = OBJECTIVES[tags["objective"]].metric
         self._study: str = tags["study"]
         self._client = store.client
-        self._split: Mapping[str, Any] | None = None
+        self._split: SplitRecord | None = None
         self._open: dict[str, OpenRun] = {}
         self._ended: set[str] = set()
         self._owner: int | None = None

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from pipeline.databases import first_line
 from pipeline.hyperparameter import Value
@@ -27,6 +27,7 @@ from pipeline.records.mirror.outage import (
 from pipeline.records.mirror.projection import PARTS_OF_STUDY, Parent, TrialRuns, now_ms
 from pipeline.records.mirror.reconcile import close_abandoned, find_parent, read_runs, repair
 from pipeline.records.mirror.store import Store, open_store
+from pipeline.split_record import SplitRecord
 from pipeline.trials.record import Trial
 
 logger = logging.getLogger(__name__)
@@ -120,11 +121,11 @@ class StudyRuns(TrialRuns):
         )
         return Parent(experiment=experiment, run=store.client.get_run(run.info.run_id))
 
-    def log_inputs(self, split: Mapping[str, Any]) -> None:
+    def log_inputs(self, split: SplitRecord) -> None:
         """Logs the dataset and its split as inputs, of the parent and of every later child.
 
         Args:
-            split: `data/split.json`.
+            split: The data set and its division.
         """
         self._split = split
         with answering(self.store.uri):

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.errors import DataIntegrityError
 from pipeline.files import sha256_file
+from pipeline.split_record import SplitRecord, read_split
 
 if TYPE_CHECKING:
     import keras
@@ -43,13 +44,13 @@ def load_candidate(study: str, confirm: Confirmation, *, root: Path) -> Candidat
     from pipeline.records.model_registry.versions import Candidate
     from pipeline.training.export import load_exported
 
-    split = existing_json(root / "data/split.json")
+    split = read_split(root)
     test = existing_json(root / "results/metrics.json").get(study, {})
     model_file = root / "models" / f"{study}.keras"
     model = load_exported(model_file)
     _check_is_confirmed(model_file, confirm, study)
     examples = _examples(root / "data/train.npz")
-    check_model(model, examples, num_classes=len(split["class_names"]), file=model_file)
+    check_model(model, examples, num_classes=len(split.class_names), file=model_file)
     return Candidate(
         model=model,
         model_file=model_file,
@@ -118,7 +119,7 @@ def _examples(train_file: Path) -> NDArray[np.uint8]:
     return examples
 
 
-def _evidence(confirm: Confirmation, split: Mapping[str, Any], weights: str) -> Evidence:
+def _evidence(confirm: Confirmation, split: SplitRecord, weights: str) -> Evidence:
     from pipeline.records.mirror.dataset_inputs import data_digest
     from pipeline.records.model_registry.champion import Evidence
 

@@ -1,9 +1,9 @@
 """Loads a classifier from the registry, or from a file, for use on images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
 from pipeline.files import read_json
@@ -14,7 +14,8 @@ from pipeline.records.model_registry.registered_file import (
     RegisteredFile,
     registered_file,
 )
-from pipeline.records.model_registry.registered_models import MADE_IN, contract
+from pipeline.records.model_registry.registered_models import MADE_IN, Metadata, contract
+from pipeline.split_record import find_split
 
 if TYPE_CHECKING:
     import keras
@@ -92,37 +93,35 @@ def _loaded(file: RegisteredFile) -> Classifier:
     from pipeline.training.export import load_exported
 
     fix_settings()
-    metadata = _metadata(file)
-    value_range = metadata.get("value_range")
+    metadata = Metadata.read(file.folder)
     return Classifier(
         model=load_exported(file.path),
-        class_names=list(metadata.get("class_names", ())),
-        value_range=tuple(value_range) if value_range else None,
+        class_names=metadata.class_names,
+        value_range=metadata.value_range,
         source=f"{file.name} version {file.version}",
     )
 
 
 def _other_data(root: Path, file: RegisteredFile) -> str:
     """Says why a version cannot be taken for one of this checkout's data; empty if it can."""
-    metadata, split_file = _metadata(file), root / "data/split.json"
-    found = _described(file.tags.get("data_digest"), metadata.get("class_names", ()))
+    metadata, split = Metadata.read(file.folder), find_split(root)
+    found = _described(file.tags.get("data_digest"), metadata.class_names)
     place = file.tags.get(MADE_IN)
     champion = f"{file.name}@champion, version {file.version}"
     learned = f"learned from {found}{f', in {place}' if place else ''}"
-    if not split_file.is_file():
+    if split is None:
         if _is_known(root, file):
             return ""
         return (
             f"{champion}, {learned}, and without data/split.json nothing says that these are the "
             "data of this checkout."
         )
-    split = read_json(split_file)
     own = (data_digest(split), contract(split))
-    if own == (file.tags.get("data_digest"), contract(metadata)):
+    if own == (file.tags.get("data_digest"), metadata.contract):
         return ""
     return (
         f"{champion}, {learned}; the data of this checkout are "
-        f"{_described(own[0], split['class_names'])}."
+        f"{_described(own[0], split.class_names)}."
     )
 
 
@@ -137,9 +136,3 @@ def _is_known(root: Path, file: RegisteredFile) -> bool:
 def _described(digest: str | None, names: Sequence[str]) -> str:
     shown = ", ".join([*names[:MOST_NAMES], *(["..."] if len(names) > MOST_NAMES else [])])
     return f"{digest[:8] if digest else 'unknown data'} ({len(names)} classes: {shown})"
-
-
-def _metadata(file: RegisteredFile) -> Mapping[str, Any]:
-    from mlflow.models import Model
-
-    return Model.load(str(file.folder)).metadata or {}

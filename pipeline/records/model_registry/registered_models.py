@@ -8,13 +8,15 @@ by hand, or whose files are gone, counts as another contract: it cannot be shown
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.records.mirror.dataset_inputs import data_digest
 from pipeline.records.mirror.store import PAGE, Store
+from pipeline.split_record import SplitRecord
 from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
@@ -39,27 +41,60 @@ def is_of_dataset(name: str, dataset: str) -> bool:
     return name == base or (len(end) == HASH_DIGITS and name == f"{base}-{end}")
 
 
-def contract(described: Mapping[str, Any]) -> str | None:
-    """Returns the hash of what a classifier takes and answers, 64 hex digits.
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What is written down beside a version's model of what it takes and answers.
 
-    Args:
-        described: `data/split.json`, or a version's metadata: `class_names`, in the order of the
-            outputs, `image_shape`, and `value_range` where pixels were brought to one.
-
-    Returns:
-        None if that is not said.
+    Attributes:
+        class_names: In the order of the outputs; empty if that is not said.
+        image_shape: Of an image; empty likewise.
+        value_range: What is black and white, where pixels of more than 8 bits were brought to it.
     """
-    if "class_names" not in described or "image_shape" not in described:
-        return None
-    kept = {key: list(described[key]) for key in ("class_names", "image_shape")}
-    value_range = described.get("value_range")
-    # Earlier releases always had that of 16 bits, and did not say so.
-    if value_range is not None and list(value_range) != [0, 2**16 - 1]:
-        kept["value_range"] = [float(value) for value in value_range]
-    return _hash(kept)
+
+    class_names: Sequence[str] = ()
+    image_shape: Sequence[int] = ()
+    value_range: tuple[float, float] | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> "Metadata":
+        """Reads a file `MLmodel`, or the one in a folder.
+
+        Raises:
+            MlflowException, TypeError, ValueError: If it is none that this pipeline wrote.
+        """
+        from mlflow.models import Model
+
+        said = Model.load(str(path)).metadata or {}
+        value_range = said.get("value_range")
+        return cls(
+            class_names=list(said.get("class_names", ())),
+            image_shape=list(said.get("image_shape", ())),
+            value_range=tuple(value_range) if value_range else None,
+        )
+
+    @property
+    def contract(self) -> str | None:
+        """The hash of all that, 64 hex digits; None if it is not said."""
+        if not self.class_names or not self.image_shape:
+            return None
+        kept = {"class_names": list(self.class_names), "image_shape": list(self.image_shape)}
+        # Earlier releases always had that of 16 bits, and did not say so.
+        if self.value_range is not None and self.value_range != (0, 2**16 - 1):
+            kept["value_range"] = [float(value) for value in self.value_range]
+        return _hash(kept)
 
 
-def choose_model(store: Store, split: Mapping[str, Any], *, earlier: str | None = None) -> str:
+def contract(split: SplitRecord) -> str:
+    """Returns the hash of what a classifier of a data set takes and answers, 64 hex digits."""
+    own = Metadata(
+        class_names=split.class_names,
+        image_shape=split.image_shape,
+        value_range=split.value_range,
+    )
+    return str(own.contract)
+
+
+def choose_model(store: Store, split: SplitRecord, *, earlier: str | None = None) -> str:
     """Returns the registered model that a candidate becomes a version of.
 
     `DATASET-classifier`, unless its versions have another contract, or are of somebody else: none
@@ -71,12 +106,12 @@ def choose_model(store: Store, split: Mapping[str, Any], *, earlier: str | None 
 
     Args:
         store: An open store, whose registry's lock is held.
-        split: `data/split.json`.
+        split: The data that the candidate learned from.
         earlier: The registered model that `results/registration.json` names: this checkout, or the
             one whose results were pulled, registered there.
     """
-    base, own = registered_model_name(split["dataset"]), str(contract(split))
-    is_continued = earlier is not None and is_of_dataset(earlier, split["dataset"])
+    base, own = registered_model_name(split.dataset), contract(split)
+    is_continued = earlier is not None and is_of_dataset(earlier, split.dataset)
     names = [
         *([str(earlier)] if is_continued else []),
         base,
@@ -100,30 +135,29 @@ def ready_versions(store: Store, name: str) -> "list[ModelVersion]":
 
 def contract_of(store: Store, version: "ModelVersion") -> str | None:
     """Returns a version's contract, or None if nothing says it."""
-    return version.tags.get(CONTRACT) or contract(_metadata_of(store, version))
+    return version.tags.get(CONTRACT) or _metadata_of(store, version).contract
 
 
-def _metadata_of(store: Store, version: "ModelVersion") -> Mapping[str, Any]:
+def _metadata_of(store: Store, version: "ModelVersion") -> Metadata:
     """Returns what was written down beside a version's model; empty if that is gone."""
     from mlflow.exceptions import MlflowException
-    from mlflow.models import Model
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     source = store.client.get_model_version_download_uri(version.name, version.version)
     repository = get_artifact_repository(source, tracking_uri=store.uri)
     # A server answers a request for a file that it lacks as it answers when it is in trouble.
     if MODEL_DESCRIPTION not in {file.path for file in repository.list_artifacts()}:
-        return {}
+        return Metadata()
     with TemporaryDirectory() as folder:
         file = Path(folder) / MODEL_DESCRIPTION
         repository._download_file(MODEL_DESCRIPTION, str(file))
         try:
-            return Model.load(str(file)).metadata or {}
+            return Metadata.read(file)
         except (MlflowException, TypeError, ValueError):
-            return {}  # Somebody else's, in a form of its own.
+            return Metadata()  # Somebody else's, in a form of its own.
 
 
-def _is_ours(store: Store, version: "ModelVersion", split: Mapping[str, Any]) -> bool:
+def _is_ours(store: Store, version: "ModelVersion", split: SplitRecord) -> bool:
     here = checkout_name(store.root)
     # A version of an earlier release does not say where it was made.
     is_from_here = not store.is_shared or version.tags.get(MADE_IN, here) == here

@@ -144,7 +144,7 @@ def _lineage(version: "ModelVersion", candidate: Candidate) -> dict[str, str]:
 
 def _chosen(store: Store, candidate: Candidate, earlier: str | None) -> str:
     name = choose_model(store, candidate.split, earlier=earlier)
-    usual = registered_model_name(candidate.split["dataset"])
+    usual = registered_model_name(candidate.split.dataset)
     if name not in (usual, earlier):
         logger.warning(
             "registered as %s, since %s holds models of other classes, of other images, or of "
@@ -180,9 +180,9 @@ def _ensure_registered_model(store: Store, candidate: Candidate, name: str) -> N
     from mlflow.exceptions import MlflowException
 
     split = candidate.split
-    shape, num_classes = tuple(split["image_shape"]), len(split["class_names"])
+    shape, num_classes = split.image_shape, len(split.class_names)
     text = (
-        f"Classifier of {split['dataset']}: uint8 images of shape {shape} in, probabilities of "
+        f"Classifier of {split.dataset}: uint8 images of shape {shape} in, probabilities of "
         f"{num_classes} classes out. Alias `{CHAMPION}`: the best on the confirmation images, "
         f"which no search has seen; `{PREVIOUS}`: the one before it."
     )

@@ -20,6 +20,7 @@ from pipeline.records.mirror.store import Store
 from pipeline.records.model_registry.champion import Evidence, interval_text
 from pipeline.records.model_registry.registered_file import MODEL_FILE
 from pipeline.records.model_registry.registered_models import CONTRACT, MADE_IN, contract
+from pipeline.split_record import SplitRecord
 from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Candidate:
             Recorded, so that people can compare versions by it.
         lineage: `lineage.revision_tags` of when it was first registered.
         confirm: `results/STUDY/confirm.json`.
-        split: `data/split.json`.
+        split: The data that it learned from.
         examples: A few raw training images, uint8, shape (k, h, w) or (k, h, w, 3).
         results: Folder `results/STUDY`; its files become artifacts.
     """
@@ -56,7 +57,7 @@ class Candidate:
     test: Mapping[str, Mapping[str, float]]
     lineage: Mapping[str, str]
     confirm: Mapping[str, Any]
-    split: Mapping[str, Any]
+    split: SplitRecord
     examples: "NDArray[np.uint8]"
     results: Path
 
@@ -75,7 +76,7 @@ def log_version(
         restored_number: What the version was called before the registry was lost, >= 1. It is
             called so again, unless the registry has given that number to another one.
     """
-    experiment = store.experiment(candidate.split["dataset"])
+    experiment = store.experiment(candidate.split.dataset)
     _close_stale(store, experiment)
     tags = {**_tags(candidate), MADE_IN: checkout_name(store.root)}
     tags |= {"restored": "true"} if restored_number else {}
@@ -194,7 +195,7 @@ def _signature(candidate: Candidate) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    images, classes = candidate.split["image_shape"], candidate.split["class_names"]
+    images, classes = candidate.split.image_shape, candidate.split.class_names
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *images))]),
         outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(classes)))]),
@@ -206,13 +207,14 @@ def _requirements() -> list[str]:
     return [f"{name}=={text}" for name, text in versions.items() if text != NONE]
 
 
-def _metadata(candidate: Candidate) -> dict[str, Any]:
+def _metadata(candidate: Candidate) -> dict[str, object]:
+    split = candidate.split
     return {
-        "dataset": candidate.split["dataset"],
-        "class_names": list(candidate.split["class_names"]),
-        "image_shape": list(candidate.split["image_shape"]),
+        "dataset": split.dataset,
+        "class_names": list(split.class_names),
+        "image_shape": list(split.image_shape),
         # What was black and white in gray of more than 8 bits; earlier releases had the format's.
-        "value_range": candidate.split.get("value_range"),
+        "value_range": None if split.value_range is None else list(split.value_range),
         "study": candidate.confirm["study"],
         "weights_sha256": candidate.evidence.weights_sha256,
         "model_sha256": sha256_file(candidate.model_file),
@@ -245,9 +247,9 @@ def _tags(candidate: Candidate) -> dict[str, str]:
     source = confirm.get("base_source", {})
     return {
         **candidate.lineage,
-        "dataset": candidate.split["dataset"],
-        **_range_tag(candidate.split.get("value_range")),
-        CONTRACT: str(contract(candidate.split)),
+        "dataset": candidate.split.dataset,
+        **_range_tag(candidate.split.value_range),
+        CONTRACT: contract(candidate.split),
         "study": confirm["study"],
         "base": confirm["base"],
         **{f"base.{key}": str(value) for key, value in source.items()},

@@ -1,6 +1,5 @@
 """A tracking store that cannot be used is said in one line, before the first trial."""
 
-import json
 import os
 import shutil
 import socket
@@ -11,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.split_record import SPLIT_FILE, write_split
+from testing.features import write_cuts
+from testing.split import split_record
 from tests.records.mirror.web_server import WebServer
 
 pytestmark = pytest.mark.slow
@@ -22,12 +24,8 @@ ROOT = Path(__file__).parents[3]
 def search(tmp_path):
     """Runs the stage `search@scratch` on a tracking store, with all else in order."""
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    features = tmp_path / "data/features/none"
-    features.mkdir(parents=True)
-    split = {"dataset": "digits", "sha256": {"train": "ab" * 32}}
-    manifest = {"base": "none", "image_size": 8, "weights_sha256": "", "cuts": {"pixels": {}}}
-    (tmp_path / "data/split.json").write_text(json.dumps(split))
-    (features / "manifest.json").write_text(json.dumps(manifest))
+    write_cuts(tmp_path / "data/features/none")
+    write_split(split_record(), tmp_path / SPLIT_FILE)
 
     def search(uri):
         done = subprocess.run(

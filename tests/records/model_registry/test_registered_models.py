@@ -1,6 +1,7 @@
 """A registered model answers one question: whoever has another one gets a model of its own."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -12,16 +13,16 @@ from pipeline.workspace import checkout_name
 
 BASE = "digits-classifier"
 OTHERS = {
-    "other classes": {"class_names": ["zero", "one", "four"]},
-    "another order": {"class_names": ["one", "zero", "two"]},
-    "another size": {"image_shape": [9, 9]},
-    "colour": {"image_shape": [8, 8, 3]},
-    "another range": {"value_range": [0.0, 1023.0]},
+    "other classes": {"class_names": ("zero", "one", "four")},
+    "another order": {"class_names": ("one", "zero", "two")},
+    "another size": {"image_shape": (9, 9)},
+    "colour": {"image_shape": (8, 8, 3)},
+    "another range": {"value_range": (0.0, 1023.0)},
 }
 
 
 def with_data(split, letter):
-    return {**split, "sha256": {"train": letter * 64}}
+    return replace(split, sha256={"train": letter * 64})
 
 
 class Checkout:
@@ -69,12 +70,12 @@ def shared(template, tmp_path, monkeypatch):
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_another_question_has_a_registered_model_of_its_own(ann, split, other):
     assert ann.register(split) == BASE
-    name = ann.register({**split, **other})
+    name = ann.register(replace(split, **other))
     assert name != BASE
     assert is_of_dataset(name, "digits")
-    assert ann.register({**split, **other}) == name
+    assert ann.register(replace(split, **other)) == name
     assert ann.register(split) == BASE
-    assert ann.register({**split, **other}, earlier=BASE) == name
+    assert ann.register(replace(split, **other), earlier=BASE) == name
     assert ann.register(split, earlier=name) == BASE
 
 
@@ -107,9 +108,10 @@ class TestVersionsOfEarlierReleases:
 
     def test_of_the_same_classes_are_joined_though_the_data_are_others(self, shared, split):
         ann, bob, _ = shared
-        ann.add(BASE, split, {key: split[key] for key in ("class_names", "image_shape")})
-        for whole in (None, [0, 65535]):
-            assert bob.choose({**with_data(split, "e"), "value_range": whole}) == BASE
+        said = {"class_names": list(split.class_names), "image_shape": list(split.image_shape)}
+        ann.add(BASE, split, said)
+        for whole in (None, (0, 65535)):
+            assert bob.choose(replace(with_data(split, "e"), value_range=whole)) == BASE
 
     @pytest.mark.parametrize(
         "metadata", [{"class_names": ["a", "b"], "image_shape": [8, 8]}, {}, None]

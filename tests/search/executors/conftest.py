@@ -1,6 +1,5 @@
 """Fixtures for the tests of executors."""
 
-import json
 import os
 import secrets
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.training.data import DataReference
+from testing.features import embedded, write_cuts
 
 NUM_IMAGES = 40
 
@@ -24,9 +24,7 @@ def cut(tmp_path_factory):
     features = np.arange(NUM_IMAGES * 100 * 100) % 7
     shape = (NUM_IMAGES, 100, 100)
     np.save(folder / "block4.npy", features.astype(np.float16).reshape(shape))
-    entry = {"file": "block4.npy", "shape": shape[1:], "mean": [0.0], "variance": [1.0]}
-    manifest = {"num_classes": 4, "cuts": {"block4": entry}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_cuts(folder, {"block4": embedded(file="block4.npy", shape=shape[1:])}, num_classes=4)
     train_rows, val_rows = np.split(np.arange(NUM_IMAGES), [30])
     labels = np.arange(NUM_IMAGES) % 4
     np.savez(folder / "train.npz", labels=labels, train=train_rows, val=val_rows)
