@@ -9,10 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Section
 from pipeline.data.datasets import DATASETS, names_of_others
-from pipeline.data.names import LONGEST_NAME, NAME_PATTERN, is_taken
+from pipeline.data.formats import LARGEST, SMALLEST, ImageSize
+from pipeline.data.names import AUTO, LONGEST_NAME, NAME_PATTERN, is_taken
 from pipeline.data.parts import PARTS
 from pipeline.data.published import check_mirror
-from pipeline.data.readers.stored_size import AUTO, LARGEST, SMALLEST, ImageSize
 from pipeline.registry import unknown_name
 
 RAW = Path("data/raw")

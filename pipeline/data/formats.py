@@ -1,10 +1,10 @@
-"""Which files are pictures, by name and by their first bytes, and which of them can be decoded."""
+"""Which files are pictures, by name and by their first bytes; what can be decoded, and stored."""
 
 import importlib.util
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 # Formats that Pillow decodes by itself. Others would start programs (EPS) or are no photographs.
 FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -27,6 +27,13 @@ _TIFF_BEGINNINGS: Final = (b"II*\0", b"MM\0*")
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _NUM_BYTES: Final = 16
+
+# What images are brought to, pixels of a side. What may be asked for, and the most that is chosen
+# unasked: 0.2 MB a colour image, and more than most pretrained networks were made for (224).
+ImageSize = int | Literal["auto"]
+SMALLEST: Final = 8
+LARGEST: Final = 512
+LARGEST_AUTO: Final = 256
 
 
 class PictureKind(StrEnum):

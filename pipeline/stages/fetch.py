@@ -12,11 +12,10 @@ from typing import Any
 
 from pipeline.config import load_section
 from pipeline.data.copies import check_copied
-from pipeline.data.datasets import DATASETS, Request, names_of_others
+from pipeline.data.datasets import DATASETS, names_of_others
 from pipeline.data.fetch_params import CACHE, RAW, FetchParams
 from pipeline.data.labelled import LabelledImages, check_labelled, save_raw
 from pipeline.data.names import AUTO, auto_name
-from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import mirror_in_use, obtain
 from pipeline.files import read_json
 from pipeline.workspace import store_root
@@ -45,18 +44,7 @@ def run(params: FetchParams, *, raw: Path, cache: Path, root: Path = Path()) -> 
     mirror = mirror_in_use(params.mirror)
     public = spec.public
     files = obtain(public, cache / params.dataset, mirror=mirror) if public else {}
-    data = spec.read(
-        Request(
-            files=files,
-            path=Path(params.path),
-            scratch=raw,
-            image_size=params.image_size,
-            color=params.color,
-            parts=params.parts,
-            labels=TableChoice(**params.labels.model_dump()) if params.labels else None,
-            value_range=params.value_range,
-        )
-    )
+    data = spec.read(params, files, raw)
     if public:
         data = replace(data, files={file.name: file.sha256 for file in public.files})
     check_labelled(data)

@@ -28,33 +28,31 @@ from pipeline.data.readers.class_folders import (
     not_understood,
     wrapped,
 )
-from pipeline.data.readers.left_out import LeftOut
-from pipeline.data.readers.named_parts import lay_out_named
+from pipeline.data.readers.left_out import NO_CLASS, OTHER_FOLDER, SAME_FILE
 from pipeline.data.readers.part_names import EVALUATION, claim_of, is_unlabelled
-from pipeline.data.readers.sorting import Layout, Sorting
-from pipeline.data.readers.tree import Folder
-from pipeline.errors import DataIntegrityError
+from pipeline.data.readers.sorting import Layout, Sorting, images_apart
+from pipeline.data.readers.tree import Folder, Tree
+from pipeline.errors import ConfigError, DataIntegrityError
 
 Parts = Literal["auto", "none"] | Mapping[str, str]
 
 
-def lay_out(top: Folder, *, parts: Parts, left_out: LeftOut) -> Layout:
+def lay_out(tree: Tree, *, parts: Parts) -> Layout:
     """Decides what the folders mean, by the rules of this module.
 
     Args:
-        top: The folder that is read, as from `read_tree`.
+        tree: What was found below the folder; images that are not used are left out there, too.
         parts: "auto": by their names; "none": all folders are classes; or the folders of the parts,
-            below `top`, where train must be among them.
-        left_out: Images that are not used are added to it.
+            where train must be among them.
 
     Raises:
         ConfigError: If a folder of `parts` is not there.
         DataIntegrityError: If there are no classes, one has no images or is not in train, or
             folders look like parts and are not understood.
     """
-    sorting = Sorting(left_out=left_out)
+    top, sorting = tree.top, Sorting(left_out=tree.left_out)
     if isinstance(parts, Mapping):
-        return lay_out_named(top, parts, sorting)
+        return _by_names(top, parts, sorting)
     folder = _unwrap(top, sorting)
     divided = _divided(folder) if parts == "auto" else None
     if divided is None:
@@ -204,3 +202,55 @@ def _take_classes(folder: Folder, part: str, sorting: Sorting) -> None:
     for each in folder.folders.values():
         check_class(each)
         sorting.take(each, part=part)
+
+
+def _by_names(top: Folder, parts: Mapping[str, str], sorting: Sorting) -> Layout:
+    """Takes the classes in the folders that `fetch.parts` names; leaves out all other images.
+
+    A part's folder may lie in another's: its images are then of the inner one alone.
+    """
+    folders = {part: _find(top, part, parts[part]) for part in PARTS if part in parts}
+    paths = frozenset(folder.path for folder in folders.values())
+    for part, folder in folders.items():
+        inner = _unwrap_apart(folder, paths)
+        without = paths - {inner.path}
+        if not [each for each in inner.full if images_apart(each, without)]:
+            raise DataIntegrityError(
+                f"fetch.parts.{part} must be a folder with a folder of images per class. Received: "
+                f"{parts[part]!r}, which has no such folders."
+            )
+        for each in inner.full:
+            if images_apart(each, without):
+                check_class(each)
+                sorting.take(each, part=part, without=without)
+    settled = {entry.image.name for entry in sorting.entries}
+    settled |= set(sorting.left_out.names.get(SAME_FILE, ()))
+    for image in top.all_images():
+        if image.name not in settled:
+            is_inside = any(path == "." or image.name.startswith(f"{path}/") for path in paths)
+            sorting.left_out.add(NO_CLASS if is_inside else OTHER_FOLDER, image.name)
+    places = {part: folder.path for part, folder in folders.items()}
+    text = ", ".join(f"{path}/ is {part}" for part, path in places.items())
+    return sorting.layout({"parts": places}, f"{text}, as fetch.parts says")
+
+
+def _unwrap_apart(folder: Folder, paths: frozenset[str]) -> Folder:
+    inner = wrapped(folder)
+    while inner is not None and not paths & {each.path for each in inner.walk()}:
+        folder, inner = inner, wrapped(inner)
+    return folder
+
+
+def _find(top: Folder, part: str, path: str) -> Folder:
+    folder = top
+    for name in path.replace("\\", "/").strip("/").split("/"):
+        if name in ("", "."):
+            continue
+        if name not in folder.folders:
+            has = ", ".join(sorted(folder.folders)) or "none"
+            raise ConfigError(
+                f"fetch.parts.{part} must be a folder below fetch.path. Received: {path!r}, but "
+                f"the folders in {folder.path}/ are: {has}."
+            )
+        folder = folder.folders[name]
+    return folder

@@ -26,13 +26,28 @@ class Layout:
 
     Attributes:
         entries: The images that are used, in the order of part, class and path.
+        class_names: In the order of their numbers.
+        left_out: All other files, by reason.
         described: For the manifest: the folders of the parts, or of the classes.
         text: The same for people.
     """
 
     entries: Sequence[Entry]
+    class_names: tuple[str, ...]
+    left_out: LeftOut
     described: Mapping[str, object]
     text: str
+
+
+def in_order(entries: Sequence[Entry], class_names: Sequence[str]) -> list[Entry]:
+    """Returns images by part, then by class as numbered, then by path."""
+    parts, classes = (
+        {name: number for number, name in enumerate(names)} for names in (PARTS, class_names)
+    )
+    return sorted(
+        entries,
+        key=lambda e: (parts[e.part], classes[e.class_name], e.image.name.split("/")),
+    )
 
 
 @dataclass(kw_only=True)
@@ -75,20 +90,19 @@ class Sorting:
                     f"Received: {entry.class_name} in {entry.part} only, such as "
                     f"{entry.image.name}. {EXPLICIT}."
                 )
-        order = {part: number for number, part in enumerate(PARTS)}
-        entries = sorted(
-            self.entries,
-            key=lambda entry: (order[entry.part], entry.class_name, entry.image.name.split("/")),
+        names = tuple(sorted(in_train))
+        return Layout(
+            entries=in_order(self.entries, names),
+            class_names=names,
+            left_out=self.left_out,
+            described=described,
+            text=text,
         )
-        return Layout(entries=entries, described=described, text=text)
 
 
 def images_apart(folder: Folder, without: frozenset[str]) -> list[ImageFile]:
     """Returns the images below a folder that do not lie in one of other parts."""
     if folder.path in without:
         return []
-    inside = [path for path in without if path.startswith(f"{folder.path}/")]
-    images = folder.all_images()
-    if not inside:
-        return images
-    return [i for i in images if not any(i.name.startswith(f"{path}/") for path in inside)]
+    others = tuple(f"{path}/" for path in without if path.startswith(f"{folder.path}/"))
+    return [image for image in folder.all_images() if not image.name.startswith(others)]

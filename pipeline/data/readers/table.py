@@ -1,14 +1,15 @@
 """Labels in a CSV or TSV file beside images: whose row is whose image, of which class and part."""
 
+from __future__ import annotations
+
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pipeline.data.parts import PARTS
 from pipeline.data.readers.image_index import ImageIndex
 from pipeline.data.readers.label_texts import (
     check_one_each,
@@ -16,11 +17,14 @@ from pipeline.data.readers.label_texts import (
     class_order,
     one_hot_labels,
 )
-from pipeline.data.readers.left_out import SAME_FILE, LeftOut, no_label, not_in_table
+from pipeline.data.readers.left_out import SAME_FILE, no_label, not_in_table
 from pipeline.data.readers.part_names import EVALUATION, claim_of
-from pipeline.data.readers.sorting import Entry, Layout
+from pipeline.data.readers.sorting import Entry, Layout, in_order
 from pipeline.data.readers.tree import ImageFile, Tree
 from pipeline.errors import ConfigError, DataIntegrityError
+
+if TYPE_CHECKING:
+    from pipeline.data.fetch_params import LabelsParams
 
 # Names of columns, letters and digits alone in lower case, the likeliest first.
 _IMAGE_COLUMNS: Final = (
@@ -40,23 +44,6 @@ _MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableChoice:
-    """Which table, and which of its columns; a column that is None is found by its name.
-
-    Attributes:
-        file: The CSV or TSV file, below the folder that is read, with slashes.
-        image: Column of the images' names.
-        label: Column of their classes.
-        part: Column of their parts.
-    """
-
-    file: str
-    image: str | None = None
-    label: str | None = None
-    part: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Table:
     """A table as text: every row has as many cells as there are columns."""
 
@@ -69,21 +56,17 @@ class _Table:
         return [row[position] for row in self.rows]
 
 
-def lay_out_table(
-    tree: Tree, choice: TableChoice, left_out: LeftOut
-) -> tuple[Layout, tuple[str, ...]]:
+def lay_out_table(tree: Tree, choice: LabelsParams) -> Layout:
     """Gives each image the class, and the part, of its row.
 
     A row's name is an image's path relative to the folder that is read or to the table's own
     folder, or the end of its path; the suffix may be missing.
 
     Args:
-        tree: What lies below the folder.
-        choice: The table's file, and which of its columns are what.
-        left_out: Images without a row, or without a label in it, are added to it.
-
-    Returns:
-        The layout, and the classes in order: by number if all are numbers.
+        tree: What lies below the folder; images without a row, or without a label in it, are left
+            out there, too.
+        choice: The table's file, below the folder; and which of its columns are what, of which
+            those that are None are found by their names.
 
     Raises:
         ConfigError: If there is no such table or column.
@@ -99,7 +82,7 @@ def lay_out_table(
     check_single_labels(labels, table=choice.file)
     rows = dict(zip((image.name for image in found), zip(labels, parts, strict=True), strict=True))
     reals = {image.real for image in found}
-    entries, seen = [], set()
+    left_out, entries, seen = tree.left_out, [], set()
     for image in sorted(tree.top.all_images(), key=lambda image: image.is_linked):
         label, part = rows.get(image.name, (None, ""))
         if label is None and image.real in reals:
@@ -119,23 +102,16 @@ def lay_out_table(
             f"{choice.file} must have two classes or more, all of them in train. Received: "
             f"{', '.join(names) or 'none'} in train, {', '.join(strange) or 'none'} elsewhere only."
         )
-    columns = {"image": image_column, "label": label_column, "part": part_column}
-    return _layout(entries, names, choice.file, columns), names
-
-
-def _layout(
-    entries: Sequence[Entry], names: Sequence[str], file: str, columns: Mapping[str, str | None]
-) -> Layout:
-    order = {part: number for number, part in enumerate(PARTS)}
-    numbers = {name: number for number, name in enumerate(names)}
-    told = ", ".join(f"{role} from {column!r}" for role, column in columns.items() if column)
+    roles = {"image": image_column, "label": label_column, "part": part_column}
+    columns = {role: column for role, column in roles.items() if column}
+    told = ", ".join(f"{role} from {column!r}" for role, column in columns.items())
+    left_out.take_back(choice.file)
     return Layout(
-        entries=sorted(
-            entries,
-            key=lambda e: (order[e.part], numbers[e.class_name], e.image.name.split("/")),
-        ),
-        described={"labels": file, "columns": {k: v for k, v in columns.items() if v}},
-        text=f"labels are from {file}: {told}",
+        entries=in_order(entries, names),
+        class_names=names,
+        left_out=left_out,
+        described={"labels": choice.file, "columns": columns},
+        text=f"labels are from {choice.file}: {told}",
     )
 
 
@@ -214,7 +190,7 @@ def _candidates(table: _Table, known: Sequence[str]) -> list[str]:
     return [plain[name] for name in known if name in plain]
 
 
-def _matched(table: _Table, choice: TableChoice, tree: Tree) -> tuple[str, list[ImageFile]]:
+def _matched(table: _Table, choice: LabelsParams, tree: Tree) -> tuple[str, list[ImageFile]]:
     """Returns the column of the images, and the image of each row.
 
     Of several columns that may be it, the one is taken whose cells all name images.
@@ -244,7 +220,7 @@ def _matched(table: _Table, choice: TableChoice, tree: Tree) -> tuple[str, list[
 
 
 def _labels(
-    table: _Table, choice: TableChoice, taken: set[str | None]
+    table: _Table, choice: LabelsParams, taken: set[str | None]
 ) -> tuple[str | None, list[str]]:
     """Returns the column of the labels, None if there is one for each class, and the labels."""
     column = _column(table, "label", choice.label, _LABEL_COLUMNS)
