@@ -228,5 +228,5 @@ def test_a_mirror_of_another_kind_is_refused_by_name(monkeypatch, address):
 
 def test_debian_comes_last(public):
     public = replace(public, debian_package="p", archive_addresses=())
-    labels = [source.label for source in sources._sources(public, "m", 1.0)]
+    labels = [label for label, _ in sources._sources(public, "m")]
     assert labels == ["mirror m", *public.addresses, "Debian's package p"]
