@@ -68,7 +68,7 @@ def _ratio(value: float | None) -> str:
 
 
 def _pictures(study: StudyResults, results: Results) -> list[dict[str, object]]:
-    """Returns the images that the model was most sure and wrong about, with what it took them for."""
+    """Returns the images that it was most sure and wrong about, and what it took them for."""
     pictures = []
     for index, image in zip(study.wrong_indices, study.wrong_images, strict=True):
         predicted = int(study.probabilities[index].argmax())

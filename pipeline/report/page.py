@@ -7,8 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.evaluation.intervals import Interval, mean_interval
-from pipeline.evaluation.paired import paired_difference
+from pipeline.evaluation.intervals import Interval, mean_interval, paired_difference
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 from pipeline.report.inputs import Results, StudyResults
