@@ -13,11 +13,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.data.published import PublicFiles, SourceFile
-
 if TYPE_CHECKING:
     from pipeline.data.fetch_params import FetchParams
     from pipeline.data.labelled import LabelledImages
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A published file.
+
+    Attributes:
+        name: Its name wherever it lies.
+        sha256: SHA-256 of its bytes, 64 hex digits.
+        size_bytes: How many bytes it has.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicFiles:
+    """The files of a public dataset and where they are published.
+
+    Attributes:
+        folder: The sub-folder of a mirror in which they may lie; flat is fine too.
+        files: The files that the dataset is read from; all are needed.
+        addresses: http or https folders, each ending in a slash, that hold the files by name.
+        archive: A tar file that holds them all, or None.
+        archive_addresses: Folders that hold the archive by name.
+        debian_package: A Debian package that holds them all, or None.
+    """
+
+    folder: str
+    files: tuple[SourceFile, ...]
+    addresses: tuple[str, ...] = ()
+    archive: SourceFile | None = None
+    archive_addresses: tuple[str, ...] = ()
+    debian_package: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

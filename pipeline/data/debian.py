@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pipeline.data.datasets import SourceFile
 from pipeline.data.downloads import progress_bar, take_members
-from pipeline.data.published import SourceFile
 from pipeline.errors import SourceError
 
 # Hooks that a machine runs after an update of its own lists (clearing caches, refreshing software

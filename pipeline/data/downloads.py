@@ -18,7 +18,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from pipeline.data.published import SourceFile
+from pipeline.data.datasets import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 from pipeline.files import BLOCK_BYTES, sha256_file, write_whole
 

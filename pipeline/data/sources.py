@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.data import debian
+from pipeline.data.datasets import PublicFiles, SourceFile
 from pipeline.data.downloads import copy_file, download, is_kept, unpack
-from pipeline.data.published import PublicFiles, SourceFile, check_mirror, is_address
+from pipeline.data.fetch_params import check_mirror, is_address
 from pipeline.errors import ConfigError, DataIntegrityError, SourceError
 
 logger = logging.getLogger(__name__)

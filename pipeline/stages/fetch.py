@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import load_section
-from pipeline.data.copies import check_copied
 from pipeline.data.datasets import DATASETS, names_of_others
 from pipeline.data.fetch_params import CACHE, RAW, FetchParams
 from pipeline.data.labelled import LabelledImages, check_labelled, save_raw
 from pipeline.data.names import AUTO, auto_name
 from pipeline.data.sources import mirror_in_use, obtain
+from pipeline.errors import ConfigError
 from pipeline.files import read_json
 from pipeline.workspace import store_root
 
@@ -119,6 +119,50 @@ def _earlier_split(root: Path) -> Mapping[str, Any]:
     # Of this stage's own outs DVC leaves none; that of the next one stays until that runs.
     file = store_root(root) / "data/split.json"
     return read_json(file) if file.is_file() else {}
+
+
+def check_copied(path: Path, *, root: Path) -> None:
+    """Makes sure that a copy of the repository holds the images that its original holds.
+
+    `dvc exp run --temp` and `--queue` copy what git and DVC track: of images that neither tracks,
+    the copy may hold an empty folder, or some of the classes. In the original, the log says what a
+    copy would lack.
+
+    Args:
+        path: The images; relative to `root`, or absolute, which is the same place in every copy.
+        root: The repository that a stage runs in.
+
+    Raises:
+        ConfigError: If `root` is such a copy, and what is directly below `path` in the original is
+            not all there. A folder that DVC tracks as a whole is what the copy's commit says.
+    """
+    is_within = (root / path).resolve().is_relative_to(root.resolve())
+    if not is_within or any((root / f"{p}.dvc").is_file() for p in (path, *path.parents) if p.name):
+        return
+    original = store_root(root)
+    lacking = sorted(_entries(original / path) - _entries(root / path))
+    if lacking:
+        named = ", ".join([*lacking[:3], *(["..."] if len(lacking) > 3 else [])])
+        raise ConfigError(
+            f"fetch.path must be tracked by DVC for `dvc exp run --temp` and `--queue`, which copy "
+            f"only what git and DVC track. Received: {path}, of which the copy lacks {named}. "
+            f"Run `dvc add {path}`, or run without --temp and --queue."
+        )
+    if original == root.resolve() and _entries(root / path):
+        logger.info(
+            "%s is not tracked by DVC: `dvc add %s` takes it to clones, and to the copies that "
+            "`dvc exp run --temp` and `--queue` run in",
+            path,
+            path,
+        )
+
+
+def _entries(folder: Path) -> set[str]:
+    """Returns the names directly below a folder, but for what git and DVC keep there."""
+    if not folder.is_dir():
+        return set()
+    names = (entry.name for entry in folder.iterdir())
+    return {name for name in names if not name.startswith(".") and not name.endswith(".dvc")}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.data import sources
-from pipeline.data.published import PublicFiles, SourceFile
+from pipeline.data.datasets import PublicFiles, SourceFile
 from pipeline.data.sources import mirror_in_use, obtain
 from pipeline.errors import ConfigError, SourceError
 
@@ -189,7 +189,7 @@ def test_sigkill_during_a_download_leaves_no_final_file_and_the_next_run_complet
     server.stall("first/one.gz", content)
     script = f"""
         from pathlib import Path
-        from pipeline.data.published import SourceFile
+        from pipeline.data.datasets import SourceFile
         from pipeline.data.sources import PublicFiles, obtain
         obtain({public!r}, Path({str(cache)!r}), mirror=None)
     """
