@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.formats import HEIF_CURE, PictureKind, decoders, kind_of_content
+from pipeline.data.formats import HEIF_CURE, NUM_BYTES, decoders, kind_of_content
 from pipeline.errors import DataIntegrityError
 
 if TYPE_CHECKING:
@@ -187,11 +187,11 @@ def _opened(path_or_file: Path | BinaryIO) -> Iterator["Image.Image"]:
 def _unknown_format(path_or_file: Path | BinaryIO) -> str:
     if isinstance(path_or_file, Path):
         with path_or_file.open("rb") as stream:
-            beginning = stream.read(16)
+            beginning = stream.read(NUM_BYTES)
     else:
         path_or_file.seek(0)
-        beginning = path_or_file.read(16)
-    if kind_of_content(beginning, is_named=True) is PictureKind.HEIF:
+        beginning = path_or_file.read(NUM_BYTES)
+    if kind_of_content(beginning, is_named=True) == "HEIF":
         return f"it is HEIC, which needs pillow-heif: {HEIF_CURE}"
     return "no image of a known format"
 
