@@ -106,15 +106,7 @@ def _read_cifar10(params: FetchParams, files: Mapping[str, Path], scratch: Path)
 def _read_folder(params: FetchParams, files: Mapping[str, Path], scratch: Path) -> LabelledImages:
     from pipeline.data.readers.folder import read_folder
 
-    return read_folder(
-        Path(params.path),
-        scratch=scratch,
-        image_size=params.image_size,
-        color=params.color,
-        parts=params.parts,
-        labels=params.labels,
-        value_range=params.value_range,
-    )
+    return read_folder(params, scratch)
 
 
 def _read_npz(params: FetchParams, files: Mapping[str, Path], scratch: Path) -> LabelledImages:

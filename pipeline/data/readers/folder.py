@@ -8,17 +8,16 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.data.formats import ImageSize
 from pipeline.data.images import Picture, ValueRange, decode_image, to_gray
 from pipeline.data.labelled import LabelledImages
 from pipeline.data.readers.class_folders import EXPECTED
-from pipeline.data.readers.layout import Parts, lay_out
+from pipeline.data.readers.layout import lay_out
 from pipeline.data.readers.pixels import (
     log_pixels,
     pixels_on_disk,
@@ -33,31 +32,26 @@ from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
 
 if TYPE_CHECKING:
-    from pipeline.data.fetch_params import LabelsParams
+    from pipeline.data.fetch_params import FetchParams
 
 logger = logging.getLogger(__name__)
 
 
-def find_images(root: Path, *, parts: Parts, labels: LabelsParams | None) -> Layout:
-    """Decides of every file below `root` whether it is used; opens none but the table.
-
-    Args:
-        root: Folder of images, such as `data/own`.
-        parts: Which folders are parts: `auto`: by their names; `none`: all are classes; or the
-            folder of each part.
-        labels: The table of labels; None: folders are classes.
+def find_images(params: FetchParams) -> Layout:
+    """Decides of every file below `fetch.path` whether it is used; opens none but the table.
 
     Raises:
         ConfigError: If there is no such folder, table or column.
         DataIntegrityError: If it holds no classes, or what its folders or rows mean is not certain.
     """
+    root, labels = Path(params.path), params.labels
     if not root.is_dir():
         raise ConfigError(
             f"fetch.path must be a folder with {EXPECTED}. Received: fetch.path={str(root)!r}, "
             "which is not there."
         )
     tree = read_tree(root)
-    layout = lay_out_table(tree, labels) if labels else lay_out(tree, parts=parts)
+    layout = lay_out_table(tree, labels) if labels else lay_out(tree, parts=params.parts)
     num_used, num_left_out = len(layout.entries) + (labels is not None), layout.left_out.total()
     if num_used + num_left_out != tree.num_files:
         # No user can mend this: a file was lost on the way, or taken twice.
@@ -65,38 +59,22 @@ def find_images(root: Path, *, parts: Parts, labels: LabelsParams | None) -> Lay
     return layout
 
 
-def read_folder(
-    root: Path,
-    *,
-    scratch: Path,
-    image_size: ImageSize,
-    color: Literal["auto", "rgb", "gray"],
-    parts: Parts = "auto",
-    labels: LabelsParams | None = None,
-    value_range: Literal["format", "data"] | ValueRange = "format",
-) -> LabelledImages:
-    """Reads the images below `root`, in the order of part, class and path.
+def read_folder(params: FetchParams, scratch: Path) -> LabelledImages:
+    """Reads the images below `fetch.path`, in the order of part, class and path.
 
     Below a class, deeper folders belong to it. Every other file is counted under a reason.
 
     Args:
-        root: Folder of images, such as `data/own`.
+        params: The section `fetch`. Its image size and value range may be what `pixels` makes of
+            the files; its colour `auto` is gray if every file is stored as gray.
         scratch: Folder for the pixels until they are saved; see `pixels_on_disk`.
-        image_size: Height and width that images are brought to, pixels; `images` says how. "auto":
-            what `stored_size` makes of the images.
-        color: "rgb", "gray", or "auto": gray if every file is stored as gray.
-        parts: Which folders are parts: `auto`: by their names; `none`: all are classes; or the
-            folder of each part.
-        labels: The table of labels; None: folders are classes.
-        value_range: What becomes black and white in gray of more than 8 bits: two values, "format":
-            0 and 65535, or "data": the lowest and highest of all such images but the test part's.
 
     Raises:
         ConfigError: If there is no such folder, table or column, or the disk is too small.
         DataIntegrityError: If it holds no classes, or what its folders or rows mean is not certain,
             or a file cannot be read. All such files are named.
     """
-    found = find_images(root, parts=parts, labels=labels)
+    found, root = find_images(params), Path(params.path)
     entries = found.entries
     logger.info("%s: %s", root, found.text)
     found.left_out.log(str(root), num_used=len(entries))
@@ -107,21 +85,20 @@ def read_folder(
             "run `dvc repro -f fetch` after one",
             *(root, num_linked),
         )
-    given = resolve_range(entries, value_range)
-    side = stored_size(entries, image_size)
+    given = resolve_range(entries, params.value_range)
+    side = stored_size(entries, params.image_size)
     pixels = pixels_on_disk((len(entries), side, side, 3), scratch)
     pictures, files = _decode_all(entries, root, pixels, value_range=given)
-    log_pixels(
-        str(root), pictures, image_size=side, is_auto=image_size == "auto", value_range=given
-    )
+    is_auto = params.image_size == "auto"
+    log_pixels(str(root), pictures, image_size=side, is_auto=is_auto, value_range=given)
     all_gray = all(picture.is_gray for picture in pictures)
-    if color == "gray" or (color == "auto" and all_gray):
+    if params.color == "gray" or (params.color == "auto" and all_gray):
         colored, pixels = pixels, pixels_on_disk(pixels.shape[:3], scratch)
         for index, image in enumerate(colored):
             pixels[index] = to_gray(image)
     numbers = {name: number for number, name in enumerate(found.class_names)}
-    if labels:
-        files[labels.file] = sha256_file(root / labels.file)
+    if params.labels:
+        files[params.labels.file] = sha256_file(root / params.labels.file)
     return LabelledImages(
         images=pixels,
         labels=np.array([numbers[entry.class_name] for entry in entries], np.int64),

@@ -11,9 +11,9 @@ from PIL import Image
 
 from pipeline.data.images import load_image, shorter_side
 from pipeline.data.labelled import save_raw
-from pipeline.data.readers.folder import read_folder
 from pipeline.data.readers.pixels import pixels_on_disk
 from pipeline.errors import ConfigError, DataIntegrityError
+from tests.data.readers.section import read_folder
 
 
 @pytest.fixture
@@ -28,9 +28,7 @@ def xrays(tmp_path):
 
 
 def read(root, value_range="format", image_size=8):
-    return read_folder(
-        root, scratch=root.parent, image_size=image_size, color="auto", value_range=value_range
-    )
+    return read_folder(root, scratch=root.parent, image_size=image_size, value_range=value_range)
 
 
 def test_few_gray_levels_are_a_warning_with_the_cure(xrays, caplog):
@@ -135,7 +133,7 @@ def put_all(root, sizes):
 
 
 def side_of(root):
-    images = read_folder(root, scratch=root.parent, image_size="auto", color="auto").images
+    images = read_folder(root, scratch=root.parent, image_size="auto").images
     assert images.shape[1] == images.shape[2]
     return images.shape[1]
 
@@ -169,7 +167,7 @@ def test_the_same_folder_gives_the_same_images(tmp_path):
     put_all(tmp_path / "one", [(20 + 7 * at, 90 - 3 * at) for at in range(9)])
     shutil.copytree(tmp_path / "one", tmp_path / "other")
     one, other = (
-        read_folder(tmp_path / name, scratch=tmp_path, image_size="auto", color="auto").images
+        read_folder(tmp_path / name, scratch=tmp_path, image_size="auto").images
         for name in ("one", "other")
     )
     np.testing.assert_array_equal(one, other)
@@ -232,7 +230,7 @@ def test_a_folder_is_read_and_saved_in_bounded_memory(tmp_path, mode):
         image.save(tmp_path / "own" / "ab"[index % 2] / f"{index:02d}.png")
     raw = tmp_path / "raw"
     tracemalloc.start()
-    data = read_folder(tmp_path / "own", scratch=raw, image_size=SIDE, color="auto")
+    data = read_folder(tmp_path / "own", scratch=raw, image_size=SIDE)
     save_raw(data, raw, dataset="own")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

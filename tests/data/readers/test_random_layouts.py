@@ -4,10 +4,9 @@ import pytest
 from PIL import Image
 
 from pipeline.data import formats
-from pipeline.data.fetch_params import LabelsParams
-from pipeline.data.readers.folder import find_images
 from pipeline.errors import PipelineError
 from tests.data.readers.random_layouts import make_layout
+from tests.data.readers.section import find_images
 
 NUM_LAYOUTS = 500
 
@@ -22,7 +21,7 @@ def png(tmp_path, monkeypatch):
 
 def outcome_of(layout):
     """What becomes of each file, in the maker's terms."""
-    labels = LabelsParams(file=layout.labels) if layout.labels else None
+    labels = layout.labels or None
     found = find_images(layout.root, parts=layout.parts, labels=labels)
     used = {e.image.name: (e.part, e.class_name) for e in found.entries}
     left_out = {
