@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A published file.
-
-    Attributes:
-        name: Its name wherever it lies.
-        sha256: SHA-256 of its bytes, 64 hex digits.
-        size_bytes: How many bytes it has.
-    """
+    """A published file: its name wherever it lies, SHA-256 in 64 hex digits, and size."""
 
     name: str
     sha256: str

@@ -30,13 +30,9 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """One way of being wrong.
+    """One way of being wrong: how many examples of a class id, `actual`, were taken for another.
 
-    Attributes:
-        actual: The label's class id.
-        predicted: The class id it was taken for.
-        count: How many examples of that label were taken for it.
-        share: What share of the label's examples these are, in (0, 1].
+    `share` is what part of that class's examples these are, in (0, 1].
     """
 
     actual: int

@@ -25,14 +25,7 @@ _REFLECTED = frozenset({"ece"})
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate with its 95% confidence interval.
-
-    Attributes:
-        value: The estimate, in the metric's own unit.
-        low: Lower end, <= value.
-        high: Upper end, >= value.
-        n: Examples that it rests on.
-    """
+    """An estimate from `n` examples, and its 95% confidence interval: low <= value <= high."""
 
     value: float
     low: float
@@ -42,14 +35,9 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class MeanInterval:
-    """A mean over repetitions with its 95% confidence interval.
+    """A mean over `n` repetitions, and its 95% confidence interval, from `low` to `high`.
 
-    Attributes:
-        mean: Mean of the values.
-        std: Sample standard deviation (divided by n - 1); None for a single value.
-        low: Lower end; None for a single value.
-        high: Upper end; None for a single value.
-        n: How many values the mean is over.
+    `std` is the sample standard deviation (divided by n - 1). For n = 1 all three are None.
     """
 
     mean: float

@@ -95,20 +95,16 @@ def _registered(registration: Mapping[str, Any] | None) -> list[tuple[str, str]]
 
 def _again(results: Results) -> dict[str, Any]:
     """Returns what the commands at the page's end name."""
-    first = results.studies[0]
+    first, registration, address = results.studies[0], results.registration, ""
+    if registration is not None:
+        place = "@champion" if registration["champion"] else f"/{registration['version']}"
+        address = f"models:/{registration['registered_model']}{place}"
     return {
         "trials": 2 * first.search["target"],
         "model_file": first.confirm["exported"]["file"],
-        "model_address": _model_address(results.registration),
+        # Where MLflow finds the registered version; empty if nothing is registered.
+        "model_address": address,
     }
-
-
-def _model_address(registration: Mapping[str, Any] | None) -> str:
-    """Returns where MLflow finds the registered version; empty if nothing is registered."""
-    if registration is None:
-        return ""
-    place = "@champion" if registration["champion"] else f"/{registration['version']}"
-    return f"models:/{registration['registered_model']}{place}"
 
 
 def view_study(study: StudyResults, results: Results) -> dict[str, object]:
