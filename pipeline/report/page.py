@@ -95,16 +95,20 @@ def _registered(registration: Mapping[str, Any] | None) -> list[tuple[str, str]]
 
 def _again(results: Results) -> dict[str, Any]:
     """Returns what the commands at the page's end name."""
-    first, registration, address = results.studies[0], results.registration, ""
-    if registration is not None:
-        place = "@champion" if registration["champion"] else f"/{registration['version']}"
-        address = f"models:/{registration['registered_model']}{place}"
+    first = results.studies[0]
     return {
         "trials": 2 * first.search["target"],
         "model_file": first.confirm["exported"]["file"],
-        # Where MLflow finds the registered version; empty if nothing is registered.
-        "model_address": address,
+        "model_address": _model_address(results.registration),
     }
+
+
+def _model_address(registration: Mapping[str, Any] | None) -> str:
+    """Returns where MLflow finds the registered version; empty if nothing is registered."""
+    if registration is None:
+        return ""
+    place = "@champion" if registration["champion"] else f"/{registration['version']}"
+    return f"models:/{registration['registered_model']}{place}"
 
 
 def view_study(study: StudyResults, results: Results) -> dict[str, object]:

@@ -81,12 +81,13 @@ def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]
     ]
     epochs = sum(len(trial.curve) for trial in summary.trials)
     seconds = sum(trial.seconds or 0.0 for trial in summary.trials)
+    best = summary.best
     direction = "highest" if summary.maximize else "lowest"
     return [
         ("Objective", f"{summary.objective_name}, {direction} is best"),
         ("Finished trials wanted", str(study.search["target"])),
         ("Trials started", f"{num_trials}: {', '.join(counted)}"),
-        ("Best trial", _best_text(summary)),
+        ("Best trial", _best_text(summary) if best else DASH),
         ("Trained", f"{epochs:,} epochs, {duration(seconds)} summed over workers"),
     ]
 
