@@ -40,67 +40,78 @@ def hyperparameter_effects(key: str, summary: SearchSummary) -> dict[str, Markup
     """
     figures = {}
     for name, distribution in summary.space.items():
-        trials = summary.of(*MARKERS)
-        found = ((trial, _point(trial, name, distribution)) for trial in trials)
-        points = {trial.number: (trial, point) for trial, point in found if point is not None}
-        if len({str(trial.hyperparameters[name]) for trial, _ in points.values()}) > 1:
-            figures[name] = _draw(f"{key}-{name}", summary, name, distribution, points)
+        effect = _Effect(summary, name, distribution)
+        if effect.num_values > 1:
+            figures[name] = effect.draw(f"{key}-{name}")
     return figures
 
 
-def _point(trial: TrialSummary, name: str, distribution: Distribution) -> Point | None:
-    """Returns the place of a trial along x, and its value; None if it has none."""
-    if trial.value is None or name not in trial.hyperparameters:
-        return None
-    value = trial.hyperparameters[name]
-    if distribution["type"] != "choice":
-        return float(value), trial.value
-    choices = _texts(distribution)
-    # A trial may be older than the choices, where a study goes on with others.
-    if str(value) not in choices:
-        return None
-    shift = (trial.number * _GOLDEN) % 1.0 - 0.5
-    return choices.index(str(value)) + 0.5 * shift, trial.value
+class _Effect:
+    """The trials in which one hyperparameter exists, by its value."""
 
+    def __init__(self, summary: SearchSummary, name: str, distribution: Distribution) -> None:
+        self._summary = summary
+        self._name = name
+        self._distribution = distribution
+        self._trials = [trial for trial in summary.of(*MARKERS) if self._has_place(trial)]
 
-def _texts(distribution: Distribution) -> list[str]:
-    # As text: 1, 1.0 and True are equal to Python and different choices to a search.
-    return [str(choice) for choice in distribution["choices"]]
+    @property
+    def num_values(self) -> int:
+        """How many values it took."""
+        return len({str(trial.hyperparameters[self._name]) for trial in self._trials})
 
+    def draw(self, key: str) -> Markup:
+        """Draws the trials, the best one ringed."""
+        alt = f"{self._summary.objective_name} of every trial over {self._name}."
+        with chart(key, alt=alt, size=(2.7, 2.1), num_marks=len(self._trials)) as drawn:
+            axes = drawn.axes[0]
+            axes.set_title(self._name)
+            limits = limit_values(axes, self._summary)
+            if self._distribution["type"] == "choice":
+                _name_choices(axes, self._distribution["choices"])
+                self._mark_medians(axes)
+            else:
+                _show_range(axes, self._distribution)
+            for outcome in MARKERS:
+                points = [self._point(t) for t in self._trials if t.outcome == outcome]
+                mark_trials(axes, points, outcome, limits=limits)
+            best = self._summary.best
+            if best is not None and best in self._trials:
+                x, y = self._point(best)
+                axes.scatter([x], [y], s=70, color=ORANGE, facecolor="none", linewidth=1.6)
+        return drawn.markup
 
-def _draw(
-    key: str,
-    summary: SearchSummary,
-    name: str,
-    distribution: Distribution,
-    points: Mapping[int, tuple[TrialSummary, Point]],
-) -> Markup:
-    """Draws the trials of a hyperparameter, by number with their points; the best one ringed."""
-    alt = f"{summary.objective_name} of every trial over {name}."
-    with chart(key, alt=alt, size=(2.7, 2.1), num_marks=len(points)) as drawn:
-        axes = drawn.axes[0]
-        axes.set_title(name)
-        limits = limit_values(axes, summary)
-        if distribution["type"] == "choice":
-            _name_choices(axes, distribution["choices"])
-            for place, choice in enumerate(_texts(distribution)):
-                values = [
-                    value
-                    for trial, (_, value) in points.values()
-                    if trial.outcome == "complete" and str(trial.hyperparameters[name]) == choice
-                ]
-                if values:
-                    median = float(np.median(values))
-                    axes.hlines(median, place - 0.32, place + 0.32, color=INK, lw=1.6, zorder=3)
-        else:
-            _show_range(axes, distribution)
-        for outcome in MARKERS:
-            marks = [point for trial, point in points.values() if trial.outcome == outcome]
-            mark_trials(axes, marks, outcome, limits=limits)
-        if summary.best is not None and summary.best.number in points:
-            x, y = points[summary.best.number][1]
-            axes.scatter([x], [y], s=70, color=ORANGE, facecolor="none", linewidth=1.6)
-    return drawn.markup
+    def _has_place(self, trial: TrialSummary) -> bool:
+        if trial.value is None or self._name not in trial.hyperparameters:
+            return False
+        # A trial may be older than the choices, where a study goes on with others.
+        is_choice = self._distribution["type"] == "choice"
+        return not is_choice or self._value(trial) in self._choices()
+
+    def _point(self, trial: TrialSummary) -> Point:
+        value = float("nan") if trial.value is None else trial.value
+        if self._distribution["type"] != "choice":
+            return float(trial.hyperparameters[self._name]), value
+        shift = (trial.number * _GOLDEN) % 1.0 - 0.5
+        return self._choices().index(self._value(trial)) + 0.5 * shift, value
+
+    def _choices(self) -> list[str]:
+        # As text: 1, 1.0 and True are equal to Python and different choices to a search.
+        return [str(choice) for choice in self._distribution["choices"]]
+
+    def _value(self, trial: TrialSummary) -> str:
+        return str(trial.hyperparameters[self._name])
+
+    def _mark_medians(self, axes: Axes) -> None:
+        for place, choice in enumerate(self._choices()):
+            values = [
+                trial.value
+                for trial in self._trials
+                if trial.outcome == "complete" and self._value(trial) == choice
+            ]
+            if values:
+                median = float(np.median(np.array(values)))
+                axes.hlines(median, place - 0.32, place + 0.32, color=INK, lw=1.6, zorder=3)
 
 
 def _show_range(axes: Axes, distribution: Distribution) -> None:
