@@ -104,23 +104,6 @@ def expected_name(params: FetchParams, root: Path) -> str:
     return _auto(params, root)[0] if DATASETS[params.dataset].is_own else params.dataset
 
 
-def _auto(params: FetchParams, root: Path) -> tuple[str, str]:
-    taken = names_of_others(params.dataset)
-    return auto_name(root, params.path, kind=params.dataset, taken=taken)
-
-
-def _source(params: FetchParams) -> dict[str, str]:
-    path = posixpath.normpath(params.path.replace("\\", "/"))
-    own = {"path": path, "name": params.name} if DATASETS[params.dataset].is_own else {}
-    return {"dataset": params.dataset, **own}
-
-
-def _earlier_split(root: Path) -> Mapping[str, Any]:
-    # Of this stage's own outs DVC leaves none; that of the next one stays until that runs.
-    file = store_root(root) / "data/split.json"
-    return read_json(file) if file.is_file() else {}
-
-
 def check_copied(path: Path, *, root: Path) -> None:
     """Makes sure that a copy of the repository holds the images that its original holds.
 
@@ -163,6 +146,23 @@ def _entries(folder: Path) -> set[str]:
         return set()
     names = (entry.name for entry in folder.iterdir())
     return {name for name in names if not name.startswith(".") and not name.endswith(".dvc")}
+
+
+def _auto(params: FetchParams, root: Path) -> tuple[str, str]:
+    taken = names_of_others(params.dataset)
+    return auto_name(root, params.path, kind=params.dataset, taken=taken)
+
+
+def _source(params: FetchParams) -> dict[str, str]:
+    path = posixpath.normpath(params.path.replace("\\", "/"))
+    own = {"path": path, "name": params.name} if DATASETS[params.dataset].is_own else {}
+    return {"dataset": params.dataset, **own}
+
+
+def _earlier_split(root: Path) -> Mapping[str, Any]:
+    # Of this stage's own outs DVC leaves none; that of the next one stays until that runs.
+    file = store_root(root) / "data/split.json"
+    return read_json(file) if file.is_file() else {}
 
 
 def main() -> None:
