@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.labelled import LabelledImages, load_raw
-from pipeline.data.splits import SplitPlan, divide
+from pipeline.data.split_params import SplitParams
+from pipeline.data.splits import divide
 from pipeline.features.arrays import ImageSet
 from pipeline.features.pixels import write_pixels
 from pipeline.hyperparameter import Value
@@ -79,15 +80,12 @@ PREDICTIONS = [9, 2, 1]
 
 def prepare(data: LabelledImages, folder: Path) -> DataReference:
     """Writes what a trial reads, with the test images as a part that it may be judged on."""
-    plan = SplitPlan(
-        method="first_n",
-        val_size=5000,
-        confirmation_size=0,
-        test_size=0.1,
-        seed=0,
-        deduplicate=False,  # The lecture keeps every image.
+    # Unchecked, since params.yaml may not do without a confirmation part.
+    params = SplitParams.model_construct(
+        method="first_n", val_size=5000, confirmation_size=0, test_size=0.1, seed=0
     )
-    split = divide(data, plan=plan)
+    # The lecture keeps every image.
+    split = divide(data, params, deduplicate=False)
     rows = {part: getattr(split, part) for part in PARTS}
     is_train = np.isin(np.arange(len(data.labels)), split.train)
     images = ImageSet(

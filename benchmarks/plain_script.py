@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import machine
-from pipeline.evaluation.paired import paired_difference
+from pipeline.evaluation.intervals import paired_difference
 from pipeline.processes import num_cores
 
 SIZES = (64, 128, 224)

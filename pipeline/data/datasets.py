@@ -11,40 +11,41 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-from pipeline.data.published import PublicFiles, SourceFile
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.data.fetch_params import FetchParams
     from pipeline.data.labelled import LabelledImages
-    from pipeline.data.readers.layout import Parts
-    from pipeline.data.readers.stored_size import ImageSize
-    from pipeline.data.readers.table import TableChoice
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A published file: its name wherever it lies, SHA-256 in 64 hex digits, and size."""
+
+    name: str
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a reader may need; most need only `files`.
+class PublicFiles:
+    """The files of a public dataset and where they are published.
 
     Attributes:
-        files: The verified files of a public dataset, by name.
-        path: Where the user's own data lies.
-        scratch: Folder for what does not fit into memory.
-        image_size: Height and width that a folder's images are brought to, pixels; or "auto".
-        color: What a folder's images are brought to.
-        parts: What the parts of a folder are; see `readers.layout`.
-        labels: A folder's table of labels; None: its folders are classes.
-        value_range: What becomes black and white in deep gray; see `readers.folder`.
+        folder: The sub-folder of a mirror in which they may lie; flat is fine too.
+        files: The files that the dataset is read from; all are needed.
+        addresses: http or https folders, each ending in a slash, that hold the files by name.
+        archive: A tar file that holds them all, or None.
+        archive_addresses: Folders that hold the archive by name.
+        debian_package: A Debian package that holds them all, or None.
     """
 
-    files: Mapping[str, Path]
-    path: Path
-    scratch: Path
-    image_size: ImageSize
-    color: Literal["auto", "rgb", "gray"]
-    parts: Parts = "auto"
-    labels: TableChoice | None = None
-    value_range: Literal["format", "data"] | tuple[float, float] = "format"
+    folder: str
+    files: tuple[SourceFile, ...]
+    addresses: tuple[str, ...] = ()
+    archive: SourceFile | None = None
+    archive_addresses: tuple[str, ...] = ()
+    debian_package: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +55,20 @@ class DatasetSpec:
     Attributes:
         title: What it is, in a few words.
         license: Terms of its images.
-        read: Decodes it: from a `Request` to the labelled images.
+        read: Decodes it, given the section `fetch`, the verified files of a public dataset by name,
+            and a folder for what does not fit into memory.
         public: Its files and their sources; None if the images are on this machine.
         is_own: Whether it is the user's, so that its key says how it is read and not what it is.
     """
 
     title: str
     license: str
-    read: Callable[[Request], LabelledImages]
+    read: Callable[[FetchParams, Mapping[str, Path], Path], LabelledImages]
     public: PublicFiles | None = None
     is_own: bool = False
 
 
-def _read_digits(_: Request) -> LabelledImages:
+def _read_digits(params: FetchParams, files: Mapping[str, Path], scratch: Path) -> LabelledImages:
     import numpy as np
     from sklearn.datasets import load_digits
 
@@ -82,67 +84,45 @@ def _read_digits(_: Request) -> LabelledImages:
     )
 
 
-def _read_fashion(request: Request) -> LabelledImages:
+def _read_fashion(params: FetchParams, files: Mapping[str, Path], scratch: Path) -> LabelledImages:
     from pipeline.data.readers.idx import read_mnist_files
 
-    return read_mnist_files(request.files, class_names=_FASHION_CLASSES)
+    names = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+    return read_mnist_files(files, class_names=tuple(names.split(",")))
 
 
-def _read_cifar10(request: Request) -> LabelledImages:
+def _read_cifar10(params: FetchParams, files: Mapping[str, Path], scratch: Path) -> LabelledImages:
     from pipeline.data.readers.cifar import read_cifar_files
 
-    return read_cifar_files(request.files)
+    return read_cifar_files(files)
 
 
-def _read_folder(request: Request) -> LabelledImages:
+def _read_folder(params: FetchParams, files: Mapping[str, Path], scratch: Path) -> LabelledImages:
     from pipeline.data.readers.folder import read_folder
 
-    return read_folder(
-        request.path,
-        scratch=request.scratch,
-        image_size=request.image_size,
-        color=request.color,
-        parts=request.parts,
-        labels=request.labels,
-        value_range=request.value_range,
-    )
+    return read_folder(params, scratch)
 
 
-def _read_npz(request: Request) -> LabelledImages:
+def _read_npz(params: FetchParams, files: Mapping[str, Path], scratch: Path) -> LabelledImages:
     from pipeline.data.readers.npz import read_npz
 
-    return read_npz(request.path)
+    return read_npz(Path(params.path))
 
 
-_FASHION_CLASSES = (
-    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-)
+def _files(lines: str) -> tuple[SourceFile, ...]:
+    """Reads a table of files: SHA-256, bytes and name."""
+    rows = (line.split() for line in lines.strip().splitlines())
+    return tuple(SourceFile(name, sha256, int(size)) for sha256, size, name in rows)
 
-_FASHION_FILES = PublicFiles(
+
+_FASHION_MNIST = PublicFiles(
     folder="fashion-mnist",
-    files=(
-        SourceFile(
-            "train-images-idx3-ubyte.gz",
-            "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
-            26_421_856,
-        ),
-        SourceFile(
-            "train-labels-idx1-ubyte.gz",
-            "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
-            29_491,
-        ),
-        SourceFile(
-            "t10k-images-idx3-ubyte.gz",
-            "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
-            4_422_079,
-        ),
-        SourceFile(
-            "t10k-labels-idx1-ubyte.gz",
-            "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
-            5_125,
-        ),
-    ),
+    files=_files("""
+b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7 26421856 train-images-idx3-ubyte.gz
+0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056 29491 train-labels-idx1-ubyte.gz
+cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa 4422079 t10k-images-idx3-ubyte.gz
+8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05 5125 t10k-labels-idx1-ubyte.gz
+"""),
     # The first is plain http: what arrives is checked against the hashes above either way.
     addresses=(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -151,50 +131,20 @@ _FASHION_FILES = PublicFiles(
     debian_package="dataset-fashion-mnist",
 )
 
-_CIFAR10_FILES = PublicFiles(
+_CIFAR10_ARCHIVE, *_CIFAR10_FILES = _files("""
+6d958be074577803d12ecdefd02955f39262c83c16fe9320329d7fe0b5c001ce 170498071 cifar-10-python.tar.gz
+54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd 31035704 data_batch_1
+766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8 31035320 data_batch_2
+0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9 31035999 data_batch_3
+3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b 31035696 data_batch_4
+d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154 31035623 data_batch_5
+f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831 31035526 test_batch
+f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb 158 batches.meta
+""")
+_CIFAR10 = PublicFiles(
     folder="cifar-10-batches-py",
-    files=(
-        SourceFile(
-            "data_batch_1",
-            "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
-            31_035_704,
-        ),
-        SourceFile(
-            "data_batch_2",
-            "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8",
-            31_035_320,
-        ),
-        SourceFile(
-            "data_batch_3",
-            "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9",
-            31_035_999,
-        ),
-        SourceFile(
-            "data_batch_4",
-            "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b",
-            31_035_696,
-        ),
-        SourceFile(
-            "data_batch_5",
-            "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154",
-            31_035_623,
-        ),
-        SourceFile(
-            "test_batch",
-            "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
-            31_035_526,
-        ),
-        SourceFile(
-            "batches.meta",
-            "f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb",
-            158,
-        ),
-    ),
-    archive=SourceFile(
-        "cifar-10-python.tar.gz",
-        "6d958be074577803d12ecdefd02955f39262c83c16fe9320329d7fe0b5c001ce",
-        170_498_071,
-    ),
+    files=tuple(_CIFAR10_FILES),
+    archive=_CIFAR10_ARCHIVE,
     archive_addresses=("https://www.cs.toronto.edu/~kriz/",),
 )
 
@@ -203,13 +153,13 @@ DATASETS: dict[str, DatasetSpec] = {
         title="70,000 gray images of clothes, 28x28, 10 classes (Xiao, Rasul, Vollgraf 2017)",
         license="MIT",
         read=_read_fashion,
-        public=_FASHION_FILES,
+        public=_FASHION_MNIST,
     ),
     "cifar10": DatasetSpec(
         title="60,000 colour photographs, 32x32, 10 classes (Krizhevsky 2009)",
         license="none stated; free for research, please cite",
         read=_read_cifar10,
-        public=_CIFAR10_FILES,
+        public=_CIFAR10,
     ),
     "digits": DatasetSpec(
         title="1,797 gray handwritten digits, 8x8, 10 classes, bundled with scikit-learn",

@@ -5,7 +5,6 @@ The package lists are private too, since many machines and images come with empt
 
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.data.downloads import take_members
-from pipeline.data.published import SourceFile
+from pipeline.data.datasets import SourceFile
+from pipeline.data.downloads import progress_bar, take_members
 from pipeline.errors import SourceError
 
 # Hooks that a machine runs after an update of its own lists (clearing caches, refreshing software
@@ -66,13 +65,7 @@ def _download(package: str, private: Path, *, num_bytes: int) -> Path:
     ]
     # One unreachable archive among several fails the update, yet the package may be in another.
     updated, update_errors = _run([*apt_get, "update"], private / "package", bar=None)
-    with tqdm(
-        *(None, package, num_bytes),
-        unit="B",
-        unit_scale=True,
-        file=sys.stderr,
-        disable=None,
-    ) as bar:
+    with progress_bar(package, num_bytes) as bar:
         loaded, load_errors = _run([*apt_get, "download", package], private / "package", bar=bar)
     debs = sorted((private / "package").glob("*.deb"))
     if loaded != 0 or not debs:

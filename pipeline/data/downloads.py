@@ -14,11 +14,11 @@ import urllib.request
 import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO
 
 from tqdm import tqdm
 
-from pipeline.data.published import SourceFile
+from pipeline.data.datasets import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 from pipeline.files import BLOCK_BYTES, sha256_file, write_whole
 
@@ -29,13 +29,6 @@ TIMEOUT_SECONDS = 10.0
 _TRIES = 2
 
 
-class Readable(Protocol):
-    """What gives bytes: a response, a file, a member of an archive."""
-
-    def read(self, size: int, /) -> bytes:
-        """Returns up to `size` bytes, none at the end."""
-
-
 class _BrokenOffError(SourceError):
     """The bytes stopped coming before the end of the file."""
 
@@ -44,17 +37,16 @@ class _CutShortError(DataIntegrityError):
     """The bytes ended before the end of the file, as if it were whole."""
 
 
-def receive(stream: Readable, file: SourceFile, folder: Path) -> None:
+def receive(stream: IO[bytes] | http.client.HTTPResponse, file: SourceFile, folder: Path) -> None:
     """Copies a stream to `folder/NAME`, which appears only if every byte is as published.
-
-    A progress bar with rate and remaining time is shown where a terminal looks.
 
     Raises:
         DataIntegrityError: If the content is another one, or longer or shorter.
         SourceError: If the stream fails before its end.
     """
     digest, received = hashlib.sha256(), 0
-    with write_whole(folder / file.name) as part, part.open("wb") as target, _bar(file) as bar:
+    bar = progress_bar(file.name, file.size_bytes)
+    with write_whole(folder / file.name) as part, part.open("wb") as target, bar:
         while received <= file.size_bytes:
             block = _read(stream, file, received)
             if not block:
@@ -68,7 +60,9 @@ def receive(stream: Readable, file: SourceFile, folder: Path) -> None:
             raise kind(_mismatch(file, digest.hexdigest(), received))
 
 
-def download(address: str, file: SourceFile, folder: Path, *, timeout_seconds: float) -> None:
+def download(
+    address: str, file: SourceFile, folder: Path, *, timeout_seconds: float = TIMEOUT_SECONDS
+) -> None:
     """Brings the file at `address` to `folder/NAME`, once more if the connection breaks.
 
     Args:
@@ -136,7 +130,7 @@ def _open(address: str, timeout_seconds: float) -> http.client.HTTPResponse:
     return response
 
 
-def _read(stream: Readable, file: SourceFile, received: int) -> bytes:
+def _read(stream: IO[bytes] | http.client.HTTPResponse, file: SourceFile, received: int) -> bytes:
     try:
         return stream.read(BLOCK_BYTES)
     except (OSError, EOFError, http.client.HTTPException) as error:
@@ -157,14 +151,9 @@ def _mismatch(file: SourceFile, found: str, received: int) -> str:
     )
 
 
-def _bar(file: SourceFile) -> "tqdm[None]":
-    return tqdm(
-        *(None, file.name, file.size_bytes),
-        unit="B",
-        unit_scale=True,
-        file=sys.stderr,
-        disable=None,
-    )
+def progress_bar(name: str, num_bytes: int) -> "tqdm[None]":
+    """Returns a bar of bytes with their rate and the time that is left, where a terminal looks."""
+    return tqdm(*(None, name, num_bytes), unit="B", unit_scale=True, file=sys.stderr, disable=None)
 
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error)

@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import urllib.parse
 from pathlib import Path
 from typing import Literal
 
@@ -9,10 +10,10 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Section
 from pipeline.data.datasets import DATASETS, names_of_others
-from pipeline.data.names import LONGEST_NAME, NAME_PATTERN, is_taken
+from pipeline.data.formats import LARGEST, SMALLEST, ImageSize
+from pipeline.data.names import AUTO, LONGEST_NAME, NAME_PATTERN, is_taken
 from pipeline.data.parts import PARTS
-from pipeline.data.published import check_mirror
-from pipeline.data.readers.stored_size import AUTO, LARGEST, SMALLEST, ImageSize
+from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
 from pipeline.split_record import SPLIT_FILE
 
@@ -176,3 +177,20 @@ def _check_below(what: str, path: str) -> None:
             f"{what} must lie below fetch.path, so that DVC sees it change, and be named relative "
             f"to it. Received: {path!r}"
         )
+
+
+def check_mirror(name: str, mirror: str) -> None:
+    """Refuses an address of another kind than http or https.
+
+    Raises:
+        ConfigError: If it is one; the message calls the setting `name`.
+    """
+    if "://" in mirror and not is_address(mirror):
+        raise ConfigError(
+            f"{name} must be a folder, or an http or https address. Received: {name}={mirror!r}."
+        )
+
+
+def is_address(place: str) -> bool:
+    """Whether a place is an http or https address, and not a folder."""
+    return urllib.parse.urlsplit(place).scheme in {"http", "https"}

@@ -1,10 +1,9 @@
-"""Which files are pictures, by name and by their first bytes, and which of them can be decoded."""
+"""Which files are pictures, by name and by their first bytes; what can be decoded, and stored."""
 
 import importlib.util
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 # Formats that Pillow decodes by itself. Others would start programs (EPS) or are no photographs.
 FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -24,59 +23,53 @@ OTHER_PICTURES: Final = frozenset(
 )
 _BEGINNINGS: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 _TIFF_BEGINNINGS: Final = (b"II*\0", b"MM\0*")
-_HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
-_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
-_NUM_BYTES: Final = 16
+_BRANDS: Final = {
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+}
+NUM_BYTES: Final = 16
+# What images are brought to, pixels of a side. What may be asked for, and the most that is chosen
+# unasked: 0.2 MB a colour image, and more than most pretrained networks were made for (224).
+ImageSize = int | Literal["auto"]
+SMALLEST: Final = 8
+LARGEST: Final = 512
+LARGEST_AUTO: Final = 256
 
 
-class PictureKind(StrEnum):
-    """What a file is, as far as its name and its beginning tell."""
+def picture_kind(path: Path) -> str:
+    """Says what a regular file is: `image`, `HEIF` or `AVIF` without a decoder, `other`, `none`.
 
-    IMAGE = "image"
-    HEIF = "HEIC or HEIF"
-    AVIF = "AVIF"
-    OTHER = "picture of a format that is not read"
-    NONE = "no picture"
-
-
-def picture_kind(path: Path) -> PictureKind:
-    """Says what a regular file is; only where the suffix is no image's are 16 bytes of it read.
-
-    A file that cannot be opened is what its name says: whoever decodes it names the problem.
+    `other` is a picture of a format that is not read. Only where the suffix is no image's are 16
+    bytes of the file read. One that cannot be opened is what its name says: whoever decodes it
+    names the problem.
     """
     suffix = path.suffix.lower()
     if suffix in EXTENSIONS:
-        return PictureKind.IMAGE
+        return "image"
     if suffix in OTHER_PICTURES:
-        return PictureKind.OTHER
+        return "other"
     try:
         with path.open("rb") as stream:
-            beginning = stream.read(_NUM_BYTES)
+            beginning = stream.read(NUM_BYTES)
     except OSError:
         beginning = b""
     found = kind_of_content(beginning, is_named=bool(suffix))
-    if found is PictureKind.NONE and suffix in OPTIONAL_EXTENSIONS:
-        found = PictureKind[OPTIONAL_EXTENSIONS[suffix]]
-    needed = {PictureKind.HEIF: "HEIF", PictureKind.AVIF: "AVIF"}.get(found)
-    return PictureKind.IMAGE if needed in decoders() else found
+    if found == "none":
+        found = OPTIONAL_EXTENSIONS.get(suffix, "none")
+    return "image" if found in decoders() else found
 
 
-def kind_of_content(beginning: bytes, *, is_named: bool) -> PictureKind:
-    """Says what a file is by its first 16 bytes.
+def kind_of_content(beginning: bytes, *, is_named: bool) -> str:
+    """Says what a file is by its first 16 bytes: `image`, `HEIF`, `AVIF`, or `none` of these.
 
-    Args:
-        beginning: The file's first 16 bytes, or fewer if it is shorter.
-        is_named: Whether it has a suffix: then TIFF does not count, as raw files of many cameras
-            begin like that and hold a thumbnail.
+    Of a file that has a suffix, TIFF does not count: raw files of many cameras begin like that and
+    hold a thumbnail.
     """
     is_webp = beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP"
     is_tiff = not is_named and beginning.startswith(_TIFF_BEGINNINGS)
     if beginning.startswith(_BEGINNINGS) or is_webp or is_tiff:
-        return PictureKind.IMAGE
-    brand = beginning[8:12] if beginning[4:8] == b"ftyp" else b""
-    if brand in _AVIF_BRANDS:
-        return PictureKind.AVIF
-    return PictureKind.HEIF if brand in _HEIF_BRANDS else PictureKind.NONE
+        return "image"
+    return _BRANDS.get(beginning[8:12], "none") if beginning[4:8] == b"ftyp" else "none"
 
 
 def looks_like_picture(name: str) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.formats import HEIF_CURE, PictureKind, decoders, kind_of_content
+from pipeline.data.formats import HEIF_CURE, NUM_BYTES, decoders, kind_of_content
 from pipeline.errors import DataIntegrityError
 
 if TYPE_CHECKING:
@@ -41,38 +41,23 @@ UNREADABLE = (
 _SPARE_RESOLUTION = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeepValues:
-    """What the pixels of a gray image of more than 8 bits held.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """What an image file holds, beside its pixels.
 
     Attributes:
-        low: Lowest value in the file.
-        high: Highest value in the file.
-        num_clipped: Pixels outside the range that was given.
-    """
-
-    low: float
-    high: float
-    num_clipped: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoded:
-    """One image.
-
-    Attributes:
-        pixels: RGB, uint8, shape (image_size, image_size, 3).
-        is_gray: Whether the file is stored as gray.
-        size: Width and height of the file's picture, upright, pixels.
-        deep: What pixels of more than 8 bits held; None unless the file is such gray.
+        size: Width and height, upright, pixels.
+        is_gray: Whether it is stored as gray.
         is_deep_color: Whether it has 16 bits a colour, of which only the upper 8 are read.
+        deep: Lowest and highest value in gray of more than 8 bits; None of any other image.
+        num_clipped: Pixels of such gray outside the range that was given.
     """
 
-    pixels: NDArray[np.uint8]
-    is_gray: bool
     size: tuple[int, int]
-    deep: DeepValues | None
+    is_gray: bool
     is_deep_color: bool
+    deep: ValueRange | None
+    num_clipped: int
 
 
 def load_image(
@@ -99,7 +84,7 @@ def load_image(
             memory than Pillow's limit (89 megapixels), or has pixels without a stated range.
     """
     try:
-        pixels = decode_image(path_or_file, image_size=image_size, value_range=value_range).pixels
+        pixels, _ = decode_image(path_or_file, image_size=image_size, value_range=value_range)
     except DataIntegrityError as error:
         is_path = isinstance(path_or_file, Path)
         name = path_or_file if is_path else getattr(path_or_file, "name", "the image")
@@ -109,8 +94,8 @@ def load_image(
 
 def decode_image(
     path_or_file: Path | BinaryIO, *, image_size: int, value_range: ValueRange | None = None
-) -> Decoded:
-    """Like `load_image` in colour; also says what the file held.
+) -> tuple[NDArray[np.uint8], Picture]:
+    """Returns an image file as `load_image` does in colour, and what else the file held.
 
     Args:
         path_or_file: A file, or what it holds, opened for reading.
@@ -127,21 +112,21 @@ def decode_image(
 
     with _opened(path_or_file) as image:
         full, is_gray = image.size, image.mode in _GRAY_MODES
-        is_deep_color = image.mode not in _GRAY_MODES and _has_16_bits(image)
+        is_deep_color = not is_gray and _has_16_bits(image)
         spare = _SPARE_RESOLUTION * image_size
         image.draft(None, (spare, spare))
         upright = _upright(image)
-        deep: DeepValues | None = None
+        deep, num_clipped = None, 0
         if _is_deep(upright):
-            gray, deep = _from_deep(np.asarray(upright), value_range)
+            gray, deep, num_clipped = _from_deep(np.asarray(upright), value_range)
             upright = Image.fromarray(gray)
         is_turned = (upright.width < upright.height) != (full[0] < full[1])
-        return Decoded(
-            pixels=np.asarray(_square(_to_rgb(upright), image_size)),
-            is_gray=is_gray or deep is not None,
+        return np.asarray(_square(_to_rgb(upright), image_size)), Picture(
             size=(full[1], full[0]) if is_turned else full,
-            deep=deep,
+            is_gray=is_gray or deep is not None,
             is_deep_color=is_deep_color,
+            deep=deep,
+            num_clipped=num_clipped,
         )
 
 
@@ -202,11 +187,11 @@ def _opened(path_or_file: Path | BinaryIO) -> Iterator["Image.Image"]:
 def _unknown_format(path_or_file: Path | BinaryIO) -> str:
     if isinstance(path_or_file, Path):
         with path_or_file.open("rb") as stream:
-            beginning = stream.read(16)
+            beginning = stream.read(NUM_BYTES)
     else:
         path_or_file.seek(0)
-        beginning = path_or_file.read(16)
-    if kind_of_content(beginning, is_named=True) is PictureKind.HEIF:
+        beginning = path_or_file.read(NUM_BYTES)
+    if kind_of_content(beginning, is_named=True) == "HEIF":
         return f"it is HEIC, which needs pillow-heif: {HEIF_CURE}"
     return "no image of a known format"
 
@@ -229,7 +214,7 @@ def _has_16_bits(image: "Image.Image") -> bool:
 
 def _from_deep(
     values: NDArray[Any], value_range: ValueRange | None
-) -> tuple[NDArray[np.uint8], DeepValues]:
+) -> tuple[NDArray[np.uint8], ValueRange, int]:
     if values.dtype.kind == "f" and value_range is None:
         raise ValueError(_FLOATS)
     lowest, highest = float(values.min()), float(values.max())
@@ -241,7 +226,7 @@ def _from_deep(
     clipped = np.clip(values.astype(np.float64), low, high)
     num_clipped = int(np.count_nonzero((values < low) | (values > high)))
     gray = np.round((clipped - low) * (255 / (high - low))).astype(np.uint8)
-    return gray, DeepValues(low=lowest, high=highest, num_clipped=num_clipped)
+    return gray, (lowest, highest), num_clipped
 
 
 def _to_rgb(upright: "Image.Image") -> "Image.Image":

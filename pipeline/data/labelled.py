@@ -60,8 +60,21 @@ def check_labelled(data: LabelledImages) -> None:
             of range, there are fewer than two classes, or a class has no training image. The
             message names the first bad index and value.
     """
-    _check_images(data.images)
-    _check_lengths(data)
+    images = data.images
+    is_gray, is_rgb = images.ndim == 3, images.ndim == 4 and images.shape[-1] == 3
+    if images.dtype != np.uint8 or not (is_gray or is_rgb) or 0 in images.shape:
+        raise DataIntegrityError(
+            "Images must be uint8 with shape (n, h, w) or (n, h, w, 3). "
+            f"Received: dtype={images.dtype}, shape={images.shape}."
+        )
+    if data.labels.shape != (len(images),) or data.parts.shape != (len(images),):
+        raise DataIntegrityError(
+            "There must be one label and one part for each image. Received: "
+            f"{len(images)} images, labels.shape={data.labels.shape}, "
+            f"parts.shape={data.parts.shape}."
+        )
+    if data.labels.dtype != np.int64:
+        raise DataIntegrityError(f"Labels must be int64. Received: dtype={data.labels.dtype}.")
     check_labels(data.labels, data.class_names)
     bad_parts = np.flatnonzero(~np.isin(data.parts, PARTS))
     if len(bad_parts):
@@ -169,24 +182,3 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
         value_range=tuple(value_range) if value_range else None,
         source=manifest.get("source", {}),
     )
-
-
-def _check_images(images: NDArray[Any]) -> None:
-    is_gray, is_rgb = images.ndim == 3, images.ndim == 4 and images.shape[-1] == 3
-    if images.dtype != np.uint8 or not (is_gray or is_rgb) or 0 in images.shape:
-        raise DataIntegrityError(
-            "Images must be uint8 with shape (n, h, w) or (n, h, w, 3). "
-            f"Received: dtype={images.dtype}, shape={images.shape}."
-        )
-
-
-def _check_lengths(data: LabelledImages) -> None:
-    num_images = len(data.images)
-    if data.labels.shape != (num_images,) or data.parts.shape != (num_images,):
-        raise DataIntegrityError(
-            "There must be one label and one part for each image. Received: "
-            f"{num_images} images, labels.shape={data.labels.shape}, "
-            f"parts.shape={data.parts.shape}."
-        )
-    if data.labels.dtype != np.int64:
-        raise DataIntegrityError(f"Labels must be int64. Received: dtype={data.labels.dtype}.")

@@ -69,7 +69,7 @@ def near_pairs(images: NDArray[np.uint8], positions: Indices) -> Indices:
     none = np.zeros((0, 2), np.int64)
     if len(positions) < 2 or min(images.shape[1:3]) < _MIN_SIZE:
         return none
-    grays = _grays(images, positions, _FINGERPRINT_SIZE)
+    grays = _grays(images, positions)
     has_contrast = np.flatnonzero(grays.std(axis=(1, 2)) >= _MIN_CONTRAST)
     if len(has_contrast) < 2:
         return none
@@ -111,7 +111,7 @@ def _copy_changes(images: NDArray[np.uint8], patterns: Floats) -> Floats:
     """Returns what simulated copies of images change in their patterns, one row for each."""
     grays = _to_gray(images)
     height, width = grays.shape[1:]
-    size = _size_within(images, _FINGERPRINT_SIZE)
+    size = _fingerprint_size(images)
     to_rows, to_columns = _resampling(height, size), _resampling(width, size)
     copies = [to_rows @ np.minimum(1.05 * grays, 255) @ to_columns.T]
     for scale in (0.5, 0.75, 1.25):
@@ -186,13 +186,12 @@ def _agree_in_colour(
     """Whether the 8x8 thumbnails of pairs agree, but for brightness and contrast; shape (p,)."""
     agree = np.zeros(len(pairs), bool)
     for part in _chunks(len(pairs), 2 * images[0].size):
-        one, other = (_thumbnails(images[positions[pairs[part, side]]]) for side in (0, 1))
-        means = one.mean(axis=(1, 2, 3)), other.mean(axis=(1, 2, 3))
-        contrasts = one.mean(-1).std(axis=(1, 2)) + 0.1, other.mean(-1).std(axis=(1, 2)) + 0.1
+        both = np.stack([_thumbnails(images[positions[side]]) for side in pairs[part].T])
+        means = both.mean(axis=(2, 3, 4))
+        contrasts = both.mean(axis=-1).std(axis=(2, 3)) + 0.1
         ratio, contrast = contrasts[1] / contrasts[0], np.sqrt(contrasts[0] * contrasts[1])
-        scaled = [
-            (thumbnail - mean[:, None, None, None]) * (contrast / own)[:, None, None, None]
-            for thumbnail, mean, own in zip((one, other), means, contrasts, strict=True)
+        scaled = (both - means[..., None, None, None]) * (contrast / contrasts)[
+            ..., None, None, None
         ]
         squares = ((scaled[0] - scaled[1]) ** 2).mean(axis=3)
         # Simulated copies differ by less in 99 of 100 cases; recoloured pictures by more.
@@ -205,22 +204,26 @@ def _agree_in_colour(
     return agree
 
 
-def _grays(images: NDArray[np.uint8], positions: Indices, size: int) -> Floats:
-    """Returns gray images of at most `size` pixels, shape (m, s, s)."""
-    size = _size_within(images, size)
-    rows, columns = (_resampling(length, size) for length in images.shape[1:3])
+def _grays(images: NDArray[np.uint8], positions: Indices) -> Floats:
+    """Returns gray images of at most 16x16 pixels, shape (m, s, s)."""
+    size = _fingerprint_size(images)
     result = np.empty((len(positions), size, size), np.float32)
     for part in _chunks(len(positions), images[0].size):
-        result[part] = rows @ _to_gray(images[positions[part]]) @ columns.T
+        result[part] = _shrunk(_to_gray(images[positions[part]]), size)
     return result
 
 
 def _thumbnails(images: NDArray[np.uint8]) -> Floats:
     """Returns the colours of images at 8x8 pixels, shape (m, 8, 8, channels)."""
     channels = images[..., None] if images.ndim == 3 else images
-    rows, columns = (_resampling(length, _THUMBNAIL_SIZE) for length in images.shape[1:3])
     planes = channels.astype(np.float32).transpose(0, 3, 1, 2)
-    return np.asarray((rows @ planes @ columns.T).transpose(0, 2, 3, 1), dtype=np.float32)
+    return _shrunk(planes, _THUMBNAIL_SIZE).transpose(0, 2, 3, 1)
+
+
+def _shrunk(planes: Floats, size: int) -> Floats:
+    """Returns planes, shape (..., height, width), at `size` x `size` pixels."""
+    rows, columns = (_resampling(length, size) for length in planes.shape[-2:])
+    return np.asarray(rows @ planes @ columns.T, dtype=np.float32)
 
 
 def _to_gray(images: NDArray[np.uint8]) -> Floats:
@@ -256,8 +259,8 @@ def _there_and_back(length: int, scale: float) -> Floats:
     return _resampling(between, length) @ _resampling(length, between)
 
 
-def _size_within(images: NDArray[np.uint8], size: int) -> int:
-    return int(min(size, images.shape[1], images.shape[2]))
+def _fingerprint_size(images: NDArray[np.uint8]) -> int:
+    return int(min(_FINGERPRINT_SIZE, images.shape[1], images.shape[2]))
 
 
 def _spread(number: int, most: int) -> Indices:

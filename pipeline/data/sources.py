@@ -4,21 +4,14 @@ import logging
 import os
 import shutil
 import urllib.parse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from pipeline.data import debian
-from pipeline.data.downloads import (
-    TIMEOUT_SECONDS,
-    copy_file,
-    download,
-    is_kept,
-    unpack,
-)
-from pipeline.data.published import PublicFiles, SourceFile, check_mirror, is_address
+from pipeline.data.datasets import PublicFiles, SourceFile
+from pipeline.data.downloads import copy_file, download, is_kept, unpack
+from pipeline.data.fetch_params import check_mirror, is_address
 from pipeline.errors import ConfigError, DataIntegrityError, SourceError
 
 logger = logging.getLogger(__name__)
@@ -26,16 +19,8 @@ logger = logging.getLogger(__name__)
 MIRROR_VARIABLE = "PIPELINE_MIRROR"
 
 
-class _Bring(Protocol):
-    def __call__(self, files: Sequence[SourceFile], folder: Path, /) -> None: ...
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A place, and how to bring some files from there into a folder."""
-
-    label: str
-    bring: _Bring
+# What brings some files into a folder.
+_Bring = Callable[[Sequence[SourceFile], Path], None]
 
 
 def mirror_in_use(mirror: str | None) -> str | None:
@@ -50,13 +35,7 @@ def mirror_in_use(mirror: str | None) -> str | None:
     return chosen or mirror
 
 
-def obtain(
-    public: PublicFiles,
-    cache: Path,
-    *,
-    mirror: str | None,
-    timeout_seconds: float = TIMEOUT_SECONDS,
-) -> dict[str, Path]:
+def obtain(public: PublicFiles, cache: Path, *, mirror: str | None) -> dict[str, Path]:
     """Returns every file of a dataset, verified; brings what `cache` does not hold yet.
 
     The first failure ends a source's turn, so that a dead one costs one timeout. What it brought
@@ -66,7 +45,6 @@ def obtain(
         public: The files and their sources.
         cache: Folder that keeps the files for the next time.
         mirror: A folder or address that is tried first, see `mirror_in_use`.
-        timeout_seconds: Longest wait for a connection, and for the next bytes.
 
     Returns:
         The path of each file in `cache`, by name.
@@ -80,14 +58,14 @@ def obtain(
     if missing:
         _check_room(public, cache)
     failures: list[str] = []
-    for source in _sources(public, mirror, timeout_seconds):
+    for label, bring in _sources(public, mirror):
         if not missing:
             break
-        logger.info("%d files from %s", len(missing), source.label)
+        logger.info("%d files from %s", len(missing), label)
         try:
-            source.bring(missing, cache)
+            bring(missing, cache)
         except (SourceError, DataIntegrityError) as error:
-            failures.append(f"{source.label}: {error}")
+            failures.append(f"{label}: {error}")
             logger.warning("failed: %s", failures[-1])
         missing = [file for file in missing if not (cache / file.name).is_file()]
     if missing:
@@ -95,38 +73,30 @@ def obtain(
     return {file.name: cache / file.name for file in public.files}
 
 
-def _sources(public: PublicFiles, mirror: str | None, timeout: float) -> Iterator[_Source]:
-    either = (public.folder, "")
+def _sources(public: PublicFiles, mirror: str | None) -> Iterator[tuple[str, _Bring]]:
+    """Yields what each source is called, and how to bring files from there."""
     archive = public.archive
     if mirror:
-        bring = partial(_bring_files, place=mirror, folders=either, timeout=timeout)
-        yield _Source(f"mirror {mirror}", bring)
-    if mirror and archive:
-        bring = partial(
-            _bring_archive, archive=archive, place=mirror, folders=either, timeout=timeout
-        )
-        yield _Source(f"mirror {mirror}, as {archive.name}", bring)
+        either = (public.folder, "")
+        yield f"mirror {mirror}", partial(_bring_files, place=mirror, folders=either)
+        if archive:
+            label = f"mirror {mirror}, as {archive.name}"
+            yield label, partial(_bring_archive, archive=archive, place=mirror, folders=either)
     for address in public.addresses:
-        yield _Source(address, partial(_bring_files, place=address, timeout=timeout))
+        yield address, partial(_bring_files, place=address)
     if archive:
         for address in public.archive_addresses:
-            bring = partial(_bring_archive, archive=archive, place=address, timeout=timeout)
-            yield _Source(address, bring)
+            yield address, partial(_bring_archive, archive=archive, place=address)
     if public.debian_package:
         label = f"Debian's package {public.debian_package}"
-        yield _Source(label, partial(debian.bring, public.debian_package))
+        yield label, partial(debian.bring, public.debian_package)
 
 
 def _bring_files(
-    files: Sequence[SourceFile],
-    cache: Path,
-    *,
-    place: str,
-    timeout: float,
-    folders: tuple[str, ...] = ("",),
+    files: Sequence[SourceFile], cache: Path, *, place: str, folders: tuple[str, ...] = ("",)
 ) -> None:
     for file in files:
-        _bring_file(file, cache, place=place, folders=folders, timeout=timeout)
+        _bring_file(file, cache, place=place, folders=folders)
 
 
 def _bring_archive(
@@ -135,19 +105,16 @@ def _bring_archive(
     *,
     archive: SourceFile,
     place: str,
-    timeout: float,
     folders: tuple[str, ...] = ("",),
 ) -> None:
     if not is_kept(archive, cache):
-        _bring_file(archive, cache, place=place, folders=folders, timeout=timeout)
+        _bring_file(archive, cache, place=place, folders=folders)
     unpack(cache / archive.name, files, cache)
     # The members are kept; with the archive beside them they would take twice the room.
     (cache / archive.name).unlink()
 
 
-def _bring_file(
-    file: SourceFile, cache: Path, *, place: str, folders: tuple[str, ...], timeout: float
-) -> None:
+def _bring_file(file: SourceFile, cache: Path, *, place: str, folders: tuple[str, ...]) -> None:
     """Brings one file from the first of `folders` below `place` where it is the published one."""
     failures: list[str] = []
     wrong: list[str] = []
@@ -156,7 +123,7 @@ def _bring_file(
         try:
             if is_address(place):
                 address = f"{place.rstrip('/')}/{urllib.parse.quote(name)}"
-                return download(address, file, cache, timeout_seconds=timeout)
+                return download(address, file, cache)
             return copy_file(Path(place).expanduser() / name, file, cache)
         except SourceError as error:
             failures.append(f"{name}: {error}")

@@ -10,7 +10,6 @@ A part whose size is `auto` has every class, as a draw of that size alone may no
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,37 +17,11 @@ from numpy.typing import NDArray
 from pipeline.data.labelled import LabelledImages
 from pipeline.data.parts import AUTO, PartSize, auto_size
 from pipeline.data.pool import Pool
+from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError, DataIntegrityError
 
 Indices = NDArray[np.int64]
 SPLIT_PARTS = ("train", "val", "confirmation", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitPlan:
-    """How to divide.
-
-    A size is a number of images, or a share in (0, 1): of the whole dataset for `test_size`, of all
-    but the test part for the others. Or `auto`: what `parts.auto_size` says of the images that
-    are in no part of the dataset's own, and for val and confirmation in no test part either.
-
-    Attributes:
-        method: "stratified", or "first_n": the first `val_size` images are the val part, also where
-            that is `auto`.
-        val_size: Size of the val part; without effect where the dataset brings one.
-        confirmation_size: Size of the confirmation part; 0 for none.
-        test_size: Size of the test part; without effect where the dataset brings one.
-        seed: Seed that every draw is derived from, >= 0.
-        deduplicate: Whether copies and near copies across boundaries are left out. False only to
-            repeat a published division to the image.
-    """
-
-    method: Literal["stratified", "first_n"]
-    val_size: PartSize
-    confirmation_size: PartSize
-    test_size: PartSize
-    seed: int
-    deduplicate: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,32 +51,40 @@ class Split:
     reasons: Mapping[str, str]
 
 
-def divide(data: LabelledImages, *, plan: SplitPlan) -> Split:
-    """Divides a dataset as `plan` says; the same arguments give the same split.
+def divide(data: LabelledImages, params: SplitParams, *, deduplicate: bool = True) -> Split:
+    """Divides a dataset; the same arguments give the same split.
+
+    Args:
+        data: The dataset. A part that it brings needs no size.
+        params: The section `split`. A share is of the whole dataset for the test part, of all but
+            that for the others; what `auto` is, `parts.auto_size` says of the images that are in no
+            part yet. `first_n` makes the first images the val part, however many that are.
+        deduplicate: Whether copies and near copies across boundaries are left out. False only to
+            repeat a published division to the image.
 
     Raises:
         ConfigError: If the sizes leave nothing to train on, a class is too small to be in every
             part, or `first_n` meets a dataset with its own val part.
         DataIntegrityError: If a part that the dataset brings lacks a class.
     """
-    pool = Pool(data, deduplicate=plan.deduplicate, seed=plan.seed)
+    pool = Pool(data, deduplicate=deduplicate, seed=params.seed)
     owns = {part for part in ("test", "val") if np.any(data.parts == part)}
-    if "val" in owns and plan.method == "first_n":
+    if "val" in owns and params.method == "first_n":
         raise ConfigError(
             "split.method must be stratified where the dataset brings its own val part, which "
             "first_n would replace. Received: split.method='first_n'."
         )
     for part in ("test", "val"):
         pool.take(part, np.flatnonzero(pool.is_free & (data.parts == part)))
-    sizes = _Sizes(plan, pool, owns)
+    sizes = _Sizes(params, pool, owns)
     if "test" not in owns:
         sizes.draw("test", sizes.number("test", total=len(data.labels)))
     num_pool = int(pool.is_drawable.sum()) + len(pool.taken["val"])
     num_val = 0 if "val" in owns else sizes.number("val", total=num_pool)
     num_confirmation = sizes.number("confirmation", total=num_pool)
-    _check_room(plan, num_val, num_confirmation, num_free=len(pool.free))
+    _check_room(params, num_val, num_confirmation, num_free=len(pool.free))
     if "val" not in owns:
-        if plan.method == "first_n":
+        if params.method == "first_n":
             pool.take("val", pool.free[:num_val])
         else:
             sizes.draw("val", num_val)
@@ -116,17 +97,17 @@ def divide(data: LabelledImages, *, plan: SplitPlan) -> Split:
 
 
 class _Sizes:
-    """What the sizes of a plan are of a dataset.
+    """What the sizes of `params` are of a dataset.
 
     Attributes:
         reasons: By part whose size was `auto`, why it is as large as it is.
     """
 
-    def __init__(self, plan: SplitPlan, pool: Pool, owns: set[str]) -> None:
+    def __init__(self, params: SplitParams, pool: Pool, owns: set[str]) -> None:
         self.reasons: dict[str, str] = {}
         self._pool = pool
         self._sizes: dict[str, PartSize] = {
-            part: getattr(plan, f"{part}_size")
+            part: getattr(params, f"{part}_size")
             for part in ("test", "val", "confirmation")
             if part not in owns
         }
@@ -157,11 +138,11 @@ class _Sizes:
         return self._pool.draw(part, number, needed_by=[*drawn[drawn.index(part) :], "train"])
 
 
-def _check_room(plan: SplitPlan, num_val: int, num_confirmation: int, *, num_free: int) -> None:
+def _check_room(params: SplitParams, num_val: int, num_confirmation: int, *, num_free: int) -> None:
     if num_val + num_confirmation >= num_free:
         raise ConfigError(
             "split.val_size and split.confirmation_size must leave images to train on. "
-            f"Received: val_size={plan.val_size}, confirmation_size={plan.confirmation_size}, "
+            f"Received: val_size={params.val_size}, confirmation_size={params.confirmation_size}, "
             f"which take {num_val + num_confirmation} of {num_free} images. "
             "Lower them, or give shares such as 0.1."
         )

@@ -30,13 +30,9 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """One way of being wrong.
+    """One way of being wrong: how many examples of a class id, `actual`, were taken for another.
 
-    Attributes:
-        actual: The label's class id.
-        predicted: The class id it was taken for.
-        count: How many examples of that label were taken for it.
-        share: What share of the label's examples these are, in (0, 1].
+    `share` is what part of that class's examples these are, in (0, 1].
     """
 
     actual: int
@@ -51,19 +47,17 @@ def class_scores(counts: NDArray[np.integer[Any]]) -> list[ClassScore]:
     Args:
         counts: `metrics.confusion_counts`, shape (num_classes, num_classes), rows are labels.
     """
-    scores = []
-    for index, hits in enumerate(counts.diagonal()):
-        predicted, actual = int(counts[:, index].sum()), int(counts[index].sum())
-        scores.append(
-            ClassScore(
-                index=index,
-                precision=_share(int(hits), predicted),
-                recall=_share(int(hits), actual),
-                f1=_share(2 * int(hits), predicted + actual),
-                n=actual,
-            )
+    columns = [counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)]
+    return [
+        ClassScore(
+            index=index,
+            precision=_share(hits, predicted),
+            recall=_share(hits, actual),
+            f1=_share(2 * hits, predicted + actual),
+            n=actual,
         )
-    return scores
+        for index, (hits, actual, predicted) in enumerate(np.stack(columns, axis=1).tolist())
+    ]
 
 
 def most_confused(counts: NDArray[np.integer[Any]], *, limit: int) -> list[Confusion]:

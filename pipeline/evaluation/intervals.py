@@ -1,4 +1,4 @@
-"""Intervals: how far a number may lie from what it estimates.
+"""Intervals: how far a number, or a difference of two, may lie from what it estimates.
 
 Every interval is 95% and every one says its n. A share (accuracy) gets Wilson's, other metrics a
 bootstrap, means over seeds Student's t.
@@ -25,14 +25,7 @@ _REFLECTED = frozenset({"ece"})
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate with its 95% confidence interval.
-
-    Attributes:
-        value: The estimate, in the metric's own unit.
-        low: Lower end, <= value.
-        high: Upper end, >= value.
-        n: Examples that it rests on.
-    """
+    """An estimate from `n` examples, and its 95% confidence interval: low <= value <= high."""
 
     value: float
     low: float
@@ -42,14 +35,9 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class MeanInterval:
-    """A mean over repetitions with its 95% confidence interval.
+    """A mean over `n` repetitions, and its 95% confidence interval, from `low` to `high`.
 
-    Attributes:
-        mean: Mean of the values.
-        std: Sample standard deviation (divided by n - 1); None for a single value.
-        low: Lower end; None for a single value.
-        high: Upper end; None for a single value.
-        n: How many values the mean is over.
+    `std` is the sample standard deviation (divided by n - 1). For n = 1 all three are None.
     """
 
     mean: float
@@ -140,20 +128,54 @@ def metric_intervals(
         if name == "accuracy":
             intervals[name] = wilson_interval(round(value * n), n)
         else:
-            low, high = percentiles(resampled[name])
+            low, high = _percentiles(resampled[name])
             if name in _REFLECTED:
                 low, high = max(0.0, 2 * value - high), 2 * value - low
-            intervals[name] = around(value, low=low, high=high, n=n)
+            intervals[name] = _around(value, low=low, high=high, n=n)
     return intervals
 
 
-def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
+def paired_difference(
+    metric: str,
+    first: Probabilities,
+    second: Probabilities,
+    labels: Labels,
+    *,
+    num_resamples: int,
+    seed: int,
+) -> Interval:
+    """Returns how much higher a metric is for `first` than for `second`, on the same examples.
+
+    Both are resampled together, so what is hard for both cancels: the interval is narrower than
+    that of two independent samples.
+
+    Args:
+        metric: A key of `METRICS`.
+        first: Probabilities of one classifier, shape (n, num_classes).
+        second: Probabilities of the other, for the same examples.
+        labels: Class ids, shape (n,).
+        num_resamples: Bootstrap resamples, >= 1.
+        seed: Seed of the resamples, >= 0.
+    """
+    compute = METRICS.get(metric)
+    value = compute(first, labels) - compute(second, labels)
+    a, b = (
+        resampled_metrics([metric], probabilities, labels, num_resamples=num_resamples, seed=seed)[
+            metric
+        ]
+        for probabilities in (first, second)
+    )
+    low, high = _percentiles(a - b)
+    return _around(value, low=low, high=high, n=len(labels))
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
     """Returns the ends of the middle 95% of resamples, shape (num_resamples,)."""
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
-def around(value: float, *, low: float, high: float, n: int) -> Interval:
+def _around(value: float, *, low: float, high: float, n: int) -> Interval:
     """Returns an interval over `n` examples that holds its own estimate."""
     # A bootstrap of a biased estimate can miss the estimate itself; an interval that does not hold
     # its own value reads as a mistake, and widening it only makes it more careful.

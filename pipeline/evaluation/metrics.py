@@ -40,13 +40,10 @@ def classification_metrics(probabilities: Probabilities, labels: Labels) -> dict
     >>> classification_metrics(np.eye(3), np.array([0, 1, 2]))["accuracy"]
     1.0
     """
-    _check(probabilities, labels)
-    predicted = probabilities.argmax(axis=1)
-    counts = confusion_counts(labels, predicted, num_classes=probabilities.shape[1])
     return {
-        "accuracy": float(counts.trace() / len(labels)),
-        "loss": float(negative_log_likelihoods(probabilities, labels).mean()),
-        "macro_f1": _mean_f1(counts),
+        "accuracy": accuracy(probabilities, labels),
+        "loss": log_loss(probabilities, labels),
+        "macro_f1": macro_f1(probabilities, labels),
     }
 
 
@@ -72,7 +69,11 @@ def macro_f1(probabilities: Probabilities, labels: Labels) -> float:
     """
     _check(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
-    return _mean_f1(confusion_counts(labels, predicted, num_classes=probabilities.shape[1]))
+    counts = confusion_counts(labels, predicted, num_classes=probabilities.shape[1])
+    # Row sum + column sum = 2 tp + fp + fn; 0 where a class neither occurs nor is predicted.
+    occurrences = counts.sum(axis=0) + counts.sum(axis=1)
+    present = occurrences > 0
+    return float((2.0 * counts.diagonal()[present] / occurrences[present]).mean())
 
 
 @METRICS.register("ece")
@@ -127,13 +128,6 @@ def confusion_counts(labels: Labels, predicted: Labels, *, num_classes: int) -> 
     return counts.reshape(num_classes, num_classes).astype(np.int64)
 
 
-def _mean_f1(counts: NDArray[np.int64]) -> float:
-    # Row sum + column sum = 2 tp + fp + fn; 0 where a class neither occurs nor is predicted.
-    occurrences = counts.sum(axis=0) + counts.sum(axis=1)
-    present = occurrences > 0
-    return float((2.0 * counts.diagonal()[present] / occurrences[present]).mean())
-
-
 def _check(probabilities: Probabilities, labels: Labels) -> None:
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(
@@ -149,14 +143,9 @@ def _check(probabilities: Probabilities, labels: Labels) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """The examples whose largest probability lies in (low, high].
+    """The `n` examples whose largest probability lies in (low, high].
 
-    Attributes:
-        low: Lower edge, in [0, 1).
-        high: Upper edge, in (0, 1].
-        confidence: Mean of the largest probabilities; None for an empty bin.
-        accuracy: Share of right predictions; None for an empty bin.
-        n: Number of examples.
+    `confidence` is the mean of these, `accuracy` the share of right predictions; None if n is 0.
     """
 
     low: float

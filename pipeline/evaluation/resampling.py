@@ -40,20 +40,8 @@ class MeanForm:
     finish: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def _only(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    return means[..., 0]
-
-
 def _hits(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
-    return np.asarray(probabilities.argmax(axis=1) == labels, dtype=np.float64)[:, None]
-
-
-def _likelihoods(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
-    return negative_log_likelihoods(probabilities, labels)[:, None]
-
-
-def _errors(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
-    return squared_errors(probabilities, labels)[:, None]
+    return np.asarray(probabilities.argmax(axis=1) == labels, dtype=np.float64)
 
 
 def _class_counts(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
@@ -80,21 +68,24 @@ def _bin_gaps(probabilities: Probabilities, labels: Labels) -> NDArray[np.float6
     gaps = np.zeros((len(labels), NUM_BINS))
     confidence = probabilities.max(axis=1).astype(np.float64)
     rows = np.arange(len(labels))
-    gaps[rows, confidence_bins(probabilities)] = _hits(probabilities, labels)[:, 0] - confidence
+    gaps[rows, confidence_bins(probabilities)] = _hits(probabilities, labels) - confidence
     return gaps
 
 
-def _sum_of_gaps(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = np.abs(means).sum(axis=-1)
-    return result
+def _mean_of(values: Callable[[Probabilities, Labels], NDArray[np.float64]]) -> MeanForm:
+    """A metric that is the mean of one value for each example."""
+    return MeanForm(
+        contributions=lambda probabilities, labels: values(probabilities, labels)[:, None],
+        finish=lambda means: means[..., 0],
+    )
 
 
 MEAN_FORMS: dict[str, MeanForm] = {
-    "accuracy": MeanForm(contributions=_hits, finish=_only),
-    "log_loss": MeanForm(contributions=_likelihoods, finish=_only),
+    "accuracy": _mean_of(_hits),
+    "log_loss": _mean_of(negative_log_likelihoods),
     "macro_f1": MeanForm(contributions=_class_counts, finish=_macro_f1),
-    "ece": MeanForm(contributions=_bin_gaps, finish=_sum_of_gaps),
-    "brier": MeanForm(contributions=_errors, finish=_only),
+    "ece": MeanForm(contributions=_bin_gaps, finish=lambda means: np.abs(means).sum(axis=-1)),
+    "brier": _mean_of(squared_errors),
 }
 
 

@@ -70,13 +70,7 @@ _PIXELS_PER_INCH = 160
 
 @dataclass
 class Chart:
-    """A figure while it is drawn.
-
-    Attributes:
-        figure: matplotlib's figure.
-        axes: Its panels, top to bottom.
-        markup: The finished figure as HTML; empty while it is drawn.
-    """
+    """A figure with its panels, top to bottom; `markup` is its HTML once it is finished."""
 
     figure: Figure
     axes: list[Axes]

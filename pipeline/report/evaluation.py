@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,57 +27,13 @@ MAX_CLASS_ROWS = 40
 _METRIC_IS_SHARE = {"accuracy": True, "macro_f1": True, "log_loss": False, "ece": False}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A misclassified image.
-
-    Attributes:
-        address: The image itself, as a `data:` address.
-        actual: The label's class name.
-        predicted: The class name it was taken for.
-        confidence: Its probability, as text.
-        index: Place in the test part.
-    """
-
-    address: str
-    actual: str
-    predicted: str
-    confidence: str
-    index: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgementView:
-    """What the page shows of a study's model on the test part; a row has a text per column.
-
-    Attributes:
-        metrics: By metric the value and its interval.
-        n: Number of test images, as text.
-        confusion: Figure of what is taken for what.
-        reliability: Figure of accuracy over confidence.
-        scores: Rows of class, n, precision, recall, F1.
-        scores_note: What the rows leave out; empty if nothing.
-        mistakes: Rows of actual, predicted, count, share.
-        pictures: What it was most sure and wrong about.
-    """
-
-    metrics: Mapping[str, tuple[str, str]]
-    n: str
-    confusion: Markup
-    reliability: Markup
-    scores: list[Row]
-    scores_note: str
-    mistakes: list[Row]
-    pictures: list[Picture]
-
-
-def view_judgement(study: StudyResults, results: Results) -> JudgementView:
-    """Returns how a study's model does on the test part, as the page shows it."""
+def view_judgement(study: StudyResults, results: Results) -> dict[str, object]:
+    """Returns how a study's model does on the test part: texts, rows and figures of the page."""
     names = results.class_names
     predicted = study.probabilities.argmax(axis=1)
     counts = confusion_counts(results.labels, predicted, num_classes=len(names))
     scores, scores_note = _scores(class_scores(counts), names)
-    return JudgementView(
+    return dict(
         metrics={
             name: interval(study.metrics[name], is_share=is_share)
             for name, is_share in _METRIC_IS_SHARE.items()
@@ -112,13 +67,14 @@ def _ratio(value: float | None) -> str:
     return DASH if value is None else f"{value:.3f}"
 
 
-def _pictures(study: StudyResults, results: Results) -> list[Picture]:
+def _pictures(study: StudyResults, results: Results) -> list[dict[str, object]]:
+    """Returns the images that it was most sure and wrong about, and what it took them for."""
     pictures = []
     for index, image in zip(study.wrong_indices, study.wrong_images, strict=True):
         predicted = int(study.probabilities[index].argmax())
         confidence = float(study.probabilities[index, predicted])
         pictures.append(
-            Picture(
+            dict(
                 address=data_address(image),
                 actual=results.class_names[int(results.labels[index])],
                 predicted=results.class_names[predicted],

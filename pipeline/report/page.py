@@ -1,20 +1,17 @@
 """The page: one HTML file that needs no other file, no network and no script."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.evaluation.intervals import Interval, mean_interval
-from pipeline.evaluation.paired import paired_difference
-from pipeline.planning.plan import COLUMNS
-from pipeline.report.evaluation import MAX_CLASS_ROWS, JudgementView, view_judgement
+from pipeline.evaluation.intervals import Interval, mean_interval, paired_difference
+from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
+from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 from pipeline.report.inputs import Results, StudyResults
-from pipeline.report.plan_view import view_plan
-from pipeline.report.search import SearchView, view_search
+from pipeline.report.search import view_search
 from pipeline.report.summary import summarize_search
 from pipeline.report.text import (
     capitalized,
@@ -115,34 +112,44 @@ def _model_address(registration: Mapping[str, Any] | None) -> str:
     return f"models:/{registration['registered_model']}{place}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyView:
-    """All that the page shows of a study.
-
-    Attributes:
-        name: Its key in `params.yaml`.
-        base: The base model's name; `none` without one.
-        search: How its model was found.
-        judgement: How that model does on the test part.
-        lineage: Label and text of what identifies it.
-    """
-
-    name: str
-    base: str
-    search: SearchView
-    judgement: JudgementView
-    lineage: list[tuple[str, str]]
-
-
-def view_study(study: StudyResults, results: Results) -> StudyView:
+def view_study(study: StudyResults, results: Results) -> dict[str, object]:
     """Returns a study as the page shows it."""
-    return StudyView(
+    return dict(
         name=study.name,
         base=study.confirm["base"],
         search=view_search(study),
         judgement=view_judgement(study, results),
         lineage=_lineage(study),
     )
+
+
+def view_plan(plan: Plan | None) -> list[dict[str, object]]:
+    """Returns what was planned for each base that was left open, and why.
+
+    Args:
+        plan: None where a checkout was run before there were plans.
+    """
+    if plan is None:
+        return []
+    return [
+        dict(
+            name=name,
+            reason=plan.reasons[name],
+            chosen=[(key, _text(value)) for key, value in chosen.items()],
+            candidates=candidate_rows(plan.explained[name]),
+        )
+        for name, chosen in plan.bases.items()
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_text(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def _lineage(study: StudyResults) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """A search as the page shows it: figures, and tables as rows of text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,51 +43,12 @@ Row = list[str]
 NUM_TOP_TRIALS = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchView:
-    """What the page shows of a study's search and confirmation; a row has a text per column.
-
-    Attributes:
-        objective: The objective's name in words.
-        winner: The winner's trial number.
-        searched: The winner's value in the search.
-        confirmed: Its mean and deviation on the confirmation part.
-        num_seeds: Trainings that mean and deviation are over.
-        facts: Label and text of what the search did.
-        history: Figure of every trial by number.
-        curves: Figure of every trial by epoch.
-        effects: By hyperparameter its figure.
-        chosen: Rows of name, value, range: what was searched and won.
-        fixed: What was not searched, as `name = value`.
-        notes: Values near the end of their range.
-        top_trials: Rows of number, value, epochs, time, searched hyperparameters.
-        confirmation_columns: Heads of the next.
-        confirmation: Rows of number, value in the search, each training, mean, interval.
-    """
-
-    objective: str
-    winner: str
-    searched: str
-    confirmed: str
-    num_seeds: int
-    facts: list[tuple[str, str]]
-    history: Markup
-    curves: Markup
-    effects: Mapping[str, Markup]
-    chosen: list[Row]
-    fixed: list[str]
-    notes: list[str]
-    top_trials: list[Row]
-    confirmation_columns: Row
-    confirmation: list[Row]
-
-
-def view_search(study: StudyResults) -> SearchView:
-    """Returns a study's search and confirmation as the page shows them."""
+def view_search(study: StudyResults) -> dict[str, object]:
+    """Returns a study's search and confirmation as the page shows them: texts, rows, figures."""
     summary = summarize_search(study.search)
     winner = study.confirm["winner"]
     values = in_table_order(winner["hyperparameters"])
-    return SearchView(
+    return dict(
         objective=summary.objective_name,
         winner=str(winner["number"]),
         searched=objective_value(winner["search_value"], summary),

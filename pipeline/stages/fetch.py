@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import load_section
-from pipeline.data.copies import check_copied
-from pipeline.data.datasets import DATASETS, Request, names_of_others
+from pipeline.data.datasets import DATASETS, names_of_others
 from pipeline.data.fetch_params import CACHE, RAW, FetchParams
 from pipeline.data.labelled import MANIFEST, LabelledImages, check_labelled, save_raw
 from pipeline.data.names import AUTO, auto_name
-from pipeline.data.readers.table import TableChoice
 from pipeline.data.sources import mirror_in_use, obtain
+from pipeline.errors import ConfigError
 from pipeline.split_record import find_split
 from pipeline.workspace import store_root
 
@@ -43,18 +42,7 @@ def run(params: FetchParams, *, raw: Path, cache: Path, root: Path = Path()) -> 
     mirror = mirror_in_use(params.mirror)
     public = spec.public
     files = obtain(public, cache / params.dataset, mirror=mirror) if public else {}
-    data = spec.read(
-        Request(
-            files=files,
-            path=Path(params.path),
-            scratch=raw,
-            image_size=params.image_size,
-            color=params.color,
-            parts=params.parts,
-            labels=TableChoice(**params.labels.model_dump()) if params.labels else None,
-            value_range=params.value_range,
-        )
-    )
+    data = spec.read(params, files, raw)
     if public:
         data = replace(data, files={file.name: file.sha256 for file in public.files})
     check_labelled(data)
@@ -113,6 +101,50 @@ def expected_name(params: FetchParams, root: Path) -> str:
     if params.name != AUTO:
         return params.name
     return _auto(params, root)[0] if DATASETS[params.dataset].is_own else params.dataset
+
+
+def check_copied(path: Path, *, root: Path) -> None:
+    """Makes sure that a copy of the repository holds the images that its original holds.
+
+    `dvc exp run --temp` and `--queue` copy what git and DVC track: of images that neither tracks,
+    the copy may hold an empty folder, or some of the classes. In the original, the log says what a
+    copy would lack.
+
+    Args:
+        path: The images; relative to `root`, or absolute, which is the same place in every copy.
+        root: The repository that a stage runs in.
+
+    Raises:
+        ConfigError: If `root` is such a copy, and what is directly below `path` in the original is
+            not all there. A folder that DVC tracks as a whole is what the copy's commit says.
+    """
+    is_within = (root / path).resolve().is_relative_to(root.resolve())
+    if not is_within or any((root / f"{p}.dvc").is_file() for p in (path, *path.parents) if p.name):
+        return
+    original = store_root(root)
+    lacking = sorted(_entries(original / path) - _entries(root / path))
+    if lacking:
+        named = ", ".join([*lacking[:3], *(["..."] if len(lacking) > 3 else [])])
+        raise ConfigError(
+            f"fetch.path must be tracked by DVC for `dvc exp run --temp` and `--queue`, which copy "
+            f"only what git and DVC track. Received: {path}, of which the copy lacks {named}. "
+            f"Run `dvc add {path}`, or run without --temp and --queue."
+        )
+    if original == root.resolve() and _entries(root / path):
+        logger.info(
+            "%s is not tracked by DVC: `dvc add %s` takes it to clones, and to the copies that "
+            "`dvc exp run --temp` and `--queue` run in",
+            path,
+            path,
+        )
+
+
+def _entries(folder: Path) -> set[str]:
+    """Returns the names directly below a folder, but for what git and DVC keep there."""
+    if not folder.is_dir():
+        return set()
+    names = (entry.name for entry in folder.iterdir())
+    return {name for name in names if not name.startswith(".") and not name.endswith(".dvc")}
 
 
 def _auto(params: FetchParams, root: Path) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from pipeline.data.labelled import LabelledImages, load_raw
 from pipeline.data.near_copies import NEAR_COPY
 from pipeline.data.rows import write_rows
 from pipeline.data.split_params import SplitParams
-from pipeline.data.splits import SPLIT_PARTS, Indices, Split, SplitPlan, divide
+from pipeline.data.splits import SPLIT_PARTS, Indices, Split, divide
 from pipeline.files import write_whole
 from pipeline.split_record import SPLIT_FILE, PartCounts, SplitRecord, write_split
 
@@ -34,7 +34,7 @@ def run(
         ConfigError: If the sizes do not fit the dataset.
     """
     dataset, data = load_raw(raw)
-    split = divide(data, plan=SplitPlan(**params.model_dump()))
+    split = divide(data, params)
     digests = {}
     for name, file in (("train", train_file), ("test", test_file)):
         rows, others = _test_rows(data, split) if name == "test" else _train_rows(data, split)

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.data.published import SourceFile
+from pipeline.data.datasets import SourceFile
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
+from pipeline.data.datasets import SourceFile
 from pipeline.data.downloads import copy_file, download, is_kept, receive, unpack
-from pipeline.data.published import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 
 CONTENT = bytes(range(256)) * 10_000  # 2.56 MB: several blocks.

@@ -151,8 +151,8 @@ def test_path_and_open_file_give_the_same(tmp_path):
 
 
 def test_says_whether_a_file_is_stored_as_gray():
-    assert decode_image(as_file(Image.new("L", (9, 9)), "JPEG"), image_size=8).is_gray
-    assert not decode_image(as_file(Image.new("RGB", (9, 9)), "JPEG"), image_size=8).is_gray
+    assert decode_image(as_file(Image.new("L", (9, 9)), "JPEG"), image_size=8)[1].is_gray
+    assert not decode_image(as_file(Image.new("RGB", (9, 9)), "JPEG"), image_size=8)[1].is_gray
 
 
 def png_header(width, height):

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.data import sources
-from pipeline.data.published import PublicFiles, SourceFile
+from pipeline.data.datasets import PublicFiles, SourceFile
 from pipeline.data.sources import mirror_in_use, obtain
 from pipeline.errors import ConfigError, SourceError
 
@@ -189,7 +189,7 @@ def test_sigkill_during_a_download_leaves_no_final_file_and_the_next_run_complet
     server.stall("first/one.gz", content)
     script = f"""
         from pathlib import Path
-        from pipeline.data.published import SourceFile
+        from pipeline.data.datasets import SourceFile
         from pipeline.data.sources import PublicFiles, obtain
         obtain({public!r}, Path({str(cache)!r}), mirror=None)
     """
@@ -228,5 +228,5 @@ def test_a_mirror_of_another_kind_is_refused_by_name(monkeypatch, address):
 
 def test_debian_comes_last(public):
     public = replace(public, debian_package="p", archive_addresses=())
-    labels = [source.label for source in sources._sources(public, "m", 1.0)]
+    labels = [label for label, _ in sources._sources(public, "m")]
     assert labels == ["mirror m", *public.addresses, "Debian's package p"]

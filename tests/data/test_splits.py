@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 from pipeline.data.labelled import LabelledImages, undivided
 from pipeline.data.parts import auto_size
 from pipeline.data.pool import content_ids
-from pipeline.data.splits import SPLIT_PARTS, SplitPlan, divide
+from pipeline.data.split_params import SplitParams
+from pipeline.data.splits import SPLIT_PARTS, divide
 from pipeline.errors import ConfigError, DataIntegrityError
 
-PLAN = SplitPlan(method="stratified", val_size=20, confirmation_size=0.1, test_size=0.2, seed=1)
+# Unchecked, since the lecture's split has no confirmation part.
+params_of = SplitParams.model_construct
+PARAMS = params_of(method="stratified", val_size=20, confirmation_size=0.1, test_size=0.2, seed=1)
+
+
+def changed(params, **changes):
+    return params.model_copy(update=changes)
 
 
 def distinct_images(number):
@@ -56,8 +63,8 @@ def datasets(draw):
 
 
 @st.composite
-def plans(draw):
-    return SplitPlan(
+def sections(draw):
+    return params_of(
         method="stratified",
         val_size=draw(SIZES),
         confirmation_size=draw(SIZES),
@@ -67,10 +74,10 @@ def plans(draw):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-@given(data=datasets(), plan=plans())
-def test_every_split_keeps_its_promises(data, plan):
+@given(data=datasets(), params=sections())
+def test_every_split_keeps_its_promises(data, params):
     try:
-        split = divide(data, plan=plan)
+        split = divide(data, params)
     except (ConfigError, DataIntegrityError):
         assume(False)
     parts = parts_of(split)
@@ -88,12 +95,12 @@ def test_every_split_keeps_its_promises(data, plan):
         assert set(data.labels[indices]) == set(range(len(data.class_names))), "every class"
     if "test" in data.parts:
         np.testing.assert_array_equal(split.test, np.flatnonzero(data.parts == "test"))
-    elif isinstance(plan.test_size, int):
-        assert len(split.test) == plan.test_size
-    if "val" not in data.parts and isinstance(plan.val_size, int):
-        assert len(split.val) == plan.val_size
-    if isinstance(plan.confirmation_size, int):
-        assert len(split.confirmation) == plan.confirmation_size
+    elif isinstance(params.test_size, int):
+        assert len(split.test) == params.test_size
+    if "val" not in data.parts and isinstance(params.val_size, int):
+        assert len(split.val) == params.val_size
+    if isinstance(params.confirmation_size, int):
+        assert len(split.confirmation) == params.confirmation_size
 
 
 @settings(max_examples=100, deadline=None)
@@ -104,12 +111,12 @@ def test_every_split_keeps_its_promises(data, plan):
 )
 def test_each_part_has_each_class_by_its_share_within_one_image(counts, seed, sizes):
     data = dataset(np.repeat(np.arange(len(counts)), counts))
-    plan = SplitPlan(
+    params = params_of(
         method="stratified",
         **dict(zip(("test_size", "val_size", "confirmation_size"), sizes, strict=True)),
         seed=seed,
     )
-    split = divide(data, plan=plan)
+    split = divide(data, params)
     left = np.array(counts)
     for part in ("test", "val", "confirmation"):
         indices = getattr(split, part)
@@ -120,23 +127,21 @@ def test_each_part_has_each_class_by_its_share_within_one_image(counts, seed, si
 
 def test_the_same_seed_gives_the_same_split_and_another_one_another():
     data = dataset(np.arange(300) % 3)
-    first, again, other = (
-        parts_of(divide(data, plan=replace(PLAN, seed=seed))) for seed in (7, 7, 8)
-    )
+    first, again, other = (parts_of(divide(data, changed(PARAMS, seed=seed))) for seed in (7, 7, 8))
     for part in SPLIT_PARTS:
         np.testing.assert_array_equal(first[part], again[part])
         assert not np.array_equal(first[part], other[part])
 
 
 def test_a_share_of_test_is_of_the_whole_and_the_others_of_the_rest():
-    split = divide(dataset(np.arange(1000) % 2), plan=replace(PLAN, val_size=0.5, test_size=0.2))
+    split = divide(dataset(np.arange(1000) % 2), changed(PARAMS, val_size=0.5, test_size=0.2))
     assert [len(indices) for indices in parts_of(split).values()] == [320, 400, 80, 200]
 
 
 def test_the_dataset_s_own_parts_are_kept():
     parts = np.array(["train", "train", "train", "val", "test"] * 60)
     data = dataset(np.arange(300) % 2, parts=parts)
-    split = divide(data, plan=PLAN)
+    split = divide(data, PARAMS)
     np.testing.assert_array_equal(split.val, np.flatnonzero(parts == "val"))
     np.testing.assert_array_equal(split.test, np.flatnonzero(parts == "test"))
     assert len(split.confirmation) == 24  # A tenth of all but test.
@@ -144,7 +149,7 @@ def test_the_dataset_s_own_parts_are_kept():
 
 def test_an_own_val_part_stays_whole_where_test_is_drawn():
     parts = np.array(["train"] * 200 + ["val"] * 50)
-    split = divide(dataset(np.arange(250) % 2, parts=parts), plan=PLAN)
+    split = divide(dataset(np.arange(250) % 2, parts=parts), PARAMS)
     np.testing.assert_array_equal(split.val, np.arange(200, 250))
     assert len(split.test) == 50
     assert split.test.max() < 200
@@ -156,7 +161,7 @@ class TestIdenticalImages:
         data = dataset(
             np.arange(200) % 2, copies=[(0, 100), (0, 102), (1, 101), (2, 4)], parts=parts
         )
-        split = divide(data, plan=PLAN)
+        split = divide(data, PARAMS)
         assert split.test.tolist() == list(range(20))
         together = np.concatenate([split.train, split.val, split.confirmation])
         assert set(range(20, 200)) - set(together) == {100, 101, 102}
@@ -166,7 +171,7 @@ class TestIdenticalImages:
     def test_what_an_own_val_part_has_leaves_train(self):
         parts = ["train"] * 150 + ["val"] * 30 + ["test"] * 20
         data = dataset(np.arange(200) % 2, copies=[(150, 0), (151, 1)], parts=parts)
-        split = divide(data, plan=PLAN)
+        split = divide(data, PARAMS)
         assert split.val.tolist() == list(range(150, 180))
         assert split.duplicates["left_out_as_in_val"] == 2
         assert not {0, 1} & set(split.train)
@@ -175,7 +180,7 @@ class TestIdenticalImages:
         data = dataset(np.arange(400) % 2, copies=[(0, at) for at in range(2, 100, 2)])
         in_train = set()
         for seed in range(12):
-            counts = divide(data, plan=replace(PLAN, seed=seed)).duplicates
+            counts = divide(data, changed(PARAMS, seed=seed)).duplicates
             assert (
                 counts["copies_within_train"]
                 + sum(number for kind, number in counts.items() if kind.startswith("left_out"))
@@ -187,7 +192,7 @@ class TestIdenticalImages:
     def test_a_drawn_part_takes_each_image_once_at_its_exact_size(self):
         # Every image twice: whatever is drawn leaves a copy behind.
         data = dataset(np.arange(400) % 2, copies=[(at, at + 200) for at in range(200)])
-        split = divide(data, plan=replace(PLAN, test_size=30, val_size=20, confirmation_size=10))
+        split = divide(data, changed(PARAMS, test_size=30, val_size=20, confirmation_size=10))
         assert split.duplicates == {
             "left_out_as_in_test": 30,
             "left_out_as_in_val": 20,
@@ -209,7 +214,7 @@ class TestIdenticalImages:
 
     def test_conflicting_labels_are_counted_and_allowed(self):
         data = dataset(np.arange(200) % 2, copies=[(0, 1), (0, 3), (10, 12), (20, 21)])
-        assert divide(data, plan=PLAN).duplicates["with_conflicting_labels"] == 2
+        assert divide(data, PARAMS).duplicates["with_conflicting_labels"] == 2
 
 
 class TestNearCopies:
@@ -235,7 +240,7 @@ class TestNearCopies:
         shares = {1: [1.0], 2: [0.8, 0.2], 3: [0.7, 0.15, 0.15]}[len(own)]
         parts = random.choice(own, self.NUMBER, p=shares)
         data = self.data(copies=copies, parts=parts, seed=seed)
-        split = divide(data, plan=replace(PLAN, test_size=30, seed=seed))
+        split = divide(data, changed(PARAMS, test_size=30, seed=seed))
         side = np.full(self.NUMBER, "none", "<U12")
         for part, indices in parts_of(split).items():
             side[indices] = part
@@ -251,9 +256,9 @@ class TestNearCopies:
 
     def test_a_draw_changes_by_what_must_not_be_in_it_alone(self):
         parts = np.array(["test"] * 40 + ["train"] * 200)
-        without = divide(self.data(parts=parts), plan=PLAN)
+        without = divide(self.data(parts=parts), PARAMS)
         copies = [(0, without.val[0]), (1, without.val[1]), (2, without.confirmation[0])]
-        split = divide(self.data(copies=copies, parts=parts), plan=PLAN)
+        split = divide(self.data(copies=copies, parts=parts), PARAMS)
         assert set(without.val) - set(split.val) == set(without.val[:2])
         assert set(without.confirmation) - set(split.confirmation) <= {
             without.confirmation[0],
@@ -270,14 +275,14 @@ class TestNearCopies:
         data = self.data(copies=[(0, 100), (0, 102)], parts=parts)
         images = data.images.copy()
         images[104] = images[0]
-        counts = divide(replace(data, images=images), plan=PLAN).duplicates
+        counts = divide(replace(data, images=images), PARAMS).duplicates
         assert counts["left_out_as_in_test"] == 1
         assert counts["near_copies_left_out_as_in_test"] == 2
 
     def test_near_copies_within_parts_and_of_other_labels_are_counted(self):
         parts = np.array(["test"] * 40 + ["train"] * 200)
         data = self.data(copies=[(0, 1), (2, 4), (2, 6), (100, 102)], parts=parts)
-        counts = divide(data, plan=PLAN).duplicates
+        counts = divide(data, PARAMS).duplicates
         assert counts["near_copies_within_test"] == 3
         assert counts["near_copies_with_conflicting_labels"] == 2
         assert counts["with_conflicting_labels"] == 0
@@ -288,7 +293,7 @@ class TestNearCopies:
         data = self.data(parts=parts)
         images = data.images.copy()
         images[:8] = np.clip(images[0], 80, 200) - 10 * np.arange(8)[:, None, None]
-        split = divide(replace(data, images=images), plan=PLAN)
+        split = divide(replace(data, images=images), PARAMS)
         assert split.duplicates["near_copies_left_out_as_in_test"] == 2
         others = np.concatenate([split.train, split.val, split.confirmation])
         assert {1, 2} & set(others) == set()
@@ -296,7 +301,7 @@ class TestNearCopies:
     def test_all_is_off_without_deduplication(self):
         parts = np.array(["test"] * 40 + ["train"] * 200)
         data = self.data(copies=[(0, 100), (3, 101)], parts=parts)
-        split = divide(data, plan=replace(PLAN, deduplicate=False))
+        split = divide(data, PARAMS, deduplicate=False)
         assert set(split.duplicates.values()) == {0}
         assert sum(map(len, parts_of(split).values())) == self.NUMBER
 
@@ -304,17 +309,17 @@ class TestNearCopies:
         parts = np.array(["test"] * 40 + ["train"] * 200)
         copies = [(at % 40, at) for at in range(41, self.NUMBER, 2)]
         with pytest.raises(ConfigError, match=r"class 1 \(0\)"):
-            divide(self.data(copies=copies, parts=parts), plan=PLAN)
+            divide(self.data(copies=copies, parts=parts), PARAMS)
 
     def test_a_class_with_too_few_images_to_replace_near_copies_is_named(self):
         parts = np.array(["test"] * 40 + ["train"] * 200)
         copies = [(at % 40, at) for at in range(41, self.NUMBER - 16, 2)]
         message = r"split\.val_size must leave enough .* Received: 40 images of class 1 for val, of"
         with pytest.raises(ConfigError, match=message):
-            divide(self.data(copies=copies, parts=parts), plan=replace(PLAN, val_size=80))
+            divide(self.data(copies=copies, parts=parts), changed(PARAMS, val_size=80))
 
 
-AUTO = SplitPlan(
+AUTO = params_of(
     method="stratified", val_size="auto", confirmation_size="auto", test_size="auto", seed=1
 )
 
@@ -336,7 +341,7 @@ class TestAuto:
         self, counts, seed
     ):
         labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-        split = divide(dataset(labels), plan=replace(AUTO, seed=seed))
+        split = divide(dataset(labels), changed(AUTO, seed=seed))
         left = np.array(counts)
         for later, part in ((3, "test"), (2, "val"), (1, "confirmation")):
             if part in ("test", "val"):
@@ -365,7 +370,7 @@ class TestAuto:
     )
     def test_sizes(self, num_images, num_test, expected):
         parts = ["train"] * (num_images - num_test) + ["test"] * num_test
-        split = divide(dataset(np.arange(num_images) % 10, parts=parts), plan=AUTO)
+        split = divide(dataset(np.arange(num_images) % 10, parts=parts), AUTO)
         assert tuple(len(indices) for indices in parts_of(split).values()) == expected
 
     def test_of_cifar_10_s_many_images_it_is_the_usual_draw(self):
@@ -373,30 +378,30 @@ class TestAuto:
         copies = [(0, 50_100), (1, 2), (3, 40)]
         parts = ["train"] * 50_000 + ["test"] * 1000
         data = dataset(np.arange(51_000) % 10, copies=copies, parts=parts)
-        auto = divide(data, plan=AUTO)
-        fixed = divide(data, plan=replace(AUTO, val_size=5000, confirmation_size=5000))
+        auto = divide(data, AUTO)
+        fixed = divide(data, changed(AUTO, val_size=5000, confirmation_size=5000))
         for part in SPLIT_PARTS:
             np.testing.assert_array_equal(getattr(auto, part), getattr(fixed, part))
 
     def test_the_reason_is_given_for_each_part_that_is_auto(self):
-        split = divide(dataset(np.arange(1440) % 9), plan=replace(AUTO, confirmation_size=100))
+        split = divide(dataset(np.arange(1440) % 9), changed(AUTO, confirmation_size=100))
         assert split.reasons == {"test": "15% of 1440", "val": "15% of 1224"}
         assert len(split.confirmation) == 100
 
     def test_copies_count_once(self):
         data = dataset(np.arange(1000) % 2, copies=[(at % 200, at) for at in range(200, 1000)])
-        split = divide(data, plan=AUTO)
+        split = divide(data, AUTO)
         assert [len(getattr(split, part)) for part in SPLIT_PARTS[1:]] == [25, 25, 30]
 
     def test_the_first_n_are_as_many(self):
-        split = divide(dataset(np.arange(1000) % 2), plan=replace(AUTO, method="first_n"))
+        split = divide(dataset(np.arange(1000) % 2), changed(AUTO, method="first_n"))
         assert len(split.val) == 127
         assert split.val.max() < 160
 
     def test_the_same_seed_gives_the_same_split_and_another_one_another(self):
         data = dataset(np.arange(300) % 20)
         first, again, other = (
-            parts_of(divide(data, plan=replace(AUTO, seed=seed))) for seed in (7, 7, 8)
+            parts_of(divide(data, changed(AUTO, seed=seed))) for seed in (7, 7, 8)
         )
         for part in SPLIT_PARTS:
             np.testing.assert_array_equal(first[part], again[part])
@@ -412,7 +417,7 @@ class TestAuto:
             images[at] = np.round(0.95 * images[103])
             images[at, 0, 0] = at
         data = replace(dataset(np.repeat([0, 1], [100, 15])), images=images)
-        split = divide(data, plan=replace(AUTO, seed=seed))
+        split = divide(data, changed(AUTO, seed=seed))
         for indices in parts_of(split).values():
             assert set(data.labels[indices]) == {0, 1}
 
@@ -423,31 +428,30 @@ class TestAuto:
             r"val, confirmation, train\. Received: too few of class 2 \(3\), class 3 \(3\)\. Add"
         )
         with pytest.raises(ConfigError, match=message):
-            divide(data, plan=AUTO)
+            divide(data, AUTO)
 
     def test_parts_that_the_dataset_brings_need_no_image_of_train(self):
         parts = ["train"] * 100 + ["val"] * 4 + ["test"] * 4 + ["train"] * 2
         data = dataset([0, 1] * 50 + [0, 0, 1, 2] * 2 + [2, 2], parts=parts)
-        split = divide(data, plan=AUTO)
+        split = divide(data, AUTO)
         assert np.bincount(data.labels[split.confirmation]).tolist() == [8, 7, 1]
         with pytest.raises(ConfigError, match=r"each of confirmation, train\. Received: .*2 \(1\)"):
-            divide(replace(data, parts=np.array([*parts[:-1], "test"])), plan=AUTO)
+            divide(replace(data, parts=np.array([*parts[:-1], "test"])), AUTO)
 
 
 class TestFirstN:
-    LECTURE = SplitPlan(
+    LECTURE = params_of(
         method="first_n",
         val_size=50,
         confirmation_size=0,
         test_size=0.1,
         seed=0,
-        deduplicate=False,
     )
 
     def test_the_first_images_are_val_and_all_others_train_copies_or_not(self):
         parts = ["train"] * 600 + ["test"] * 100
         data = dataset(np.arange(700) % 10, copies=[(0, 300), (1, 650), (5, 15)], parts=parts)
-        split = divide(data, plan=self.LECTURE)
+        split = divide(data, self.LECTURE, deduplicate=False)
         assert split.val.tolist() == list(range(50))
         assert split.train.tolist() == list(range(50, 600))
         assert split.confirmation.tolist() == []
@@ -457,8 +461,8 @@ class TestFirstN:
     def test_with_deduplication_copies_leave_train_and_confirmation_is_stratified(self):
         parts = ["test"] * 100 + ["train"] * 600
         data = dataset(np.arange(700) % 10, copies=[(101, 301), (0, 100)], parts=parts)
-        plan = replace(self.LECTURE, deduplicate=True, confirmation_size=100)
-        split = divide(data, plan=plan)
+        params = changed(self.LECTURE, confirmation_size=100)
+        split = divide(data, params)
         assert split.val.tolist() == list(range(101, 151)), "image 100 is in test"
         assert split.duplicates["left_out_as_in_val"] == 1
         assert len(split.confirmation) == 100
@@ -471,20 +475,20 @@ class TestFirstN:
         with pytest.raises(
             ConfigError, match=r"split\.method must be stratified.*method='first_n'"
         ):
-            divide(data, plan=self.LECTURE)
+            divide(data, self.LECTURE, deduplicate=False)
 
     def test_a_class_that_the_first_images_lack_is_named(self):
         data = dataset(np.repeat([0, 1], 100))
         with pytest.raises(
             ConfigError, match=r"none of class 1 in val \(50 images\)\. Raise split\.val"
         ):
-            divide(data, plan=self.LECTURE)
+            divide(data, self.LECTURE, deduplicate=False)
 
 
 class TestRefusals:
     def refuse(self, data, message, error=ConfigError, **change):
         with pytest.raises(error, match=message):
-            divide(data, plan=replace(PLAN, **change))
+            divide(data, changed(PARAMS, **change))
 
     def test_sizes_that_leave_nothing(self):
         data = dataset(np.arange(100) % 2)
@@ -535,9 +539,9 @@ def test_seventy_thousand_images_take_seconds():
     images = np.random.default_rng(0).integers(0, 256, (70_000, 28, 28), np.uint8)
     parts = np.array(["train"] * 60_000 + ["test"] * 10_000)
     data = replace(dataset(np.arange(70_000) % 10, parts=parts), images=images)
-    divide(dataset(np.arange(100) % 2), plan=PLAN)  # Imports scikit-learn.
+    divide(dataset(np.arange(100) % 2), PARAMS)  # Imports scikit-learn.
     start = time.process_time()
-    split = divide(data, plan=replace(PLAN, val_size=5000, confirmation_size=5000))
+    split = divide(data, changed(PARAMS, val_size=5000, confirmation_size=5000))
     # Of the processor, which a busy machine slows less than the clock.
     assert time.process_time() - start < 20
     assert (len(split.train), len(split.val)) == (50_000, 5_000)

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from pipeline.report.evaluation import (
 
 @pytest.fixture(scope="module")
 def view(results):
-    return view_judgement(results.studies[0], results)
+    return SimpleNamespace(**view_judgement(results.studies[0], results))
 
 
 def test_scores_have_a_row_for_each_class(view, results):
@@ -36,7 +37,7 @@ def test_many_classes_are_cut_to_the_worst(results):
     probabilities[labels == 59] = np.eye(60, dtype=np.float32)[0]
     study = replace(results.studies[0], probabilities=probabilities)
     split = replace(results.split, class_names=tuple(names))
-    view = view_judgement(study, replace(results, labels=labels, split=split))
+    view = SimpleNamespace(**view_judgement(study, replace(results, labels=labels, split=split)))
     assert len(view.scores) == MAX_CLASS_ROWS
     assert view.scores[0][0] == "class 59"
     assert "40 classes of 60 with the lowest F1" in view.scores_note
@@ -46,10 +47,10 @@ def test_pictures_tell_what_the_probabilities_say(view, results):
     study = results.studies[0]
     assert len(view.pictures) == 24
     for picture in view.pictures:
-        row = study.probabilities[picture.index]
-        assert picture.predicted == results.class_names[row.argmax()]
-        assert picture.actual == results.class_names[results.labels[picture.index]]
-        assert picture.actual != picture.predicted
+        row = study.probabilities[picture["index"]]
+        assert picture["predicted"] == results.class_names[row.argmax()]
+        assert picture["actual"] == results.class_names[results.labels[picture["index"]]]
+        assert picture["actual"] != picture["predicted"]
 
 
 def test_a_sure_mistake_is_never_shown_as_certain(results):
@@ -57,8 +58,8 @@ def test_a_sure_mistake_is_never_shown_as_certain(results):
     probabilities = study.probabilities.copy()
     row = probabilities[study.wrong_indices[0]]
     row[row.argmax()] = 0.99999
-    view = view_judgement(replace(study, probabilities=probabilities), results)
-    assert view.pictures[0].confidence == "99.9%"
+    view = SimpleNamespace(**view_judgement(replace(study, probabilities=probabilities), results))
+    assert view.pictures[0]["confidence"] == "99.9%"
 
 
 def test_a_perfect_classifier_has_no_mistakes_to_show(results):
@@ -68,7 +69,7 @@ def test_a_perfect_classifier_has_no_mistakes_to_show(results):
         wrong_images=np.empty((0, 28, 28), np.uint8),
         wrong_indices=np.empty(0, np.int64),
     )
-    view = view_judgement(study, results)
+    view = SimpleNamespace(**view_judgement(study, results))
     assert (view.mistakes, view.pictures) == ([], [])
 
 

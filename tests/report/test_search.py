@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from pipeline.report.summary import in_table_order, summarize_search
 
 @pytest.fixture(scope="module")
 def view(results):
-    return view_search(results.studies[0])
+    return SimpleNamespace(**view_search(results.studies[0]))
 
 
 def test_trials_are_counted_by_outcome_with_their_share(view):
@@ -39,7 +40,9 @@ def test_a_searched_hyperparameter_that_the_winner_does_not_have_is_a_dash(lean)
     winner["hyperparameters"] = {
         k: v for k, v in winner["hyperparameters"].items() if k != "clipping_threshold"
     }
-    view = view_search(replace(study, confirm={**study.confirm, "winner": winner}))
+    view = SimpleNamespace(
+        **view_search(replace(study, confirm={**study.confirm, "winner": winner}))
+    )
     assert ["clipping_threshold", "\u2014", "0.1 to 10, log scale"] in view.chosen
 
 

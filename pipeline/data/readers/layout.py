@@ -28,41 +28,38 @@ from pipeline.data.readers.class_folders import (
     not_understood,
     wrapped,
 )
-from pipeline.data.readers.left_out import LeftOut
-from pipeline.data.readers.named_parts import lay_out_named
 from pipeline.data.readers.part_names import EVALUATION, claim_of, is_unlabelled
-from pipeline.data.readers.sorting import Layout, Sorting
-from pipeline.data.readers.tree import Folder
-from pipeline.errors import DataIntegrityError
+from pipeline.data.readers.sorting import Layout, Sorting, images_apart
+from pipeline.data.readers.tree import Folder, Tree
+from pipeline.errors import ConfigError, DataIntegrityError
 
 Parts = Literal["auto", "none"] | Mapping[str, str]
 
 
-def lay_out(top: Folder, *, parts: Parts, left_out: LeftOut) -> Layout:
+def lay_out(tree: Tree, *, parts: Parts) -> Layout:
     """Decides what the folders mean, by the rules of this module.
 
     Args:
-        top: The folder that is read, as from `read_tree`.
+        tree: What was found below the folder; images that are not used are left out there, too.
         parts: "auto": by their names; "none": all folders are classes; or the folders of the parts,
-            below `top`, where train must be among them.
-        left_out: Images that are not used are added to it.
+            where train must be among them.
 
     Raises:
         ConfigError: If a folder of `parts` is not there.
         DataIntegrityError: If there are no classes, one has no images or is not in train, or
             folders look like parts and are not understood.
     """
-    sorting = Sorting(left_out=left_out)
+    sorting = Sorting(tree=tree)
     if isinstance(parts, Mapping):
-        return lay_out_named(top, parts, sorting)
-    folder = _unwrap(top, sorting)
+        return _by_names(tree.top, parts, sorting)
+    folder = _unwrap(tree.top)
     divided = _divided(folder) if parts == "auto" else None
     if divided is None:
         check_there(folder)
         if parts == "auto":
             check_classes(folder)
         _take_classes(folder, "train", sorting)
-        where = "" if folder is top else f" in {folder.path}/"
+        where = "" if folder is tree.top else f" in {folder.path}/"
         like_parts = ", ".join(each.path for each in folder.full if claim_of(each.name))
         text = f"folders{where} are classes, no parts"
         text += f"; so are those called like parts: {like_parts}" if like_parts else ""
@@ -70,18 +67,11 @@ def lay_out(top: Folder, *, parts: Parts, left_out: LeftOut) -> Layout:
     return _by_parts(folder, divided, sorting)
 
 
-def _unwrap(
-    folder: Folder,
-    sorting: Sorting,
-    *,
-    of_part: str | None = None,
-    known: Container[str] = (),
-) -> Folder:
+def _unwrap(folder: Folder, *, of_part: str | None = None, known: Container[str] = ()) -> Folder:
     """Goes down while a folder holds nothing but one folder of folders, which is no class.
 
     Args:
         folder: The outermost folder, with what lies in it.
-        sorting: Images on the way are left out there.
         of_part: What part it was taken for, if so.
         known: Classes, where they are known already.
 
@@ -99,7 +89,6 @@ def _unwrap(
                 f"A part's folder must not hold another part. Received: {inner.path}/ in what was "
                 f"taken for {of_part}. {EXPLICIT}."
             )
-        sorting.drop(folder.images)
         folder = inner
 
 
@@ -147,18 +136,18 @@ def _assigned(folder: Folder, part_of: Mapping[str, str]) -> dict[str, Folder]:
 
 
 def _by_parts(folder: Folder, parts: Mapping[str, Folder], sorting: Sorting) -> Layout:
-    sorting.drop(folder.images)
     others = [each for each in folder.folders.values() if each not in parts.values()]
-    without = _without_classes(others, sorting)
+    without = [each for each in others if claim_of(each.name) and not each.num_images]
+    for class_folder in (inner for each in without for inner in each.folders.values()):
+        check_class(class_folder)
     places: dict[str, str] = {}
     known: set[str] = set()
     for part in (part for part in PARTS if part in parts):
-        inner = _unwrap(parts[part], sorting, of_part=part, known=known)
+        inner = _unwrap(parts[part], of_part=part, known=known)
         if part == "train":
             _check_train(inner)
             known = {each.name for each in inner.full}
         elif not any(_is_class(each, inner, known) for each in inner.full):
-            sorting.drop(inner.all_images())
             without.append(parts[part])
             continue
         _take_classes(inner, part, sorting)
@@ -167,20 +156,6 @@ def _by_parts(folder: Folder, parts: Mapping[str, Folder], sorting: Sorting) -> 
     for each in without:
         text += f"; {each.path}/ has no class folders with images, so it is no part"
     return sorting.layout({"parts": places}, text)
-
-
-def _without_classes(others: Sequence[Folder], sorting: Sorting) -> list[Folder]:
-    """Drops the images of folders beside the parts; returns those that are called like parts.
-
-    Raises:
-        DataIntegrityError: If such a one has class folders, all empty.
-    """
-    empty = [each for each in others if claim_of(each.name) and not each.num_images]
-    for other in others:
-        sorting.drop(other.all_images())
-    for class_folder in (inner for each in empty for inner in each.folders.values()):
-        check_class(class_folder)
-    return empty
 
 
 def _is_class(folder: Folder, part: Folder, known: Container[str]) -> bool:
@@ -200,7 +175,52 @@ def _check_train(folder: Folder) -> None:
 
 
 def _take_classes(folder: Folder, part: str, sorting: Sorting) -> None:
-    sorting.drop(folder.images)
     for each in folder.folders.values():
         check_class(each)
         sorting.take(each, part=part)
+
+
+def _by_names(top: Folder, parts: Mapping[str, str], sorting: Sorting) -> Layout:
+    """Takes the classes in the folders that `fetch.parts` names; leaves out all other images.
+
+    A part's folder may lie in another's: its images are then of the inner one alone.
+    """
+    folders = {part: _find(top, part, parts[part]) for part in PARTS if part in parts}
+    paths = frozenset(folder.path for folder in folders.values())
+    for part, folder in folders.items():
+        inner = _unwrap_apart(folder, paths)
+        without = paths - {inner.path}
+        if not [each for each in inner.full if images_apart(each, without)]:
+            raise DataIntegrityError(
+                f"fetch.parts.{part} must be a folder with a folder of images per class. Received: "
+                f"{parts[part]!r}, which has no such folders."
+            )
+        for each in inner.full:
+            if images_apart(each, without):
+                check_class(each)
+                sorting.take(each, part=part, without=without)
+    places = {part: folder.path for part, folder in folders.items()}
+    text = ", ".join(f"{path}/ is {part}" for part, path in places.items())
+    return sorting.layout({"parts": places}, f"{text}, as fetch.parts says", inside=paths)
+
+
+def _unwrap_apart(folder: Folder, paths: frozenset[str]) -> Folder:
+    inner = wrapped(folder)
+    while inner is not None and not paths & {each.path for each in inner.walk()}:
+        folder, inner = inner, wrapped(inner)
+    return folder
+
+
+def _find(top: Folder, part: str, path: str) -> Folder:
+    folder = top
+    for name in path.replace("\\", "/").strip("/").split("/"):
+        if name in ("", "."):
+            continue
+        if name not in folder.folders:
+            has = ", ".join(sorted(folder.folders)) or "none"
+            raise ConfigError(
+                f"fetch.parts.{part} must be a folder below fetch.path. Received: {path!r}, but "
+                f"the folders in {folder.path}/ are: {has}."
+            )
+        folder = folder.folders[name]
+    return folder

@@ -103,15 +103,14 @@ class LeftOut:
             logger.info("%s: left out %d files: %s", where, self.total(), listed)
         lost = self.lost()
         num_lost = sum(len(names) for names in lost.values())
-        if num_lost > MOST_LEFT_OUT * (num_lost + num_used):
+        total = num_lost + num_used
+        if num_lost > MOST_LEFT_OUT * total:
             cures = ". ".join(
                 f"{_described(names, reason.text)}: {reason.cure}" for reason, names in lost.items()
             )
-            total = num_lost + num_used
-            share = num_lost / total
             logger.warning(
                 "WARNING: %s: %d of %d pictures (%.0f%%) are left out. %s.",
-                *(where, num_lost, total, 100 * share, cures),
+                *(where, num_lost, total, 100 * num_lost / total, cures),
             )
 
     def _sorted(self) -> list[Reason]:

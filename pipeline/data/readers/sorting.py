@@ -1,13 +1,13 @@
 """Images on their way from their folders to a part and a class, or to a reason to be left out."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.data.parts import PARTS
 from pipeline.data.readers.class_folders import EXPECTED, EXPLICIT, TABLE
-from pipeline.data.readers.left_out import NO_CLASS, SAME_FILE, LeftOut
-from pipeline.data.readers.tree import Folder, ImageFile
+from pipeline.data.readers.left_out import NO_CLASS, OTHER_FOLDER, SAME_FILE, LeftOut
+from pipeline.data.readers.tree import Folder, ImageFile, Tree
 from pipeline.errors import DataIntegrityError
 
 
@@ -26,20 +26,35 @@ class Layout:
 
     Attributes:
         entries: The images that are used, in the order of part, class and path.
+        class_names: In the order of their numbers.
+        left_out: All other files, by reason.
         described: For the manifest: the folders of the parts, or of the classes.
         text: The same for people.
     """
 
     entries: Sequence[Entry]
+    class_names: tuple[str, ...]
+    left_out: LeftOut
     described: Mapping[str, object]
     text: str
 
 
+def in_order(entries: Sequence[Entry], class_names: Sequence[str]) -> list[Entry]:
+    """Returns images by part, then by class as numbered, then by path."""
+    parts, classes = (
+        {name: number for number, name in enumerate(names)} for names in (PARTS, class_names)
+    )
+    return sorted(
+        entries,
+        key=lambda e: (parts[e.part], classes[e.class_name], e.image.name.split("/")),
+    )
+
+
 @dataclass(kw_only=True)
 class Sorting:
-    """Sorts images into used and left out."""
+    """Sorts the images of a tree into used and left out."""
 
-    left_out: LeftOut
+    tree: Tree
     entries: list[Entry] = field(default_factory=list)
 
     def take(self, folder: Folder, *, part: str, without: frozenset[str] = frozenset()) -> None:
@@ -50,18 +65,24 @@ class Sorting:
         # Sorted so that of a file and a link to it the file is taken.
         for image in sorted(images, key=lambda image: (image.is_linked, image.name.split("/"))):
             if image.real in seen:
-                self.left_out.add(SAME_FILE, image.name)
+                self.tree.left_out.add(SAME_FILE, image.name)
                 continue
             seen.add(image.real)
             self.entries.append(Entry(image=image, part=part, class_name=name))
 
-    def drop(self, images: Sequence[ImageFile]) -> None:
-        """Leaves out images that lie in no class folder."""
-        for image in images:
-            self.left_out.add(NO_CLASS, image.name)
+    def layout(
+        self, described: Mapping[str, object], text: str, *, inside: Collection[str] = (".",)
+    ) -> Layout:
+        """Returns what was taken, and leaves out all other images, which lie in no class folder.
 
-    def layout(self, described: Mapping[str, object], text: str) -> Layout:
-        """Returns what was taken, in order; train needs two classes, and all that others have."""
+        Args:
+            described: For the manifest: the folders of the parts, or of the classes.
+            text: The same for people.
+            inside: Folders outside of which images are left out for another reason.
+
+        Raises:
+            DataIntegrityError: If train has fewer than two classes, or lacks one of another part.
+        """
         in_train = {entry.class_name for entry in self.entries if entry.part == "train"}
         if len(in_train) < 2:
             raise DataIntegrityError(
@@ -75,20 +96,27 @@ class Sorting:
                     f"Received: {entry.class_name} in {entry.part} only, such as "
                     f"{entry.image.name}. {EXPLICIT}."
                 )
-        order = {part: number for number, part in enumerate(PARTS)}
-        entries = sorted(
-            self.entries,
-            key=lambda entry: (order[entry.part], entry.class_name, entry.image.name.split("/")),
+        left_out = self.tree.left_out
+        settled = {entry.image.name for entry in self.entries}
+        settled.update(left_out.names.get(SAME_FILE, ()))
+        places = tuple("" if path == "." else f"{path}/" for path in inside)
+        for image in self.tree.top.all_images():
+            if image.name not in settled:
+                is_inside = image.name.startswith(places)
+                left_out.add(NO_CLASS if is_inside else OTHER_FOLDER, image.name)
+        names = tuple(sorted(in_train))
+        return Layout(
+            entries=in_order(self.entries, names),
+            class_names=names,
+            left_out=left_out,
+            described=described,
+            text=text,
         )
-        return Layout(entries=entries, described=described, text=text)
 
 
 def images_apart(folder: Folder, without: frozenset[str]) -> list[ImageFile]:
     """Returns the images below a folder that do not lie in one of other parts."""
     if folder.path in without:
         return []
-    inside = [path for path in without if path.startswith(f"{folder.path}/")]
-    images = folder.all_images()
-    if not inside:
-        return images
-    return [i for i in images if not any(i.name.startswith(f"{path}/") for path in inside)]
+    others = tuple(f"{path}/" for path in without if path.startswith(f"{folder.path}/"))
+    return [image for image in folder.all_images() if not image.name.startswith(others)]

@@ -1,14 +1,14 @@
 """Labels in a CSV or TSV file beside images: whose row is whose image, of which class and part."""
 
+from __future__ import annotations
+
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pipeline.data.parts import PARTS
 from pipeline.data.readers.image_index import ImageIndex
 from pipeline.data.readers.label_texts import (
     check_one_each,
@@ -16,11 +16,14 @@ from pipeline.data.readers.label_texts import (
     class_order,
     one_hot_labels,
 )
-from pipeline.data.readers.left_out import SAME_FILE, LeftOut, no_label, not_in_table
+from pipeline.data.readers.left_out import SAME_FILE, no_label, not_in_table
 from pipeline.data.readers.part_names import EVALUATION, claim_of
-from pipeline.data.readers.sorting import Entry, Layout
+from pipeline.data.readers.sorting import Entry, Layout, in_order
 from pipeline.data.readers.tree import ImageFile, Tree
 from pipeline.errors import ConfigError, DataIntegrityError
+
+if TYPE_CHECKING:
+    from pipeline.data.fetch_params import LabelsParams
 
 # Names of columns, letters and digits alone in lower case, the likeliest first.
 _IMAGE_COLUMNS: Final = (
@@ -39,51 +42,21 @@ _OTHER_TABLES: Final = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".json", 
 _MOST_NAMED: Final = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableChoice:
-    """Which table, and which of its columns; a column that is None is found by its name.
-
-    Attributes:
-        file: The CSV or TSV file, below the folder that is read, with slashes.
-        image: Column of the images' names.
-        label: Column of their classes.
-        part: Column of their parts.
-    """
-
-    file: str
-    image: str | None = None
-    label: str | None = None
-    part: str | None = None
+# The cells of each column, as text: as many in every one.
+_Table = dict[str, list[str]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Table:
-    """A table as text: every row has as many cells as there are columns."""
-
-    name: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def cells(self, column: str) -> list[str]:
-        position = self.columns.index(column)
-        return [row[position] for row in self.rows]
-
-
-def lay_out_table(
-    tree: Tree, choice: TableChoice, left_out: LeftOut
-) -> tuple[Layout, tuple[str, ...]]:
+def lay_out_table(tree: Tree, choice: LabelsParams) -> Layout:
     """Gives each image the class, and the part, of its row.
 
     A row's name is an image's path relative to the folder that is read or to the table's own
     folder, or the end of its path; the suffix may be missing.
 
     Args:
-        tree: What lies below the folder.
-        choice: The table's file, and which of its columns are what.
-        left_out: Images without a row, or without a label in it, are added to it.
-
-    Returns:
-        The layout, and the classes in order: by number if all are numbers.
+        tree: What lies below the folder; images without a row, or without a label in it, are left
+            out there, too.
+        choice: The table's file, below the folder; and which of its columns are what, of which
+            those that are None are found by their names.
 
     Raises:
         ConfigError: If there is no such table or column.
@@ -91,15 +64,15 @@ def lay_out_table(
             has several labels.
     """
     table = _read(tree, choice.file)
-    part_column = _column(table, "part", choice.part, _PART_COLUMNS)
+    part_column = _column(table, choice, "part", _PART_COLUMNS)
     image_column, found = _matched(table, choice, tree)
     label_column, labels = _labels(table, choice, {image_column, part_column})
-    parts = _parts(table, part_column)
+    parts = _parts(table, part_column, choice.file)
     check_one_each([image.name for image in found], labels, parts, table=choice.file)
     check_single_labels(labels, table=choice.file)
     rows = dict(zip((image.name for image in found), zip(labels, parts, strict=True), strict=True))
     reals = {image.real for image in found}
-    entries, seen = [], set()
+    left_out, entries, seen = tree.left_out, [], set()
     for image in sorted(tree.top.all_images(), key=lambda image: image.is_linked):
         label, part = rows.get(image.name, (None, ""))
         if label is None and image.real in reals:
@@ -119,23 +92,16 @@ def lay_out_table(
             f"{choice.file} must have two classes or more, all of them in train. Received: "
             f"{', '.join(names) or 'none'} in train, {', '.join(strange) or 'none'} elsewhere only."
         )
-    columns = {"image": image_column, "label": label_column, "part": part_column}
-    return _layout(entries, names, choice.file, columns), names
-
-
-def _layout(
-    entries: Sequence[Entry], names: Sequence[str], file: str, columns: Mapping[str, str | None]
-) -> Layout:
-    order = {part: number for number, part in enumerate(PARTS)}
-    numbers = {name: number for number, name in enumerate(names)}
-    told = ", ".join(f"{role} from {column!r}" for role, column in columns.items() if column)
+    roles = {"image": image_column, "label": label_column, "part": part_column}
+    columns = {role: column for role, column in roles.items() if column}
+    told = ", ".join(f"{role} from {column!r}" for role, column in columns.items())
+    left_out.take_back(choice.file)
     return Layout(
-        entries=sorted(
-            entries,
-            key=lambda e: (order[e.part], numbers[e.class_name], e.image.name.split("/")),
-        ),
-        described={"labels": file, "columns": {k: v for k, v in columns.items() if v}},
-        text=f"labels are from {file}: {told}",
+        entries=in_order(entries, names),
+        class_names=names,
+        left_out=left_out,
+        described={"labels": choice.file, "columns": columns},
+        text=f"labels are from {choice.file}: {told}",
     )
 
 
@@ -188,89 +154,87 @@ def _checked(file: str, rows: list[tuple[int, list[str]]]) -> _Table:
                 f"{file} must have {len(columns)} cells in every line, as in its first. "
                 f"Received: {len(row)} in line {number}. Put quotes around cells with commas."
             )
-    return _Table(name=file, columns=columns, rows=[row for _, row in rows[1:]])
+    return {name: [row[at] for _, row in rows[1:]] for at, name in enumerate(columns)}
 
 
-def _column(table: _Table, role: str, wanted: str | None, known: Sequence[str]) -> str | None:
+def _column(table: _Table, choice: LabelsParams, role: str, known: Sequence[str]) -> str | None:
     """Returns the column of a role, None if there is none; several that may be it are refused."""
+    wanted: str | None = getattr(choice, role)
     if wanted is not None:
-        if wanted not in table.columns:
+        if wanted not in table:
             raise ConfigError(
-                f"fetch.labels.{role} must be a column of {table.name}. Received: {wanted!r}. "
-                f"Its columns are: {', '.join(table.columns)}."
+                f"fetch.labels.{role} must be a column of {choice.file}. Received: {wanted!r}. "
+                f"Its columns are: {', '.join(table)}."
             )
         return wanted
     found = _candidates(table, known)
     if len(found) > 1:
         raise ConfigError(
-            f"{table.name} has several columns that may be the {role}: {', '.join(found)}. "
-            f"Name one: fetch.labels: {{file: {table.name}, {role}: {found[0]}}}."
+            f"{choice.file} has several columns that may be the {role}: {', '.join(found)}. "
+            f"Name one: fetch.labels: {{file: {choice.file}, {role}: {found[0]}}}."
         )
     return found[0] if found else None
 
 
 def _candidates(table: _Table, known: Sequence[str]) -> list[str]:
-    plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in reversed(table.columns)}
+    plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in reversed(table)}
     return [plain[name] for name in known if name in plain]
 
 
-def _matched(table: _Table, choice: TableChoice, tree: Tree) -> tuple[str, list[ImageFile]]:
+def _matched(table: _Table, choice: LabelsParams, tree: Tree) -> tuple[str, list[ImageFile]]:
     """Returns the column of the images, and the image of each row.
 
     Of several columns that may be it, the one is taken whose cells all name images.
     """
-    if choice.image is not None:
-        names = [str(_column(table, "image", choice.image, ()))]
-    else:
-        names = _candidates(table, _IMAGE_COLUMNS)
+    named = _column(table, choice, "image", ())
+    names = [named] if named is not None else _candidates(table, _IMAGE_COLUMNS)
     if not names:
         raise ConfigError(
-            f"{table.name} must have a column of image names, such as filename, in its first line. "
-            f"Received: {', '.join(table.columns)}. "
-            f"Name it: fetch.labels: {{file: {table.name}, image: COLUMN, label: COLUMN}}."
+            f"{choice.file} must have a column of image names, such as filename, in its first "
+            f"line. Received: {', '.join(table)}. "
+            f"Name it: fetch.labels: {{file: {choice.file}, image: COLUMN, label: COLUMN}}."
         )
-    index = ImageIndex(tree, table=table.name)
+    index = ImageIndex(tree, table=choice.file)
     problems = {}
     for name in names:
-        images, problem = index.find_all(table.cells(name))
+        images, problem = index.find_all(table[name])
         if problem is None:
             return name, images
         problems[name] = problem
     # The likeliest column's problem is the one to tell.
     raise DataIntegrityError(
-        f"Every row of {table.name} must name one image, in column {names[0]!r}. "
+        f"Every row of {choice.file} must name one image, in column {names[0]!r}. "
         f"Received: {problems[names[0]]}."
     )
 
 
 def _labels(
-    table: _Table, choice: TableChoice, taken: set[str | None]
+    table: _Table, choice: LabelsParams, taken: set[str | None]
 ) -> tuple[str | None, list[str]]:
     """Returns the column of the labels, None if there is one for each class, and the labels."""
-    column = _column(table, "label", choice.label, _LABEL_COLUMNS)
+    column = _column(table, choice, "label", _LABEL_COLUMNS)
     if column is not None and column not in taken:
-        return column, table.cells(column)
-    others = [name for name in table.columns if name and name not in taken]
-    cells = {name: table.cells(name) for name in others}
-    one_hot = one_hot_labels(cells, table=table.name)
+        return column, table[column]
+    others = {name: cells for name, cells in table.items() if name and name not in taken}
+    one_hot = one_hot_labels(others, table=choice.file)
     if one_hot is not None:
         return None, one_hot
     raise ConfigError(
-        f"{table.name} must have a column of labels, such as label, in its first line. "
-        f"Received: {', '.join(table.columns)}. "
-        f"Name it: fetch.labels: {{file: {table.name}, label: COLUMN}}."
+        f"{choice.file} must have a column of labels, such as label, in its first line. "
+        f"Received: {', '.join(table)}. "
+        f"Name it: fetch.labels: {{file: {choice.file}, label: COLUMN}}."
     )
 
 
-def _parts(table: _Table, column: str | None) -> list[str]:
+def _parts(table: _Table, column: str | None, file: str) -> list[str]:
     if column is None:
-        return ["train"] * len(table.rows)
-    cells = table.cells(column)
+        return ["train"] * len(next(iter(table.values())))
+    cells = table[column]
     claims = {cell: claim_of(cell) for cell in set(cells)}
     strange = sorted(cell for cell, claim in claims.items() if claim is None or claim.rest)
     if strange:
         raise DataIntegrityError(
-            f"Column {column!r} of {table.name} must say train, val or test. Received: "
+            f"Column {column!r} of {file} must say train, val or test. Received: "
             f"{', '.join(map(repr, strange[:_MOST_NAMED]))}. Change it, or rename the column."
         )
     parts = {cell: claim.part for cell, claim in claims.items() if claim}

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from pipeline.data.formats import PictureKind, picture_kind
+from pipeline.data.formats import picture_kind
 from pipeline.data.readers import left_out as reasons
 from pipeline.data.readers.left_out import LeftOut, Reason
 from pipeline.errors import DataIntegrityError
@@ -37,10 +37,10 @@ _LITTER_PATTERNS: Final = (
 )
 _IS_LITTER: Final = re.compile("|".join(translate(pattern) for pattern in _LITTER_PATTERNS))
 _OF_KIND: Final = {
-    PictureKind.HEIF: reasons.HEIF,
-    PictureKind.AVIF: reasons.AVIF,
-    PictureKind.OTHER: reasons.OTHER_FORMAT,
-    PictureKind.NONE: reasons.NO_PICTURE,
+    "HEIF": reasons.HEIF,
+    "AVIF": reasons.AVIF,
+    "other": reasons.OTHER_FORMAT,
+    "none": reasons.NO_PICTURE,
 }
 # Links that lead to folders which link on can make more paths than there are files in the world.
 _MOST_FOLDERS: Final = 200_000
@@ -129,7 +129,6 @@ class _Place:
 
     folder: Folder
     path: Path
-    real: str
     is_linked: bool
     reason: Reason | None
     above: frozenset[tuple[int, int]]
@@ -149,8 +148,8 @@ def read_tree(root: Path) -> Tree:
     waiting = [
         _Place(
             folder=top,
-            path=root,
-            real=os.path.realpath(root),
+            # What is reached from here without a link has its real path.
+            path=root.resolve(),
             is_linked=False,
             reason=None,
             above=frozenset({_identity(root)}),
@@ -198,7 +197,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _enter(place: _Place, entry: os.DirEntry[str], found: LeftOut) -> _Place | None:
     """Returns the folder as the next place to read; None if it is a link to one that it lies in."""
-    path, is_link = place.path / entry.name, entry.is_symlink()
+    path = place.path / entry.name
     identity = _identity(path)
     reason = place.reason or _reason_of_name(entry.name)
     name = _below(place, entry.name)
@@ -211,8 +210,7 @@ def _enter(place: _Place, entry: os.DirEntry[str], found: LeftOut) -> _Place | N
     return _Place(
         folder=folder,
         path=path,
-        real=os.path.realpath(path) if is_link else f"{place.real}/{entry.name}",
-        is_linked=place.is_linked or is_link,
+        is_linked=place.is_linked or entry.is_symlink(),
         reason=reason,
         above=place.above | {identity},
     )
@@ -224,15 +222,9 @@ def _file(place: _Place, entry: os.DirEntry[str], found: LeftOut) -> None:
     if reason is not None:
         found.add(reason, name)
         return
-    real = f"{place.real}/{entry.name}"
-    is_link = entry.is_symlink()
-    place.folder.images.append(
-        ImageFile(
-            name=name,
-            real=os.path.realpath(real) if is_link else real,
-            is_linked=place.is_linked or is_link,
-        )
-    )
+    is_linked = place.is_linked or entry.is_symlink()
+    real = os.path.realpath(path) if is_linked else str(path)
+    place.folder.images.append(ImageFile(name=name, real=real, is_linked=is_linked))
 
 
 def _reason_of_file(entry: os.DirEntry[str], path: Path) -> Reason | None:

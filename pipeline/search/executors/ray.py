@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,7 @@ class RayExecutor(Executor):
 
     def _open(self) -> None:
         self._is_lost = False
-        self._cuts: dict[tuple[TrialData, str, str | None], Any] = {}
-        self._bases: dict[TrialData, Any] = {}
+        self._stored: dict[Hashable, Any] = {}
         self._cluster = Cluster(self._address, max_trials=self._max_trials, **self._needs)
         with contextlib.ExitStack() as on_error:
             on_error.callback(self._cluster.close)
@@ -139,14 +138,15 @@ class RayExecutor(Executor):
     def submit(self, spec: TrialSpec, data: TrialData) -> None:
         if not self.num_free:
             raise ValueError(f"The cluster has no room for more trials. Received: {spec.uid!r}.")
-        cuts, attempt = self._cut_names(spec, data), Attempt(spec)
+        attempt = Attempt(spec)
+        cuts = [str(spec.hyperparameters["cut"]), *data.phase_2_starts(spec.hyperparameters)]
         with self._noting_loss():
             attempt.reply = self._task.options(name=spec.uid).remote(
                 spec,
                 self._mailbox,
                 cuts,
-                *(self._shared(data, cut, judge=spec.judge) for cut in cuts),
-                self._shared_base(data) if len(cuts) > 1 else {},
+                *(self._shared(data, cut, spec.judge) for cut in cuts),
+                self._shared(data) if len(cuts) > 1 else {},
                 train=self._train,
                 num_threads=max(int(self._needs["num_cpus"]), 1),
             )
@@ -160,19 +160,13 @@ class RayExecutor(Executor):
         except CONNECTION_LOST:
             self._is_lost = True
 
-    def _cut_names(self, spec: TrialSpec, data: TrialData) -> list[str]:
-        return [str(spec.hyperparameters["cut"]), *data.phase_2_starts(spec.hyperparameters)]
-
-    def _shared(self, data: TrialData, cut: str, *, judge: str | None) -> Any:
+    def _shared(self, data: TrialData, cut: str | None = None, judge: str | None = None) -> Any:
+        """Returns a reference to a cut, or to the files of the base, which is stored once."""
         key = (data, cut, judge)
-        if key not in self._cuts:
-            self._cuts[key] = ray.put(data.load_cut(cut, judge=judge))
-        return self._cuts[key]
-
-    def _shared_base(self, data: TrialData) -> Any:
-        if data not in self._bases:
-            self._bases[data] = ray.put(data.base_files())
-        return self._bases[data]
+        if key not in self._stored:
+            value = data.load_cut(cut, judge=judge) if cut else data.base_files()
+            self._stored[key] = ray.put(value)
+        return self._stored[key]
 
     def answer(self, uid: str, *, stop: bool) -> None:
         if uid in self._attempts:
@@ -290,6 +284,5 @@ class RayExecutor(Executor):
 
     def close(self) -> None:
         self._attempts.clear()
-        self._cuts.clear()
-        self._bases.clear()
+        self._stored.clear()
         self._cluster.close()

@@ -9,8 +9,8 @@ from PIL import Image
 
 from pipeline.data.images import load_image
 from pipeline.data.labelled import check_labelled
-from pipeline.data.readers.folder import read_folder
 from pipeline.errors import ConfigError, DataIntegrityError
+from tests.data.readers.section import read_folder
 
 CAT, DOG = (200, 0, 0), (0, 0, 200)
 

@@ -4,10 +4,9 @@ import pytest
 from PIL import Image
 
 from pipeline.data import formats
-from pipeline.data.readers.folder import find_images
-from pipeline.data.readers.table import TableChoice
 from pipeline.errors import PipelineError
 from tests.data.readers.random_layouts import make_layout
+from tests.data.readers.section import find_images
 
 NUM_LAYOUTS = 500
 
@@ -22,13 +21,13 @@ def png(tmp_path, monkeypatch):
 
 def outcome_of(layout):
     """What becomes of each file, in the maker's terms."""
-    labels = TableChoice(file=layout.labels) if layout.labels else None
+    labels = layout.labels or None
     found = find_images(layout.root, parts=layout.parts, labels=labels)
-    used = {e.image.name: (e.part, e.class_name) for e in found.layout.entries}
+    used = {e.image.name: (e.part, e.class_name) for e in found.entries}
     left_out = {
         name: reason.text for reason, names in found.left_out.names.items() for name in names
     }
-    assert len(used) == len(found.layout.entries)
+    assert len(used) == len(found.entries)
     assert len(left_out) == found.left_out.total()
     return used, left_out, found
 
@@ -40,7 +39,7 @@ def test_every_file_is_used_left_out_with_its_reason_or_all_is_refused(tmp_path,
         if layout.refused:
             num_refused += 1
             with pytest.raises(PipelineError):
-                pytest.fail(f"{seed}: {layout.refused}: {outcome_of(layout)[2].layout.text}")
+                pytest.fail(f"{seed}: {layout.refused}: {outcome_of(layout)[2].text}")
             continue
         used, left_out, found = outcome_of(layout)
         assert used == layout.used, seed

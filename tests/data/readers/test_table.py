@@ -3,9 +3,9 @@
 import pytest
 from PIL import Image
 
-from pipeline.data.readers.folder import find_images, read_folder
-from pipeline.data.readers.table import TableChoice
+from pipeline.data.fetch_params import LabelsParams
 from pipeline.errors import ConfigError, PipelineError
+from tests.data.readers.section import find_images, read_folder
 
 NAMES = ("a", "b", "c", "d")
 
@@ -22,8 +22,8 @@ def root(tmp_path):
 def classes(root, text, *, file="labels.csv", encoding="utf-8", **columns):
     """What each image's class is, in order of the images' names."""
     (root / file).write_text(text, encoding=encoding)
-    found = find_images(root, parts="auto", labels=TableChoice(file=file, **columns))
-    pairs = {entry.image.name: entry.class_name for entry in found.layout.entries}
+    found = find_images(root, labels=LabelsParams(file=file, **columns))
+    pairs = {entry.image.name: entry.class_name for entry in found.entries}
     return [pairs.get(f"images/{name}.png") for name in NAMES], found.class_names
 
 
@@ -56,7 +56,7 @@ def test_numbers_are_names_in_the_order_of_numbers(root):
 
 def test_images_without_a_row_or_a_label_are_left_out_by_reason(root):
     (root / "labels.csv").write_text("id,label\na,x\nb,y\nc,\n")
-    found = find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
+    found = find_images(root, labels="labels.csv")
     assert found.left_out.counts() == {"no label in labels.csv": 1, "not in labels.csv": 1}
 
 
@@ -64,7 +64,11 @@ def test_the_table_is_among_the_files_and_the_parts_are_its_own(root):
     rows = "a,x,train\nb,y,TRAIN\nc,x,Validation\nd,y,test\n"
     (root / "labels.csv").write_text(f"id,label,split\n{rows}")
     data = read_folder(
-        root, scratch=root.parent, image_size=8, color="auto", labels=TableChoice(file="labels.csv")
+        root,
+        scratch=root.parent,
+        image_size=8,
+        color="auto",
+        labels="labels.csv",
     )
     assert data.parts.tolist() == ["train", "train", "val", "test"]
     assert "labels.csv" in data.files
@@ -74,16 +78,16 @@ def test_the_table_is_among_the_files_and_the_parts_are_its_own(root):
 @pytest.mark.parametrize(("other", "part"), [("test", "val"), ("val", "test")])
 def test_the_evaluation_part_is_the_one_that_there_is_not(root, other, part):
     (root / "labels.csv").write_text(f"id,label,set\na,x,train\nb,y,train\nc,x,{other}\nd,y,eval\n")
-    found = find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
-    assert {e.image.name: e.part for e in found.layout.entries}["images/d.png"] == part
+    found = find_images(root, labels="labels.csv")
+    assert {e.image.name: e.part for e in found.entries}["images/d.png"] == part
 
 
 def test_an_image_that_a_link_leads_to_as_well_is_used_once(root):
     (root / "images/e.png").symlink_to("a.png")
     (root / "labels.csv").write_text("id,label\na,x\nb,y\nc,x\nd,y\ne,x\n")
-    found = find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
-    assert [e.image.name for e in found.layout.entries].count("images/e.png") == 0
-    assert len(found.layout.entries) == 4
+    found = find_images(root, labels="labels.csv")
+    assert [e.image.name for e in found.entries].count("images/e.png") == 0
+    assert len(found.entries) == 4
     assert sum(found.left_out.counts().values()) == 1
 
 
@@ -127,7 +131,7 @@ def test_a_name_of_two_images_is_refused_with_both(root):
 def test_a_file_that_is_not_there_names_the_tables_that_are(root):
     (root / "train.tsv").write_text("")
     with pytest.raises(ConfigError, match=r"'labels.csv', which is not there. Tables.*: train.tsv"):
-        find_images(root, parts="auto", labels=TableChoice(file="labels.csv"))
+        find_images(root, labels="labels.csv")
 
 
 def test_a_table_that_is_not_utf_8_is_refused(root):

@@ -64,9 +64,9 @@ def test_heic_is_read_where_its_decoder_is_installed(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 0, 0))).save(tmp_path / "a.heic")
     assert [image.name for image in read_tree(tmp_path).top.images] == ["a.heic"]
-    decoded = decode_image(tmp_path / "a.heic", image_size=8)
-    assert decoded.size == (64, 48)
-    assert abs(int(decoded.pixels[4, 4, 0]) - 200) < 5
+    pixels, picture = decode_image(tmp_path / "a.heic", image_size=8)
+    assert picture.size == (64, 48)
+    assert abs(int(pixels[4, 4, 0]) - 200) < 5
 
 
 def test_a_pipe_is_not_opened(tmp_path):
