@@ -18,6 +18,7 @@ from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError
 from pipeline.files import read_json
 from pipeline.stages.fetch import expected_name
+from pipeline.trials.registration import registration_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,14 +82,14 @@ def registered_model(root: Path) -> str:
         registered_model_name,
     )
 
-    split_file, report = root / "data/split.json", root / "results/registration.json"
+    split_file, record = root / "data/split.json", registration_of(root)
     if split_file.is_file():
         dataset = str(read_json(split_file)["dataset"])
     else:
         dataset = expected_name(load_section(FetchParams, "fetch"), root)
-    registered = str(read_json(report)["registered_model"]) if report.is_file() else ""
-    if registered and (is_of_dataset(registered, dataset) or not split_file.is_file()):
-        return registered
+    is_own = record is not None and is_of_dataset(record.registered_model, dataset)
+    if record is not None and (is_own or not split_file.is_file()):
+        return record.registered_model
     return registered_model_name(dataset)
 
 

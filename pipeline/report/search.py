@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -39,6 +38,7 @@ from pipeline.report.text import (
     objective_value,
     percent,
 )
+from pipeline.trials.confirmation import CandidateRecord
 
 Row = list[str]
 NUM_TOP_TRIALS = 8
@@ -86,14 +86,14 @@ class SearchView:
 def view_search(study: StudyResults) -> SearchView:
     """Returns a study's search and confirmation as the page shows them."""
     summary = summarize_search(study.search)
-    winner = study.confirm["winner"]
-    values = in_table_order(winner["hyperparameters"])
+    winner = study.confirm.winner
+    values = in_table_order(winner.hyperparameters)
     return SearchView(
         objective=summary.objective_name,
-        winner=str(winner["number"]),
-        searched=objective_value(winner["search_value"], summary),
-        confirmed=mean_and_deviation(winner["mean"], winner["std"], summary),
-        num_seeds=winner["num_seeds"],
+        winner=str(winner.number),
+        searched=objective_value(winner.search_value, summary),
+        confirmed=mean_and_deviation(winner.mean, winner.std, summary),
+        num_seeds=winner.num_seeds,
         facts=_facts(study, summary),
         history=history(f"{study.name}-history", summary),
         curves=learning_curves(f"{study.name}-curves", summary),
@@ -106,8 +106,8 @@ def view_search(study: StudyResults) -> SearchView:
         ],
         notes=bound_notes(study.name, values, summary.space),
         top_trials=_top_trials(summary),
-        confirmation_columns=_confirmation_columns(winner["num_seeds"]),
-        confirmation=_confirmation(study.confirm["candidates"], summary),
+        confirmation_columns=_confirmation_columns(winner.num_seeds),
+        confirmation=_confirmation(study.confirm.candidates, summary),
     )
 
 
@@ -125,7 +125,7 @@ def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]
     direction = "highest" if summary.maximize else "lowest"
     return [
         ("Objective", f"{summary.objective_name}, {direction} is best"),
-        ("Finished trials wanted", str(study.search["target"])),
+        ("Finished trials wanted", str(study.search.target)),
         ("Trials started", f"{num_trials}: {', '.join(counted)}"),
         ("Best trial", _best_text(summary) if best else DASH),
         ("Trained", f"{epochs:,} epochs, {duration(seconds)} summed over workers"),
@@ -134,7 +134,7 @@ def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]
 
 def _best_text(summary: SearchSummary) -> str:
     best = summary.best
-    if best is None or best.value is None:
+    if best is None:
         return DASH
     return f"trial {best.number} with {objective_value(best.value, summary)}"
 
@@ -150,7 +150,7 @@ def _top_trials(summary: SearchSummary) -> list[Row]:
     return [
         [
             str(trial.number),
-            DASH if trial.value is None else objective_value(trial.value, summary),
+            objective_value(trial.value, summary),
             str(len(trial.curve)),
             DASH if trial.seconds is None else duration(trial.seconds),
             ", ".join(
@@ -168,17 +168,17 @@ def _confirmation_columns(num_seeds: int) -> Row:
     return ["Trial", "Search", *trainings, "Mean \N{PLUS-MINUS SIGN} std", "95% interval"]
 
 
-def _confirmation(candidates: Sequence[Mapping[str, Any]], summary: SearchSummary) -> list[Row]:
+def _confirmation(candidates: Sequence[CandidateRecord], summary: SearchSummary) -> list[Row]:
     def text(value: float | None) -> str:
-        return DASH if value is None else objective_value(value, summary)
+        return objective_value(value, summary)
 
     return [
         [
-            str(one["number"]),
-            text(one["search_value"]),
-            *[text(value) for value in one["values"]],
-            mean_and_deviation(one["mean"], one["std"], summary),
-            DASH if one["low"] is None else f"{text(one['low'])} to {text(one['high'])}",
+            str(one.number),
+            text(one.search_value),
+            *[text(value) for value in one.values],
+            mean_and_deviation(one.mean, one.std, summary),
+            DASH if one.low is None else f"{text(one.low)} to {text(one.high)}",
         ]
         for one in candidates
     ]

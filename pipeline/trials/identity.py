@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.training.segments import lower_cuts
-from pipeline.trials.record import FINISHED, TrialDict
+from pipeline.trials.record import TrialRecord
 
 # All that a training imports, however far down; below `pipeline/`. `tests/test_house.py` compares.
 TRAINING_CODE: Final = (
@@ -92,8 +92,8 @@ class SpaceDescription:
         can_unfreeze: Whether a trial can train layers of the base.
     """
 
-    searched: Mapping[str, Mapping[str, Any]]
-    fixed: Mapping[str, Any]
+    searched: Mapping[str, Mapping[str, object]]
+    fixed: Mapping[str, object]
     can_unfreeze: bool
 
 
@@ -210,19 +210,15 @@ class OtherCode:
         )
 
 
-def of_other_code(trials: Iterable[TrialDict]) -> OtherCode:
+def of_other_code(trials: Iterable[TrialRecord]) -> OtherCode:
     """Counts the finished trials of a study that the present code did not train."""
-    codes = [
-        trial.get("user_attrs", {}).get("code_sha256")
-        for trial in trials
-        if trial["state"] in FINISHED
-    ]
+    codes = [trial.code_sha256 for trial in trials if trial.is_finished]
     return OtherCode(
         num_other=sum(code not in (None, training_code()) for code in codes),
         num_unknown=codes.count(None),
     )
 
 
-def identity_hash(parts: Mapping[str, Any]) -> str:
+def identity_hash(parts: Mapping[str, object]) -> str:
     """Returns the hash of what makes the trials of a study comparable, as 64 hex digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -15,6 +15,7 @@ from pipeline.records.model_registry.registered_file import (
     registered_file,
 )
 from pipeline.records.model_registry.registered_models import MADE_IN, contract
+from pipeline.trials.registration import registration_of
 
 if TYPE_CHECKING:
     import keras
@@ -127,11 +128,10 @@ def _other_data(root: Path, file: RegisteredFile) -> str:
 
 
 def _is_known(root: Path, file: RegisteredFile) -> bool:
-    locked, report = dvc_tags(root)["dvc.split"], root / "results/registration.json"
+    locked, record = dvc_tags(root)["dvc.split"], registration_of(root)
     if locked != NONE and locked == file.tags.get("dvc.split"):
         return True
-    weights = read_json(report)["weights_sha256"] if report.is_file() else None
-    return weights is not None and weights == file.tags.get("weights_sha256")
+    return record is not None and record.weights_sha256 == file.tags.get("weights_sha256")
 
 
 def _described(digest: str | None, names: Sequence[str]) -> str:
