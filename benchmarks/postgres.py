@@ -27,7 +27,7 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import open_study, trial_dicts
+from pipeline.records.studies import open_study, trial_records
 from pipeline.search.distributions import FloatRange
 from pipeline.search.engine import Engine
 from pipeline.search.executors.local import LocalExecutor
@@ -140,25 +140,25 @@ def compared_trials(notes, trials):
     """Counts the trained trials that the study lacks, has twice, or left RUNNING."""
     told = {note["uid"]: note["value"] for note in notes if "value" in note}
     kept = Counter(
-        (trial["user_attrs"].get("trial_uid"), trial["value"], len(trial["intermediate_values"]))
+        (trial.attributes.get("trial_uid"), trial.value, len(trial.curve))
         for trial in trials
-        if trial["state"] == "COMPLETE"
+        if trial.state == "COMPLETE"
     )
     expected = Counter((uid, value, EPOCHS) for uid, value in told.items())
     return {
         "n": len(told),
         "lost": (expected - kept).total(),
         "doubled": (kept - expected).total() + len(trials) - len(told),
-        "RUNNING": sum(trial["state"] == "RUNNING" for trial in trials),
+        "RUNNING": sum(trial.state == "RUNNING" for trial in trials),
     }
 
 
 def compared_points(notes, runs, trials):
     """Counts the points of metrics that MLflow lacks, has twice, or left in RUNNING runs."""
     times = {
-        (trial["user_attrs"]["trial_uid"], epoch["epoch"]): epoch["at_ms"]
+        (trial.attributes["trial_uid"], epoch["epoch"]): epoch["at_ms"]
         for trial in trials
-        for epoch in trial["user_attrs"]["epochs"]
+        for epoch in trial.attributes["epochs"]
     }
     told = Counter(
         (note["uid"], name, note["epoch"], value, times[note["uid"], note["epoch"]])
@@ -168,7 +168,7 @@ def compared_points(notes, runs, trials):
     found, statuses = Counter(), Counter()
     client = runs.store.client
     for trial in trials:
-        uid = trial["user_attrs"]["trial_uid"]
+        uid = trial.attributes["trial_uid"]
         for run in runs.runs_of(uid):
             statuses[run.info.status] += 1
             for name in ("val_accuracy", "loss"):
@@ -210,7 +210,7 @@ def search_under_crashes(server, *, num_trials, num_crashes, seed):
                 study = search(root, storage, recorder, num_trials)
                 trained = time.monotonic() - begin
                 crashes.join()
-            trials = trial_dicts(study)
+            trials = trial_records(study)
         notes = [json.loads(line) for line in (root / "notes").read_text().splitlines()]
         of_study = compared_trials(notes, trials)
         of_runs = compared_points(notes, runs, trials)

@@ -32,7 +32,7 @@ from pipeline.errors import StudyError
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import open_study, trial_dicts
+from pipeline.records.studies import open_study, trial_records
 from pipeline.search.distributions import FloatRange
 from pipeline.search.engine import Engine
 from pipeline.search.executors.local import LocalExecutor
@@ -156,16 +156,16 @@ def search(root, recorder, num_trials):
             data=DataReference(features="", train_file=str(root / "notes")),
             progress=Progress(num_trials, maximize=True, states=[], best=None, stream=nowhere),
         ).run()
-    return trial_dicts(study)
+    return trial_records(study)
 
 
 def compared(root, runs, trials):
     """Counts the points that were reported, and those that the server lacks or has twice."""
     notes = [json.loads(line) for line in (root / "notes").read_text().splitlines()]
     times = {
-        (trial["user_attrs"]["trial_uid"], epoch["epoch"]): epoch["at_ms"]
+        (trial.attributes["trial_uid"], epoch["epoch"]): epoch["at_ms"]
         for trial in trials
-        for epoch in trial["user_attrs"]["epochs"]
+        for epoch in trial.attributes["epochs"]
     }
     told = Counter(
         (note["uid"], name, note["epoch"], value, times[note["uid"], note["epoch"]])
@@ -232,7 +232,7 @@ def start(root, drain_seconds=600.0):
     study, runs = opened_study(root), opened_runs(root)
     close_orphans(study, max_retries=0, reason="the search was killed")
     with runs, Mirror(runs, drain_seconds=drain_seconds) as recorder:
-        differences = runs.reconcile(trial_dicts(study))
+        differences = runs.reconcile(trial_records(study))
         trials = search(root, recorder, NUM_TRIALS)
     return runs, trials, differences
 

@@ -5,25 +5,9 @@ Whoever notices a loss also removes the stamps of what is gone, so that `dvc rep
 
 from pathlib import Path
 
-from pipeline.files import read_json
-from pipeline.workspace import FOLDER, stamp_file
+from pipeline.workspace import FOLDER, REGISTRATION_FILE, study_file
 
 RESTORE = "`python -m pipeline restore` brings that back"
-
-
-def lost_study(root: Path, name: str, study_name: str) -> str | None:
-    """Returns what to say of a study that its store does not hold; None if it never ran here.
-
-    Args:
-        root: The repository.
-        name: Of the study, below `studies` in params.yaml.
-        study_name: As Optuna calls it; an export of another one, of other data, tells nothing.
-    """
-    file = root / "results" / name / "study.json"
-    if not file.is_file() or read_json(file).get("study_name") != study_name:
-        return None
-    stamp_file(root, "search", name).unlink(missing_ok=True)
-    return f"the study is lost, but results/{name}/study.json is there: {RESTORE}"
 
 
 def lost_runs(root: Path, what: str) -> str | None:
@@ -33,7 +17,7 @@ def lost_runs(root: Path, what: str) -> str | None:
         root: The repository.
         what: What is missing, such as a file.
     """
-    reports = [root / "results/registration.json", *(root / "results").glob("*/study.json")]
+    reports = [root / REGISTRATION_FILE, *root.glob(str(study_file(Path(), "*")))]
     if not any(file.is_file() for file in reports):
         return None
     for stamp in (root / FOLDER).glob("*.json"):

@@ -4,14 +4,14 @@ The checkout whose stores are used is not always the one that runs: see `store_r
 
 A stamp, `mlruns/stages/NAME.json`, is a small out that DVC tracks and does not keep. It goes where
 the databases go: lost with them, it makes the stage run again, which then restores instead of
-training. It holds a part of the stage's own report and neither ids nor times, so that `restore`
+training. It holds a part of the stage's own record and neither ids nor times, so that `restore`
 writes it as the stage did, byte for byte.
 """
 
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pipeline.files import write_json
 
@@ -23,12 +23,7 @@ Stage = Literal["search", "confirm", "register"]
 FOLDER = Path("mlruns/stages")
 # Confirmation trainings that are over: a folder for each study, two files for each training.
 TRAININGS = Path("mlruns/trainings")
-# What a stamp takes of its stage's report: study.json, confirm.json or registration.json.
-KEYS: Mapping[Stage, tuple[str, ...]] = {
-    "search": ("identity", "target"),
-    "confirm": ("identity", "top", "seeds"),
-    "register": ("study", "weights_sha256"),
-}
+REGISTRATION_FILE: Final = Path("results/registration.json")
 
 
 def store_root(root: Path) -> Path:
@@ -57,24 +52,36 @@ def checkout_name(root: Path) -> str:
     return f"{platform.node()}:{store_root(root)}"
 
 
+def study_file(root: Path, name: str) -> Path:
+    """Returns where `search` writes the record of the study `name` of params.yaml."""
+    return root / "results" / name / "study.json"
+
+
+def confirmation_file(root: Path, name: str) -> Path:
+    """Returns where `confirm` writes what it found out about the study `name` of params.yaml."""
+    return root / "results" / name / "confirm.json"
+
+
 def stamp_file(root: Path, stage: Stage, study: str = "") -> Path:
     """Returns where a stage's stamp is.
 
     Args:
         root: The working directory that DVC runs the stage in.
-        stage: A key of `KEYS`.
+        stage: Name of the stage.
         study: Its study's name, where each study has a stage of its own.
     """
     return root / FOLDER / f"{'-'.join(part for part in (stage, study) if part)}.json"
 
 
-def write_stamp(root: Path, stage: Stage, report: Mapping[str, object], *, study: str = "") -> None:
+def write_stamp(
+    root: Path, stage: Stage, content: Mapping[str, str | int], *, study: str = ""
+) -> None:
     """Writes a stage's stamp: the last thing that it does.
 
     Args:
         root: As for `stamp_file`.
         stage: As for `stamp_file`.
-        report: What the stage wrote about itself; must have the stage's `KEYS`.
+        content: What it is to hold: `stamp` of the record that the stage wrote.
         study: As for `stamp_file`.
     """
-    write_json(stamp_file(root, stage, study), {key: report[key] for key in KEYS[stage]})
+    write_json(stamp_file(root, stage, study), content)

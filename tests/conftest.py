@@ -13,6 +13,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import sqlite3
 import sys
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.training.devices import clear_environment, fix_settings
 from testing.checkout import embedded
 from testing.postgres import database, postgres, proxy
+from testing.records import made_trial
 
 clear_environment()
 sys.dont_write_bytecode = False
@@ -127,23 +129,18 @@ def hyperparameters(params_document):
 
 @pytest.fixture
 def trial():
-    """Makes a finished trial, as in study.json."""
+    """Makes a finished trial of a minute."""
 
-    def trial(number=0, state="COMPLETE", values=(0.5, 0.75), **changes):
-        value = max(values, default=None) if state != "FAIL" else None
-        stamp = "2026-11-21T10:{:02d}:00.250000"
-        return {
-            "number": number,
-            "state": state,
-            "value": value,
+    def trial(number=0, state="COMPLETE", values=(0.5, 0.75), **told):
+        known = {
+            "value": max(values, default=None) if state != "FAIL" else None,
             "params": {"units": 64},
             "hyperparameters": {"units": 64, "learning_rate": 0.001, "normalize_first": False},
-            "intermediate_values": {str(epoch): value for epoch, value in enumerate(values)},
-            "user_attrs": {"trial_uid": f"{STUDY_UID[:12]}-{number:04d}", "seed": 7},
-            "datetime_start": stamp.format(number),
-            "datetime_complete": stamp.format(number + 1),
-            "seconds": 60.0,
-            **changes,
+            "intermediate_values": dict(enumerate(values)),
+            "attributes": {"trial_uid": f"{STUDY_UID[:12]}-{number:04d}", "seed": 7},
+            "started": datetime(2026, 11, 21, 10, number, 0, 250_000),
+            "ended": datetime(2026, 11, 21, 10, number + 1, 0, 250_000),
         }
+        return made_trial(number, state, **{**known, **told})
 
     return trial

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from testing.checkout import Checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
@@ -101,7 +101,7 @@ SHOWN_BY_MLFLOW = (
 
 def trials_of(checkout, study):
     storage = f"sqlite:///{checkout.folder}/mlruns/optuna.db"
-    return trial_dicts(optuna.load_study(study_name=study, storage=storage))
+    return trial_records(optuna.load_study(study_name=study, storage=storage))
 
 
 def test_a_clone_restores_studies_runs_and_the_registered_version(checkout, clone):

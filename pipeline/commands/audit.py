@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from pipeline.config import load_section, read_document
 from pipeline.database_addresses import AUTO, sqlite_file
 from pipeline.errors import StudyError
-from pipeline.losses import lost_runs, lost_study
+from pipeline.losses import lost_runs
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.search.params import SearchParams
 from pipeline.split_record import SPLIT_FILE, find_split
-from pipeline.studies.described import own_study
+from pipeline.studies.described import lost_study, own_study
 from pipeline.trials.identity import of_other_code
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) 
     examine = repair_study if is_repaired else audit_study
     found = examine(root, dataset, name=name, study=study, url=url)
     verb = "repaired" if is_repaired else "found"
-    trials = trial_dicts(study)
+    trials = trial_records(study)
     print(f"{study_name}: {len(trials)} trials, {len(found)} differences {verb}")
     if remark := of_other_code(trials).remark:
         print(f"{study_name}: {remark}")
@@ -115,7 +115,7 @@ def audit_study(
     parent = find_parent(store, store.experiment(dataset), study_uid=uid)
     runs = read_runs(store, parent) if parent else []
     return compare(
-        trial_dicts(study),
+        trial_records(study),
         runs,
         metric=OBJECTIVES[study.user_attrs["objective"]].metric,
         is_driver_alive=_is_searched(root, study.study_name, url),
@@ -154,7 +154,7 @@ def repair_study(
             tags={key: attrs[key] for key in ("objective", "identity")},
             params={},
         )
-        found = runs.reconcile(trial_dicts(study), is_thorough=True)
+        found = runs.reconcile(trial_records(study), is_thorough=True)
         # Nobody is at work here, so a parent that says RUNNING was left by a killed process.
         runs.close("KILLED" if status == "RUNNING" else status)
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.records.overview import read_holder
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.search.configurations import (
     completed,
     configuration_problems,
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError("\n  ".join(problems))
     configuration = normalized(given, current.space)
     hyperparameters = completed(configuration, current.space)
-    match = find_match(trial_dicts(current.study), configuration, hyperparameters)
+    match = find_match(trial_records(current.study), configuration, hyperparameters)
     is_replicated = match and match.kind == "tried" and current.search.duplicates == "replicate"
     if match is not None and not is_replicated:
         print(f"{args.study}: nothing queued: {_told(match)}")
@@ -62,17 +62,15 @@ def main(args: argparse.Namespace) -> int:
 def _told(match: Match) -> str:
     trial = match.trial
     if match.kind == "queued":
-        verb = "is being trained" if trial["state"] == "RUNNING" else "waits already"
-        return f"trial {trial['number']} is the same configuration and {verb}"
-    value = "" if trial["value"] is None else f" with {trial['value']:.4f}"
-    return (
-        f"trial {trial['number']} was the same configuration and ended as {trial['state']}{value}"
-    )
+        verb = "is being trained" if trial.state == "RUNNING" else "waits already"
+        return f"trial {trial.number} is the same configuration and {verb}"
+    value = "" if trial.value is None else f" with {trial.value:.4f}"
+    return f"trial {trial.number} was the same configuration and ended as {trial.state}{value}"
 
 
 def _what_next(current: CurrentStudy, root: Path) -> str:
     target = current.search.trials
-    wanted = num_wanted(trial_dicts(current.study))
+    wanted = num_wanted(trial_records(current.study))
     if wanted > target:
         return (
             f"search.trials={target} leaves no room for it: run `dvc exp run -S "

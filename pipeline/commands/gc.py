@@ -10,7 +10,6 @@ Run: python -m pipeline gc [--yes]
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +25,7 @@ from pipeline.errors import StudyError
 from pipeline.features.arrays import size_text
 from pipeline.features.params import FEATURES
 from pipeline.features.reuse import STORE, ArrayStore
-from pipeline.losses import lost_runs, lost_study
+from pipeline.losses import lost_runs
 from pipeline.records.archive import StoredStudy, count_trials, remove_study, stored_studies
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.removal import artifact_bytes, remove_runs, runs_of
@@ -34,7 +33,8 @@ from pipeline.records.mirror.store import Store, mirror_uid, open_store, trackin
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
 from pipeline.search.params import SearchParams
 from pipeline.split_record import SPLIT_FILE, find_split
-from pipeline.studies.described import describe
+from pipeline.studies.described import describe, lost_study
+from pipeline.trials.study import exported_study
 from pipeline.workspace import TRAININGS, store_root
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def _opened(root: Path, url: str) -> Stores | None:
     if has_storage(root, url):
         return Stores(storage=open_storage(root, url), runs=_runs(root))
     for name in read_document()["studies"]:
-        exported = root / "results" / name / "study.json"
-        if exported.is_file() and (t := lost_study(root, name, f"{_dataset(root)}-{name}")):
+        if exported_study(root, name) and (t := lost_study(root, name, f"{_dataset(root)}-{name}")):
             raise StudyError(f"{name}: {t}.")
     return None
 
@@ -149,9 +148,9 @@ def _studies(stores: Stores, root: Path, url: str) -> list[StoredStudy]:
 
 def _identities(name: str, root: Path) -> Iterator[str]:
     """Yields what a study of params.yaml is: by what it last put out, and by params.yaml."""
-    exported = root / "results" / name / "study.json"
-    if exported.is_file():
-        yield str(json.loads(exported.read_text(encoding="utf-8"))["identity"])
+    exported = exported_study(root, name)
+    if exported is not None:
+        yield exported.identity
     try:
         yield describe(name, root=root).identity
     except StudyError:

@@ -16,9 +16,9 @@ from pipeline.config import load_section
 from pipeline.data.fetch_params import FetchParams
 from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError
-from pipeline.files import read_json
 from pipeline.split_record import find_split
 from pipeline.stages.fetch import expected_name
+from pipeline.trials.registration import registration_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,14 +82,14 @@ def registered_model(root: Path) -> str:
         registered_model_name,
     )
 
-    split, report = find_split(root), root / "results/registration.json"
+    split, record = find_split(root), registration_of(root)
     if split is not None:
         dataset = split.dataset
     else:
         dataset = expected_name(load_section(FetchParams, "fetch"), root)
-    registered = str(read_json(report)["registered_model"]) if report.is_file() else ""
-    if registered and (is_of_dataset(registered, dataset) or split is None):
-        return registered
+    is_own = record is not None and is_of_dataset(record.registered_model, dataset)
+    if record is not None and (is_own or split is None):
+        return record.registered_model
     return registered_model_name(dataset)
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError, StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.studies.described import CurrentStudy, load_current
 from pipeline.training.data import DataReference
 from pipeline.training.hyperparameters import described
 from pipeline.training.messages import EpochRecord, TrialSpec
-from pipeline.trials.record import TrialDict
+from pipeline.trials.record import TrialRecord
 
 # On one machine's CPU a trial gives the same bits again, also one that ran beside others; another
 # machine's instructions round otherwise.
@@ -50,16 +50,15 @@ def main(args: argparse.Namespace) -> int:
     """
     root = Path.cwd()
     current = load_current(args.study, root=root)
-    trial = find_trial(trial_dicts(current.study), args.number, study=args.study)
+    trial = find_trial(trial_records(current.study), args.number, study=args.study)
     metric = OBJECTIVES[current.search.objective].metric
-    print(f"{args.study}, trial {trial['number']} ({trial['state']}):")
-    print(f"  {described(trial['hyperparameters'])}")
-    recorded = {int(epoch): value for epoch, value in trial["intermediate_values"].items()}
+    print(f"{args.study}, trial {trial.number} ({trial.state}):")
+    print(f"  {described(trial.hyperparameters)}")
     replayed = replay(trial, current, metric=metric, root=root)
-    return 0 if compare(recorded, replayed, metric=metric, tolerance=args.tolerance) else 1
+    return 0 if compare(trial.curve, replayed, metric=metric, tolerance=args.tolerance) else 1
 
 
-def find_trial(trials: Sequence[TrialDict], number: int, *, study: str) -> TrialDict:
+def find_trial(trials: Sequence[TrialRecord], number: int, *, study: str) -> TrialRecord:
     """Returns the trial to train: that of this number, or the one whose result it was given.
 
     Raises:
@@ -72,19 +71,22 @@ def find_trial(trials: Sequence[TrialDict], number: int, *, study: str) -> Trial
             f"Received: {number}."
         )
     trial = trials[number]
-    original = trial["user_attrs"].get("duplicate_of")
-    if original is not None:
-        print(f"trial {number} has the result of trial {original}, the same configuration")
-        trial = trials[int(original)]
-    if not trial["hyperparameters"] or not trial["intermediate_values"]:
+    if trial.duplicate_of is not None:
+        print(
+            f"trial {number} has the result of trial {trial.duplicate_of}, the same configuration"
+        )
+        trial = trials[trial.duplicate_of]
+    if not trial.hyperparameters or not trial.curve:
         raise StudyError(
-            f"Trial {number} of {study} ({trial['state']}) holds no epoch to compare with. "
+            f"Trial {number} of {study} ({trial.state}) holds no epoch to compare with. "
             f"results/{study}/trials.csv lists the others."
         )
     return trial
 
 
-def replay(trial: TrialDict, current: CurrentStudy, *, metric: str, root: Path) -> dict[int, float]:
+def replay(
+    trial: TrialRecord, current: CurrentStudy, *, metric: str, root: Path
+) -> dict[int, float]:
     """Trains a trial from its stored hyperparameters and seed.
 
     One that was stopped is stopped again after as many epochs.
@@ -96,20 +98,20 @@ def replay(trial: TrialDict, current: CurrentStudy, *, metric: str, root: Path) 
     from pipeline.training.worker import run_trial
 
     configure_tensorflow(num_threads=1)  # As in a worker: more threads sum in another order.
-    num_epochs = 1 + max(int(epoch) for epoch in trial["intermediate_values"])
+    num_epochs = 1 + max(trial.curve)
     values: dict[int, float] = {}
 
     def report(record: EpochRecord) -> bool:
         value = record.metrics.get(metric)
         if value is not None and math.isfinite(value):  # As only such values are reported.
             values[record.epoch] = value
-        return trial["state"] != "COMPLETE" and record.epoch + 1 >= num_epochs
+        return trial.state != "COMPLETE" and record.epoch + 1 >= num_epochs
 
     run_trial(
         TrialSpec(
-            uid=f"replay-{trial['number']}",
-            hyperparameters=trial["hyperparameters"],
-            seed=trial["user_attrs"]["seed"],
+            uid=f"replay-{trial.number}",
+            hyperparameters=trial.hyperparameters,
+            seed=trial.seed,
             epochs=current.search.epochs,
             objective=current.search.objective,
         ),

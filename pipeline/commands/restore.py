@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +23,16 @@ from pipeline.search.queue import retire
 from pipeline.split_record import SplitRecord, find_split
 from pipeline.stages import confirm, register
 from pipeline.studies.opened import open_runs
-from pipeline.workspace import write_stamp
+from pipeline.trials.confirmation import ConfirmationRecord, confirmation_of
+from pipeline.trials.registration import registration_of
+from pipeline.trials.study import StudyRecord, exported_study
+from pipeline.workspace import study_file, write_stamp
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
     from pipeline.records.mirror.store import Store
     from pipeline.records.model_registry.versions import Candidate
-
-Report = Mapping[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def main(_: argparse.Namespace) -> int:
 
     root, names = Path.cwd(), list(read_document()["studies"])
     split = find_split(root)
-    exported = {name: _read(root / "results" / name / "study.json") for name in names}
+    exported = {name: exported_study(root, name) for name in names}
     if split is None or not any(exported.values()):
         raise StudyError(
             "There must be data/split.json and results/STUDY/study.json to restore from. "
@@ -64,16 +64,16 @@ def main(_: argparse.Namespace) -> int:
     is_as_pulled = True
     for name, study in exported.items():
         if study is None:
-            print(f"{name}: there is no results/{name}/study.json")
+            print(f"{name}: there is no {study_file(Path(), name)}")
             continue
-        with study_lock(root, study["study_name"], storage=storage):
+        with study_lock(root, study.study_name, storage=storage):
             restored = restore_study(root, storage, study, retire=retire)
             if restored.study is None:
                 print(f"{name}: left as it is: {restored.conflict}")
                 is_as_pulled = False
                 continue
             verb = "restored" if restored.is_new else "was there already"
-            print(f"{name}: study of {len(study['trials'])} trials {verb}")
+            print(f"{name}: study of {len(study.trials)} trials {verb}")
             _restore_runs(store, name, restored.study, study, split=split, params=params)
     return 0 if _restore_version(store, names) and is_as_pulled else 1
 
@@ -82,73 +82,75 @@ def _restore_runs(
     store: Store,
     name: str,
     study: Study,
-    exported: Report,
+    exported: StudyRecord,
     *,
     split: SplitRecord,
     params: SearchParams,
 ) -> None:
     from pipeline.records.mirror.reconcile import restore_trainings
 
-    root, trials = store.root, exported["trials"]
-    report = _read(root / "results" / name / "confirm.json")
-    if report is not None and not confirm.belongs(report, exported, root=root):
+    root, trials = store.root, exported.trials
+    record = confirmation_of(root, name)
+    if record is not None and not confirm.belongs(record, exported, root=root):
         print(f"{name}: confirm.json is of another study or model; `dvc repro` makes it anew")
-        report = None
-    if not _is_mirrored(store, exported, report, url=params.storage):
-        same = params.model_copy(update={"objective": exported["objective"]})
+        record = None
+    if not _is_mirrored(store, exported, record, url=params.storage):
+        same = params.model_copy(update={"objective": exported.objective})
         with open_runs(
             study, same, name=name, base=load_study(name)[0].base, split=split, root=root
         ) as runs:
             print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
-            if report is not None:
-                print(f"{name}: {restore_trainings(runs, report)} confirmation runs restored")
-    write_stamp(root, "search", exported, study=name)
-    if report is not None:
-        write_stamp(root, "confirm", report, study=name)
+            if record is not None:
+                count = restore_trainings(runs, record.trials)
+                print(f"{name}: {count} confirmation runs restored")
+    write_stamp(root, "search", exported.stamp, study=name)
+    if record is not None:
+        write_stamp(root, "confirm", record.stamp, study=name)
 
 
-def _is_mirrored(store: Store, exported: Report, report: Report | None, *, url: str) -> bool:
+def _is_mirrored(
+    store: Store, exported: StudyRecord, record: ConfirmationRecord | None, *, url: str
+) -> bool:
     """Whether MLflow holds every trial and every training already, each as it should be."""
     from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.records.mirror.differences import compare
     from pipeline.records.mirror.reconcile import find_parent, missing_trainings, read_runs
     from pipeline.records.mirror.store import mirror_uid
 
-    experiment = store.experiment(exported["dataset"])
-    uid = mirror_uid(store.root, exported["study_uid"], url)
+    experiment = store.experiment(exported.dataset)
+    uid = mirror_uid(store.root, exported.study_uid, url)
     parent = find_parent(store, experiment, study_uid=uid)
-    if parent is None or (report is not None and missing_trainings(store, parent, report)):
+    if parent is None or (record is not None and missing_trainings(store, parent, record.trials)):
         return False
-    metric = OBJECTIVES[exported["objective"]].metric
-    return not compare(exported["trials"], read_runs(store, parent), metric=metric)
+    metric = OBJECTIVES[exported.objective].metric
+    return not compare(exported.trials, read_runs(store, parent), metric=metric)
 
 
 def _restore_version(store: Store, names: list[str]) -> bool:
     """Restores the version that registration.json tells of; False if it tells of another model."""
     from pipeline.records.model_registry.registration import is_registered
 
-    report = _read(store.root / "results/registration.json")
-    if report is None:
+    record = registration_of(store.root)
+    if record is None:
         return True
-    if is_registered(store, report):
-        print(f"register: {report['registered_model']} version {report['version']} is there")
+    if is_registered(store, record):
+        print(f"register: {record.registered_model} version {record.version} is there")
     else:
-        candidate = _candidate(report, names, root=store.root)
-        if candidate is None or not register.is_of(report, candidate):
+        candidate = _candidate(record.study, names, root=store.root)
+        if candidate is None or not register.is_of(record, candidate):
             print("register: registration.json is of another model; `dvc repro` registers anew")
             return False
-        restored = register.restore_version(store, candidate, report)
+        restored = register.restore_version(store, candidate, record)
         print(f"register: {restored.registered_model} version {restored.version} restored")
-    write_stamp(store.root, "register", report)
+    write_stamp(store.root, "register", record.stamp)
     return True
 
 
-def _candidate(report: Report, names: list[str], *, root: Path) -> Candidate | None:
+def _candidate(study: str, names: list[str], *, root: Path) -> Candidate | None:
     from pipeline.training.devices import configure_tensorflow
 
-    study = str(report["study"])
-    found = _read(root / "results" / study / "confirm.json")
+    found = confirmation_of(root, study)
     if study not in names or found is None or not (root / "models" / f"{study}.keras").is_file():
         return None
     configure_tensorflow(num_threads=num_cores())

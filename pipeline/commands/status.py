@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,17 @@ from pipeline.config import parse_section, read_document
 from pipeline.database_addresses import sqlite_file, without_password
 from pipeline.errors import PipelineError, StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.losses import lost_runs, lost_study
+from pipeline.losses import lost_runs
 from pipeline.records.archive import stored_studies
 from pipeline.records.mirror.store import tracking_uri
 from pipeline.records.overview import Holder, Overview, overview, read_holder
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.search.params import SearchParams
 from pipeline.search.progress import duration
 from pipeline.split_record import find_split
-from pipeline.studies.described import describe, num_kept, own_study
+from pipeline.studies.described import describe, lost_study, num_kept, own_study
+from pipeline.trials.study import Stopped, best_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -96,17 +97,22 @@ def _look(
             unclear = str(error)
     holder = read_holder(root, study_name, search.storage)
     seen = overview(
-        trial_dicts(study) if study else [],
+        trial_records(study) if study else [],
         target=search.trials,
         direction=_direction(study, search),
         holder=holder,
-        stopped=study.user_attrs.get("stopped") if study else None,
+        stopped=_stopped(study) if study else None,
         kept=kept,
         unclear=unclear,
     )
     # A search that has just begun has not made it yet.
     is_missing = study is None and holder is None
     return replace(seen, lost=lost_study(root, name, study_name)) if is_missing else seen
+
+
+def _stopped(study: Study) -> Stopped | None:
+    noted = study.user_attrs.get("stopped")
+    return Stopped(**noted) if noted else None
 
 
 def _direction(study: Study | None, search: SearchParams) -> str:
@@ -137,7 +143,7 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
         shown,
         f"{one.num_counted}/{one.target}",
         *(str(one.counts.get(state, 0)) for state in states),
-        f"{one.best['value']:.4f} (trial {one.best['number']})" if one.best else "-",
+        f"{one.best.value:.4f} (trial {one.best.number})" if one.best else "-",
         duration(one.trained_seconds),
     )
 
@@ -175,7 +181,7 @@ def _missing(name: str, one: Overview) -> list[str]:
     if one.holder is not None or not one.num_missing:
         return []
     if one.stopped:
-        at = str(one.stopped["at"]).replace("T", " ")
+        at = one.stopped.at.replace("T", " ")
         return [
             f"{_trials(one.num_missing)} missing: search.timeout was over at {at}; "
             f"`dvc repro -f search@{name}` goes on"
@@ -189,12 +195,11 @@ def _trials(count: int) -> str:
 
 def _plain(one: Overview) -> dict[str, Any]:
     plain = asdict(one)
-    best, holder = plain.pop("best"), plain.pop("holder")
-    keys: Sequence[str] = ("number", "value", "hyperparameters")
+    holder = plain.pop("holder")
     return {
         **plain,
         "missing": one.num_missing,
-        "best": {key: best[key] for key in keys} if best else None,
+        "best": best_of(one.best) if one.best else None,
         "searched_by": {"pid": holder["pid"], "host": holder["host"]} if holder else None,
     }
 

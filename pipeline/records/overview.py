@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from pipeline.database_addresses import AUTO
 from pipeline.records.lock import is_locked, lock_folder
 from pipeline.trials.identity import OtherCode, of_other_code
-from pipeline.trials.record import FINISHED, TrialDict, best_trial, num_finished
+from pipeline.trials.record import TrialRecord, best_trial, num_finished
+from pipeline.trials.study import Stopped
 
 # Trials that the rate is taken over: enough to smooth it, few enough to follow a change.
 NUM_RECENT = 10
@@ -100,24 +100,24 @@ class Overview:
         trials_per_minute: Finished ones, over the last of them; None while nobody searches or
             nothing has finished.
         seconds_left: Until the target, at this rate; None if there is no rate.
-        stopped: Why the last search ended before its target: `reason`, `missing`, `at`; else None.
+        stopped: Why the last search ended before its target; None if it did not.
         kept: Finished trials that the next search begins with, where it does not go on with these;
             else None.
         unclear: Why that cannot be said, or None.
         code: How many finished trials are not of the present code.
-        lost: What `losses.lost_study` says of a study that is not in the store, or None.
+        lost: What `lost_study` says of a study that is not in the store, or None.
     """
 
     counts: Mapping[str, int]
     target: int
     num_finished: int
-    best: TrialDict | None
+    best: TrialRecord | None
     running: Sequence[RunningTrial]
     trained_seconds: float
     holder: Holder | None
     trials_per_minute: float | None
     seconds_left: float | None
-    stopped: Mapping[str, Any] | None
+    stopped: Stopped | None
     kept: int | None
     unclear: str | None
     code: OtherCode
@@ -135,12 +135,12 @@ class Overview:
 
 
 def overview(
-    trials: Sequence[TrialDict],
+    trials: Sequence[TrialRecord],
     *,
     target: int,
     direction: str,
     holder: Holder | None = None,
-    stopped: Mapping[str, Any] | None = None,
+    stopped: Stopped | None = None,
     kept: int | None = None,
     unclear: str | None = None,
     now: datetime | None = None,
@@ -161,12 +161,12 @@ def overview(
     rate = _trials_per_minute(trials, searching, now or datetime.now()) if searching else None
     finished = num_finished(trials)
     return Overview(
-        counts=dict(Counter(trial["state"] for trial in trials)),
+        counts=dict(Counter(trial.state for trial in trials)),
         target=target,
         num_finished=finished,
         best=best_trial(trials, direction),
-        running=[_running(trial) for trial in trials if trial["state"] == "RUNNING"],
-        trained_seconds=sum(trial["seconds"] or 0.0 for trial in trials),
+        running=[_running(trial) for trial in trials if trial.state == "RUNNING"],
+        trained_seconds=sum(trial.seconds or 0.0 for trial in trials),
         holder=searching,
         trials_per_minute=rate,
         seconds_left=60 * max(0, target - finished) / rate if rate else None,
@@ -177,26 +177,24 @@ def overview(
     )
 
 
-def _running(trial: TrialDict) -> RunningTrial:
-    values = {int(epoch): value for epoch, value in trial["intermediate_values"].items()}
+def _running(trial: TrialRecord) -> RunningTrial:
+    values = trial.curve
     last = max(values, default=None)
     return RunningTrial(
-        number=trial["number"],
+        number=trial.number,
         num_epochs=0 if last is None else last + 1,
         value=None if last is None else values[last],
     )
 
 
 def _trials_per_minute(
-    trials: Sequence[TrialDict], searching: Holder, now: datetime
+    trials: Sequence[TrialRecord], searching: Holder, now: datetime
 ) -> float | None:
     # Only of this search: in between, nobody trained anything.
     ends = sorted(
-        end
+        trial.ended
         for trial in trials
-        if trial["state"] in FINISHED and trial["datetime_complete"]
-        if (end := datetime.fromisoformat(trial["datetime_complete"]))
-        >= (searching.began or datetime.min)
+        if trial.is_finished and trial.ended and trial.ended >= (searching.began or datetime.min)
     )
     recent = ends[-NUM_RECENT:]
     if not recent:

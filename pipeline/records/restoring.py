@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.records.studies import find_study, open_study, study_attrs, trial_dicts
-from pipeline.trials.record import TrialDict
+from pipeline.records.studies import find_study, open_study, study_attrs, trial_records
+from pipeline.trials.record import TrialRecord
+from pipeline.trials.study import StudyRecord
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -35,7 +36,7 @@ class Restored:
 def restore_study(
     root: Path,
     storage: BaseStorage,
-    exported: Mapping[str, Any],
+    exported: StudyRecord,
     *,
     retire: Callable[[Study], object],
 ) -> Restored:
@@ -49,21 +50,20 @@ def restore_study(
         exported: `study.json`.
         retire: As for `open_study`.
     """
-    name, trials = exported["study_name"], exported["trials"]
-    study = find_study(storage, name)
+    study = find_study(storage, exported.study_name)
     is_new = study is None
     if study is None:
         study = open_study(
             storage,
-            name=name,
-            identity=exported["identity"],
-            direction=exported["direction"],
+            name=exported.study_name,
+            identity=exported.identity,
+            direction=exported.direction,
             retire=retire,
-            begin=lambda previous: list(trials),
+            begin=lambda previous: exported.trials,
             attrs=study_attrs(
                 root,
-                dataset=exported["dataset"],
-                objective=exported["objective"],
+                dataset=exported.dataset,
+                objective=exported.objective,
                 exported=exported,
             ),
         )
@@ -73,12 +73,12 @@ def restore_study(
     return Restored(study=study, is_new=is_new)
 
 
-def _conflict(study: Study, exported: Mapping[str, Any]) -> str:
-    if study.user_attrs.get("identity") != exported["identity"]:
+def _conflict(study: Study, exported: StudyRecord) -> str:
+    if study.user_attrs.get("identity") != exported.identity:
         return "the store holds a study with another space, training or data"
-    stored, expected = trial_dicts(study), exported["trials"]
+    stored, expected = trial_records(study), exported.trials
     # What was queued since the export has no result that could differ.
-    while len(stored) > len(expected) and stored[-1]["state"] == "WAITING":
+    while len(stored) > len(expected) and stored[-1].state == "WAITING":
         stored.pop()
     if _plain(stored) == _plain(expected):
         return ""
@@ -87,6 +87,6 @@ def _conflict(study: Study, exported: Mapping[str, Any]) -> str:
     return f"the store holds {len(stored)} trials, not the {len(expected)} of the file"
 
 
-def _plain(trials: Sequence[TrialDict]) -> Any:
+def _plain(trials: Sequence[TrialRecord]) -> Any:
     # As in a file, where a tuple is a list.
-    return json.loads(json.dumps(trials))
+    return json.loads(json.dumps([trial.to_json() for trial in trials]))

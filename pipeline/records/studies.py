@@ -1,7 +1,7 @@
 """The Optuna study as a record: opened, archived, exported, imported and put in order.
 
-`study.json` is the export: everything that is needed to build the study again elsewhere. A trial in
-it, and wherever this project passes trials around, is a plain dict of the same form.
+`study.json` is the export: everything that is needed to build the study again elsewhere. Only here
+a trial of Optuna's becomes a record, and the other way round.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from pipeline.records.storage import rename_study
-from pipeline.trials.record import TrialDict
-from pipeline.trials.study import EarlierStudy, archived_name
+from pipeline.trials.record import TrialRecord
+from pipeline.trials.study import EarlierStudy, StudyRecord, archived_name
 from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+    from pipeline.trials.record import State
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ def open_study(
     identity: str,
     direction: str,
     retire: Callable[[Study], object],
-    begin: Callable[[EarlierStudy | None], list[TrialDict]] = lambda previous: [],
-    attrs: Mapping[str, Any] | None = None,
+    begin: Callable[[EarlierStudy | None], Sequence[TrialRecord]] = lambda previous: (),
+    attrs: Mapping[str, str] | None = None,
 ) -> Study:
     """Opens the study `name` with this identity; one with another identity is put aside.
 
@@ -96,7 +96,7 @@ def earlier_study(study: Study) -> EarlierStudy:
     return EarlierStudy(
         name=_aside(study),
         comparable=study.user_attrs.get("comparable"),
-        trials=trial_dicts(study),
+        trials=trial_records(study),
     )
 
 
@@ -109,19 +109,21 @@ def _warn_of_others(study: Study, aside: str, *, here: str | None) -> None:
 
 
 def study_attrs(
-    root: Path, *, dataset: str, objective: str, exported: Mapping[str, Any]
-) -> dict[str, Any]:
+    root: Path, *, dataset: str, objective: str, exported: StudyRecord | None
+) -> dict[str, str]:
     """Returns what a new study says of itself, besides its identity.
 
     Args:
         root: The repository.
         dataset: What it learns from; its name alone does not say where that ends.
         objective: A key of `OBJECTIVES`.
-        exported: The `study.json` that it is built from; empty where it begins anew.
+        exported: The `study.json` that it is built from; None where it begins anew.
     """
     attrs = {"dataset": dataset, "objective": objective, "made_in": checkout_name(root)}
-    kept = ("study_uid", "comparable")
-    return attrs | {name: exported[name] for name in kept if name in exported}
+    if exported is None:
+        return attrs
+    kept = {"study_uid": exported.study_uid, "comparable": exported.comparable}
+    return attrs | {name: text for name, text in kept.items() if text}
 
 
 def _build(
@@ -129,8 +131,8 @@ def _build(
     name: str,
     *,
     direction: str,
-    attrs: Mapping[str, Any],
-    trials: list[TrialDict],
+    attrs: Mapping[str, str],
+    trials: Sequence[TrialRecord],
 ) -> None:
     import optuna
 
@@ -150,44 +152,35 @@ def known_uids(storage: BaseStorage) -> dict[str, str]:
     return {uid: name for name, uid in studies.items() if uid and not name.endswith(DRAFT)}
 
 
-def trial_dict(trial: FrozenTrial) -> TrialDict:
-    """Returns one trial as JSON-ready data; the form of `study.json`."""
-    import optuna
+def trial_record(trial: FrozenTrial) -> TrialRecord:
+    """Returns a trial of Optuna's with all that it holds."""
+    from optuna.distributions import distribution_to_json
 
-    seconds = trial.duration.total_seconds() if trial.duration else None
-    return {
-        "number": trial.number,
-        "state": trial.state.name,
-        "value": trial.value if trial.state.name == "COMPLETE" else trial.user_attrs.get("value"),
-        "params": dict(trial.params),
-        "distributions": {
-            name: json.loads(optuna.distributions.distribution_to_json(distribution))
+    state, attributes = cast("State", trial.state.name), dict(trial.user_attrs)
+    return TrialRecord(
+        number=trial.number,
+        state=state,
+        value=trial.value if state == "COMPLETE" else attributes.get("value"),
+        hyperparameters=attributes.get("hyperparameters", {}),
+        intermediate_values=dict(sorted(trial.intermediate_values.items())),
+        params=dict(trial.params),
+        distributions={
+            name: json.loads(distribution_to_json(distribution))
             for name, distribution in trial.distributions.items()
         },
-        "hyperparameters": trial.user_attrs.get("hyperparameters", {}),
-        "intermediate_values": {str(k): v for k, v in sorted(trial.intermediate_values.items())},
-        "user_attrs": dict(trial.user_attrs),
-        "system_attrs": dict(trial.system_attrs),
-        "datetime_start": _iso(trial.datetime_start),
-        "datetime_complete": _iso(trial.datetime_complete),
-        "seconds": seconds,
-    }
+        attributes=attributes,
+        system_attributes=dict(trial.system_attrs),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def trial_dicts(study: Study) -> list[TrialDict]:
+def trial_records(study: Study) -> list[TrialRecord]:
     """Returns every trial of a study in the order of their numbers."""
-    return [trial_dict(trial) for trial in study.get_trials(deepcopy=False)]
+    return [trial_record(trial) for trial in study.get_trials(deepcopy=False)]
 
 
-def stored_trials(storage: BaseStorage, exported: Mapping[str, Any]) -> list[TrialDict]:
+def stored_trials(storage: BaseStorage, exported: StudyRecord) -> Sequence[TrialRecord]:
     """Returns the trials of a study as they are by now, under whatever name it is kept.
 
     Args:
@@ -196,35 +189,34 @@ def stored_trials(storage: BaseStorage, exported: Mapping[str, Any]) -> list[Tri
     """
     import optuna
 
-    name = known_uids(storage).get(exported["study_uid"])
+    name = known_uids(storage).get(exported.study_uid)
     if name is None:
-        return list(exported["trials"])
-    return trial_dicts(optuna.load_study(study_name=name, storage=storage))
+        return exported.trials
+    return trial_records(optuna.load_study(study_name=name, storage=storage))
 
 
-def import_trials(study: Study, trials: Iterable[TrialDict]) -> None:
+def import_trials(study: Study, trials: Iterable[TrialRecord]) -> None:
     """Adds trials that were exported elsewhere, in order, with all that they held."""
-    import optuna
+    from optuna.distributions import json_to_distribution
+    from optuna.trial import FrozenTrial, TrialState
 
     for trial in trials:
-        distributions: dict[str, BaseDistribution] = {
-            name: optuna.distributions.json_to_distribution(json.dumps(text))
-            for name, text in trial["distributions"].items()
-        }
-        is_complete = trial["state"] == "COMPLETE"
-        frozen = optuna.trial.FrozenTrial(
-            number=trial["number"],
+        frozen = FrozenTrial(
+            number=trial.number,
             trial_id=-1,
-            state=optuna.trial.TrialState[trial["state"]],
-            value=trial["value"] if is_complete else None,
+            state=TrialState[trial.state],
+            value=trial.value if trial.state == "COMPLETE" else None,
             values=None,
-            datetime_start=_moment(trial["datetime_start"]),
-            datetime_complete=_moment(trial["datetime_complete"]),
-            params=trial["params"],
-            distributions=distributions,
-            user_attrs=trial["user_attrs"],
-            system_attrs=trial["system_attrs"],
-            intermediate_values={int(k): v for k, v in trial["intermediate_values"].items()},
+            datetime_start=trial.started,
+            datetime_complete=trial.ended,
+            params=dict(trial.params),
+            distributions={
+                name: json_to_distribution(json.dumps(content))
+                for name, content in trial.distributions.items()
+            },
+            user_attrs=dict(trial.attributes),
+            system_attrs=dict(trial.system_attributes),
+            intermediate_values=dict(trial.intermediate_values),
         )
         study.add_trial(frozen)
 

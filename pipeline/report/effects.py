@@ -1,7 +1,6 @@
 """Figures of what each hyperparameter did: a small one for each that was searched."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
@@ -19,13 +18,11 @@ from pipeline.report.charts import (
     mark_powers,
     mark_trials,
 )
-from pipeline.report.summary import SearchSummary, TrialSummary
+from pipeline.report.summary import Distribution, SearchSummary, TrialSummary
 from pipeline.report.text import hyperparameter
 
 # Steps of the golden section spread neighbouring trials evenly and the same way every time.
 _GOLDEN = 0.618034
-
-Distribution = Mapping[str, Any]
 
 
 def hyperparameter_effects(key: str, summary: SearchSummary) -> dict[str, Markup]:
@@ -67,8 +64,8 @@ class _Effect:
             axes = drawn.axes[0]
             axes.set_title(self._name)
             limits = limit_values(axes, self._summary)
-            if self._distribution["type"] == "choice":
-                _name_choices(axes, self._distribution["choices"])
+            if self._distribution.type == "choice":
+                _name_choices(axes, self._distribution.choices)
                 self._mark_medians(axes)
             else:
                 _show_range(axes, self._distribution)
@@ -85,19 +82,19 @@ class _Effect:
         if trial.value is None or self._name not in trial.hyperparameters:
             return False
         # A trial may be older than the choices, where a study goes on with others.
-        is_choice = self._distribution["type"] == "choice"
+        is_choice = self._distribution.type == "choice"
         return not is_choice or self._value(trial) in self._choices()
 
     def _point(self, trial: TrialSummary) -> Point:
         value = float("nan") if trial.value is None else trial.value
-        if self._distribution["type"] != "choice":
+        if self._distribution.type != "choice":
             return float(trial.hyperparameters[self._name]), value
         shift = (trial.number * _GOLDEN) % 1.0 - 0.5
         return self._choices().index(self._value(trial)) + 0.5 * shift, value
 
     def _choices(self) -> list[str]:
         # As text: 1, 1.0 and True are equal to Python and different choices to a search.
-        return [str(choice) for choice in self._distribution["choices"]]
+        return [str(choice) for choice in self._distribution.choices]
 
     def _value(self, trial: TrialSummary) -> str:
         return str(trial.hyperparameters[self._name])
@@ -116,20 +113,20 @@ class _Effect:
 
 def _show_range(axes: Axes, distribution: Distribution) -> None:
     """Shows the whole range that was searched, also where no trial went."""
-    low, high = distribution["low"], distribution["high"]
-    if distribution.get("log"):
+    low, high = distribution.low, distribution.high
+    if distribution.log:
         axes.set_xscale("log")
         mark_powers(axes.xaxis, low=low, high=high)
         margin = (high / low) ** 0.05
         axes.set_xlim(low / margin, high * margin)
     else:
-        if distribution["type"] == "int":
+        if distribution.type == "int":
             mark_integers(axes.xaxis)
         margin = 0.05 * (high - low)
         axes.set_xlim(low - margin, high + margin)
 
 
-def _name_choices(axes: Axes, choices: list[Value]) -> None:
+def _name_choices(axes: Axes, choices: Sequence[Value]) -> None:
     names = [hyperparameter(choice) for choice in choices]
     is_long = sum(map(len, names)) > 20
     axes.set_xticks(

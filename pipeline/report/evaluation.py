@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.evaluation.classes import ClassScore, class_scores, most_confused
 from pipeline.evaluation.intervals import wilson_interval
-from pipeline.evaluation.metrics import confusion_counts
+from pipeline.evaluation.metrics import CalibrationBin, confusion_counts
 from pipeline.report.charts import BLUE, GRAY, chart, mark_powers
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.text import DASH, interval
@@ -38,9 +38,11 @@ def view_judgement(study: StudyResults, results: Results) -> dict[str, object]:
             name: interval(study.metrics[name], is_share=is_share)
             for name, is_share in _METRIC_IS_SHARE.items()
         },
-        n=f"{study.metrics['accuracy']['n']:,}",
+        n=f"{study.metrics['accuracy'].n:,}",
         confusion=confusion_matrix(f"{study.name}-confusion", counts, names),
-        reliability=reliability_diagram(f"{study.name}-reliability", study.calibration),
+        reliability=reliability_diagram(
+            f"{study.name}-reliability", study.bins, ece=study.metrics["ece"].value
+        ),
         scores=scores,
         scores_note=scores_note,
         mistakes=[
@@ -121,17 +123,18 @@ def confusion_matrix(
     return drawn.markup
 
 
-def reliability_diagram(key: str, calibration: Mapping[str, Any]) -> Markup:
+def reliability_diagram(key: str, bins: Sequence[CalibrationBin], *, ece: float) -> Markup:
     """Draws accuracy over confidence, with Wilson's intervals, above the number of images.
 
     Args:
         key: Key of the figure, unique in the page.
-        calibration: `{"bins": [...], "ece"}`, with at least one image.
+        bins: With at least one image.
+        ece: The expected calibration error, in [0, 1].
     """
-    bins = [one for one in calibration["bins"] if one["n"]]
+    bins = [one for one in bins if one.n]
     alt = (
         f"Accuracy over confidence in {len(bins)} bins; the mean gap to the diagonal, the expected "
-        f"calibration error, is {calibration['ece']:.4f}."
+        f"calibration error, is {ece:.4f}."
     )
     with chart(key, alt=alt, size=(4.7, 4.3), height_ratios=(3.0, 1.0)) as drawn:
         top, bottom = drawn.axes
@@ -144,11 +147,12 @@ def reliability_diagram(key: str, calibration: Mapping[str, Any]) -> Markup:
     return drawn.markup
 
 
-def _draw_accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
-    intervals = [wilson_interval(round(one["accuracy"] * one["n"]), one["n"]) for one in bins]
+def _draw_accuracy(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
+    bars = [(one.confidence, one.accuracy, one.n) for one in bins]
+    intervals = [wilson_interval(round(share * n), n) for _, share, n in bars if share is not None]
     arms = np.array([(i.value - i.low, i.high - i.value) for i in intervals]).T
     axes.errorbar(
-        [one["confidence"] for one in bins],
+        [confidence for confidence, _, _ in bars if confidence is not None],
         [interval.value for interval in intervals],
         # Rounding leaves -1e-17 at the edges, which matplotlib refuses.
         yerr=np.maximum(arms, 0),
@@ -161,18 +165,18 @@ def _draw_accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _draw_counts(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
+def _draw_counts(axes: Axes, bins: Sequence[CalibrationBin]) -> None:
     axes.bar(
-        [one["low"] for one in bins],
-        [one["n"] for one in bins],
-        width=[one["high"] - one["low"] for one in bins],
+        [one.low for one in bins],
+        [one.n for one in bins],
+        width=[one.high - one.low for one in bins],
         align="edge",
         color=BLUE,
         edgecolor="none",
         alpha=0.75,
     )
     axes.set(ylabel="images", yscale="log")
-    mark_powers(axes.yaxis, low=1, high=10 * max(one["n"] for one in bins))
+    mark_powers(axes.yaxis, low=1, high=10 * max(one.n for one in bins))
 
 
 def _colors(strengths: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """What the stages before left in `data/` and `results/`, read for the report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataIntegrityError, StudyError
+from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.metrics import CalibrationBin
 from pipeline.planning.plan import PLAN_FILE, Plan, read_plan
 from pipeline.split_record import SplitRecord, read_split
-
-Json = dict[str, Any]
+from pipeline.trials.confirmation import ConfirmationRecord
+from pipeline.trials.registration import RegistrationRecord
+from pipeline.trials.study import StudyRecord
+from pipeline.workspace import REGISTRATION_FILE, confirmation_file, study_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +26,20 @@ class StudyResults:
 
     Attributes:
         name: Its key in `params.yaml`.
-        search: What the search found: `results/STUDY/study.json`.
-        confirm: What the confirmation found: `results/STUDY/confirm.json`.
-        metrics: By metric of the test part, `{"value", "low", "high", "n"}`.
-        calibration: Its entry of `results/calibration.json`, `{"bins": [...], "ece"}`.
+        search: What the search found.
+        confirm: What the confirmation found.
+        metrics: What it reached on the test part, by metric.
+        bins: How sure it was there, and how often right.
         probabilities: Its model's, of the test images, shape (n, num_classes).
         wrong_images: The test images it was most sure and wrong about, uint8.
         wrong_indices: Their places in the test part, surest first.
     """
 
     name: str
-    search: Json
-    confirm: Json
-    metrics: Json
-    calibration: Json
+    search: StudyRecord
+    confirm: ConfirmationRecord
+    metrics: Mapping[str, Interval]
+    bins: Sequence[CalibrationBin]
     probabilities: NDArray[np.float32]
     wrong_images: NDArray[np.uint8]
     wrong_indices: NDArray[np.int64]
@@ -49,14 +53,14 @@ class Results:
         split: The data set and how it was divided.
         labels: Class ids of the test images, shape (n,).
         studies: At least one; the registered one first, else the best of the confirmation part.
-        registration: `results/registration.json`; None if nothing is registered yet.
+        registration: The registered version; None if nothing is registered yet.
         plan: `results/plan.json`; None where a checkout was run before there were plans.
     """
 
     split: SplitRecord
     labels: NDArray[np.int64]
     studies: list[StudyResults]
-    registration: Json | None
+    registration: RegistrationRecord | None
     plan: Plan | None
 
     @property
@@ -78,22 +82,26 @@ def read_results(root: Path) -> Results:
     results = root / "results"
     metrics = _read_json(results / "metrics.json")
     calibration = _read_json(results / "calibration.json")
-    registration_file, plan_file = results / "registration.json", root / PLAN_FILE
-    registration = _read_json(registration_file) if registration_file.exists() else None
+    registration_file, plan_file = root / REGISTRATION_FILE, root / PLAN_FILE
     arrays = _read_arrays(results / "predictions.npz", studies=metrics)
     studies = [
         StudyResults(
             name=name,
-            search=_read_json(results / name / "study.json"),
-            confirm=_read_json(results / name / "confirm.json"),
-            metrics=metrics[name],
-            calibration=calibration[name],
+            search=StudyRecord.from_json(_read_json(study_file(root, name))),
+            confirm=ConfirmationRecord.from_json(_read_json(confirmation_file(root, name))),
+            metrics={metric: Interval(**one) for metric, one in metrics[name].items()},
+            bins=[CalibrationBin(**one) for one in calibration[name]["bins"]],
             probabilities=arrays[name],
             wrong_images=arrays[f"{name}_wrong_images"],
             wrong_indices=arrays[f"{name}_wrong_indices"],
         )
         for name in metrics
     ]
+    registration = (
+        RegistrationRecord.from_json(_read_json(registration_file))
+        if registration_file.exists()
+        else None
+    )
     return Results(
         split=read_split(root),
         labels=arrays["labels"],
@@ -103,31 +111,31 @@ def read_results(root: Path) -> Results:
     )
 
 
-def _in_order(studies: list[StudyResults], registration: Json | None) -> list[StudyResults]:
-    registered = (registration or {}).get("study")
+def _in_order(
+    studies: list[StudyResults], registration: RegistrationRecord | None
+) -> list[StudyResults]:
+    registered = registration and registration.study
 
     def rank(study: StudyResults) -> tuple[bool, float, str]:
         # Not by the test part: what is chosen by it would no longer be judged by it.
-        mean = float(study.confirm["winner"]["mean"])
-        sign = -1.0 if study.search["direction"] == "maximize" else 1.0
-        return study.name != registered, sign * mean, study.name
+        sign = -1.0 if study.search.direction == "maximize" else 1.0
+        return study.name != registered, sign * study.confirm.winner.mean, study.name
 
     return sorted(studies, key=rank)
 
 
-def _read_json(file: Path) -> Json:
+def _read_json(file: Path) -> Any:
     try:
-        content: Json = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StudyError(f"{file} is not there yet. Run `dvc repro`, which writes it.") from None
     except ValueError as error:
         raise DataIntegrityError(
             f"{file} is not readable: {error}. Delete it and run `dvc repro`."
         ) from None
-    return content
 
 
-def _read_arrays(file: Path, *, studies: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _read_arrays(file: Path, *, studies: Iterable[str]) -> dict[str, NDArray[Any]]:
     wanted = ["labels"]
     for name in studies:
         wanted += [name, f"{name}_wrong_images", f"{name}_wrong_indices"]

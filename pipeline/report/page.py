@@ -1,6 +1,6 @@
 """The page: one HTML file that needs no other file, no network and no script."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from pipeline.report.text import (
     points,
 )
 from pipeline.split_record import SplitRecord
+from pipeline.trials.confirmation import MemberRecord
+from pipeline.trials.registration import RegistrationRecord
 
 TEMPLATE = "page.html.jinja"
 STYLE_SHEET = "page.css"
@@ -86,37 +88,37 @@ def _data(split: SplitRecord) -> dict[str, Any]:
     }
 
 
-def _registered(registration: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def _registered(registration: RegistrationRecord | None) -> list[tuple[str, str]]:
     if registration is None:
         return []
-    pairs = [(label, str(registration[key])) for key, label in _REGISTERED.items()]
-    answer = "yes" if registration["champion"] else "no"
-    return [*pairs, ("Champion", f"{answer}: {registration['reason']}")]
+    pairs = [(label, str(getattr(registration, key))) for key, label in _REGISTERED.items()]
+    answer = "yes" if registration.champion else "no"
+    return [*pairs, ("Champion", f"{answer}: {registration.reason}")]
 
 
 def _again(results: Results) -> dict[str, Any]:
     """Returns what the commands at the page's end name."""
     first = results.studies[0]
     return {
-        "trials": 2 * first.search["target"],
-        "model_file": first.confirm["exported"]["file"],
+        "trials": 2 * first.search.target,
+        "model_file": first.confirm.exported.file,
         "model_address": _model_address(results.registration),
     }
 
 
-def _model_address(registration: Mapping[str, Any] | None) -> str:
+def _model_address(registration: RegistrationRecord | None) -> str:
     """Returns where MLflow finds the registered version; empty if nothing is registered."""
     if registration is None:
         return ""
-    place = "@champion" if registration["champion"] else f"/{registration['version']}"
-    return f"models:/{registration['registered_model']}{place}"
+    place = "@champion" if registration.champion else f"/{registration.version}"
+    return f"models:/{registration.registered_model}{place}"
 
 
 def view_study(study: StudyResults, results: Results) -> dict[str, object]:
     """Returns a study as the page shows it."""
     return dict(
         name=study.name,
-        base=study.confirm["base"],
+        base=study.confirm.base,
         search=view_search(study),
         judgement=view_judgement(study, results),
         lineage=_lineage(study),
@@ -153,14 +155,14 @@ def _text(value: Any) -> str:
 
 
 def _lineage(study: StudyResults) -> list[tuple[str, str]]:
-    exported = study.confirm["exported"]
-    members = ", ".join(f"trial {one['number']} seed {one['seed']}" for one in exported["members"])
+    exported = study.confirm.exported
+    members = ", ".join(f"trial {one.number} seed {one.seed}" for one in exported.members)
     return [
-        ("Optuna study", study.search["study_name"]),
-        ("Identity", study.search["identity"]),
-        ("Model file", exported["file"]),
-        ("SHA-256 of its weights", exported["weights_sha256"]),
-        ("Exported", f"{exported['rule']}: {members}"),
+        ("Optuna study", study.search.study_name),
+        ("Identity", study.search.identity),
+        ("Model file", exported.file),
+        ("SHA-256 of its weights", exported.weights_sha256),
+        ("Exported", f"{exported.rule}: {members}"),
     ]
 
 
@@ -184,11 +186,11 @@ def verdict(results: Results) -> list[str]:
 
 def _alone(study: StudyResults) -> str:
     accuracy = study.metrics["accuracy"]
-    n = accuracy["n"]
+    n = accuracy.n
     return (
-        f"{capitalized(study.name)} classifies {percent(accuracy['value'], n)} of the test images "
-        f"correctly (n = {n:,}, 95% interval {points(accuracy['low'], n)} to "
-        f"{percent(accuracy['high'], n)})."
+        f"{capitalized(study.name)} classifies {percent(accuracy.value, n)} of the test images "
+        f"correctly (n = {n:,}, 95% interval {points(accuracy.low, n)} to "
+        f"{percent(accuracy.high, n)})."
     )
 
 
@@ -202,7 +204,7 @@ def _compared(first: StudyResults, other: StudyResults, results: Results) -> str
         seed=SEED,
     )
     n = difference.n
-    a, b = (percent(study.metrics["accuracy"]["value"], n) for study in (first, other))
+    a, b = (percent(study.metrics["accuracy"].value, n) for study in (first, other))
     figures = f"{a} against {b} of the test images are right, n = {n:,}"
     name = capitalized(first.name)
     if difference.low <= 0 <= difference.high:
@@ -219,23 +221,23 @@ def _compared(first: StudyResults, other: StudyResults, results: Results) -> str
 
 def _choice(study: StudyResults) -> str:
     summary = summarize_search(study.search)
-    winner = study.confirm["winner"]
-    spread = mean_interval(winner["values"])
+    winner = study.confirm.winner
+    spread = mean_interval(winner.values)
     runs = "one training" if spread.n == 1 else f"{spread.n} trainings"
     return (
-        f"{capitalized(study.name)} is trial {winner['number']} of its search, where it had "
-        f"{objective_value(winner['search_value'], summary)} {summary.objective_name}; on the "
+        f"{capitalized(study.name)} is trial {winner.number} of its search, where it had "
+        f"{objective_value(winner.search_value, summary)} {summary.objective_name}; on the "
         f"confirmation part, which no search has seen, it has "
         f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. "
-        f"{_exported(study.confirm['exported']['members'])}The test part was read after that and "
+        f"{_exported(study.confirm.exported.members)}The test part was read after that and "
         "decided nothing."
     )
 
 
-def _exported(members: Sequence[Mapping[str, Any]]) -> str:
+def _exported(members: Sequence[MemberRecord]) -> str:
     if len(members) == 1:
         return ""
-    numbers = sorted({member["number"] for member in members})
+    numbers = sorted({member.number for member in members})
     trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
     return f"The exported model averages {len(members)} trainings of {trials}. "
 

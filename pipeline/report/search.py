@@ -1,7 +1,6 @@
 """A search as the page shows it: figures, and tables as rows of text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -38,6 +37,7 @@ from pipeline.report.text import (
     objective_value,
     percent,
 )
+from pipeline.trials.confirmation import CandidateRecord
 
 Row = list[str]
 NUM_TOP_TRIALS = 8
@@ -46,14 +46,14 @@ NUM_TOP_TRIALS = 8
 def view_search(study: StudyResults) -> dict[str, object]:
     """Returns a study's search and confirmation as the page shows them: texts, rows, figures."""
     summary = summarize_search(study.search)
-    winner = study.confirm["winner"]
-    values = in_table_order(winner["hyperparameters"])
+    winner = study.confirm.winner
+    values = in_table_order(winner.hyperparameters)
     return dict(
         objective=summary.objective_name,
-        winner=str(winner["number"]),
-        searched=objective_value(winner["search_value"], summary),
-        confirmed=mean_and_deviation(winner["mean"], winner["std"], summary),
-        num_seeds=winner["num_seeds"],
+        winner=str(winner.number),
+        searched=objective_value(winner.search_value, summary),
+        confirmed=mean_and_deviation(winner.mean, winner.std, summary),
+        num_seeds=winner.num_seeds,
         facts=_facts(study, summary),
         history=history(f"{study.name}-history", summary),
         curves=learning_curves(f"{study.name}-curves", summary),
@@ -66,8 +66,8 @@ def view_search(study: StudyResults) -> dict[str, object]:
         ],
         notes=bound_notes(study.name, values, summary.space),
         top_trials=_top_trials(summary),
-        confirmation_columns=_confirmation_columns(winner["num_seeds"]),
-        confirmation=_confirmation(study.confirm["candidates"], summary),
+        confirmation_columns=_confirmation_columns(winner.num_seeds),
+        confirmation=_confirmation(study.confirm.candidates, summary),
     )
 
 
@@ -85,7 +85,7 @@ def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]
     direction = "highest" if summary.maximize else "lowest"
     return [
         ("Objective", f"{summary.objective_name}, {direction} is best"),
-        ("Finished trials wanted", str(study.search["target"])),
+        ("Finished trials wanted", str(study.search.target)),
         ("Trials started", f"{num_trials}: {', '.join(counted)}"),
         ("Best trial", _best_text(summary) if best else DASH),
         ("Trained", f"{epochs:,} epochs, {duration(seconds)} summed over workers"),
@@ -94,7 +94,7 @@ def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]
 
 def _best_text(summary: SearchSummary) -> str:
     best = summary.best
-    if best is None or best.value is None:
+    if best is None:
         return DASH
     return f"trial {best.number} with {objective_value(best.value, summary)}"
 
@@ -110,7 +110,7 @@ def _top_trials(summary: SearchSummary) -> list[Row]:
     return [
         [
             str(trial.number),
-            DASH if trial.value is None else objective_value(trial.value, summary),
+            objective_value(trial.value, summary),
             str(len(trial.curve)),
             DASH if trial.seconds is None else duration(trial.seconds),
             ", ".join(
@@ -128,17 +128,17 @@ def _confirmation_columns(num_seeds: int) -> Row:
     return ["Trial", "Search", *trainings, "Mean \N{PLUS-MINUS SIGN} std", "95% interval"]
 
 
-def _confirmation(candidates: Sequence[Mapping[str, Any]], summary: SearchSummary) -> list[Row]:
+def _confirmation(candidates: Sequence[CandidateRecord], summary: SearchSummary) -> list[Row]:
     def text(value: float | None) -> str:
-        return DASH if value is None else objective_value(value, summary)
+        return objective_value(value, summary)
 
     return [
         [
-            str(one["number"]),
-            text(one["search_value"]),
-            *[text(value) for value in one["values"]],
-            mean_and_deviation(one["mean"], one["std"], summary),
-            DASH if one["low"] is None else f"{text(one['low'])} to {text(one['high'])}",
+            str(one.number),
+            text(one.search_value),
+            *[text(value) for value in one.values],
+            mean_and_deviation(one.mean, one.std, summary),
+            DASH if one.low is None else f"{text(one.low)} to {text(one.high)}",
         ]
         for one in candidates
     ]

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
 from pipeline.training.hyperparameters import HYPERPARAMETERS
+from pipeline.trials.record import TrialRecord, as_record
+from pipeline.trials.study import StudyRecord
 
 T = TypeVar("T")
 
@@ -34,20 +36,39 @@ class TrialSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """What a hyperparameter was drawn from, as in `params.yaml`.
+
+    Attributes:
+        type: `float`, `int` or `choice`.
+        low: Smallest number, of a range.
+        high: Largest number, of a range.
+        log: Whether a range is uniform in its logarithm.
+        choices: The values of a choice.
+    """
+
+    type: str
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    choices: Sequence[Value] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchSummary:
     """A search.
 
     Attributes:
         objective: A key of `OBJECTIVES`.
         maximize: Whether higher is better.
-        space: By searched hyperparameter its distribution, as in `study.json`.
+        space: By searched hyperparameter its distribution.
         trials: All attempts, by number.
         best: The best complete trial; None without any.
     """
 
     objective: str
     maximize: bool
-    space: Mapping[str, Mapping[str, Any]]
+    space: Mapping[str, Distribution]
     trials: list[TrialSummary]
     best: TrialSummary | None
 
@@ -71,21 +92,23 @@ class SearchSummary:
         return OBJECTIVES[self.objective].is_better(value, other)
 
 
-def summarize_search(search: Mapping[str, Any]) -> SearchSummary:
+def summarize_search(search: StudyRecord) -> SearchSummary:
     """Returns a study's record in the form that the report draws.
 
     Args:
-        search: The content of `study.json`.
+        search: The study, with the best trial or without one.
     """
-    maximize = search["direction"] == "maximize"
-    trials = [_trial(trial) for trial in search["trials"]]
+    maximize = search.direction == "maximize"
+    trials = [_trial(trial) for trial in search.trials]
     complete = [t for t in trials if t.outcome == "complete" and t.value is not None]
     sign = -1.0 if maximize else 1.0
     best = min(complete, key=lambda t: (sign * (t.value or 0.0), t.number), default=None)
     return SearchSummary(
-        objective=search["objective"],
+        objective=search.objective,
         maximize=maximize,
-        space=in_table_order(search.get("space", {})),
+        space=in_table_order(
+            {name: as_record(Distribution, one) for name, one in search.space.items()}
+        ),
         trials=trials,
         best=best,
     )
@@ -140,7 +163,7 @@ def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
 
 
 def bound_notes(
-    study: str, values: Mapping[str, Value], space: Mapping[str, Mapping[str, Any]]
+    study: str, values: Mapping[str, Value], space: Mapping[str, Distribution]
 ) -> list[str]:
     """Says where a chosen value lies within 5% of its range's end, and what to do about it.
 
@@ -157,20 +180,19 @@ def bound_notes(
         value = values.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        side = near_bound(value, {"log": False, **distribution})
-        if side is not None and not _is_legal_limit(name, float(distribution[side]), side):
-            notes.append(_bound_note(study, name, value, distribution=distribution, side=side))
+        side = near_bound(value, distribution)
+        bound = distribution.low if side == "low" else distribution.high
+        if side is not None and not _is_legal_limit(name, bound, side):
+            scale = " on its log scale" if distribution.log else ""
+            notes.append(_bound_note(study, name, value, bound=f"{bound:g}{scale}", side=side))
     return notes
 
 
-def _bound_note(
-    study: str, name: str, value: float, *, distribution: Mapping[str, Any], side: str
-) -> str:
-    scale = " on its log scale" if distribution.get("log") else ""
+def _bound_note(study: str, name: str, value: float, *, bound: str, side: str) -> str:
     end = "lower" if side == "low" else "upper"
     move = "lowering" if side == "low" else "raising"
     return (
-        f"{name} = {value:.4g} lies within 5% of its {end} bound {distribution[side]:g}{scale}: "
+        f"{name} = {value:.4g} lies within 5% of its {end} bound {bound}: "
         f"the best value may lie beyond. Consider {move} studies.{study}.space.{name}.{side}."
     )
 
@@ -182,34 +204,29 @@ def _is_legal_limit(name: str, bound: float, side: str) -> bool:
     return limit is not None and math.isclose(bound, limit)
 
 
-def _trial(trial: Mapping[str, Any]) -> TrialSummary:
-    curve = sorted(
-        (int(epoch) + 1, float(value))
-        for epoch, value in trial["intermediate_values"].items()
-        if value is not None and math.isfinite(value)
-    )
-    value = trial["value"]
-    if value is None and trial["state"] == "PRUNED" and curve:
+def _trial(trial: TrialRecord) -> TrialSummary:
+    curve = [(epoch + 1, value) for epoch, value in trial.curve.items()]
+    value = trial.value
+    if value is None and trial.state == "PRUNED" and curve:
         value = curve[-1][1]
-    is_finite = value is not None and math.isfinite(value)
     return TrialSummary(
-        number=trial["number"],
+        number=trial.number,
         outcome=_outcome(trial),
-        value=float(value) if is_finite else None,
-        hyperparameters=trial["hyperparameters"],
+        value=value if value is not None and math.isfinite(value) else None,
+        hyperparameters=trial.hyperparameters,
         curve=curve,
-        seconds=trial.get("seconds"),
+        seconds=trial.seconds,
     )
 
 
-def _outcome(trial: Mapping[str, Any]) -> str:
-    if trial.get("user_attrs", {}).get("outcome") == "diverged":
+def _outcome(trial: TrialRecord) -> str:
+    if trial.is_diverged:
         return "diverged"
     known = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    return known.get(trial["state"], "unfinished")
+    return known.get(trial.state, "unfinished")
 
 
-def near_bound(value: float, distribution: Mapping[str, Any], share: float = 0.05) -> str | None:
+def near_bound(value: float, distribution: Distribution, share: float = 0.05) -> str | None:
     """Says which bound a value lies within `share` of, in the distribution's own scale.
 
     Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
@@ -218,12 +235,12 @@ def near_bound(value: float, distribution: Mapping[str, Any], share: float = 0.0
     Returns:
         "low", "high", or None; None for a choice.
 
-    >>> near_bound(0.011, {"type": "float", "low": 0.01, "high": 100.0, "log": True})
+    >>> near_bound(0.011, Distribution(type="float", low=0.01, high=100.0, log=True))
     'low'
     """
-    if distribution["type"] == "choice":
+    if distribution.type == "choice":
         return None
-    scale: Callable[[float], float] = math.log if distribution["log"] else float
-    low, high = scale(distribution["low"]), scale(distribution["high"])
+    scale: Callable[[float], float] = math.log if distribution.log else float
+    low, high = scale(distribution.low), scale(distribution.high)
     position = (scale(value) - low) / (high - low)
     return "low" if position <= share else "high" if position >= 1 - share else None

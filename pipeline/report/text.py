@@ -1,10 +1,8 @@
 """Numbers as text, the same way wherever the report shows them."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from pipeline.evaluation.intervals import Interval
 from pipeline.hyperparameter import Value
-from pipeline.report.summary import SearchSummary
+from pipeline.report.summary import Distribution, SearchSummary
 
 DASH = "\N{EM DASH}"
 
@@ -33,8 +31,10 @@ def percent(share: float, n: int) -> str:
     return f"{points(share, n)}%"
 
 
-def objective_value(value: float, summary: SearchSummary) -> str:
+def objective_value(value: float | None, summary: SearchSummary) -> str:
     """Returns a value of the search's objective: a share as a percentage, a loss as it is."""
+    if value is None:
+        return DASH
     return f"{100 * value:.2f}%" if summary.is_share else f"{value:.4f}"
 
 
@@ -44,14 +44,12 @@ def mean_and_deviation(mean: float, std: float | None, summary: SearchSummary) -
     return objective_value(mean, summary) + deviation
 
 
-def interval(metric: Mapping[str, Any], *, is_share: bool) -> tuple[str, str]:
+def interval(metric: Interval, *, is_share: bool) -> tuple[str, str]:
     """Returns a metric's value, and its 95% interval as `low to high`."""
+    low, high, n = metric.low, metric.high, metric.n
     if is_share:
-        n = metric["n"]
-        return percent(
-            metric["value"], n
-        ), f"{points(metric['low'], n)} to {percent(metric['high'], n)}"
-    return f"{metric['value']:.4f}", f"{metric['low']:.4f} to {metric['high']:.4f}"
+        return percent(metric.value, n), f"{points(low, n)} to {percent(high, n)}"
+    return f"{metric.value:.4f}", f"{low:.4f} to {high:.4f}"
 
 
 def hyperparameter(value: Value) -> str:
@@ -65,18 +63,16 @@ def hyperparameter(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def describe_distribution(distribution: Mapping[str, Any] | None) -> str:
-    """Returns a range in words; an em dash for what was not searched.
+def describe_distribution(distribution: Distribution) -> str:
+    """Returns a range in words.
 
-    >>> describe_distribution({"type": "float", "low": 0.001, "high": 0.1, "log": True})
+    >>> describe_distribution(Distribution(type="float", low=0.001, high=0.1, log=True))
     '0.001 to 0.1, log scale'
     """
-    if distribution is None:
-        return DASH
-    if distribution["type"] == "choice":
-        return ", ".join(hyperparameter(choice) for choice in distribution["choices"])
-    scale = ", log scale" if distribution.get("log") else ""
-    return f"{distribution['low']:g} to {distribution['high']:g}{scale}"
+    if distribution.type == "choice":
+        return ", ".join(hyperparameter(choice) for choice in distribution.choices)
+    scale = ", log scale" if distribution.log else ""
+    return f"{distribution.low:g} to {distribution.high:g}{scale}"
 
 
 def duration(seconds: float) -> str:

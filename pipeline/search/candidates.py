@@ -1,12 +1,13 @@
 """Which trials of a study are trained again, and with which seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.seeds import derive_seed
 from pipeline.training.messages import TrialSpec
-from pipeline.trials.record import TrialDict
+from pipeline.trials.confirmation import ConfirmationRecord
+from pipeline.trials.record import TrialRecord, ranked
+from pipeline.trials.study import StudyRecord
 
 PART = "confirmation"
 
@@ -20,13 +21,13 @@ class Candidate:
         specs: One training per seed.
     """
 
-    trial: TrialDict
+    trial: TrialRecord
     specs: tuple[TrialSpec, ...]
 
 
 def top_trials(
-    trials: Sequence[TrialDict], direction: str, top: int, *, is_diverse: bool = False
-) -> list[TrialDict]:
+    trials: Sequence[TrialRecord], direction: str, top: int, *, is_diverse: bool = False
+) -> list[TrialRecord]:
     """Returns the best complete trials, best first, each configuration once.
 
     Args:
@@ -36,23 +37,20 @@ def top_trials(
         is_diverse: Whether the best trial of each cut goes before the second of any: networks that
             start from different layers err on different images.
     """
-    sign = -1.0 if direction == "maximize" else 1.0
-    complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
-    ranked = sorted(complete, key=lambda trial: (sign * trial["value"], trial["number"]))
-    distinct: list[TrialDict] = []
-    for trial in ranked:
-        if all(trial["hyperparameters"] != kept["hyperparameters"] for kept in distinct):
+    distinct: list[TrialRecord] = []
+    for trial in ranked(trials, direction):
+        if all(trial.hyperparameters != kept.hyperparameters for kept in distinct):
             distinct.append(trial)
     if not is_diverse:
         return distinct[:top]
-    cuts = [trial["hyperparameters"]["cut"] for trial in distinct]
+    cuts = [trial.hyperparameters["cut"] for trial in distinct]
     # Sorting is stable: the best of each cut, then the rest, each as they were ranked.
     first = sorted(range(len(distinct)), key=lambda position: cuts.index(cuts[position]) < position)
     return [distinct[position] for position in sorted(first[:top])]
 
 
 def candidates(
-    study: Mapping[str, Any],
+    study: StudyRecord,
     *,
     top: int,
     seeds: int,
@@ -64,7 +62,7 @@ def candidates(
     """Plans the trainings: the same seeds for every configuration, so that they compare in pairs.
 
     Args:
-        study: `study.json`.
+        study: Its record.
         top: Configurations, >= 1.
         seeds: Trainings of each, >= 1.
         epochs: Most epochs of each, as in the search.
@@ -78,35 +76,35 @@ def candidates(
             trial,
             tuple(_spec(study, trial, seed=seed, epochs=epochs, folder=folder) for seed in drawn),
         )
-        for trial in top_trials(study["trials"], study["direction"], top, is_diverse=is_diverse)
+        for trial in top_trials(study.trials, study.direction, top, is_diverse=is_diverse)
     ]
 
 
 def _spec(
-    study: Mapping[str, Any], trial: TrialDict, *, seed: int, epochs: int, folder: str
+    study: StudyRecord, trial: TrialRecord, *, seed: int, epochs: int, folder: str
 ) -> TrialSpec:
-    uid = f"{study['study_uid'][:12]}-confirm-{trial['number']:04d}-{seed}"
+    uid = f"{study.study_uid[:12]}-confirm-{trial.number:04d}-{seed}"
     return TrialSpec(
         uid=uid,
-        hyperparameters=trial["hyperparameters"],
+        hyperparameters=trial.hyperparameters,
         seed=seed,
         epochs=epochs,
-        objective=study["objective"],
+        objective=study.objective,
         judge=PART,
         model_file=f"{folder}/{uid}.keras",
     )
 
 
-def is_of(report: Mapping[str, Any], planned: Sequence[Candidate], *, epochs: int) -> bool:
-    """Whether a `confirm.json` holds just the trainings that are planned, each as it is planned.
+def is_of(record: ConfirmationRecord, planned: Sequence[Candidate], *, epochs: int) -> bool:
+    """Whether a confirmation holds just the trainings that are planned, each as it is planned.
 
     Their uids name the study, the trial and the seed; a study has one space, one base and one
     training, and always the same data.
 
     Args:
-        report: `confirm.json`.
+        record: The confirmation.
         planned: As from `candidates`.
         epochs: Most epochs of each.
     """
     uids = [spec.uid for candidate in planned for spec in candidate.specs]
-    return [one["uid"] for one in report["trainings"]] == uids and report["epochs"] == epochs
+    return [one.uid for one in record.trainings] == uids and record.epochs == epochs

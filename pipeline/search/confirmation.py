@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import StudyError
 from pipeline.evaluation.intervals import mean_interval
@@ -21,6 +21,8 @@ from pipeline.search.executors.base import EpochDone, Executor, TrialDone, Trial
 from pipeline.search.kept_trainings import KeptTraining
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.trials.confirmation import CandidateRecord, TrainingRecord
+from pipeline.trials.record import Epoch
 from pipeline.trials.recorder import Recorder, run_summary
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ EXPORT_RULES: Final[Mapping[str, str]] = {
 class _Attempt:
     number: int
     start_ms: int
-    epochs: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
 
 
 class Confirmation:
@@ -61,7 +63,7 @@ class Confirmation:
         data: DataReference,
         *,
         max_retries: int,
-        on_done: Callable[[TrialSpec, TrialResult, Mapping[str, Any]], None],
+        on_done: Callable[[TrialSpec, TrialResult, TrainingRecord], None],
     ) -> None:
         self._executor = executor
         self._recorder = recorder
@@ -73,7 +75,7 @@ class Confirmation:
         self._attempts: dict[str, _Attempt] = {}
         self._running: set[str] = set()
         self._results: dict[str, TrialResult] = {}
-        self._trainings: dict[str, dict[str, Any]] = {}
+        self._trainings: dict[str, TrainingRecord] = {}
 
     def run(
         self, planned: Sequence[Candidate], *, kept: Mapping[str, KeptTraining]
@@ -90,9 +92,9 @@ class Confirmation:
         for candidate in planned:
             for spec in candidate.specs:
                 self._specs[spec.uid] = spec
-                self._numbers[spec.uid] = candidate.trial["number"]
+                self._numbers[spec.uid] = candidate.trial.number
         self._results = {uid: one.result for uid, one in kept.items()}
-        self._trainings = {uid: dict(one.report) for uid, one in kept.items()}
+        self._trainings = {uid: one.record for uid, one in kept.items()}
         try:
             self._train([uid for uid in self._specs if uid not in kept])
         finally:
@@ -116,12 +118,8 @@ class Confirmation:
         for uid in sorted(self._running):
             self._end_failed(uid, "interrupted", traceback=None)
 
-    def trainings(self) -> list[dict[str, Any]]:
-        """Returns what `confirm.json` keeps of each training, in the order they were planned.
-
-        Enough to write its run again: when it began and ended (milliseconds since 1970), its
-        epochs, what it gave. Its hyperparameters are its candidate's.
-        """
+    def trainings(self) -> list[TrainingRecord]:
+        """Returns what `confirm.json` keeps of each training, in the order they were planned."""
         return [self._trainings[uid] for uid in self._specs]
 
     def _start(self, uid: str) -> None:
@@ -141,7 +139,7 @@ class Confirmation:
         self._recorder.log_epoch(event.uid, event.record, at_ms=now)
         # JSON has no NaN.
         metrics = {n: value for n, value in event.record.metrics.items() if math.isfinite(value)}
-        epoch = {"epoch": event.record.epoch, "metrics": metrics, "at_ms": now}
+        epoch = Epoch(epoch=event.record.epoch, metrics=metrics, at_ms=now)
         self._attempts[event.uid].epochs.append(epoch)
 
     def _finish(self, uid: str, result: TrialResult) -> None:
@@ -149,21 +147,21 @@ class Confirmation:
         self._results[uid] = result
         value = result.metrics.get(OBJECTIVES[spec.objective].metric)
         metrics = run_summary(result)
-        report = {
-            "uid": uid,
-            "number": self._numbers[uid],
-            "seed": spec.seed,
-            "attempt": attempt.number,
-            "outcome": result.outcome,
-            "value": value if value is not None and math.isfinite(value) else None,
-            "metrics": metrics,
-            "epochs": attempt.epochs,
-            "start_ms": attempt.start_ms,
-            "end_ms": _now_ms(),
-        }
-        self._trainings[uid] = report
+        record = TrainingRecord(
+            uid=uid,
+            number=self._numbers[uid],
+            seed=spec.seed,
+            attempt=attempt.number,
+            outcome=result.outcome,
+            value=value if value is not None and math.isfinite(value) else None,
+            metrics=metrics,
+            epochs=attempt.epochs,
+            start_ms=attempt.start_ms,
+            end_ms=_now_ms(),
+        )
+        self._trainings[uid] = record
         # First, so that one whose run is over is never trained again.
-        self._on_done(spec, result, report)
+        self._on_done(spec, result, record)
         self._running.discard(uid)
         self._recorder.end_trial(
             uid,
@@ -196,7 +194,7 @@ def _now_ms() -> int:
 
 def judge(
     planned: Sequence[Candidate], results: Mapping[str, TrialResult], objective: ObjectiveSpec
-) -> list[dict[str, Any]]:
+) -> list[CandidateRecord]:
     """Returns what each configuration reached on the confirmation part, in the order of `planned`.
 
     Raises:
@@ -208,32 +206,32 @@ def judge(
         found = [results[spec.uid] for spec in candidate.specs]
         if any(metric not in result.metrics for result in found):
             raise StudyError(
-                f"Trial {candidate.trial['number']} diverges with other seeds. Lower the learning "
+                f"Trial {candidate.trial.number} diverges with other seeds. Lower the learning "
                 "rates in its space, or choose more candidates in confirm.top."
             )
         values = [result.metrics[metric] for result in found]
         interval = mean_interval(values)
         judged.append(
-            {
-                "number": candidate.trial["number"],
-                "hyperparameters": candidate.trial["hyperparameters"],
-                "search_value": candidate.trial["value"],
-                "seeds": [spec.seed for spec in candidate.specs],
-                "values": values,
-                "mean": interval.mean,
-                "std": interval.std,
-                "low": interval.low,
-                "high": interval.high,
-                "num_seeds": len(values),
-            }
+            CandidateRecord(
+                number=candidate.trial.number,
+                hyperparameters=candidate.trial.hyperparameters,
+                search_value=candidate.trial.value,
+                seeds=[spec.seed for spec in candidate.specs],
+                values=values,
+                mean=interval.mean,
+                std=interval.std,
+                low=interval.low,
+                high=interval.high,
+                num_seeds=len(values),
+            )
         )
     return judged
 
 
-def winner_of(judged: Sequence[Mapping[str, Any]], objective: ObjectiveSpec) -> int:
+def winner_of(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> int:
     """Returns the position of the configuration with the best mean, as `judge` has them."""
     sign = -1.0 if objective.direction == "maximize" else 1.0
-    return min(range(len(judged)), key=lambda position: (sign * judged[position]["mean"], position))
+    return min(range(len(judged)), key=lambda position: (sign * judged[position].mean, position))
 
 
 def in_order(

@@ -11,8 +11,8 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import raise_received
@@ -34,7 +34,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.hyperparameters import described
 from pipeline.training.messages import EpochRecord, TrialResult, TrialSpec
-from pipeline.trials.record import FINISHED
+from pipeline.trials.record import FINISHED, Epoch
 from pipeline.trials.recorder import Recorder, run_summary
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ OUT_OF_TIME = "the search's time was up"
 class _Running:
     trial: Trial
     min_epochs: int  # of phase 2, before the pruner may stop it; 0 where there is none
-    epochs: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
     is_cut_off: bool = False
 
 
@@ -201,9 +201,9 @@ class Engine:
         running, at_ms = self._running[uid], int(time.time() * 1000)
         metrics = {name: v for name, v in record.metrics.items() if math.isfinite(v)}
         value = metrics.get(self._objective.metric)
-        running.epochs.append({"epoch": record.epoch, "metrics": metrics, "at_ms": at_ms})
+        running.epochs.append(Epoch(epoch=record.epoch, metrics=metrics, at_ms=at_ms))
         # All of them again: up to some hundred epochs, that takes no longer than one more row.
-        running.trial.set_user_attr("epochs", running.epochs)
+        running.trial.set_user_attr("epochs", [asdict(epoch) for epoch in running.epochs])
         if value is not None:
             running.trial.report(value, record.epoch)
         kept = EpochRecord(epoch=record.epoch, metrics=metrics)

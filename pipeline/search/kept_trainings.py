@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.trials.confirmation import TrainingRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,11 @@ class KeptTraining:
 
     Attributes:
         result: What it gave; its model file is there.
-        report: What `confirm.json` says of it.
+        record: What `confirm.json` says of it.
     """
 
     result: TrialResult
-    report: Mapping[str, Any]
+    record: TrainingRecord
 
 
 class KeptTrainings:
@@ -39,7 +40,7 @@ class KeptTrainings:
             study's identity, which names data and base, and the code.
     """
 
-    def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, conditions: Mapping[str, str]) -> None:
         self._conditions = dict(conditions)
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,13 +50,13 @@ class KeptTrainings:
         found = {spec.uid: self._find(spec) for spec in specs}
         return {uid: kept for uid, kept in found.items() if kept is not None}
 
-    def keep(self, spec: TrialSpec, result: TrialResult, report: Mapping[str, Any]) -> None:
+    def keep(self, spec: TrialSpec, result: TrialResult, record: TrainingRecord) -> None:
         """Keeps a training that is over, if JSON can hold what it gave; one that diverged, not.
 
         Args:
             spec: What was trained; its model file lies in this folder.
             result: What it gave.
-            report: What `confirm.json` says of it.
+            record: What `confirm.json` says of it.
         """
         numbers = [*result.metrics.values(), *result.notes.values()]
         is_finite = all(math.isfinite(n) for n in numbers if isinstance(n, float))
@@ -64,7 +65,7 @@ class KeptTrainings:
         content = {
             "conditions": self._conditions_of(spec),
             "model_sha256": sha256_file(Path(result.model_file)),
-            "report": dict(report),
+            "report": asdict(record),
             "result": asdict(result),
         }
         # Last, and all at once: a model without this file is one that was being written.
@@ -86,7 +87,7 @@ class KeptTrainings:
             return None
         # The repository may have been moved since.
         result = replace(TrialResult(**content["result"]), model_file=spec.model_file)
-        return KeptTraining(result=result, report=content["report"])
+        return KeptTraining(result=result, record=TrainingRecord.from_json(content["report"]))
 
     def _conditions_of(self, spec: TrialSpec) -> dict[str, Any]:
         own = asdict(replace(spec, model_file=None))

@@ -10,12 +10,13 @@ for the first 20 to 40 trials.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config import Section
+from pipeline.trials.record import Epoch
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -202,16 +203,16 @@ Pruner = Annotated[
 ]
 
 
-def is_due(epochs: Sequence[Mapping[str, Any]], *, min_epochs: int) -> bool:
+def is_due(epochs: Sequence[Epoch], *, min_epochs: int) -> bool:
     """Whether a trial has come so far that it may be compared with others at its epoch.
 
     The first of two phases is short and says little about the second, in which layers of the base
     learn too; so it is the second that is judged, after as many epochs as other trials have.
 
     Args:
-        epochs: The trial's epochs so far, each with its `metrics`.
+        epochs: The trial's epochs so far.
         min_epochs: Epochs of phase 2 after which the pruner can stop a trial for the first time,
             as from its `first_judgement`; 0 for a trial of one phase.
     """
-    in_the_second = [epoch for epoch in epochs if epoch["metrics"].get("phase") == SECOND_PHASE]
+    in_the_second = [epoch for epoch in epochs if epoch.metrics.get("phase") == SECOND_PHASE]
     return len(in_the_second) >= min_epochs

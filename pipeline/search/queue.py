@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.hyperparameter import Value
-from pipeline.trials.record import FINISHED, TrialDict, canonical
+from pipeline.trials.record import TrialRecord, canonical
 
 if TYPE_CHECKING:
     from optuna.study import Study
-
-OPEN = ("RUNNING", "WAITING")
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,12 @@ class Match:
         kind: `queued`: it waits or runs; `tried`: it is finished.
     """
 
-    trial: TrialDict
+    trial: TrialRecord
     kind: Literal["queued", "tried"]
 
 
 def find_match(
-    trials: Sequence[TrialDict],
+    trials: Sequence[TrialRecord],
     configuration: Mapping[str, Value],
     hyperparameters: Mapping[str, Value] | None,
 ) -> Match | None:
@@ -42,13 +40,13 @@ def find_match(
             trial of the same beginning is another trial.
     """
     for trial in trials:
-        if trial["state"] in OPEN and _is_same(trial, configuration, hyperparameters):
+        if trial.is_open and _is_same(trial, configuration, hyperparameters):
             return Match(trial, "queued")
     if hyperparameters is None:
         return None
     for trial in trials:
-        is_finished = trial["state"] in FINISHED
-        if is_finished and canonical(trial["hyperparameters"]) == canonical(hyperparameters):
+        is_same = canonical(trial.hyperparameters) == canonical(hyperparameters)
+        if trial.is_finished and is_same:
             return Match(trial, "tried")
     return None
 
@@ -67,24 +65,19 @@ def enqueue(study: Study, configuration: Mapping[str, Value]) -> int:
     return int(next(t.number for t in added if t.system_attrs.get("fixed_params") == wanted))
 
 
-def num_wanted(trials: Sequence[TrialDict]) -> int:
+def num_wanted(trials: Sequence[TrialRecord]) -> int:
     """Returns the target at which every trial that runs or waits now will have finished."""
-    return sum(trial["state"] in (*FINISHED, *OPEN) for trial in trials)
+    return sum(trial.is_finished or trial.is_open for trial in trials)
 
 
 def _is_same(
-    trial: TrialDict,
+    trial: TrialRecord,
     configuration: Mapping[str, Value],
     hyperparameters: Mapping[str, Value] | None,
 ) -> bool:
-    if hyperparameters is not None and trial["hyperparameters"]:
-        return canonical(trial["hyperparameters"]) == canonical(hyperparameters)
-    return canonical(_fixed(trial)) == canonical(configuration)
-
-
-def _fixed(trial: TrialDict) -> dict[str, Value]:
-    fixed: dict[str, Value] = trial["system_attrs"].get("fixed_params", {})
-    return fixed
+    if hyperparameters is not None and trial.hyperparameters:
+        return canonical(trial.hyperparameters) == canonical(hyperparameters)
+    return canonical(trial.queued) == canonical(configuration)
 
 
 def close_orphans(study: Study, *, max_retries: int, reason: str) -> list[int]:

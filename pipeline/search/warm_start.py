@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.hyperparameter import Value
 from pipeline.search.configurations import configuration_problems, normalized
-from pipeline.search.queue import OPEN
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import described
 from pipeline.trials.identity import Identity
-from pipeline.trials.record import FINISHED, TrialDict
-from pipeline.trials.study import EarlierStudy, archived_name
+from pipeline.trials.record import TrialRecord
+from pipeline.trials.study import EarlierStudy, StudyRecord, archived_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from optuna.distributions import BaseDistribution
 
 logger = logging.getLogger(__name__)
@@ -75,11 +72,11 @@ def _holds(distribution: BaseDistribution, value: Value) -> bool:
 
 
 def fitting(
-    trials: Iterable[TrialDict],
+    trials: Iterable[TrialRecord],
     space: SearchSpace,
     *,
     source: str,
-) -> list[TrialDict]:
+) -> list[TrialRecord]:
     """Returns the finished trials that a space could have given, as trials of a new study.
 
     A trial fits if each of its hyperparameters lies in the new space, and the new space would have
@@ -96,53 +93,52 @@ def fitting(
     """
     from optuna.distributions import distribution_to_json
 
-    taken: list[TrialDict] = []
+    taken: list[TrialRecord] = []
     numbers: dict[int, int] = {}
     for trial in trials:
-        if trial["state"] not in FINISHED:
+        if not trial.is_finished:
             continue
-        recorded = _Recorded(trial["hyperparameters"])
+        recorded = _Recorded(trial.hyperparameters)
         try:
             hyperparameters = space.suggest(recorded)
         except _Misfit:
             continue
-        if hyperparameters != trial["hyperparameters"]:
+        if hyperparameters != trial.hyperparameters:
             continue
-        attrs = {k: v for k, v in trial["user_attrs"].items() if k not in LEFT_BEHIND}
-        original = trial["user_attrs"].get("duplicate_of")
-        if original in numbers:
-            attrs["duplicate_of"] = numbers[original]
-        numbers[trial["number"]] = len(taken)
+        attributes = {k: v for k, v in trial.attributes.items() if k not in LEFT_BEHIND}
+        if trial.duplicate_of in numbers:
+            attributes["duplicate_of"] = numbers[trial.duplicate_of]
+        numbers[trial.number] = len(taken)
         taken.append(
-            {
-                **trial,
-                "number": len(taken),
-                "params": recorded.params,
-                "distributions": {
+            replace(
+                trial,
+                number=len(taken),
+                params=recorded.params,
+                distributions={
                     name: json.loads(distribution_to_json(distribution))
                     for name, distribution in recorded.distributions.items()
                 },
-                "user_attrs": {**attrs, "taken_over_from": f"{source}#{trial['number']}"},
-                "system_attrs": {},
-            }
+                attributes={**attributes, "taken_over_from": f"{source}#{trial.number}"},
+                system_attributes={},
+            )
         )
     return taken
 
 
 def still_queued(
-    trials: Iterable[TrialDict],
+    trials: Iterable[TrialRecord],
     space: SearchSpace,
     *,
     source: str,
-) -> list[TrialDict]:
+) -> list[TrialRecord]:
     """Returns the trials that wait or were cut off and that a space allows, as waiting ones.
 
     Says of each other one why it does not fit. The arguments are those of `fitting`.
     """
-    waiting: list[TrialDict] = []
+    waiting: list[TrialRecord] = []
     for trial in trials:
-        asked = {**trial["system_attrs"].get("fixed_params", {}), **trial["params"]}
-        if trial["state"] not in OPEN or not asked:
+        asked = {**trial.queued, **trial.params}
+        if not trial.is_open or not asked:
             continue
         # What is no longer searched is no problem where it has that value anyway.
         wanted = {
@@ -152,63 +148,58 @@ def still_queued(
         if problems:
             logger.warning(
                 "trial %d of %s (%s) was queued and is not any more: %s",
-                *(trial["number"], source, described(asked), " ".join(problems)),
+                *(trial.number, source, described(asked), " ".join(problems)),
             )
             continue
-        attrs = trial["user_attrs"]
-        cleared = dict.fromkeys(("value", "seconds", "datetime_start", "datetime_complete"))
-        cleared |= {key: {} for key in ("params", "distributions", "intermediate_values")}
+        kept = {k: v for k, v in trial.attributes.items() if k in ("enqueued", "index")}
         waiting.append(
-            {
-                **trial,
-                **cleared,
-                "state": "WAITING",
-                "hyperparameters": {},
-                "user_attrs": {key: attrs[key] for key in ("enqueued", "index") if key in attrs},
-                "system_attrs": {"fixed_params": normalized(wanted, space)},
-            }
+            TrialRecord(
+                number=trial.number,
+                state="WAITING",
+                attributes=kept,
+                system_attributes={"fixed_params": normalized(wanted, space)},
+            )
         )
     return waiting
 
 
 def first_trials(
-    exported: Path,
+    exported: StudyRecord | None,
     previous: EarlierStudy | None,
     identity: Identity,
     space: SearchSpace,
-) -> list[TrialDict]:
+) -> Sequence[TrialRecord]:
     """Returns the trials that a new study begins with.
 
     Args:
-        exported: The `study.json` of this name, if there is one: if it is of this identity, the
-            database was lost and all of it is taken.
+        exported: The `study.json` of this name, or None: if it is of this identity, the database
+            was lost and all of it is taken.
         previous: The study that had the name until now. If only the space has changed since, its
             finished trials that still fit are taken over, and its queued ones wait again;
             likewise those of `exported`.
         identity: Of the new study.
         space: Of the new study.
     """
-    content = json.loads(exported.read_text(encoding="utf-8")) if exported.exists() else {}
-    if content.get("identity") == identity.whole:
-        return list(content["trials"])
+    if exported is not None and exported.identity == identity.whole:
+        return exported.trials
     if previous is not None and identity.can_take_over(previous.comparable):
         return _taken(previous.trials, space, source=previous.name)
-    if identity.can_take_over(content.get("comparable")):
-        source = archived_name(content["study_name"], content["identity"])
-        return _taken(content["trials"], space, source=source)
-    return []
+    if exported is not None and identity.can_take_over(exported.comparable):
+        source = archived_name(exported.study_name, exported.identity)
+        return _taken(exported.trials, space, source=source)
+    return ()
 
 
 def _taken(
-    trials: list[TrialDict],
+    trials: Sequence[TrialRecord],
     space: SearchSpace,
     *,
     source: str,
-) -> list[TrialDict]:
+) -> list[TrialRecord]:
     finished = fitting(trials, space, source=source)
     queued = still_queued(trials, space, source=source)
     logger.info(
         "a new space: %d finished trials of %s fit and are taken over, %d are queued again",
         *(len(finished), source, len(queued)),
     )
-    return [{**trial, "number": number} for number, trial in enumerate([*finished, *queued])]
+    return [replace(trial, number=number) for number, trial in enumerate([*finished, *queued])]

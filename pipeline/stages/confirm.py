@@ -6,15 +6,15 @@ Run: python -m pipeline confirm STUDY
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from pipeline.config import load_section
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.files import read_json, sha256_file, write_json
+from pipeline.files import sha256_file
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid
 from pipeline.records.mirror.thread import Mirror
@@ -29,7 +29,14 @@ from pipeline.split_record import SplitRecord, read_split
 from pipeline.studies.exported import base_source, export_confirmed
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.trials.confirmation import (
+    ConfirmationRecord,
+    TrainingRecord,
+    confirmation_of,
+    write_confirmation,
+)
 from pipeline.trials.identity import TRAINING_CODE, code_sha256
+from pipeline.trials.study import StudyRecord, read_study
 from pipeline.workspace import TRAININGS, stamp_file, store_root, write_stamp
 
 if TYPE_CHECKING:
@@ -49,6 +56,7 @@ CODE = (
     "training/ensemble.py",
     "stages/confirm.py",
     "studies/exported.py",
+    "trials/record.py",
 )
 
 
@@ -67,74 +75,67 @@ def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, ro
     """
     from pipeline.records.mirror.reconcile import restore_trainings
 
-    study = read_json(root / "results" / name / "study.json")
-    split = read_split(root)
+    study, split = read_study(root, name), read_split(root)
     storage = open_storage(root, search.storage)
     with (
-        study_lock(root, study["study_name"], storage=storage),
-        _open_runs(root, name, study=study, split=split, url=search.storage) as runs,
+        study_lock(root, study.study_name, storage=storage),
+        _open_runs(root, study=study, split=split, url=search.storage) as runs,
         Mirror(runs) as recorder,
     ):
         # A search that goes on may have been interrupted, and has more by now than it put out.
         runs.reconcile(stored_trials(storage, study))
-        report = _kept(root, name, study, params=params, search=search)
-        if report is None:
+        record = _kept(root, study, params=params, search=search)
+        if record is None:
             kept = _kept_trainings(root, study)
-            report = _train(
-                name, base, params, search, root=root, runs=runs, recorder=recorder, kept=kept
+            record = _train(
+                study, base, params, search, root=root, runs=runs, recorder=recorder, kept=kept
             )
-            write_json(root / "results" / name / "confirm.json", report)
-            kept.forget_others([training["uid"] for training in report["trainings"]])
+            write_confirmation(root, record)
+            kept.forget_others([training.uid for training in record.trainings])
         else:
-            count = restore_trainings(runs, report)
+            count = restore_trainings(runs, record.trials)
             logger.info("%s: %d runs written again, nothing trained", name, count)
-    write_stamp(root, "confirm", report, study=name)
-    _log_winner(report)
+    write_stamp(root, "confirm", record.stamp, study=name)
+    _log_winner(record)
 
 
-def belongs(report: Mapping[str, Any], study: Mapping[str, Any], *, root: Path) -> bool:
-    """Whether a `confirm.json` is about trials of a study, and its model file still as it was.
+def belongs(record: ConfirmationRecord, study: StudyRecord, *, root: Path) -> bool:
+    """Whether a confirmation is about trials of a study, and its model file still as it was.
 
     Args:
-        report: `confirm.json`; one of an earlier release lacks what is asked here.
-        study: `study.json`.
+        record: The confirmation; one of an early release lacks what is asked here.
+        study: The study.
         root: The repository.
     """
-    configurations = {trial["number"]: trial["hyperparameters"] for trial in study["trials"]}
-    if "trainings" not in report or report["identity"] != study["identity"]:
+    configurations = {trial.number: trial.hyperparameters for trial in study.trials}
+    if not record.trainings or record.identity != study.identity:
         return False
-    file = root / report["exported"]["file"]
+    file = root / record.exported.file
     return (
-        all(configurations.get(c["number"]) == c["hyperparameters"] for c in report["candidates"])
+        all(configurations.get(c.number) == c.hyperparameters for c in record.candidates)
         and file.is_file()
-        and sha256_file(file) == report["exported"]["file_sha256"]
+        and sha256_file(file) == record.exported.file_sha256
     )
 
 
 def _kept(
-    root: Path,
-    name: str,
-    study: Mapping[str, Any],
-    *,
-    params: ConfirmParams,
-    search: SearchParams,
-) -> Any | None:
-    file = root / "results" / name / "confirm.json"
-    if stamp_file(root, "confirm", name).exists() or not file.exists():
+    root: Path, study: StudyRecord, *, params: ConfirmParams, search: SearchParams
+) -> ConfirmationRecord | None:
+    record = confirmation_of(root, study.study)
+    if record is None or stamp_file(root, "confirm", study.study).exists():
         return None
-    report = read_json(file)
     planned = _planned(study, params, search, folder="")
     is_same = (
-        belongs(report, study, root=root)
-        and is_of(report, planned, epochs=search.epochs)
-        and report["exported"]["rule"] == EXPORT_RULES[params.export]
-        and report["code_sha256"] == code_sha256(*CODE)
+        belongs(record, study, root=root)
+        and is_of(record, planned, epochs=search.epochs)
+        and record.exported.rule == EXPORT_RULES[params.export]
+        and record.code_sha256 == code_sha256(*CODE)
     )
-    return report if is_same else None
+    return record if is_same else None
 
 
 def _planned(
-    study: Mapping[str, Any], params: ConfirmParams, search: SearchParams, *, folder: str
+    study: StudyRecord, params: ConfirmParams, search: SearchParams, *, folder: str
 ) -> list[Candidate]:
     return candidates(
         study,
@@ -147,15 +148,15 @@ def _planned(
     )
 
 
-def _kept_trainings(root: Path, study: Mapping[str, Any]) -> KeptTrainings:
+def _kept_trainings(root: Path, study: StudyRecord) -> KeptTrainings:
     return KeptTrainings(
-        store_root(root) / TRAININGS / study["study_name"],
-        {"identity": study["identity"], "code_sha256": code_sha256(*TRAINING_CODE)},
+        store_root(root) / TRAININGS / study.study_name,
+        {"identity": study.identity, "code_sha256": code_sha256(*TRAINING_CODE)},
     )
 
 
 def _train(
-    name: str,
+    study: StudyRecord,
     base: str,
     params: ConfirmParams,
     search: SearchParams,
@@ -164,22 +165,20 @@ def _train(
     runs: StudyRuns,
     recorder: Recorder,
     kept: KeptTrainings,
-) -> dict[str, Any]:
-    study = read_json(root / "results" / name / "study.json")
-    split = read_split(root)
-    objective = OBJECTIVES[study["objective"]]
+) -> ConfirmationRecord:
+    split, objective = read_split(root), OBJECTIVES[study.objective]
     data = DataReference(
         features=str(root / "data/features" / base), train_file=str(root / "data/train.npz")
     )
     planned = _planned(study, params, search, folder=str(kept.folder))
     results, trainings = _train_all(
-        planned, data, search, runs=runs, recorder=recorder, kept=kept, title=f"confirm {name}"
+        study.study, planned, data, search, runs=runs, recorder=recorder, kept=kept
     )
     judged = judge(planned, results, objective)
     winner = winner_of(judged, objective)
     exported, metrics = export_confirmed(
         root,
-        name,
+        study.study,
         planned,
         results,
         data=data,
@@ -187,25 +186,30 @@ def _train(
         winner=winner,
         rule=params.export,
     )
-    num_images = split.counts[PART].images
-    return {
-        **{key: study[key] for key in ("study", "study_name", "identity", "dataset", "objective")},
-        "base": base,
-        "base_source": base_source(Path(data.features)),
-        "code_sha256": code_sha256(*CODE),
-        "part": PART,
-        "n": num_images,
-        "top": params.top,
-        "seeds": params.seeds,
-        "epochs": search.epochs,
-        "candidates": judged,
-        "winner": {**_without_seeds(judged[winner]), "n": num_images, "metrics": metrics},
-        "exported": exported,
-        "trainings": trainings,
-    }
+    return ConfirmationRecord(
+        study=study.study,
+        study_name=study.study_name,
+        identity=study.identity,
+        dataset=study.dataset,
+        objective=study.objective,
+        base=base,
+        base_source=base_source(Path(data.features)),
+        code_sha256=code_sha256(*CODE),
+        part=PART,
+        n=split.counts[PART].images,
+        top=params.top,
+        seeds=params.seeds,
+        epochs=search.epochs,
+        candidates=judged,
+        winner_number=judged[winner].number,
+        metrics=metrics,
+        exported=exported,
+        trainings=trainings,
+    )
 
 
 def _train_all(
+    name: str,
     planned: Sequence[Candidate],
     data: DataReference,
     search: SearchParams,
@@ -213,29 +217,29 @@ def _train_all(
     runs: StudyRuns,
     recorder: Recorder,
     kept: KeptTrainings,
-    title: str,
-) -> tuple[dict[str, TrialResult], list[dict[str, Any]]]:
+) -> tuple[dict[str, TrialResult], list[TrainingRecord]]:
     from pipeline.records.mirror.reconcile import restore_trainings
 
     specs = [spec for candidate in planned for spec in candidate.specs]
     found = kept.find(specs)
     if found:
         logger.info("%d of %d trainings were done before", len(found), len(specs))
-        told = {
-            "candidates": [candidate.trial for candidate in planned],
-            "trainings": [one.report for one in found.values()],
-        }
+        told = [found[s.uid].record.as_trial(s.hyperparameters) for s in specs if s.uid in found]
         # Before the mirror's first record: until then the runs may be written from here.
         restore_trainings(runs, told)
     with (
         build_executor(search) as executor,
         tqdm(
-            total=len(specs), initial=len(found), desc=title, unit="training", disable=None
+            total=len(specs),
+            initial=len(found),
+            desc=f"confirm {name}",
+            unit="training",
+            disable=None,
         ) as bar,
     ):
 
-        def on_done(spec: TrialSpec, result: TrialResult, report: Mapping[str, Any]) -> None:
-            kept.keep(spec, result, report)
+        def on_done(spec: TrialSpec, result: TrialResult, record: TrainingRecord) -> None:
+            kept.keep(spec, result, record)
             bar.update()
 
         confirmation = Confirmation(
@@ -244,43 +248,38 @@ def _train_all(
         return confirmation.run(planned, kept=found), confirmation.trainings()
 
 
-def _log_winner(report: Mapping[str, Any]) -> None:
-    winner = report["winner"]
+def _log_winner(record: ConfirmationRecord) -> None:
+    winner = record.winner
     logger.info(
         "%s: trial %d wins with a mean %s of %.4f over %d seeds (%d images)",
-        report["study"],
-        winner["number"],
-        OBJECTIVES[report["objective"]].metric_on(PART),
-        winner["mean"],
-        winner["num_seeds"],
-        report["n"],
+        record.study,
+        winner.number,
+        OBJECTIVES[record.objective].metric_on(PART),
+        winner.mean,
+        winner.num_seeds,
+        record.n,
     )
 
 
-def _open_runs(
-    root: Path, name: str, *, study: Mapping[str, Any], split: SplitRecord, url: str
-) -> StudyRuns:
+def _open_runs(root: Path, *, study: StudyRecord, split: SplitRecord, url: str) -> StudyRuns:
     from pipeline.records.lineage import revision_tags
     from pipeline.records.mirror.runs import StudyRuns
 
     runs = StudyRuns.open(
         root,
         dataset=split.dataset,
-        study=name,
-        study_name=study["study_name"],
-        study_uid=mirror_uid(root, study["study_uid"], url),
+        study=study.study,
+        study_name=study.study_name,
+        study_uid=mirror_uid(root, study.study_uid, url),
         tags={
             **revision_tags(root),
-            **{key: study[key] for key in ("objective", "identity")},
+            "objective": study.objective,
+            "identity": study.identity,
         },
         params={},
     )
     runs.log_inputs(split)
     return runs
-
-
-def _without_seeds(judged: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in judged.items() if key != "seeds"}
 
 
 def main(name: str) -> None:

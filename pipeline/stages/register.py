@@ -12,30 +12,34 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config import load_section, read_document
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.files import write_json
 from pipeline.processes import num_cores
 from pipeline.records.model_registry.candidate import (
-    Confirmation,
     check_is_verified,
     existing,
-    existing_json,
     load_candidate,
 )
 from pipeline.records.model_registry.params import AUTO, RegisterParams
 from pipeline.records.model_registry.registered_models import is_of_dataset
 from pipeline.registry import unknown_name
 from pipeline.split_record import SPLIT_FILE
-from pipeline.workspace import stamp_file, write_stamp
+from pipeline.trials.confirmation import (
+    ConfirmationRecord,
+    read_confirmation,
+)
+from pipeline.trials.registration import (
+    RegistrationRecord,
+    registration_of,
+    write_registration,
+)
+from pipeline.workspace import REGISTRATION_FILE, confirmation_file, stamp_file, write_stamp
 
 if TYPE_CHECKING:
     from pipeline.records.mirror.store import Store
-    from pipeline.records.model_registry.champion import Evidence
-    from pipeline.records.model_registry.registration import Registration
     from pipeline.records.model_registry.versions import Candidate
 
 logger = logging.getLogger(__name__)
@@ -64,7 +68,7 @@ def run(
             should be.
     """
     confirmations = {
-        name: existing_json(root / "results" / name / "confirm.json") for name in studies
+        name: read_confirmation(existing(confirmation_file(root, name))) for name in studies
     }
     study = choose_study(params.study, confirmations)
     for name in (SPLIT_FILE, "results/metrics.json", f"models/{study}.keras"):
@@ -79,39 +83,38 @@ def run(
 
         configure_tensorflow(num_threads=num_threads)
     candidate = load_candidate(study, confirmations[study], root=root)
-    report = _kept(root, study, candidate)
-    if report is None:
-        check_is_verified(candidate)
-        file = root / "results/registration.json"
-        earlier = existing_json(file)["registered_model"] if file.exists() else None
-        registration = register(store, candidate, earlier=earlier)
-        report = _report(study, candidate, registration)
-        write_json(file, report)
+    earlier = registration_of(root)
+    if earlier is not None and _is_lost(root, earlier, candidate):
+        record, done = earlier, restore_version(store, candidate, earlier)
     else:
-        registration = restore_version(store, candidate, report)
-    write_stamp(root, "register", report)
-    where = f"{registration.registered_model} version {registration.version}"
-    logger.info("%s: %s: %s", study, where, registration.reason)
+        check_is_verified(candidate)
+        of = None if earlier is None else earlier.registered_model
+        done = record = register(store, candidate, earlier=of)
+        write_registration(root, record)
+    write_stamp(root, "register", record.stamp)
+    logger.info("%s: %s version %s: %s", study, done.registered_model, done.version, done.reason)
 
 
-def is_of(report: Mapping[str, Any], candidate: Candidate) -> bool:
-    """Whether a `registration.json` tells of this very model and what confirm found out about it.
+def is_of(record: RegistrationRecord, candidate: Candidate) -> bool:
+    """Whether a record tells of this very model and what confirm found out about it.
 
     Args:
-        report: The file's content; one of an earlier release lacks what is asked here.
+        record: The record; one of an early release lacks what is asked here.
         candidate: As from `load_candidate`.
     """
     return (
-        "lineage" in report
-        and is_of_dataset(report["registered_model"], candidate.split.dataset)
-        and report["study"] == candidate.confirm["study"]
-        and report["weights_sha256"] == candidate.evidence.weights_sha256
-        and report["confirmation"] == _figures(candidate.evidence)
+        record.lineage is not None
+        and is_of_dataset(record.registered_model, candidate.split.dataset)
+        and record.study == candidate.confirm.study
+        and record.weights_sha256 == candidate.evidence.weights_sha256
+        and record.confirmation == candidate.evidence.figures
     )
 
 
-def restore_version(store: Store, candidate: Candidate, report: Mapping[str, Any]) -> Registration:
-    """Makes a lost version again as a `registration.json` tells of it, which stays as it is.
+def restore_version(
+    store: Store, candidate: Candidate, record: RegistrationRecord
+) -> RegistrationRecord:
+    """Makes a lost version again as its record tells of it, which stays as it is.
 
     A registry that has given its number to another version by now gives it the next one.
     """
@@ -119,39 +122,33 @@ def restore_version(store: Store, candidate: Candidate, report: Mapping[str, Any
 
     restored = restore(
         store,
-        replace(candidate, lineage=report["lineage"]),
-        earlier=report["registered_model"],
-        number=report["version"],
-        was_champion=report["champion"],
+        replace(candidate, lineage=record.lineage or {}),
+        earlier=record.registered_model,
+        number=record.version,
+        was_champion=record.champion,
     )
-    was = f"version {report['version']} of {report['registered_model']}"
+    was = f"version {record.version} of {record.registered_model}"
     now = f"version {restored.version} of {restored.registered_model}"
     if was != now:
-        logger.warning(
-            "%s: it is %s here, and %s in results/registration.json", report["study"], now, was
-        )
+        logger.warning("%s: it is %s here, and %s in %s", record.study, now, was, REGISTRATION_FILE)
     return restored
 
 
-def _kept(root: Path, study: str, candidate: Candidate) -> Any | None:
-    file = root / "results/registration.json"
-    if stamp_file(root, "register").exists() or not file.exists():
-        return None
-    report = existing_json(file)
-    return report if is_of(report, candidate) else None
+def _is_lost(root: Path, record: RegistrationRecord, candidate: Candidate) -> bool:
+    return not stamp_file(root, "register").exists() and is_of(record, candidate)
 
 
-def choose_study(wanted: str, confirmations: Mapping[str, Confirmation]) -> str:
+def choose_study(wanted: str, confirmations: Mapping[str, ConfirmationRecord]) -> str:
     """Returns the study whose winner is registered.
 
     Args:
         wanted: `auto`, or a study's name.
-        confirmations: Each study's `confirm.json`.
+        confirmations: What `confirm` found out about each study.
 
     Raises:
         ConfigError: If the wanted study is unknown or has no base, or no study has one.
     """
-    with_base = {name: c for name, c in confirmations.items() if c["base"] != NO_BASE}
+    with_base = {name: c for name, c in confirmations.items() if c.base != NO_BASE}
     if not with_base:
         raise ConfigError(
             "register needs a study with a base, since only transfer-learned models are "
@@ -171,33 +168,14 @@ def choose_study(wanted: str, confirmations: Mapping[str, Confirmation]) -> str:
     return wanted
 
 
-def _best(confirmations: Mapping[str, Confirmation]) -> str:
+def _best(confirmations: Mapping[str, ConfirmationRecord]) -> str:
     best, *others = confirmations
     for name in others:
         challenger, leader = confirmations[name], confirmations[best]
-        objective = OBJECTIVES[challenger["objective"]]
-        if objective.is_better(challenger["winner"]["mean"], leader["winner"]["mean"]):
+        objective = OBJECTIVES[challenger.objective]
+        if objective.is_better(challenger.winner.mean, leader.winner.mean):
             best = name
     return best
-
-
-def _report(study: str, candidate: Candidate, registration: Registration) -> dict[str, Any]:
-    return {
-        "registered_model": registration.registered_model,
-        "version": registration.version,
-        "registered": registration.is_new,
-        "champion": registration.is_champion,
-        "reason": registration.reason,
-        "study": study,
-        "weights_sha256": candidate.evidence.weights_sha256,
-        "confirmation": _figures(candidate.evidence),
-        "lineage": dict(registration.lineage),
-    }
-
-
-def _figures(evidence: Evidence) -> dict[str, Any]:
-    names = ("objective", "mean", "low", "high", "n", "num_seeds")
-    return {name: getattr(evidence, name) for name in names}
 
 
 def main() -> None:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.planning.plan import PLAN_FILE
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import known_uids, trial_dicts
+from pipeline.records.studies import known_uids, trial_records
 from pipeline.search.engine import Engine
 from pipeline.search.executors.registry import build_executor
 from pipeline.search.params import SearchParams
@@ -35,6 +35,7 @@ from pipeline.studies.opened import (
 from pipeline.training.data import DataReference
 from pipeline.trials.identity import of_other_code
 from pipeline.trials.record import best_trial, num_finished
+from pipeline.trials.study import Stopped, StudyRecord
 from pipeline.workspace import write_stamp
 
 if TYPE_CHECKING:
@@ -78,20 +79,20 @@ def run(name: str, *, root: Path) -> None:
                 # In the block: what is found is written even if the tracking store stays away.
                 exported = export()
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
-    write_stamp(root, "search", exported, study=name)
+    write_stamp(root, "search", exported.stamp, study=name)
     _log_best(exported)
 
 
-def _log_best(exported: Mapping[str, Any]) -> None:
-    best = exported["trials"][exported["best_number"]]
-    logger.info("best: trial %d, %s %.4f", best["number"], exported["objective"], best["value"])
+def _log_best(exported: StudyRecord) -> None:
+    best = exported.best
+    logger.info("best: trial %d, %s %.4f", best.number, exported.objective, best.value)
 
 
 def _search(study: Study, described: DescribedStudy, *, recorder: Recorder, root: Path) -> None:
     params = described.search
     # What stopped an earlier search is no news of this one.
     _note_missing(study, 0)
-    progress, trials = _progress(study, params), trial_dicts(study)
+    progress, trials = _progress(study, params), trial_records(study)
     logger.info("%s: %s", study.study_name, progress.line())
     if remark := of_other_code(trials).remark:
         logger.warning("%s: %s", study.study_name, remark)
@@ -118,13 +119,13 @@ def _search(study: Study, described: DescribedStudy, *, recorder: Recorder, root
 
 def _progress(study: Study, params: SearchParams) -> Progress:
     objective = OBJECTIVES[params.objective]
-    trials = trial_dicts(study)
+    trials = trial_records(study)
     best = best_trial(trials, objective.direction)
     return Progress(
         params.trials,
         maximize=objective.direction == "maximize",
-        states=[trial["state"] for trial in trials],
-        best=best["value"] if best else None,
+        states=[trial.state for trial in trials],
+        best=best.value if best else None,
     )
 
 
@@ -138,7 +139,7 @@ def _note_missing(study: Study, missing: int) -> None:
             missing,
         )
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        study.set_user_attr("stopped", {"reason": "timeout", "missing": missing, "at": at})
+        study.set_user_attr("stopped", asdict(Stopped("timeout", missing, at)))
     elif study.user_attrs.get("stopped"):
         study.set_user_attr("stopped", None)
 

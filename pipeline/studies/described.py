@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,17 @@ from typing import TYPE_CHECKING
 from pipeline.config import load_section
 from pipeline.errors import PipelineError, StudyError
 from pipeline.features.manifest import Cuts, read_manifest
-from pipeline.losses import lost_study
+from pipeline.losses import RESTORE
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout
-from pipeline.records.studies import find_study, known_uids, trial_dicts
+from pipeline.records.studies import find_study, known_uids, trial_records
 from pipeline.search.params import SearchParams, StudyParams, embedded_space, load_study
 from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import fitting
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.identity import Identity, study_identity
 from pipeline.trials.record import num_finished
+from pipeline.trials.study import exported_study
+from pipeline.workspace import stamp_file
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -138,10 +139,10 @@ def num_kept(study: Study, described: DescribedStudy) -> int | None:
         return None
     aside = find_study(study._storage, f"{described.study_name}-{described.identity[:8]}")
     if aside is not None:
-        return num_finished(trial_dicts(aside))
+        return num_finished(trial_records(aside))
     if not described.hashes.can_take_over(study.user_attrs.get("comparable")):
         return 0
-    return len(fitting(trial_dicts(study), described.space, source=study.study_name))
+    return len(fitting(trial_records(study), described.space, source=study.study_name))
 
 
 def own_study(
@@ -162,12 +163,26 @@ def own_study(
     study, here = find_study(storage, described), sharing_checkout(root, url)
     if study is None or here in (None, study.user_attrs.get("made_in", here)):
         return study
-    exported = root / "results" / name / "study.json"
-    content = json.loads(exported.read_text(encoding="utf-8")) if exported.is_file() else {}
-    wanted: str | None = content.get("identity")
+    exported = exported_study(root, name)
+    wanted = exported.identity if exported is not None else None
     with suppress(PipelineError):  # As params.yaml is now, or the features are not made.
         wanted = describe(name, root=root).identity
     if wanted in (None, study.user_attrs.get("identity")):
         return study
-    aside = known_uids(storage).get(content.get("study_uid", ""))
+    aside = known_uids(storage).get(exported.study_uid) if exported is not None else None
     return find_study(storage, aside) if aside else None
+
+
+def lost_study(root: Path, name: str, study_name: str) -> str | None:
+    """Returns what to say of a study that its store does not hold; None if it never ran here.
+
+    Args:
+        root: The repository.
+        name: Name of the study below `studies` in params.yaml.
+        study_name: As Optuna calls it; an export of another one, of other data, tells nothing.
+    """
+    exported = exported_study(root, name)
+    if exported is None or exported.study_name != study_name:
+        return None
+    stamp_file(root, "search", name).unlink(missing_ok=True)
+    return f"the study is lost, but results/{name}/study.json is there: {RESTORE}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.manifest import read_manifest
@@ -15,6 +15,7 @@ from pipeline.search.confirmation import EXPORT_RULES, in_order
 from pipeline.split_record import read_split
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult
+from pipeline.trials.confirmation import ExportRecord, MemberRecord
 
 if TYPE_CHECKING:
     from pipeline.search.candidates import Candidate
@@ -42,7 +43,7 @@ def export_confirmed(
     objective: ObjectiveSpec,
     winner: int,
     rule: str,
-) -> tuple[dict[str, Any], dict[str, float]]:
+) -> tuple[ExportRecord, dict[str, float]]:
     """Writes `models/STUDY.keras`.
 
     Args:
@@ -75,23 +76,23 @@ def export_confirmed(
     chosen = choose(specs, results, data, objective, rule=rule)
     members = [member for _, member in chosen]
     verified = export_winner(root / file, members, data, image_shape=image_shape, part=PART)
-    numbers = {spec.uid: one.trial["number"] for one in planned for spec in one.specs}
-    exported = {
-        "file": file.as_posix(),
-        "file_sha256": sha256_file(root / file),
+    numbers = {spec.uid: one.trial.number for one in planned for spec in one.specs}
+    exported = ExportRecord(
+        file=file.as_posix(),
+        rule=EXPORT_RULES[rule],
+        file_sha256=sha256_file(root / file),
         # Of the whole model, as in registration.json; those of the members start from a cut.
-        "weights_sha256": weights_sha256(load_exported(root / file)),
-        # The file itself was run on raw images before it had its name.
-        "verified": asdict(verified),
-        "rule": EXPORT_RULES[rule],
-        "members": [
-            {
-                "number": numbers[spec.uid],
-                "seed": spec.seed,
-                "starts_from": results[spec.uid].starts_from,
-                "weights_sha256": results[spec.uid].weights_sha256,
-            }
+        weights_sha256=weights_sha256(load_exported(root / file)),
+        members=[
+            MemberRecord(
+                number=numbers[spec.uid],
+                seed=spec.seed,
+                starts_from=results[spec.uid].starts_from,
+                weights_sha256=results[spec.uid].weights_sha256,
+            )
             for spec, _ in chosen
         ],
-    }
+        # The file itself was run on raw images before it had its name.
+        verified=asdict(verified),
+    )
     return exported, dict(verified.metrics)

@@ -13,11 +13,10 @@ import psutil
 from pipeline.database_addresses import without_password
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.files import read_json
 from pipeline.open_databases import DatabaseLostError, last_look
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import mirror_uid
-from pipeline.records.studies import open_study, study_attrs, trial_dicts
+from pipeline.records.studies import open_study, study_attrs, trial_records
 from pipeline.search.cut_roles import with_named_cuts
 from pipeline.search.params import SearchParams
 from pipeline.search.queue import close_orphans, enqueue_missing, retire
@@ -25,7 +24,7 @@ from pipeline.search.warm_start import first_trials
 from pipeline.split_record import SplitRecord
 from pipeline.studies.described import DescribedStudy
 from pipeline.trials.recorder import Recorder
-from pipeline.trials.study import StudyDict, export, write
+from pipeline.trials.study import StudyRecord, exported_study, write_study
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -97,16 +96,17 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
         root: The repository; `results/STUDY/study.json` in it may hold trials to begin with, and
             with the same identity and data it names the uid that the study goes on under.
     """
-    params, file = described.search, root / "results" / described.name / "study.json"
-    dataset = described.split.dataset
-    exported = read_json(file) if file.exists() else {}
+    params, dataset = described.search, described.split.dataset
+    exported = exported_study(root, described.name)
     # Data that got another name begin a study of that name with the same trials: two studies.
-    is_same = (exported.get("identity"), exported.get("dataset")) == (described.identity, dataset)
+    is_same = exported is not None and (
+        (exported.identity, exported.dataset) == (described.identity, dataset)
+    )
     attrs = study_attrs(
         root,
         dataset=dataset,
         objective=params.objective,
-        exported=exported if is_same else {},
+        exported=exported if is_same else None,
     )
     study = open_study(
         storage,
@@ -114,7 +114,7 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
         name=described.study_name,
         identity=described.identity,
         direction=OBJECTIVES[params.objective].direction,
-        begin=lambda previous: first_trials(file, previous, described.hashes, described.space),
+        begin=lambda previous: first_trials(exported, previous, described.hashes, described.space),
         attrs={**attrs, "comparable": described.hashes.comparable},
     )
     study.pruner = params.pruner.build(params.epochs)
@@ -135,12 +135,12 @@ def recording(runs: StudyRuns, study: Study, params: SearchParams) -> Iterator[R
     mirror = Mirror(runs, deadline=deadline(params))
     try:
         with mirror:
-            runs.reconcile(trial_dicts(study))
+            runs.reconcile(trial_records(study))
             yield mirror
     except (KeyboardInterrupt, SystemExit):
         # What an interrupt came between is put right at once, not by the next search.
         if not mirror.num_waiting:
-            runs.settle(trial_dicts(study))
+            runs.settle(trial_records(study))
         raise
 
 
@@ -150,8 +150,8 @@ def deadline(params: SearchParams) -> float | None:
     return None if params.timeout is None else psutil.Process().create_time() + params.timeout
 
 
-def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyDict:
-    """Writes a study as `study.json`, `best.json` and `trials.csv`, and returns the first of them.
+def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyRecord:
+    """Writes a study as `study.json`, `best.json` and `trials.csv`, and returns its record.
 
     Args:
         study: Optuna's.
@@ -161,18 +161,22 @@ def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyDict:
     Raises:
         StudyError: If no trial ran to its end.
     """
-    exported = export(
-        trial_dicts(study),
+    objective = described.search.objective
+    record = StudyRecord(
         study_name=study.study_name,
-        attrs=study.user_attrs,
         study=described.name,
         dataset=described.split.dataset,
-        objective=described.search.objective,
+        identity=study.user_attrs["identity"],
+        objective=objective,
+        direction=OBJECTIVES[objective].direction,
         target=described.search.trials,
+        trials=trial_records(study),
         space=described.space.describe().searched,
+        study_uid=study.user_attrs["study_uid"],
+        comparable=study.user_attrs["comparable"],
     )
-    write(root / "results" / described.name, exported)
-    return exported
+    write_study(root, record)
+    return record
 
 
 @contextmanager

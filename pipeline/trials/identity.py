@@ -13,7 +13,7 @@ from typing import Final
 from pipeline.features.manifest import Manifest
 from pipeline.hyperparameter import Value
 from pipeline.training.segments import lower_cuts
-from pipeline.trials.record import FINISHED, TrialDict
+from pipeline.trials.record import TrialRecord
 
 # All that a training imports, however far down; below `pipeline/`. `tests/test_house.py` compares.
 TRAINING_CODE: Final = (
@@ -211,13 +211,9 @@ class OtherCode:
         )
 
 
-def of_other_code(trials: Iterable[TrialDict]) -> OtherCode:
+def of_other_code(trials: Iterable[TrialRecord]) -> OtherCode:
     """Counts the finished trials of a study that the present code did not train."""
-    codes = [
-        trial.get("user_attrs", {}).get("code_sha256")
-        for trial in trials
-        if trial["state"] in FINISHED
-    ]
+    codes = [trial.code_sha256 for trial in trials if trial.is_finished]
     return OtherCode(
         num_other=sum(code not in (None, training_code()) for code in codes),
         num_unknown=codes.count(None),

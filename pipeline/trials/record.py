@@ -1,8 +1,7 @@
-"""A trial as plain data, and what is read of it; free of Optuna and MLflow.
+"""A trial as typed, plain data, and as an entry of `study.json`; free of Optuna and MLflow.
 
-A trial is a dict as in `results/STUDY/study.json`: what `records.studies.trial_dict` gives.
-Read here of its `user_attrs`: `trial_uid`; `epochs`, a list of `{"epoch", "metrics", "at_ms"}`;
-`metrics`, those of the end; `traceback`; and what `TAGS` lists.
+The search makes trials, `records.studies` keeps them in Optuna's store and reads them from there,
+and everybody else is given a `TrialRecord`.
 """
 
 from __future__ import annotations
@@ -10,19 +9,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from pipeline.hyperparameter import Value
+from pipeline.hyperparameter import Hyperparameters, Value
 
 if TYPE_CHECKING:
-    pass
+    from _typeshed import DataclassInstance
 
-Trial = Mapping[str, Any]
+T = TypeVar("T", bound="DataclassInstance")
+State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
+FINISHED: Final = ("COMPLETE", "PRUNED")
+OPEN: Final = ("RUNNING", "WAITING")
 
 # Attributes that the driver logs as tags.
-TAGS = (
+TAGS: Final = (
     "seed",
     "attempt",
     "retry_of",
@@ -33,9 +35,6 @@ TAGS = (
     "reason",
 )
 
-TrialDict = dict[str, Any]
-FINISHED = ("COMPLETE", "PRUNED")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
@@ -43,7 +42,7 @@ class Epoch:
 
     Attributes:
         epoch: Counted from 0.
-        metrics: By name.
+        metrics: By name; finite ones only, since JSON has no NaN.
         at_ms: When it ended, milliseconds since 1970.
     """
 
@@ -52,53 +51,203 @@ class Epoch:
     at_ms: int
 
 
-def uid_of(trial: Trial, *, study_uid: str) -> str:
-    """Returns the uid that the driver gave a trial, else the one that it would have given.
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One attempt at a configuration.
 
-    >>> uid_of({"number": 7}, study_uid="0123456789abcdef")
-    '0123456789ab-0007'
+    Attributes:
+        number: Its place in the study, counted from 0.
+        state: As Optuna calls it; COMPLETE and PRUNED are finished, RUNNING and WAITING are open.
+        value: The objective that it reached; of a pruned trial the best until then. None if there
+            is none.
+        hyperparameters: All active ones; empty if it was cut off before it had them.
+        intermediate_values: The objective by epoch, as it was reported.
+        params: The part of the hyperparameters that was searched, as Optuna stores it.
+        distributions: What each of these was drawn from, as Optuna writes it in JSON.
+        attributes: What was noted of it, by the driver or by a user: `user_attrs` in Optuna.
+        system_attributes: What Optuna itself noted of it.
+        started: When its training began; without a zone it is local time. None while it waits.
+        ended: When it ended, likewise.
     """
-    given = _attributes(trial).get("trial_uid")
-    return str(given or f"{study_uid[:12]}-{trial['number']:04d}")
+
+    number: int
+    state: State
+    value: float | None = None
+    hyperparameters: Hyperparameters = field(default_factory=dict)
+    intermediate_values: Mapping[int, float] = field(default_factory=dict)
+    params: Hyperparameters = field(default_factory=dict)
+    distributions: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Reads an entry of `study.json`."""
+        reported = content.get("intermediate_values", {})
+        return as_record(
+            cls,
+            content,
+            intermediate_values={int(epoch): value for epoch, value in reported.items()},
+            attributes=content.get("user_attrs", {}),
+            system_attributes=content.get("system_attrs", {}),
+            started=_moment(content.get("datetime_start")),
+            ended=_moment(content.get("datetime_complete")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the entry of `study.json`."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "value": self.value,
+            "params": self.params,
+            "distributions": self.distributions,
+            "hyperparameters": self.hyperparameters,
+            "intermediate_values": {str(k): v for k, v in self.intermediate_values.items()},
+            "user_attrs": self.attributes,
+            "system_attrs": self.system_attributes,
+            "datetime_start": self.started and self.started.isoformat(),
+            "datetime_complete": self.ended and self.ended.isoformat(),
+            "seconds": self.seconds,
+        }
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether `search.trials` counts it; a diverged one is, as a pruned trial."""
+        return self.state in FINISHED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it runs or waits."""
+        return self.state in OPEN
+
+    @property
+    def finite_value(self) -> float | None:
+        """The value, or None where it is none that MLflow can hold."""
+        return self.value if self.value is not None and math.isfinite(self.value) else None
+
+    @property
+    def curve(self) -> dict[int, float]:
+        """The objective by epoch, in order; only what is finite."""
+        return only_finite(self.intermediate_values.items())
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None unless it has ended."""
+        if self.started is None or self.ended is None:
+            return None
+        return (self.ended - self.started).total_seconds()
+
+    @property
+    def start_ms(self) -> int:
+        """When it started, milliseconds since 1970."""
+        return _milliseconds(self.started or self.ended)
+
+    @property
+    def end_ms(self) -> int:
+        """When it ended, milliseconds since 1970; its start if it has not."""
+        return _milliseconds(self.ended or self.started)
+
+    @property
+    def seed(self) -> int:
+        """Root of what is drawn in its training."""
+        return int(self.attributes["seed"])
+
+    @property
+    def code_sha256(self) -> str | None:
+        """Hash of the code that trained it; earlier releases did not note it."""
+        return self.attributes.get("code_sha256")
+
+    @property
+    def duplicate_of(self) -> int | None:
+        """Number of the trial whose result it was given, being the same configuration."""
+        return self.attributes.get("duplicate_of")
+
+    @property
+    def is_diverged(self) -> bool:
+        """Whether its loss or weights became non-finite."""
+        return self.attributes.get("outcome") == "diverged"
+
+    @property
+    def queued(self) -> Hyperparameters:
+        """What was settled before a sampler was asked: by a user, or by the attempt before."""
+        return self.system_attributes.get("fixed_params", {})  # type: ignore[no-any-return]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured once, at the end."""
+        found = self.attributes.get("metrics") or {}
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+    @property
+    def traceback(self) -> str | None:
+        """Why it failed, as Python printed it; None if it did not."""
+        text = self.attributes.get("traceback")
+        return None if text is None else str(text)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Its hyperparameters as MLflow stores them.
+
+        A trial that was killed right after it was asked for has only what Optuna had sampled.
+        """
+        values = self.hyperparameters or self.params
+        return {name: str(value) for name, value in values.items()}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What else the driver tells of it; MLflow takes 8,000 characters."""
+        found = {name: self.attributes.get(name) for name in TAGS}
+        return {name: str(value)[:5000] for name, value in found.items() if value is not None}
+
+    def uid(self, *, study_uid: str) -> str:
+        """Returns the uid that the driver gave it, else the one that it would have given.
+
+        >>> TrialRecord(number=7, state="WAITING").uid(study_uid="0123456789abcdef")
+        '0123456789ab-0007'
+        """
+        given = self.attributes.get("trial_uid")
+        return str(given or f"{study_uid[:12]}-{self.number:04d}")
+
+    def epochs(self, *, metric: str) -> list[Epoch]:
+        """Returns all that is known about its epochs, in order.
+
+        Where an earlier release was killed, there is only what was reported of them.
+
+        Args:
+            metric: The objective's name among an epoch's metrics.
+        """
+        reported = self.curve
+        detailed = {int(one["epoch"]): one for one in self.attributes.get("epochs") or []}
+        start, duration = self.start_ms, max(self.end_ms - self.start_ms, 0)
+        total = max([*reported, *detailed], default=-1) + 1
+        return [
+            Epoch(
+                epoch=epoch,
+                metrics={
+                    **detailed.get(epoch, {}).get("metrics", {}),
+                    **({metric: reported[epoch]} if epoch in reported else {}),
+                },
+                # Where the study holds no time, epochs are spread evenly: wrong by little, and the
+                # same each time, so that writing twice doubles nothing.
+                at_ms=detailed.get(epoch, {}).get("at_ms", start + duration * (epoch + 1) // total),
+            )
+            for epoch in sorted({*reported, *detailed})
+        ]
 
 
-def hyperparameters_of(trial: Trial) -> dict[str, str]:
-    """Returns a trial's hyperparameters as MLflow stores them: text.
+def as_record(kind: type[T], content: Mapping[str, Any], **read: Any) -> T:
+    """Returns a dataclass whose fields are named as the keys of JSON.
 
-    A trial that was killed right after it was asked for has only what Optuna had sampled.
+    Args:
+        kind: The dataclass.
+        content: Parsed JSON; keys that are no field are left out, and missing ones get defaults.
+        read: Fields that are not as in the JSON.
     """
-    values = trial.get("hyperparameters") or trial.get("params") or {}
-    return {name: str(value) for name, value in values.items()}
-
-
-def tags_of(trial: Trial) -> dict[str, str]:
-    """Returns what else the driver tells of a trial, as tags; MLflow takes 8,000 characters."""
-    found = {name: _attributes(trial).get(name) for name in TAGS}
-    return {name: str(value)[:5000] for name, value in found.items() if value is not None}
-
-
-def metrics_of(trial: Trial) -> dict[str, float]:
-    """Returns what was measured once, at the end."""
-    found = _attributes(trial).get("metrics") or {}
-    return {name: float(value) for name, value in found.items() if value is not None}
-
-
-def traceback_of(trial: Trial) -> str | None:
-    """Returns why a trial failed, as Python printed it, or None."""
-    text = _attributes(trial).get("traceback")
-    return None if text is None else str(text)
-
-
-def value_of(trial: Trial) -> float | None:
-    """Returns a trial's value, or None if it has none or a non-finite one."""
-    value = trial.get("value")
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def intermediate_values(trial: Trial) -> dict[int, float]:
-    """Returns what was reported after each epoch; only finite values are."""
-    values = trial.get("intermediate_values", {}).items()
-    return only_finite((int(epoch), value) for epoch, value in values)
+    known = {own.name: content[own.name] for own in fields(kind) if own.name in content}
+    return kind(**{**known, **read})
 
 
 def only_finite(points: Iterable[tuple[int, float | None]]) -> dict[int, float]:
@@ -106,68 +255,37 @@ def only_finite(points: Iterable[tuple[int, float | None]]) -> dict[int, float]:
     return {e: float(v) for e, v in sorted(points) if v is not None and math.isfinite(v)}
 
 
-def epochs_of(trial: Trial, *, metric: str) -> list[Epoch]:
-    """Returns all that a study holds about a trial's epochs, in order.
+def num_finished(trials: Iterable[TrialRecord]) -> int:
+    """Counts what `search.trials` counts: complete and pruned trials, diverged ones included."""
+    return sum(trial.is_finished for trial in trials)
+
+
+def ranked(trials: Iterable[TrialRecord], direction: str) -> list[TrialRecord]:
+    """Returns the complete trials, best first, and of equals the earliest.
 
     Args:
-        trial: A trial. Where an earlier release was killed, its attribute `epochs` is missing, and
-            of its epochs there is only what was reported.
-        metric: The objective's name among an epoch's metrics.
+        trials: Of a study.
+        direction: `maximize` or `minimize`.
     """
-    reported = intermediate_values(trial)
-    detailed = {int(entry["epoch"]): entry for entry in _attributes(trial).get("epochs") or []}
-    start = start_ms(trial)
-    duration = max(end_ms(trial) - start, 0)
-    total = max([*reported, *detailed], default=-1) + 1
-    return [
-        Epoch(
-            epoch=epoch,
-            metrics={
-                **detailed.get(epoch, {}).get("metrics", {}),
-                **({metric: reported[epoch]} if epoch in reported else {}),
-            },
-            # Where the study holds no time, epochs are spread evenly: wrong by little, and the
-            # same each time, so that writing twice doubles nothing.
-            at_ms=detailed.get(epoch, {}).get("at_ms", start + duration * (epoch + 1) // total),
-        )
-        for epoch in sorted({*reported, *detailed})
-    ]
-
-
-def start_ms(trial: Trial) -> int:
-    """Returns when a trial started, milliseconds since 1970."""
-    return _milliseconds(trial.get("datetime_start") or trial.get("datetime_complete"))
-
-
-def end_ms(trial: Trial) -> int:
-    """Returns when a trial ended, milliseconds since 1970."""
-    return _milliseconds(trial.get("datetime_complete") or trial.get("datetime_start"))
-
-
-def _attributes(trial: Trial) -> Mapping[str, Any]:
-    attributes: Mapping[str, Any] = trial.get("user_attrs", {})
-    return attributes
-
-
-def _milliseconds(stamp: str | None) -> int:
-    # Optuna's times are local and have no zone; `timestamp` reads such a time as local.
-    return 0 if stamp is None else round(datetime.fromisoformat(stamp).timestamp() * 1000)
-
-
-def num_finished(trials: Iterable[TrialDict]) -> int:
-    """Counts what `search.trials` counts: complete and pruned trials, diverged ones included."""
-    return sum(trial["state"] in FINISHED for trial in trials)
-
-
-def best_trial(trials: Iterable[TrialDict], direction: str) -> TrialDict | None:
-    """Returns the best complete trial, the earliest of equals; None if there is none."""
-    complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
-    if not complete:
-        return None
     sign = -1.0 if direction == "maximize" else 1.0
-    return min(complete, key=lambda trial: (sign * trial["value"], trial["number"]))
+    complete = [trial for trial in trials if trial.state == "COMPLETE"]
+    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def best_trial(trials: Iterable[TrialRecord], direction: str) -> TrialRecord | None:
+    """Returns the first of `ranked`; None if no trial is complete."""
+    return next(iter(ranked(trials, direction)), None)
 
 
 def canonical(values: Mapping[str, Value]) -> str:
     """Returns a text that is the same for the same values, whatever their order."""
     return json.dumps(dict(values), sort_keys=True)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _milliseconds(moment: datetime | None) -> int:
+    # Optuna's times are local and have no zone; `timestamp` reads such a time as local.
+    return 0 if moment is None else round(moment.timestamp() * 1000)

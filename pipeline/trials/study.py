@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pipeline.errors import StudyError
-from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.files import write_json, write_whole
-from pipeline.trials.record import TrialDict, best_trial, num_finished
-
-StudyDict = dict[str, Any]
-"""What `study.json` holds; `export` makes it."""
+from pipeline.files import read_json, write_json, write_whole
+from pipeline.trials.record import TrialRecord, as_record, best_trial, num_finished
+from pipeline.workspace import study_file
 
 
 def archived_name(study_name: str, identity: str) -> str:
@@ -38,79 +35,132 @@ class EarlierStudy:
 
     name: str
     comparable: str | None
-    trials: list[TrialDict]
+    trials: Sequence[TrialRecord]
 
 
-def export(
-    trials: list[TrialDict],
-    *,
-    study_name: str,
-    attrs: Mapping[str, Any],
-    study: str,
-    dataset: str,
-    objective: str,
-    target: int,
-    space: Mapping[str, Any],
-) -> StudyDict:
-    """Returns a whole study as JSON-ready data: what `study.json` holds.
+@dataclass(frozen=True)
+class Stopped:
+    """Why a search ended before its target; kept as the study's attribute `stopped`.
 
-    Args:
-        trials: All of them, in the order of their numbers.
+    Attributes:
+        reason: `timeout`.
+        missing: Finished trials that were still wanted, >= 1.
+        at: When, UTC as ISO 8601.
+    """
+
+    reason: str
+    missing: int
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A whole study, as `study.json` holds it.
+
+    Attributes:
         study_name: As Optuna calls it.
-        attrs: What it says of itself: `identity`, `study_uid` and `comparable`.
         study: Its name below `studies` in params.yaml.
         dataset: What it learned from.
+        identity: Hash of what makes its trials comparable, the space included.
         objective: A key of `OBJECTIVES`.
-        target: `search.trials`.
-        space: The distributions that it searched, by hyperparameter.
+        direction: `maximize` or `minimize`.
+        target: Finished trials that were wanted, `search.trials`.
+        trials: All of them, in the order of their numbers.
+        space: The distributions that it searched by hyperparameter, as in params.yaml.
+        study_uid: What it is known by in every store; empty in early releases.
+        comparable: As `Identity.comparable`; None in early releases.
+    """
+
+    study_name: str
+    study: str
+    dataset: str
+    identity: str
+    objective: str
+    direction: str
+    target: int
+    trials: Sequence[TrialRecord]
+    space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    study_uid: str = ""
+    comparable: str | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Reads the content of `study.json`."""
+        trials = [TrialRecord.from_json(trial) for trial in content["trials"]]
+        return as_record(cls, content, trials=trials)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of `study.json`."""
+        trials = [trial.to_json() for trial in self.trials]
+        return {**vars(self), "best_number": self.best.number, "trials": trials}
+
+    @property
+    def best(self) -> TrialRecord:
+        """The best complete trial.
+
+        Raises:
+            StudyError: If no trial ran to its end, so that there is none.
+        """
+        best = best_trial(self.trials, self.direction)
+        if best is None:
+            raise StudyError(
+                f"No trial of {self.study_name} ran to its end: {num_finished(self.trials)} were "
+                "pruned or diverged. Lower the learning rates in its space, choose a milder "
+                "search.pruner, or give it more time."
+            )
+        return best
+
+    @property
+    def stamp(self) -> dict[str, str | int]:
+        """What the stamp of stage `search` holds of it."""
+        return {"identity": self.identity, "target": self.target}
+
+
+def read_study(root: Path, name: str) -> StudyRecord:
+    """Reads the record of a study.
 
     Raises:
-        StudyError: If no trial ran to its end, so that there is no best one.
+        DataIntegrityError: If there is none yet.
     """
-    direction = OBJECTIVES[objective].direction
-    best = best_trial(trials, direction)
-    if best is None:
-        raise StudyError(
-            f"No trial of {study_name} ran to its end: {num_finished(trials)} were pruned or "
-            "diverged. Lower the learning rates in its space, choose a milder search.pruner, or "
-            "give it more time."
-        )
+    return StudyRecord.from_json(read_json(study_file(root, name)))
+
+
+def exported_study(root: Path, name: str) -> StudyRecord | None:
+    """Returns the record of a study, or None if there is none."""
+    return read_study(root, name) if study_file(root, name).is_file() else None
+
+
+def write_study(root: Path, record: StudyRecord) -> None:
+    """Writes `study.json`, `best.json` and `trials.csv`.
+
+    Args:
+        root: The repository; they lie in its `results/STUDY`.
+        record: The study.
+
+    Raises:
+        StudyError: If no trial ran to its end; then nothing is written.
+    """
+    file, content = study_file(root, record.study), record.to_json()
+    write_json(file, content)
+    write_json(file.with_name("best.json"), best_of(record.best))
+    _write_table(file.with_name("trials.csv"), record.trials)
+
+
+def best_of(trial: TrialRecord) -> dict[str, Any]:
+    """Returns what `best.json` holds of a study's best trial."""
     return {
-        "study_name": study_name,
-        "study": study,
-        "dataset": dataset,
-        "identity": attrs["identity"],
-        "study_uid": attrs["study_uid"],
-        "comparable": attrs["comparable"],
-        "objective": objective,
-        "direction": direction,
-        "target": target,
-        "space": space,
-        "best_number": best["number"],
-        "trials": trials,
+        "number": trial.number,
+        "value": trial.value,
+        "hyperparameters": trial.hyperparameters,
     }
 
 
-def write(folder: Path, exported: Mapping[str, Any]) -> None:
-    """Writes the three files.
-
-    Args:
-        folder: `results/STUDY`.
-        exported: From `export`.
-    """
-    write_json(folder / "study.json", exported)
-    best = exported["trials"][exported["best_number"]]
-    write_json(folder / "best.json", {k: best[k] for k in ("number", "value", "hyperparameters")})
-    _write_table(folder / "trials.csv", exported["trials"])
-
-
-def _write_table(file: Path, trials: list[TrialDict]) -> None:
-    names = list(dict.fromkeys(n for trial in trials for n in trial["hyperparameters"]))
-    plain = ("number", "state", "value", "seconds")
+def _write_table(file: Path, trials: Sequence[TrialRecord]) -> None:
+    names = list(dict.fromkeys(n for trial in trials for n in trial.hyperparameters))
+    columns = ["number", "state", "value", "seconds", "epochs", *names]
     with write_whole(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [*plain, "epochs", *names])
-        writer.writeheader()
+        writer = csv.writer(stream)
+        writer.writerow(columns)
         for trial in trials:
-            own = {key: trial[key] for key in plain}
-            epochs = len(trial["intermediate_values"])
-            writer.writerow({**own, "epochs": epochs, **trial["hyperparameters"]})
+            own = (trial.number, trial.state, trial.value, trial.seconds, len(trial.curve))
+            writer.writerow([*own, *(trial.hyperparameters.get(name) for name in names)])

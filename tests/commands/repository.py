@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pipeline.config import load_section
 from pipeline.files import sha256_file
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import find_study, open_study, study_attrs, trial_dicts
+from pipeline.records.studies import find_study, open_study, study_attrs, trial_records
 from pipeline.search.candidates import candidates
 from pipeline.search.confirmation import EXPORT_RULES
 from pipeline.search.params import ConfirmParams
@@ -24,9 +24,13 @@ from pipeline.search.proposals import Proposals
 from pipeline.search.queue import enqueue_missing, retire
 from pipeline.stages.confirm import CODE
 from pipeline.studies.described import describe
+from pipeline.trials.confirmation import write_confirmation
 from pipeline.trials.identity import code_sha256
+from pipeline.trials.record import Epoch
+from pipeline.trials.study import read_study
 from testing import features
 from testing.forks import Fork
+from testing.records import made_candidate, made_confirmation, made_training
 from testing.split import split_record
 
 SPACE = {
@@ -84,7 +88,9 @@ class Repository:
             name=described.study_name,
             identity=described.identity,
             direction="maximize",
-            attrs=study_attrs(self.folder, dataset=dataset, objective="val_accuracy", exported={}),
+            attrs=study_attrs(
+                self.folder, dataset=dataset, objective="val_accuracy", exported=None
+            ),
         )
         enqueue_missing(study, described.params.enqueue)
         return study
@@ -109,13 +115,13 @@ class Repository:
         proposal.trial.set_user_attr("epochs", epochs)
         told = values[-1] if state == "COMPLETE" else None
         study.tell(proposal.trial, told, state=optuna.trial.TrialState[state])
-        return trial_dicts(study)[proposal.trial.number]
+        return trial_records(study)[proposal.trial.number]
 
     def confirm(self, name="tiny"):
         """Writes what `confirm` puts out, with trainings that nobody did."""
         described = describe(name, root=self.folder)
         params = load_section(ConfirmParams, "confirm", self.folder / "params.yaml")
-        study = self.read(f"results/{name}/study.json")
+        study = read_study(self.folder, name)
         planned = candidates(
             study,
             top=params.top,
@@ -128,41 +134,35 @@ class Repository:
         model = self.folder / "models" / f"{name}.keras"
         model.parent.mkdir(exist_ok=True)
         model.write_bytes(b"weights of " + name.encode())
-        report = {
-            **{key: study[key] for key in ("study", "study_name", "identity", "dataset")},
-            **{"objective": study["objective"], "base": "none", "part": "confirmation", "n": 20},
+        tried = [
+            made_candidate(c.trial.number, hyperparameters=c.trial.hyperparameters) for c in planned
+        ]
+        record = made_confirmation(
+            tried[0],
+            candidates=tried,
+            **{key: getattr(study, key) for key in ("study", "study_name", "identity", "dataset")},
             **{"top": params.top, "seeds": params.seeds, "epochs": described.search.epochs},
-            "code_sha256": code_sha256(*CODE),
-            "candidates": [
-                {"number": c.trial["number"], "hyperparameters": c.trial["hyperparameters"]}
-                for c in planned
-            ],
-            "winner": {
-                "number": planned[0].trial["number"],
-                "mean": 0.5,
-                "num_seeds": params.seeds,
-            },
-            "exported": {
+            code_sha256=code_sha256(*CODE),
+            exported={
                 "file": f"models/{name}.keras",
                 "file_sha256": sha256_file(model),
                 "rule": EXPORT_RULES[params.export],
             },
-            "trainings": [
-                self._training(c.trial["number"], spec) for c in planned for spec in c.specs
-            ],
-        }
-        self.write(f"results/{name}/confirm.json", report)
-        return report
+            trainings=[self._training(c.trial.number, spec) for c in planned for spec in c.specs],
+        )
+        write_confirmation(self.folder, record)
+        return record
 
     @staticmethod
     def _training(number, spec):
         metrics = {"val_accuracy": 0.5, "loss": 1.25}
-        return {
-            **{"uid": spec.uid, "number": number, "seed": spec.seed, "attempt": 0},
-            **{"outcome": "complete", "value": 0.5, "start_ms": 1000, "end_ms": 9000},
-            "metrics": {**metrics, "confirmation_accuracy": 0.75, "num_epochs": 2.0},
-            "epochs": [{"epoch": e, "metrics": metrics, "at_ms": 2000 + e} for e in range(2)],
-        }
+        return made_training(
+            spec.uid,
+            number=number,
+            seed=spec.seed,
+            metrics={**metrics, "confirmation_accuracy": 0.75, "num_epochs": 2.0},
+            epochs=[Epoch(epoch=e, metrics=metrics, at_ms=2000 + e) for e in range(2)],
+        )
 
     def run_alone(self, command):
         """Runs a command in a process of its own; returns its exit code."""
@@ -201,7 +201,7 @@ class Repository:
 
 def read_trials(folder, study_name):
     """Returns the trials of a study of the store."""
-    return trial_dicts(find_study(open_storage(folder), study_name))
+    return trial_records(find_study(open_storage(folder), study_name))
 
 
 def run(command, *arguments):

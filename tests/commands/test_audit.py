@@ -4,6 +4,7 @@ import argparse
 import json
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 
@@ -13,28 +14,31 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import find_study, import_trials, open_study, trial_dicts
+from pipeline.records.studies import find_study, import_trials, open_study, trial_records
 from pipeline.search.queue import retire
 from pipeline.split_record import SPLIT_FILE, write_split
+from pipeline.trials.study import write_study
+from testing.records import made_study, made_trial
 from testing.split import split_record
 
 IDENTITY, STUDY_UID = "0123456789abcdef" * 4, "fedcba9876543210" * 2
 UNITS = {"name": "IntDistribution", "attributes": {"log": False, "step": 1, "low": 1, "high": 99}}
 
 
-def trial(number, state):
-    return {
-        "number": number,
-        "state": state,
-        "value": 0.75 if state == "COMPLETE" else None,
-        "params": {"units": 64},
-        "distributions": {"units": UNITS},
-        "intermediate_values": {"0": 0.5, "1": 0.75},
-        "user_attrs": {"hyperparameters": {"units": 64, "activation": "selu"}},
-        "system_attrs": {},
-        "datetime_start": f"2026-11-21T10:0{number}:00.250000",
-        "datetime_complete": f"2026-11-21T10:0{number + 1}:00.250000",
-    }
+def trial(number, state, **noted):
+    values = {"units": 64, "activation": "selu"}
+    return made_trial(
+        number,
+        state,
+        0.75 if state == "COMPLETE" else None,
+        params={"units": 64},
+        distributions={"units": UNITS},
+        intermediate_values={0: 0.5, 1: 0.75},
+        hyperparameters=values,
+        attributes={"hyperparameters": values, **noted},
+        started=datetime(2026, 11, 21, 10, number),
+        ended=datetime(2026, 11, 21, 10, number + 1),
+    )
 
 
 def copy_database(source, target):
@@ -61,7 +65,7 @@ def template(tmp_path_factory):
     open_store(root)
     copy_database(root / "mlflow.db", root / "empty.db")
     with open_runs(root) as runs:
-        runs.reconcile(trial_dicts(study))
+        runs.reconcile(trial_records(study))
     return root
 
 
@@ -127,9 +131,7 @@ def test_equal_stores_pass(mirrored, capsys):
 
 def test_trials_of_other_code_are_said_and_are_no_difference(mirrored, capsys):
     study = find_study(open_storage(mirrored), "digits-transfer")
-    of_old = trial(3, "COMPLETE")
-    of_old["user_attrs"]["code_sha256"] = "ab" * 32
-    import_trials(study, [of_old])
+    import_trials(study, [trial(3, "COMPLETE", code_sha256="ab" * 32)])
     assert audit("--repair") == 0
     assert audit() == 0
     said = "finished trials of other code than the present: 1, of code that is not known: 2;"
@@ -178,8 +180,7 @@ def test_a_study_that_is_being_searched_is_not_repaired(mirrored):
 
 
 def export(root):
-    (root / "results/transfer").mkdir(parents=True)
-    (root / "results/transfer/study.json").write_text('{"study_name": "digits-transfer"}')
+    write_study(root, made_study(study="transfer", study_name="digits-transfer"))
 
 
 @pytest.mark.parametrize(

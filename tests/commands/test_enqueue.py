@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError, StudyError
 from pipeline.records.lock import study_lock
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.studies.described import load_current
 from tests.commands.repository import run
 
@@ -12,7 +12,7 @@ WHOLE = ("units=32", "activation=selu", "learning_rate=1e-2", "clipping=none")
 
 
 def states(study):
-    return [trial["state"] for trial in trial_dicts(study)]
+    return [trial.state for trial in trial_records(study)]
 
 
 def test_the_next_trial_of_the_search_is_the_queued_one(repository, capsys):
@@ -37,7 +37,7 @@ def test_it_comes_before_what_the_sampler_says_also_in_a_study_that_goes_on(repo
     study = repository.study()
     repository.train(study)
     run("enqueue", "tiny", *WHOLE)
-    assert repository.train(study)["hyperparameters"]["units"] == 32
+    assert repository.train(study).hyperparameters["units"] == 32
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_conditional_hyperparameter_is_taken_where_its_condition_is_open(repos
 def test_a_conditional_one_may_leave_its_condition_to_the_sampler(repository):
     study = repository.study()
     run("enqueue", "tiny", "clipping_threshold=2")
-    assert trial_dicts(study)[0]["system_attrs"] == {"fixed_params": {"clipping_threshold": 2.0}}
+    assert trial_records(study)[0].queued == {"clipping_threshold": 2.0}
 
 
 def test_one_that_waits_already_is_said_whatever_the_order_of_its_words(repository, capsys):
@@ -209,7 +209,7 @@ def test_a_running_search_takes_it_next_and_keeps_its_budget(repository):
     repository.wait_for_trials(2, search)
     study = load_current("tiny", root=repository.folder).study
     assert run("enqueue", "tiny", *WHOLE) == 0
-    queued = trial_dicts(study)
+    queued = trial_records(study)
     output, _ = search.communicate(timeout=120)
     assert search.returncode == 0, output
     trials = repository.read("results/tiny/study.json")["trials"]

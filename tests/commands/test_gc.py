@@ -13,9 +13,11 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.studies.described import describe
+from pipeline.trials.study import write_study
 from testing.features import embedded, write_cuts
+from testing.records import made_study
 from testing.tracking_server import TrackingServer
 from tests.commands.repository import Repository, run
 
@@ -73,7 +75,7 @@ def mirror(repository, name, study):
         tags={key: study.user_attrs[key] for key in ("objective", "identity")},
         params={},
     ) as runs:
-        runs.reconcile(trial_dicts(study))
+        runs.reconcile(trial_records(study))
         (repository.folder / "note.txt").write_text("x" * 1000)
         runs.store.client.log_artifact(runs.run_id, str(repository.folder / "note.txt"))
         return runs
@@ -156,7 +158,7 @@ def test_without_yes_nothing_is_removed(littered):
 
 
 def test_with_yes_the_old_are_gone_for_good_and_the_current_untouched(littered, capsys):
-    current = {name: trial_dicts(littered.study(name)) for name in ("tiny", "other")}
+    current = {name: trial_records(littered.study(name)) for name in ("tiny", "other")}
     assert len(artifacts(littered)) == 4
     assert run("gc", "--yes") == 0
     assert studies(littered) == {"digits-tiny", "digits-other"}
@@ -165,7 +167,7 @@ def test_with_yes_the_old_are_gone_for_good_and_the_current_untouched(littered, 
     assert set(left.values()) == {3}
     assert rows(littered, "select count(*) from runs") == [(6,)]
     assert len(artifacts(littered)) == 2
-    assert {name: trial_dicts(littered.study(name)) for name in current} == current
+    assert {name: trial_records(littered.study(name)) for name in current} == current
     out = capsys.readouterr().out
     assert "Removed 4 trials, 6 runs and 0.0 MB of files." in out
     # The folder that MLflow leaves goes too.
@@ -286,13 +288,14 @@ def test_the_current_study_stays_also_where_a_kill_left_it_under_its_hash(litter
     run("gc", "--yes")
     assert name in studies(littered)
     assert ("digits-tiny", identity[:8]) in runs_by_study(littered)
-    assert len(trial_dicts(littered.study("tiny"))) == 2
+    assert len(trial_records(littered.study("tiny"))) == 2
 
 
 def test_a_study_that_was_exported_stays_while_params_yaml_is_being_edited(littered):
     mark = old_mark(littered)
     old = optuna.load_study(study_name=f"digits-tiny-{mark}", storage=open_storage(littered.folder))
-    littered.write("results/tiny/study.json", {"identity": old.user_attrs["identity"]})
+    record = made_study(identity=old.user_attrs["identity"])
+    write_study(littered.folder, record)
     run("gc", "--yes")
     assert f"digits-tiny-{mark}" in studies(littered)
 

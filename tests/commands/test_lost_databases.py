@@ -3,6 +3,9 @@
 import pytest
 
 from pipeline.errors import PipelineError
+from pipeline.trials.registration import write_registration
+from pipeline.trials.study import write_study
+from testing.records import made_registration, made_study
 from tests.commands.repository import run
 
 RESTORE = "`python -m pipeline restore` brings that back"
@@ -22,8 +25,8 @@ READERS = {
 @pytest.fixture
 def lost(repository):
     """What DVC holds of a study and a version, and their stamps, without any database."""
-    repository.write("results/tiny/study.json", {"study_name": "digits-tiny"})
-    repository.write("results/registration.json", {"registered_model": "digits-classifier"})
+    write_study(repository.folder, made_study())
+    write_registration(repository.folder, made_registration())
     for name in ("search-tiny", "confirm-tiny", "register"):
         repository.write(f"mlruns/stages/{name}.json", {})
     return repository
@@ -54,11 +57,11 @@ def test_dvc_is_let_know(lost, capsys, command):
 
 @pytest.mark.parametrize("command", READERS)
 def test_where_nothing_was_recorded_nothing_was_lost(repository, capsys, command):
-    repository.write("results/tiny/study.json", {"study_name": "of-other-data"}).unlink()
+    (repository.folder / "results/tiny").mkdir(parents=True)
     assert RESTORE not in told(command, capsys)
     assert not [name for name in DATABASES if (repository.folder / name).exists()]
 
 
 def test_a_study_of_other_data_is_not_this_ones_loss(lost, capsys):
-    lost.write("results/tiny/study.json", {"study_name": "cifar10-tiny"})
+    write_study(lost.folder, made_study(study_name="cifar10-tiny"))
     assert "tiny: 3 trials are missing; `dvc repro` trains them" in told("status", capsys)

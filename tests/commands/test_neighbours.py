@@ -12,6 +12,8 @@ from pipeline.data.split_params import SplitParams
 from pipeline.errors import ConfigError
 from pipeline.files import sha256_file
 from pipeline.stages import fetch, register, split
+from pipeline.trials.confirmation import write_confirmation
+from testing.records import made_confirmation
 from testing.tracking_server import TrackingServer
 from tests.commands.repository import run
 
@@ -62,15 +64,12 @@ class Checkout:
             summary_file=data / "split.json",
         )
         self.export()
-        exported = {
-            **{"rule": "the only one", "members": [{"number": 0, "seed": 1}]},
-            "file_sha256": sha256_file(self.root / "models/transfer.keras"),
-            "verified": {"n": 2},
-        }
-        confirm = {"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"}
-        self.write(
-            "results/transfer/confirm.json", {**confirm, "winner": WINNER, "exported": exported}
+        file_sha256 = sha256_file(self.root / "models/transfer.keras")
+        record = made_confirmation(
+            **{"study": "transfer", "base": "efficientnet_lite0", "members": [(0, 1)]},
+            exported={"file_sha256": file_sha256, "verified": {"n": 2}},
         )
+        write_confirmation(self.root, record)
         self.write("results/metrics.json", {})
         register.run(register.RegisterParams(study="auto"), studies=["transfer"], root=self.root)
         report = json.loads((self.root / "results/registration.json").read_text())

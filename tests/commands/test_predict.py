@@ -11,6 +11,9 @@ from pipeline.commands.predict import add_arguments, described, main, registered
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
 from pipeline.split_record import SPLIT_FILE, write_split
+from pipeline.trials.confirmation import write_confirmation
+from pipeline.trials.registration import write_registration
+from testing.records import made_confirmation, made_registration
 from testing.split import split_record
 
 
@@ -76,26 +79,13 @@ def repository(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
     light = {"dataset": "light", "class_names": ("dark", "bright"), "value_range": (0, 4095)}
     write_split(split_record(**light, per_class=(1, 1)), root / SPLIT_FILE)
-    winner = {
-        **{"number": 0, "hyperparameters": {}, "mean": 1.0, "std": 0.0, "low": 0.9},
-        **{"high": 1.0, "n": 2, "num_seeds": 1, "metrics": {}},
-    }
     model_file = save_model(root / "models/transfer.keras", (8, 8))
-    confirm = {
-        **{"study": "transfer", "base": "efficientnet_lite0", "objective": "val_accuracy"},
-        **{
-            "winner": winner,
-            "exported": {
-                **{"rule": "the only one", "members": [{"number": 0, "seed": 1}]},
-                **{"file_sha256": sha256_file(model_file), "verified": {"n": 2}},
-            },
-        },
-    }
-    contents = {"results/transfer/confirm": confirm, "results/metrics": {}}
-    for name, value in contents.items():
-        file = root / f"{name}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(value))
+    write_json(root / "results/metrics.json", {})
+    record = made_confirmation(
+        **{"study": "transfer", "base": "efficientnet_lite0", "n": 2, "members": [(0, 1)]},
+        exported={"file_sha256": sha256_file(model_file), "verified": {"n": 2}},
+    )
+    write_confirmation(root, record)
     np.savez(root / "data/train.npz", images=np.zeros((3, 8, 8), np.uint8), train=np.arange(3))
     run(RegisterParams(study="auto"), studies=["transfer"], root=root)
     return root
@@ -116,7 +106,7 @@ def test_the_champion_is_of_the_data_set_that_params_yaml_splits_and_registers(r
         ("light-classifier", "shades-classifier"),
         ("shades-of-red-classifier", "shades-classifier"),
     ):
-        write_json(root / "results/registration.json", {"registered_model": name})
+        write_registration(root, made_registration(registered_model=name))
         assert registered_model(root) == expected
 
 

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError, StudyError
 from pipeline.studies.described import load_current
 from pipeline.training.messages import EpochRecord
 from testing import faults
+from testing.records import made_trial
 from tests.commands.repository import Repository, read_trials, run
 
 
@@ -41,7 +42,7 @@ def repository(searched, monkeypatch):
 
 def numbers(repository, state):
     trials = read_trials(repository.folder, "digits-tiny")
-    return [trial["number"] for trial in trials if trial["state"] == state]
+    return [trial.number for trial in trials if trial.state == state]
 
 
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED"])
@@ -50,7 +51,7 @@ def test_a_trial_of_two_workers_comes_out_the_same_alone(repository, capsys, sta
     for number in numbers(repository, state):
         assert run("replay", "tiny", number) == 0
         out = capsys.readouterr().out
-        epochs = len(read_trials(repository.folder, "digits-tiny")[number]["intermediate_values"])
+        epochs = len(read_trials(repository.folder, "digits-tiny")[number].curve)
         assert f"tiny, trial {number} ({state}):" in out
         assert f"equal: to the last bit, over {epochs} epochs" in out
 
@@ -80,7 +81,7 @@ def test_neither_study_nor_mlflow_is_touched(repository):
 def test_a_reused_result_is_replayed_from_the_trial_that_was_trained(repository, capsys):
     study = repository.study()
     trials = read_trials(repository.folder, "digits-tiny")
-    study.enqueue_trial(trials[0]["params"], user_attrs={"duplicate_of": 0})
+    study.enqueue_trial(dict(trials[0].params), user_attrs={"duplicate_of": 0})
     number = repository.ask(study).trial.number
     assert run("replay", "tiny", number) == 0
     assert f"trial {number} has the result of trial 0" in capsys.readouterr().out
@@ -124,13 +125,8 @@ def test_every_epoch_counts_and_none_may_be_missing(replayed, is_equal):
 
 
 def test_it_trains_as_a_worker_does_and_compares_what_a_driver_reports(repository, monkeypatch):
-    threads, trial = (
-        [],
-        {
-            **{"number": 0, "state": "COMPLETE", "hyperparameters": {"num_layers": 1}},
-            **{"intermediate_values": {"0": 0.5, "2": 0.75}, "user_attrs": {"seed": 1}},
-        },
-    )
+    told = {"hyperparameters": {"num_layers": 1}, "intermediate_values": {0: 0.5, 2: 0.75}}
+    threads, trial = [], made_trial(seed=1, **told)
 
     def train(spec, data, report):
         for epoch, value in enumerate((0.5, float("nan"), 0.75)):

@@ -12,8 +12,9 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
 from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.search.queue import retire
+from pipeline.trials.study import read_study
 from tests.commands.repository import Repository, read_trials, run
 
 STAMPS = ("search-tiny.json", "confirm-tiny.json")
@@ -73,7 +74,7 @@ EVERYTHING = """
 def test_the_study_is_the_same_for_optuna(pulled, original):
     assert run("restore") == 0
     study = optuna.load_study(study_name="digits-tiny", storage=open_storage(pulled.folder))
-    assert trial_dicts(study) == read_trials(original.folder, "digits-tiny")
+    assert trial_records(study) == read_trials(original.folder, "digits-tiny")
     assert study.user_attrs["identity"] == pulled.read("results/tiny/study.json")["identity"]
 
 
@@ -131,7 +132,7 @@ def test_a_study_with_more_trials_is_said_and_left(pulled, capsys):
 
 def test_what_was_queued_since_the_export_is_no_other_study(pulled, original, capsys):
     with study_lock(pulled.folder, "digits-tiny"):
-        storage, exported = open_storage(pulled.folder), pulled.read("results/tiny/study.json")
+        storage, exported = open_storage(pulled.folder), read_study(pulled.folder, "tiny")
         study = restore_study(pulled.folder, storage, exported, retire=retire).study
     study.enqueue_trial({"units": 32})
     assert run("restore") == 0
@@ -161,7 +162,7 @@ def test_a_study_of_another_identity_is_said_and_left(pulled, capsys):
 
 def test_lost_runs_alone_are_restored(pulled, original, capsys):
     with study_lock(pulled.folder, "digits-tiny"):
-        exported = pulled.read("results/tiny/study.json")
+        exported = read_study(pulled.folder, "tiny")
         restore_study(pulled.folder, open_storage(pulled.folder), exported, retire=retire)
     assert run("restore") == 0
     out = capsys.readouterr().out

@@ -20,6 +20,7 @@ from pipeline.records.studies import open_study
 from pipeline.search.queue import retire
 from pipeline.studies.described import describe
 from pipeline.trials import identity
+from testing.records import made_trial
 from tests.commands.repository import run
 from tests.conftest import ROOT
 
@@ -280,14 +281,7 @@ def test_without_data_nothing_has_run(repository):
 
 
 def finished(minutes_ago, state="COMPLETE"):
-    return {
-        "number": 0,
-        "state": state,
-        "value": 0.5,
-        "seconds": 60.0,
-        "intermediate_values": {},
-        "datetime_complete": (NOW - timedelta(minutes=minutes_ago)).isoformat(),
-    }
+    return made_trial(state=state, value=0.5, ended=NOW - timedelta(minutes=minutes_ago))
 
 
 class TestRate:

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.studies.described import describe
 from pipeline.studies.opened import leave
 from tests.commands.repository import Repository, run
@@ -112,5 +112,5 @@ def test_gc_leaves_what_another_checkout_made(checkouts, tmp_path, capsys):
     assert checkouts.run(checkouts.bob, "gc", "--yes") == 0
     names = optuna.get_all_study_names(open_storage(tmp_path))
     assert names == ["digits-of-ann"]
-    (kept,) = trial_dicts(optuna.load_study(study_name=names[0], storage=open_storage(tmp_path)))
-    assert kept["state"] == "COMPLETE"
+    (kept,) = trial_records(optuna.load_study(study_name=names[0], storage=open_storage(tmp_path)))
+    assert kept.state == "COMPLETE"

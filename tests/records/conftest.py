@@ -8,10 +8,11 @@ import pytest
 
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import open_store
+from testing.records import made_candidate, made_confirmation
 from testing.split import split_record
 from tests.conftest import STUDY_UID
 
-MEMBERS = [{"number": 5, "seed": 7}, {"number": 5, "seed": 9}, {"number": 3, "seed": 7}]
+MEMBERS = [(5, 7), (5, 9), (3, 7)]
 
 
 @pytest.fixture(scope="session")
@@ -81,17 +82,13 @@ def candidate(root, split):
         model.save(file)
         with zipfile.ZipFile(file, "a") as archive:
             archive.comment = b"Saving the same model again gives another file."
-        winner = {
-            **{"number": 5, "hyperparameters": {"units": 64}},
-            **{"mean": mean, "std": 0.001, "low": mean - 0.004, "high": mean + 0.004},
-            **{"n": 30, "num_seeds": 3, "metrics": {"accuracy": mean, "log_loss": 0.2}},
-        }
-        confirm = {
-            **{"study": study, "base": "efficientnet_lite0", "objective": "val_accuracy"},
-            "base_source": {"model": "models:/flowers-classifier@champion", "version": "3"},
-            "winner": winner,
-            "exported": {"file": str(file), "rule": "all", "members": MEMBERS},
-        }
+        confirm = made_confirmation(
+            made_candidate(5, mean, 3, hyperparameters={"units": 64}),
+            **{"study": study, "base": "efficientnet_lite0", "n": 30, "members": MEMBERS},
+            base_source={"model": "models:/flowers-classifier@champion", "version": "3"},
+            metrics={"accuracy": mean, "log_loss": 0.2},
+            exported={"file": str(file), "rule": "all"},
+        )
         results = root / "results" / study
         results.mkdir(parents=True, exist_ok=True)
         (results / "confirm.json").write_text("{}")

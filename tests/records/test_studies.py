@@ -6,10 +6,11 @@ import optuna
 import pytest
 
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import import_trials, open_study, stored_trials, trial_dicts
-from pipeline.report.summary import near_bound
+from pipeline.records.studies import import_trials, open_study, stored_trials, trial_records
+from pipeline.report.summary import Distribution, near_bound
 from pipeline.search.queue import close_orphans, enqueue_missing, fail_trial, retire, retry_failed
-from pipeline.trials.record import best_trial, num_finished
+from pipeline.trials.record import TrialRecord
+from testing.records import made_study
 
 
 @pytest.fixture
@@ -119,14 +120,15 @@ def test_configurations_are_queued_once(study):
 
 
 def test_an_export_rebuilds_the_same_study(study, tmp_path):
-    first = ask(study, metrics={"val_accuracy": 0.5})
+    first = ask(study, metrics={"val_accuracy": 0.5}, of_a_user=[1, {"a": None}])
     first.report(0.4, 0)
     first.report(0.5, 1)
     study.tell(first, 0.5)
     study.tell(ask(study, value=0.3), state=optuna.trial.TrialState.PRUNED)
     fail_trial(study, ask(study).number, reason="killed", retry="free")
     retry_failed(study, max_retries=1)
-    exported = json.loads(json.dumps(trial_dicts(study), allow_nan=False))
+    exported = [one.to_json() for one in trial_records(study)]
+    exported = json.loads(json.dumps(exported, allow_nan=False))
     elsewhere = open_study(
         open_storage(tmp_path / "elsewhere"),
         retire=retire,
@@ -134,30 +136,17 @@ def test_an_export_rebuilds_the_same_study(study, tmp_path):
         identity="a" * 64,
         direction="maximize",
     )
-    import_trials(elsewhere, exported)
-    assert trial_dicts(elsewhere) == exported
-
-
-def test_complete_and_pruned_trials_count_as_finished():
-    states = ["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
-    assert num_finished([{"state": state} for state in states]) == 2
-
-
-@pytest.mark.parametrize(("direction", "number"), [("maximize", 1), ("minimize", 0)])
-def test_the_best_is_the_earliest_of_equals(direction, number):
-    values = [0.1, 0.9, 0.9]
-    trials = [{"state": "COMPLETE", "value": v, "number": n} for n, v in enumerate(values)]
-    assert best_trial(trials, direction)["number"] == number
+    import_trials(elsewhere, map(TrialRecord.from_json, exported))
+    assert [one.to_json() for one in trial_records(elsewhere)] == exported
 
 
 def test_a_study_is_found_by_its_uid_under_whatever_name_it_is_kept(storage, study):
     study.tell(ask(study), 0.5)
-    exported = {"study_uid": study.user_attrs["study_uid"], "trials": []}
+    exported = made_study(study_uid=study.user_attrs["study_uid"])
     open_study(storage, retire=retire, name="digits-mine", identity="b" * 64, direction="maximize")
-    assert [trial["value"] for trial in stored_trials(storage, exported)] == [0.5]
-    assert stored_trials(storage, {"study_uid": "lost", "trials": [{"number": 0}]}) == [
-        {"number": 0}
-    ]
+    assert [trial.value for trial in stored_trials(storage, exported)] == [0.5]
+    lost = made_study(study_uid="lost")
+    assert stored_trials(storage, lost) == lost.trials
 
 
 def test_a_new_study_has_a_uid_of_its_own_and_one_that_is_rebuilt_the_uid_that_it_had(tmp_path):
@@ -182,7 +171,7 @@ def test_a_new_study_has_a_uid_of_its_own_and_one_that_is_rebuilt_the_uid_that_i
     ("value", "bound"), [(0.011, "low"), (1.0, None), (99.0, "high"), (0.01, "low")]
 )
 def test_a_value_near_its_bound_is_seen_on_the_distributions_own_scale(value, bound):
-    assert near_bound(value, {"type": "float", "low": 0.01, "high": 100.0, "log": True}) == bound
+    assert near_bound(value, Distribution(type="float", low=0.01, high=100.0, log=True)) == bound
 
 
 def test_the_retry_of_a_queued_configuration_is_that_configuration(study):
@@ -191,13 +180,3 @@ def test_the_retry_of_a_queued_configuration_is_that_configuration(study):
     close_orphans(study, max_retries=2, reason="killed")
     first, again = study.trials
     assert again.user_attrs["enqueued"] == first.user_attrs["enqueued"]
-
-
-def test_a_pruned_trial_is_not_the_best():
-    trials = [
-        {"state": "PRUNED", "value": 0.9, "number": 0},
-        {"state": "COMPLETE", "value": 0.1, "number": 1},
-        {"state": "FAIL", "value": None, "number": 2},
-    ]
-    assert best_trial(trials, "maximize")["number"] == 1
-    assert best_trial(trials[:1], "maximize") is None

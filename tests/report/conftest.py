@@ -23,8 +23,9 @@ def results(example_root):
 def lean(results):
     """One study with one searched hyperparameter: what is quick to draw."""
     study = results.studies[0]
-    space = {name: study.search["space"][name] for name in ("clipping_threshold",)}
-    return replace(results, studies=[replace(study, search={**study.search, "space": space})])
+    space = {name: study.search.space[name] for name in ("clipping_threshold",)}
+    search = replace(study.search, space=space)
+    return replace(results, studies=[replace(study, search=search)])
 
 
 @pytest.fixture(scope="session")

@@ -172,8 +172,7 @@ def _trial(number, objective, accuracy, generator):
         "intermediate_values": {str(epoch): float(v) for epoch, v in enumerate(curve)},
         "user_attrs": {"outcome": outcome},
         "datetime_start": "2026-01-01T00:00:00",
-        "datetime_complete": "2026-01-01T00:00:40",
-        "seconds": 3.1 * max(num_epochs, 1),
+        "datetime_complete": f"2026-01-01T00:00:{3 * max(num_epochs, 1):02d}",
     }
 
 

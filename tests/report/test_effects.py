@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.report.effects import hyperparameter_effects
-from pipeline.report.summary import summarize_search
+from pipeline.report.summary import Distribution, summarize_search
+from testing.records import made_study, made_trial
 
 SPACE = {
     "units": {"type": "int", "low": 16, "high": 64, "log": True, "step": 1},
@@ -18,33 +19,23 @@ SPACE = {
 
 
 def trial(number, value, state="COMPLETE", **hyperparameters):
-    return {
-        "number": number,
-        "state": state,
-        "value": value,
-        "hyperparameters": hyperparameters,
-        "intermediate_values": {"0": 0.5, "1": value} if value is not None else {},
-        "user_attrs": {},
-        "seconds": 1.0,
-    }
+    curve = {0: 0.5, 1: value} if value is not None else {}
+    return made_trial(
+        number, state, value, hyperparameters=hyperparameters, intermediate_values=curve
+    )
 
 
 @pytest.fixture
 def summary():
-    return summarize_search(
-        {
-            "objective": "val_accuracy",
-            "direction": "maximize",
-            "space": SPACE,
-            "trials": [
-                trial(0, 0.8, units=16, activation="relu", normalize_first=False, num_layers=2),
-                trial(1, 0.9, units=64, activation="selu", normalize_first=True, num_layers=2),
-                trial(2, 0.85, "PRUNED", units=32, activation="selu", num_layers=2),
-                trial(3, None, "FAIL", units=32, activation="selu", num_layers=2),
-                trial(4, 0.1, units=20, activation="relu", normalize_first=True, num_layers=2),
-            ],
-        }
+    study = made_study(
+        trial(0, 0.8, units=16, activation="relu", normalize_first=False, num_layers=2),
+        trial(1, 0.9, units=64, activation="selu", normalize_first=True, num_layers=2),
+        trial(2, 0.85, "PRUNED", units=32, activation="selu", num_layers=2),
+        trial(3, None, "FAIL", units=32, activation="selu", num_layers=2),
+        trial(4, 0.1, units=20, activation="relu", normalize_first=True, num_layers=2),
+        space=SPACE,
     )
+    return summarize_search(study)
 
 
 def texts(markup):
@@ -77,9 +68,11 @@ def test_the_best_trial_has_a_ring(summary):
 
 
 def test_a_trial_with_an_older_choice_is_left_out(summary):
-    older = {**summary.space, "activation": {"type": "choice", "choices": ["selu", "elu"]}}
+    older, newer = (
+        {**summary.space, "activation": Distribution(type="choice", choices=choices)}
+        for choices in (["selu", "elu"], ["relu", "selu", "elu"])
+    )
     figures = hyperparameter_effects("e", replace(summary, space=older))
     assert "activation" not in figures
-    newer = {**summary.space, "activation": {"type": "choice", "choices": ["relu", "selu", "elu"]}}
     figures = hyperparameter_effects("e", replace(summary, space=newer))
     assert {"relu", "selu", "elu"} <= set(texts(figures["activation"]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.evaluation.metrics import CalibrationBin
 from pipeline.report.evaluation import (
     MAX_CLASS_ROWS,
     MAX_SIDE,
@@ -79,8 +80,8 @@ def texts(markup):
 
 def bins(*filled):
     return [
-        {"low": 0.0, "high": 0.5, "confidence": None, "accuracy": None, "n": 0},
-        *({"low": 0.5, "high": 1.0, "confidence": c, "accuracy": a, "n": n} for c, a, n in filled),
+        CalibrationBin(low=0.0, high=0.5, confidence=None, accuracy=None, n=0),
+        *(CalibrationBin(low=0.5, high=1, confidence=c, accuracy=a, n=n) for c, a, n in filled),
     ]
 
 
@@ -115,13 +116,13 @@ def test_a_class_without_test_images_is_no_error():
 
 
 def test_the_reliability_diagram_states_the_error_and_skips_empty_bins():
-    markup = reliability_diagram("r", {"bins": bins((0.9, 0.8, 40)), "ece": 0.1})
+    markup = reliability_diagram("r", bins((0.9, 0.8, 40)), ece=0.1)
     assert "in 1 bins" in markup
     assert "calibration error, is 0.1000" in markup
 
 
 def test_a_bin_of_one_image_is_drawn():
-    markup = reliability_diagram("r", {"bins": bins((1.0, 1.0, 1), (0.6, 0.0, 1)), "ece": 0.3})
+    markup = reliability_diagram("r", bins((1.0, 1.0, 1), (0.6, 0.0, 1)), ece=0.3)
     assert "perfectly calibrated" in texts(markup)
 
 

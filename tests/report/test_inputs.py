@@ -35,7 +35,7 @@ def test_without_a_registered_one_the_best_on_the_confirmation_part_comes_first(
 def test_the_smallest_loss_comes_first_where_a_loss_is_the_objective(tmp_path):
     write_example(tmp_path, n=200, num_trials=8, objective="val_log_loss", registered=False)
     first, second = read_results(tmp_path).studies
-    assert first.confirm["winner"]["mean"] < second.confirm["winner"]["mean"]
+    assert first.confirm.winner.mean < second.confirm.winner.mean
 
 
 def test_a_study_that_is_not_in_the_metrics_is_not_read(root):

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from pipeline.evaluation.intervals import Interval
 from pipeline.planning.plan import Plan
 from pipeline.report.inputs import read_results
 from pipeline.report.page import render, verdict, view_plan, view_study
@@ -103,9 +104,9 @@ def test_it_says_what_was_found(page, results):
     for text in (
         "<h1>fashion_mnist</h1>",
         "Transfer beats scratch by",
-        f"{100 * study.metrics['accuracy']['value']:.2f}%",
-        study.search["identity"],
-        study.confirm["exported"]["weights_sha256"],
+        f"{100 * study.metrics['accuracy'].value:.2f}%",
+        study.search.identity,
+        study.confirm.exported.weights_sha256,
         "models:/fashion_mnist-classifier@champion",
         "yes: there was no champion before",
         "left out as in test",
@@ -121,7 +122,7 @@ def test_nothing_is_said_to_be_registered_where_nothing_is(lean):
 
 
 def test_a_version_that_is_not_the_champion_is_named_by_number(lean):
-    page = render(replace(lean, registration={**lean.registration, "champion": False}))
+    page = render(replace(lean, registration=replace(lean.registration, champion=False)))
     assert "models:/fashion_mnist-classifier/1" in page
     assert "@champion" not in page
 
@@ -169,7 +170,7 @@ def judged(study, labels, *, num_right):
     """The study with probabilities that are right on the first `num_right` images."""
     guesses = labels.copy()
     guesses[num_right:] = (guesses[num_right:] + 1) % 10
-    accuracy = {"value": num_right / len(labels), "low": 0.8, "high": 0.9, "n": len(labels)}
+    accuracy = Interval(value=num_right / len(labels), low=0.8, high=0.9, n=len(labels))
     return replace(
         study,
         probabilities=np.eye(10, dtype=np.float32)[guesses],
@@ -219,18 +220,19 @@ def test_every_other_study_gets_a_sentence(results):
 
 
 def test_the_last_sentence_says_how_it_was_chosen(results):
-    winner = results.studies[0].confirm["winner"]
+    winner = results.studies[0].confirm.winner
     last = verdict(results)[-1]
-    assert f"Transfer is trial {winner['number']} of its search" in last
+    assert f"Transfer is trial {winner.number} of its search" in last
     assert "validation accuracy; on the confirmation part" in last
     assert "over 3 trainings" in last
-    assert f"averages 3 trainings of trial {winner['number']}. The test part" in last
+    assert f"averages 3 trainings of trial {winner.number}. The test part" in last
 
 
 def test_one_exported_training_is_no_average(results):
     first = results.studies[0]
-    exported = {**first.confirm["exported"], "members": first.confirm["exported"]["members"][:1]}
-    alone = replace(first, confirm={**first.confirm, "exported": exported})
+    exported = first.confirm.exported
+    confirm = replace(first.confirm, exported=replace(exported, members=exported.members[:1]))
+    alone = replace(first, confirm=confirm)
     assert "averages" not in verdict(replace(results, studies=[alone]))[-1]
 
 

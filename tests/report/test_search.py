@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.report.search import history, learning_curves, view_search
 from pipeline.report.summary import in_table_order, summarize_search
+from testing.records import made_study, made_trial
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +25,7 @@ def test_trials_are_counted_by_outcome_with_their_share(view):
 
 
 def test_every_searched_hyperparameter_has_a_row_with_its_range(view, results):
-    assert [row[0] for row in view.chosen] == list(
-        in_table_order(results.studies[0].search["space"])
-    )
+    assert [row[0] for row in view.chosen] == list(in_table_order(results.studies[0].search.space))
     assert dict((row[0], row[2]) for row in view.chosen)["units"] == "64 to 512, log scale"
 
 
@@ -36,19 +35,16 @@ def test_what_was_not_searched_is_told_apart(view):
 
 def test_a_searched_hyperparameter_that_the_winner_does_not_have_is_a_dash(lean):
     study = lean.studies[0]
-    winner = dict(study.confirm["winner"])
-    winner["hyperparameters"] = {
-        k: v for k, v in winner["hyperparameters"].items() if k != "clipping_threshold"
-    }
-    view = SimpleNamespace(
-        **view_search(replace(study, confirm={**study.confirm, "winner": winner}))
-    )
+    winner = study.confirm.winner
+    values = {k: v for k, v in winner.hyperparameters.items() if k != "clipping_threshold"}
+    confirm = replace(study.confirm, candidates=[replace(winner, hyperparameters=values)])
+    view = SimpleNamespace(**view_search(replace(study, confirm=confirm)))
     assert ["clipping_threshold", "\u2014", "0.1 to 10, log scale"] in view.chosen
 
 
 def test_the_confirmation_has_a_column_for_each_training(view, results):
-    candidates = results.studies[0].confirm["candidates"]
-    assert [row[0] for row in view.confirmation] == [str(one["number"]) for one in candidates]
+    candidates = results.studies[0].confirm.candidates
+    assert [row[0] for row in view.confirmation] == [str(one.number) for one in candidates]
     assert view.confirmation_columns[2:5] == ["Training 1", "Training 2", "Training 3"]
     assert {len(row) for row in view.confirmation} == {len(view.confirmation_columns)}
 
@@ -60,41 +56,28 @@ def test_the_best_trials_come_first_and_the_winner_is_among_them(view):
 
 
 def trial(number, value, state="COMPLETE", **hyperparameters):
-    return {
-        "number": number,
-        "state": state,
-        "value": value,
-        "hyperparameters": hyperparameters,
-        "intermediate_values": {"0": 0.5, "1": value} if value is not None else {},
-        "user_attrs": {},
-        "seconds": 1.0,
-    }
+    curve = {0: 0.5, 1: value} if value is not None else {}
+    return made_trial(
+        number, state, value, hyperparameters=hyperparameters, intermediate_values=curve
+    )
 
 
 def search(*values):
     """A search whose trials are all complete."""
     trials = [trial(number, value) for number, value in enumerate(values)]
-    return summarize_search(
-        {"objective": "val_accuracy", "direction": "maximize", "space": {}, "trials": trials}
-    )
+    return summarize_search(made_study(*trials))
 
 
 @pytest.fixture
 def summary():
-    return summarize_search(
-        {
-            "objective": "val_accuracy",
-            "direction": "maximize",
-            "space": {},
-            "trials": [
-                trial(0, 0.8, units=16, activation="relu", normalize_first=False, num_layers=2),
-                trial(1, 0.9, units=64, activation="selu", normalize_first=True, num_layers=2),
-                trial(2, 0.85, "PRUNED", units=32, activation="selu", num_layers=2),
-                trial(3, None, "FAIL", units=32, activation="selu", num_layers=2),
-                trial(4, 0.1, units=20, activation="relu", normalize_first=True, num_layers=2),
-            ],
-        }
+    study = made_study(
+        trial(0, 0.8, units=16, activation="relu", normalize_first=False, num_layers=2),
+        trial(1, 0.9, units=64, activation="selu", normalize_first=True, num_layers=2),
+        trial(2, 0.85, "PRUNED", units=32, activation="selu", num_layers=2),
+        trial(3, None, "FAIL", units=32, activation="selu", num_layers=2),
+        trial(4, 0.1, units=20, activation="relu", normalize_first=True, num_layers=2),
     )
+    return summarize_search(study)
 
 
 def texts(markup):
@@ -124,14 +107,8 @@ def test_learning_curves_name_the_best_trial(summary):
 
 @pytest.mark.parametrize("draw", [history, learning_curves])
 def test_a_loss_is_drawn_too(summary, draw):
-    loss = summarize_search(
-        {
-            "objective": "val_log_loss",
-            "direction": "minimize",
-            "space": {},
-            "trials": [trial(0, 0.4), trial(1, 0.2), trial(2, 80.0)],
-        }
-    )
+    trials = [trial(0, 0.4), trial(1, 0.2), trial(2, 80.0)]
+    loss = summarize_search(made_study(*trials, objective="val_log_loss"))
     assert "validation log loss" in texts(draw("l", loss))
 
 

@@ -1,8 +1,11 @@
 """What a study's record becomes: outcomes, the best, axis limits, notes on bounds."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.report.summary import (
+    Distribution,
     best_so_far,
     best_trials,
     bound_notes,
@@ -10,25 +13,15 @@ from pipeline.report.summary import (
     in_table_order,
     summarize_search,
 )
+from testing.records import made_study, made_trial
 
 
-def trial(number, value, state="COMPLETE", curve=(), **attrs):
-    return {
-        "number": number,
-        "state": state,
-        "value": value,
-        "hyperparameters": {"learning_rate": 0.01},
-        "intermediate_values": {str(epoch): v for epoch, v in enumerate(curve)},
-        "user_attrs": attrs,
-        "seconds": 2.0,
-    }
+def trial(number, value, state="COMPLETE", curve=(), **noted):
+    return made_trial(number, state, value, intermediate_values=dict(enumerate(curve)), **noted)
 
 
 def search(*trials, objective="val_accuracy"):
-    direction = "minimize" if objective == "val_log_loss" else "maximize"
-    return summarize_search(
-        {"objective": objective, "direction": direction, "space": {}, "trials": list(trials)}
-    )
+    return summarize_search(made_study(*trials, objective=objective))
 
 
 def test_every_state_becomes_an_outcome():
@@ -48,8 +41,7 @@ def test_a_pruned_trial_without_a_value_has_its_last():
 
 
 def test_a_curve_counts_epochs_from_one_in_order_and_leaves_out_what_is_not_finite():
-    odd = trial(0, 0.4)
-    odd["intermediate_values"] = {"10": 0.4, "2": 0.3, "3": float("nan"), "0": None}
+    odd = made_trial(intermediate_values={10: 0.4, 2: 0.3, 3: float("nan"), 0: None})
     assert search(odd).trials[0].curve == [(3, 0.3), (11, 0.4)]
 
 
@@ -119,7 +111,7 @@ class TestFocus:
         assert low < value < high
 
 
-RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
+RATE = Distribution(type="float", low=1e-4, high=1e-2, log=True)
 
 
 class TestBoundNotes:
@@ -139,14 +131,14 @@ class TestBoundNotes:
     def test_the_scale_is_the_distributions_own(self):
         # 5% of the way on a linear scale, half way on a logarithmic one.
         assert self.notes(1e-3, RATE) == []
-        assert len(self.notes(5e-4, {**RATE, "log": False})) == 1
+        assert len(self.notes(5e-4, replace(RATE, log=False))) == 1
 
     def test_a_bound_that_is_the_legal_limit_gets_no_advice(self):
-        distribution = {"type": "float", "low": 0.0, "high": 0.5, "log": False}
+        distribution = Distribution(type="float", low=0.0, high=0.5)
         assert self.notes(0.0, distribution, name="dropout_rate") == []
         assert len(self.notes(0.5, distribution, name="dropout_rate")) == 1
 
     def test_choices_and_inactive_hyperparameters_get_none(self):
-        choice = {"type": "choice", "choices": [64, 128]}
+        choice = Distribution(type="choice", choices=[64, 128])
         assert self.notes(64, choice, name="batch_size") == []
         assert bound_notes("transfer", {}, {"learning_rate": RATE}) == []

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.report.summary import SearchSummary
+from pipeline.evaluation.intervals import Interval
+from pipeline.report.summary import Distribution, SearchSummary
 from pipeline.report.text import (
     describe_distribution,
     duration,
@@ -32,7 +33,7 @@ def test_nothing_is_written_as_minus_zero():
 
 
 def test_shares_are_percentages_and_losses_are_not():
-    metric = {"value": 0.9, "low": 0.88, "high": 0.92, "n": 1_000}
+    metric = Interval(value=0.9, low=0.88, high=0.92, n=1_000)
     assert interval(metric, is_share=True) == ("90.00%", "88.00 to 92.00%")
     assert interval(metric, is_share=False) == ("0.9000", "0.8800 to 0.9200")
     assert objective_value(0.25, summary("val_log_loss")) == "0.2500"
@@ -47,10 +48,9 @@ def test_one_training_has_no_deviation():
 @pytest.mark.parametrize(
     ("distribution", "text"),
     [
-        (None, "\u2014"),
-        ({"type": "choice", "choices": ["relu", 0.5, True]}, "relu, 0.5, true"),
-        ({"type": "int", "low": 1, "high": 3, "log": False, "step": 1}, "1 to 3"),
-        ({"type": "float", "low": 1e-4, "high": 0.1, "log": True}, "0.0001 to 0.1, log scale"),
+        (Distribution(type="choice", choices=["relu", 0.5, True]), "relu, 0.5, true"),
+        (Distribution(type="int", low=1, high=3), "1 to 3"),
+        (Distribution(type="float", low=1e-4, high=0.1, log=True), "0.0001 to 0.1, log scale"),
     ],
 )
 def test_a_distribution_reads_as_in_params_yaml(distribution, text):

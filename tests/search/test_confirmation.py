@@ -6,6 +6,7 @@ Trainings are doubles; processes and pipes are real.
 import json
 import math
 import signal
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.kept_trainings import KeptTraining
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult
+from testing.records import made_study, made_trial
 from tests.search.training_double import train
 
 ACCURACY, LOSS = OBJECTIVES["val_accuracy"], OBJECTIVES["val_log_loss"]
@@ -40,20 +42,12 @@ class RecordingRecorder:
 
 
 def study(*values, **hyperparameters):
-    """A `study.json` with a complete trial for each value."""
+    """A study with a complete trial for each value."""
     trials = [
-        {
-            "number": number,
-            "state": "COMPLETE",
-            "value": value,
-            "hyperparameters": {"top": value, **hyperparameters},
-        }
+        made_trial(number, value=value, hyperparameters={"top": value, **hyperparameters})
         for number, value in enumerate(values)
     ]
-    return {
-        **{"study_uid": "a" * 32, "objective": "val_accuracy", "direction": "maximize"},
-        "trials": trials,
-    }
+    return made_study(*trials)
 
 
 def plan(exported, *, top=1, seeds=2, root_seed=1, is_diverse=False):
@@ -85,8 +79,8 @@ class Confirming:
             )
             return self.confirmation.run(planned, kept=kept or {})
 
-    def _on_done(self, spec, result, report):
-        assert report["uid"] == spec.uid
+    def _on_done(self, spec, result, record):
+        assert record.uid == spec.uid
         assert (spec.uid, "COMPLETE") not in [ended[:2] for ended in self.recorder.ended]
         self.num_done += 1
 
@@ -103,25 +97,25 @@ def test_every_training_is_done_once_and_told_of_in_order(confirm):
     assert sorted(results) == sorted(uids)
     assert confirm.num_done == 4
     trainings = confirm.confirmation.trainings()
-    assert [training["uid"] for training in trainings] == uids
-    assert [training["number"] for training in trainings] == [1, 1, 0, 0]
-    assert [training["value"] for training in trainings] == [0.75, 0.75, 0.5, 0.5]
+    assert [training.uid for training in trainings] == uids
+    assert [training.number for training in trainings] == [1, 1, 0, 0]
+    assert [training.value for training in trainings] == [0.75, 0.75, 0.5, 0.5]
     assert {state for _, state, _ in confirm.recorder.ended} == {"COMPLETE"}
-    assert all(len(training["epochs"]) == 2 for training in trainings)
+    assert all(len(training.epochs) == 2 for training in trainings)
 
 
 def test_one_that_was_kept_is_not_done_again(confirm):
     planned = plan(study(0.5, 0.75), top=2, seeds=1)
     first = planned[0].specs[0].uid
     before = confirm(planned)
-    report = confirm.confirmation.trainings()[0]
+    record = confirm.confirmation.trainings()[0]
     again = Confirming(confirm.folder)
-    results = again(planned, kept={first: KeptTraining(result=before[first], report=report)})
+    results = again(planned, kept={first: KeptTraining(result=before[first], record=record)})
     assert results == before
     assert [uid for uid, _ in again.recorder.started] == [planned[1].specs[0].uid]
     told = again.confirmation.trainings()
-    assert told[0] == report
-    assert [training["uid"] for training in told] == [c.specs[0].uid for c in planned]
+    assert told[0] == record
+    assert [training.uid for training in told] == [c.specs[0].uid for c in planned]
 
 
 def test_a_lost_training_is_done_again_and_keeps_only_its_own_epochs(confirm):
@@ -131,8 +125,8 @@ def test_a_lost_training_is_done_again_and_keeps_only_its_own_epochs(confirm):
     assert confirm.recorder.epochs == [(uid, 0), (uid, 0), (uid, 1)]
     assert [state for _, state, _ in confirm.recorder.ended] == ["FAIL", "COMPLETE"]
     (training,) = confirm.confirmation.trainings()
-    assert training["attempt"] == 1
-    assert [epoch["epoch"] for epoch in training["epochs"]] == [0, 1]
+    assert training.attempt == 1
+    assert [epoch.epoch for epoch in training.epochs] == [0, 1]
 
 
 def test_a_training_that_is_lost_too_often_ends_the_stage(confirm):
@@ -154,8 +148,8 @@ def test_an_error_in_training_is_not_tried_again_and_keeps_its_traceback(confirm
 def test_what_is_no_number_stays_out_of_the_report(confirm, behaviour):
     confirm(plan(study(0.5, behaviour=behaviour), seeds=1))
     (training,) = confirm.confirmation.trainings()
-    json.dumps(training, allow_nan=False)
-    assert (training["value"] is None) is (behaviour == "nan_result")
+    json.dumps(asdict(training), allow_nan=False)
+    assert (training.value is None) is (behaviour == "nan_result")
 
 
 def test_a_signal_whose_exception_got_lost_ends_it_all_the_same(confirm, monkeypatch):
@@ -202,8 +196,8 @@ def test_the_winner_is_the_best_on_the_part_that_no_search_has_seen(objective):
     results = outcomes(planned, [(0.99, 0.5), (0.98, 0.5)], [(0.7, 0.6), (0.6, 0.8)])
     judged = judge(planned, results, objective)
     winner = winner_of(judged, objective)
-    assert judged[winner]["number"] == 1
-    assert judged[winner]["mean"] == pytest.approx(0.7 if objective is ACCURACY else 0.3)
+    assert judged[winner].number == 1
+    assert judged[winner].mean == pytest.approx(0.7 if objective is ACCURACY else 0.3)
 
 
 @pytest.mark.parametrize("objective", [ACCURACY, LOSS])
@@ -232,28 +226,28 @@ def test_a_candidate_that_diverges_with_another_seed_is_said():
 
 class TestCandidates:
     def test_each_configuration_is_one_candidate(self):
-        exported = study(0.5, 0.9, 0.9)
-        exported["trials"][0]["hyperparameters"] = exported["trials"][1]["hyperparameters"]
-        assert [c.trial["number"] for c in plan(exported, top=3)] == [1]
+        first, *others = study(0.5, 0.9, 0.9).trials
+        first = replace(first, hyperparameters=others[0].hyperparameters)
+        assert [c.trial.number for c in plan(made_study(first, *others), top=3)] == [1]
 
     def test_only_complete_trials_are_candidates(self):
-        exported = study(0.5, 0.9)
-        exported["trials"][1]["state"] = "PRUNED"
-        assert [c.trial["number"] for c in plan(exported, top=2)] == [0]
+        first, second = study(0.5, 0.9).trials
+        pruned = replace(second, state="PRUNED")
+        assert [c.trial.number for c in plan(made_study(first, pruned), top=2)] == [0]
 
     def test_for_an_ensemble_the_best_of_each_cut_goes_before_the_second_of_any(self):
         exported = study(0.9, 0.8, 0.7, 0.6)
-        for trial, cut in zip(exported["trials"], ["low", "low", "low", "high"], strict=True):
-            trial["hyperparameters"]["cut"] = cut
-        assert [c.trial["number"] for c in plan(exported, top=2)] == [0, 1]
+        for trial, cut in zip(exported.trials, ["low", "low", "low", "high"], strict=True):
+            trial.hyperparameters["cut"] = cut
+        assert [c.trial.number for c in plan(exported, top=2)] == [0, 1]
         for top, numbers in [(1, [0]), (2, [0, 3]), (3, [0, 1, 3])]:
             found = plan(exported, top=top, is_diverse=True)
-            assert [c.trial["number"] for c in found] == numbers
+            assert [c.trial.number for c in found] == numbers
 
     @pytest.mark.parametrize(("direction", "best"), [("maximize", 1), ("minimize", 0)])
     def test_the_best_come_first(self, direction, best):
-        (found,) = plan({**study(0.5, 0.9), "direction": direction})
-        assert found.trial["number"] == best
+        (found,) = plan(replace(study(0.5, 0.9), direction=direction))
+        assert found.trial.number == best
 
     def test_the_seeds_are_the_same_for_each_and_of_no_trial_of_the_search(self):
         from pipeline.seeds import derive_seed

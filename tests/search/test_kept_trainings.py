@@ -7,9 +7,11 @@ import pytest
 
 from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.trials.record import Epoch
+from testing.records import made_training
 
 CONDITIONS = {"identity": "ab" * 32, "code_sha256": "cd" * 32}
-REPORT = {"uid": "one", "epochs": [{"epoch": 0, "metrics": {"loss": 0.5}, "at_ms": 7}]}
+EPOCHS = [Epoch(epoch=0, metrics={"loss": 0.5}, at_ms=7)]
 
 
 def spec_in(folder, uid="one", **changes):
@@ -51,13 +53,13 @@ def kept(tmp_path):
 def add(kept, spec, **changes):
     result = result_of(spec, **changes)
     (kept.folder / f"{spec.uid}.keras").write_bytes(b"weights of " + spec.uid.encode())
-    kept.keep(spec, result, {**REPORT, "uid": spec.uid})
+    kept.keep(spec, result, made_training(spec.uid, epochs=EPOCHS))
 
 
 def test_it_is_found_as_it_was(kept):
     spec = spec_in(kept.folder)
     found = KeptTrainings(kept.folder, CONDITIONS).find([spec])["one"]
-    assert (found.result, found.report) == (result_of(spec), REPORT)
+    assert (found.result, found.record) == (result_of(spec), made_training("one", epochs=EPOCHS))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError, InfeasibleTrialError
 from pipeline.evaluation.metrics import classification_metrics
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import open_study, trial_dicts
+from pipeline.records.studies import open_study, trial_records
 from pipeline.search.candidates import candidates
 from pipeline.search.configurations import completed
 from pipeline.search.confirmation import Confirmation, judge
@@ -24,6 +24,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialSpec
 from pipeline.training.worker import run_trial
+from testing.records import made_study
 from testing.search import search_params
 from tests.bases.small_base import (
     BATCH_NORMS,
@@ -569,20 +570,19 @@ def test_a_trial_whose_phase_2_diverges_counts_with_its_phase_1_and_can_be_confi
         progress = Progress(1, maximize=True, states=[], best=None)
         space = SearchSpace({}, values)
         Engine(study, space, params, limit_seconds=None, **told, progress=progress).run()
-        (trial,) = trial_dicts(study)
-        exported = {"study_uid": "u" * 32, "objective": "val_accuracy", "direction": "maximize"}
+        (trial,) = trial_records(study)
         planned = candidates(
-            {**exported, "trials": [trial]},
+            made_study(trial),
             **{"top": 1, "seeds": 1, "epochs": 4, "root_seed": 1, "folder": str(tmp_path)},
         )
         done = Confirmation(
             executor, recorder, reference, max_retries=0, on_done=lambda *_: None
         ).run(planned, kept={})
-    epochs = trial["user_attrs"]["epochs"]
+    epochs = trial.attributes["epochs"]
     assert {epoch["metrics"]["phase"] for epoch in epochs} == {1.0}
-    assert (trial["state"], trial["user_attrs"]["outcome"]) == ("COMPLETE", "complete")
-    assert trial["value"] == max(epoch["metrics"]["val_accuracy"] for epoch in epochs)
+    assert (trial.state, trial.attributes["outcome"]) == ("COMPLETE", "complete")
+    assert trial.value == max(epoch["metrics"]["val_accuracy"] for epoch in epochs)
     (result,) = done.values()
     assert (result.outcome, result.notes["phase_2_diverged_epoch"]) == ("complete", 2)
     (judged,) = judge(planned, done, objective)
-    assert judged["mean"] == accuracy_of(result.model_file, reference, "block2") > 0.5
+    assert judged.mean == accuracy_of(result.model_file, reference, "block2") > 0.5

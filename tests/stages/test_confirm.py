@@ -16,6 +16,7 @@ from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
 from pipeline.workspace import stamp_file
+from testing.records import made_trial
 from testing.split import split_record
 from tests.commands.repository import Repository
 from tests.commands.repository import run as run_command
@@ -225,18 +226,18 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     exported, metrics = export_confirmed(
         tmp_path,
         "mine",
-        [Candidate({"number": 4}, tuple(specs))],
+        [Candidate(made_trial(4), tuple(specs))],
         results,
         data=reference,
         objective=OBJECTIVES["val_accuracy"],
         winner=0,
         rule=rule,
     )
-    assert {one["number"] for one in exported["members"]} == {4}
-    assert len(exported["members"]) <= {"ensemble": 2, "best_seed": 1}[rule]
+    assert {one.number for one in exported.members} == {4}
+    assert len(exported.members) <= {"ensemble": 2, "best_seed": 1}[rule]
     images, labels = digits()
     part = rows()["confirmation"]
-    probabilities = predict_probabilities(load_exported(tmp_path / exported["file"]), images[part])
+    probabilities = predict_probabilities(load_exported(tmp_path / exported.file), images[part])
     accuracy = float(np.mean(probabilities.argmax(axis=1) == labels[part]))
     assert accuracy == pytest.approx(metrics["accuracy"], abs=0.01)
     if rule == "best_seed":

@@ -12,26 +12,20 @@ from pipeline.records.model_registry.candidate import check_model
 from pipeline.records.model_registry.params import RegisterParams
 from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages.register import choose_study, run
+from pipeline.trials.confirmation import write_confirmation
+from testing.records import made_candidate, made_confirmation
 from testing.split import split_record
 
 AUTO = RegisterParams(study="auto")
 
 
 def confirmation(study, base, mean=0.94, objective="val_accuracy"):
-    winner = {
-        **{"number": 5, "hyperparameters": {"units": 64}},
-        **{"mean": mean, "std": 0.001, "low": mean - 0.004, "high": mean + 0.004},
-        **{"n": 30, "num_seeds": 3, "metrics": {"accuracy": mean, "log_loss": 0.2}},
-    }
-    return {
-        **{"study": study, "base": base, "objective": objective, "winner": winner},
-        "exported": {
-            "file": f"models/{study}.keras",
-            "verified": {"n": 30},
-            "rule": "all",
-            "members": [{"number": 5, "seed": 11}],
-        },
-    }
+    return made_confirmation(
+        made_candidate(5, mean, 3, hyperparameters={"units": 64}),
+        **{"study": study, "base": base, "objective": objective, "n": 30, "members": [(5, 11)]},
+        metrics={"accuracy": mean, "log_loss": 0.2},
+        exported={"file": f"models/{study}.keras", "verified": {"n": 30}},
+    )
 
 
 def test_the_section_is_in_params_yaml(params_document):
@@ -111,7 +105,7 @@ def root(tmp_path, monkeypatch):
     images = np.arange(9 * 64, dtype=np.uint8).reshape(9, 8, 8)
     np.savez(tmp_path / "data/train.npz", images=images, train=np.array([1, 4, 7]))
     for study, base in (("scratch", "none"), ("transfer", "efficientnet_lite0")):
-        write_json(tmp_path / f"results/{study}/confirm.json", confirmation(study, base))
+        write_confirmation(tmp_path, confirmation(study, base))
     measured = {"accuracy": {"value": 0.875, "low": 0.8, "high": 0.95, "n": 40}}
     write_json(tmp_path / "results/metrics.json", {"scratch": {}, "transfer": measured})
     return tmp_path

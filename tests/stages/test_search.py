@@ -16,7 +16,7 @@ from pipeline.open_databases import DatabaseLostError
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
-from pipeline.records.studies import trial_dicts
+from pipeline.records.studies import trial_records
 from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.params import SearchParams
 from pipeline.stages import search
@@ -115,7 +115,7 @@ def test_a_lost_study_is_rebuilt_from_its_export_without_training(repository, mo
         file.unlink()
     monkeypatch.setattr(search, "build_executor", None)
     assert stage(repository) == before
-    assert trial_dicts(stored(repository)) == before
+    assert [trial.to_json() for trial in trial_records(stored(repository))] == before
 
 
 def test_a_changed_space_takes_over_what_fits_and_trains_the_rest_of_the_target(repository):
@@ -159,7 +159,7 @@ def test_the_pruner_is_the_one_of_params_yaml(repository):
     repository.set(pruner=pruner)
     with pytest.raises(StudyError, match="ran to its end: 2 were pruned"):
         stage(repository)
-    assert states(trial_dicts(stored(repository))) == ["PRUNED"] * 2
+    assert [t.state for t in trial_records(stored(repository))] == ["PRUNED"] * 2
 
 
 def test_configurations_of_params_yaml_come_first_and_once(repository):
@@ -178,7 +178,7 @@ def test_a_study_that_is_searched_is_left_as_it_is(repository):
         pytest.raises(StudyError, match="is being searched already, by process"),
     ):
         stage(repository)
-    assert states(trial_dicts(study)) == ["RUNNING"]
+    assert [trial.state for trial in trial_records(study)] == ["RUNNING"]
     assert query(repository, "select count(*) from runs") == [(0,)]
 
 

@@ -13,6 +13,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.trials import identity as identities
 from pipeline.trials.identity import SpaceDescription, of_other_code, study_identity
 from testing.features import embedded, manifest
+from testing.records import made_trial
 
 RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 SPACE = {"cut": "pixels", "learning_rate": RATE}
@@ -211,7 +212,7 @@ PRESENT, EARLIER = "ab" * 32, "cd" * 32
 
 
 def trial(code=None, state="COMPLETE"):
-    return {"state": state, "user_attrs": {} if code is None else {"code_sha256": code}}
+    return made_trial(state=state, **({} if code is None else {"code_sha256": code}))
 
 
 class TestOtherCode:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.records.mirror.expected_run import STATUS_OF_STATE, RunRecord, curves_of, summary_of
-from pipeline.trials.record import Trial, hyperparameters_of, only_finite, value_of
+from pipeline.trials.record import TrialRecord, only_finite
 
 Kind = Literal[
     "missing",
@@ -53,7 +53,7 @@ class Difference:
 
 
 def compare(
-    trials: Sequence[Trial],
+    trials: Sequence[TrialRecord],
     runs: Iterable[RunRecord],
     *,
     metric: str,
@@ -62,7 +62,7 @@ def compare(
     """Returns every difference, by trial number; an empty list proves them equal.
 
     Args:
-        trials: All trials of a study, as in `study.json`.
+        trials: All trials of a study.
         runs: The study's runs, its parent included.
         metric: The objective's name among an epoch's metrics.
         is_driver_alive: Whether a process is still working on this study, so that a RUNNING parent
@@ -75,9 +75,9 @@ def compare(
             by_number[run.number].append(run)
         elif run.status == "RUNNING" and not is_driver_alive:
             differences.append(_stale(run))
-    for trial in sorted(trials, key=lambda trial: int(trial["number"])):
-        found = by_number.pop(trial["number"], [])
-        if trial["state"] in STATUS_OF_STATE:
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        found = by_number.pop(trial.number, [])
+        if trial.state in STATUS_OF_STATE:
             differences += _of_trial(trial, found, metric)
         else:
             differences += [_extra(run) for run in found]
@@ -100,10 +100,10 @@ def table(differences: Sequence[Difference]) -> str:
     )
 
 
-def _of_trial(trial: Trial, runs: Sequence[RunRecord], metric: str) -> list[Difference]:
-    number = int(trial["number"])
+def _of_trial(trial: TrialRecord, runs: Sequence[RunRecord], metric: str) -> list[Difference]:
+    number = trial.number
     if not runs:
-        return [Difference(number=number, kind="missing", expected=trial["state"], found="no run")]
+        return [Difference(number=number, kind="missing", expected=trial.state, found="no run")]
     # The run with the most in it is kept: another one is what a retried request left behind.
     kept, *others = sorted(runs, key=lambda r: len(r.curves.get(metric, ())), reverse=True)
     doubled = [
@@ -126,26 +126,26 @@ def _of_trial(trial: Trial, runs: Sequence[RunRecord], metric: str) -> list[Diff
     return doubled + [difference for difference in checks if difference is not None]
 
 
-def _status(trial: Trial, run: RunRecord) -> Difference | None:
-    expected = STATUS_OF_STATE[trial["state"]]
+def _status(trial: TrialRecord, run: RunRecord) -> Difference | None:
+    expected = STATUS_OF_STATE[trial.state]
     if run.status == expected:
         return None
     return Difference(
-        number=trial["number"],
+        number=trial.number,
         kind="status",
-        expected=f"{trial['state']} ({expected})",
+        expected=f"{trial.state} ({expected})",
         found=run.status,
         run_id=run.run_id,
     )
 
 
-def _hyperparameters(trial: Trial, run: RunRecord) -> Difference | None:
-    expected, found = hyperparameters_of(trial), dict(run.hyperparameters)
+def _hyperparameters(trial: TrialRecord, run: RunRecord) -> Difference | None:
+    expected, found = trial.texts, dict(run.hyperparameters)
     names = [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
     if not names:
         return None
     return Difference(
-        number=trial["number"],
+        number=trial.number,
         kind="hyperparameters",
         expected=", ".join(f"{name}={expected.get(name, '(none)')}" for name in names),
         found=", ".join(f"{name}={found.get(name, '(none)')}" for name in names),
@@ -154,14 +154,14 @@ def _hyperparameters(trial: Trial, run: RunRecord) -> Difference | None:
     )
 
 
-def _value(trial: Trial, run: RunRecord) -> Difference | None:
-    expected = None if trial["state"] == "RUNNING" else value_of(trial)
+def _value(trial: TrialRecord, run: RunRecord) -> Difference | None:
+    expected = None if trial.state == "RUNNING" else trial.finite_value
     found = run.metrics.get("value")
     found = None if found is None or not math.isfinite(found) else found
     if found == expected:
         return None
     return Difference(
-        number=trial["number"],
+        number=trial.number,
         kind="value",
         expected=str(expected),
         found=str(found),
@@ -170,14 +170,14 @@ def _value(trial: Trial, run: RunRecord) -> Difference | None:
     )
 
 
-def _epochs(trial: Trial, run: RunRecord, metric: str) -> Difference | None:
+def _epochs(trial: TrialRecord, run: RunRecord, metric: str) -> Difference | None:
     curves = curves_of(trial, metric=metric)
     found = {name: _curve(points, run, name) for name, points in curves.items()}
     problems = [f"{name} {text}" for name, (text, _) in found.items() if text]
     if not problems:
         return None
     return Difference(
-        number=trial["number"],
+        number=trial.number,
         kind="epochs",
         expected=f"{max(len(points) for points in curves.values())} epochs",
         found="; ".join(problems),
@@ -207,13 +207,13 @@ def _curve(expected: Mapping[int, float], run: RunRecord, name: str) -> tuple[st
     return ", ".join(part for part in parts if part), bool(wrong or doubled)
 
 
-def _summary(trial: Trial, run: RunRecord, metric: str) -> Difference | None:
+def _summary(trial: TrialRecord, run: RunRecord, metric: str) -> Difference | None:
     expected = summary_of(trial, metric=metric)
     names = [name for name, value in expected.items() if run.metrics.get(name) != value]
     if not names:
         return None
     return Difference(
-        number=trial["number"],
+        number=trial.number,
         kind="metrics",
         expected=", ".join(f"{name}={expected[name]}" for name in names),
         found=", ".join(f"{name}={run.metrics.get(name, '(none)')}" for name in names),

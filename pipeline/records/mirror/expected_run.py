@@ -5,12 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from pipeline.trials.record import Trial, epochs_of, metrics_of, only_finite
-
-if TYPE_CHECKING:
-    pass
+from pipeline.trials.record import TrialRecord, only_finite
 
 # MLflow's own mapping; a waiting trial has no run yet.
 STATUS_OF_STATE = {
@@ -21,14 +17,14 @@ STATUS_OF_STATE = {
 }
 
 
-def curves_of(trial: Trial, *, metric: str) -> dict[str, dict[int, float]]:
+def curves_of(trial: TrialRecord, *, metric: str) -> dict[str, dict[int, float]]:
     """Returns a trial's epochs by metric: name -> epoch -> value, without what is not finite.
 
     Args:
         trial: A trial; one whose driver was killed has the objective only.
-        metric: As for `epochs_of`; always among the names.
+        metric: As for `TrialRecord.epochs`; always among the names.
     """
-    epochs = epochs_of(trial, metric=metric)
+    epochs = trial.epochs(metric=metric)
     names = {metric: None, **{name: None for epoch in epochs for name in epoch.metrics}}
     return {
         name: only_finite((epoch.epoch, epoch.metrics.get(name)) for epoch in epochs)
@@ -36,16 +32,16 @@ def curves_of(trial: Trial, *, metric: str) -> dict[str, dict[int, float]]:
     }
 
 
-def summary_of(trial: Trial, *, metric: str) -> dict[str, float]:
+def summary_of(trial: TrialRecord, *, metric: str) -> dict[str, float]:
     """Returns what was measured once, under the names that MLflow has it; only what is finite.
 
     Args:
         trial: A trial; nothing is known of one that runs.
-        metric: As for `epochs_of`.
+        metric: As for `TrialRecord.epochs`.
     """
-    if trial["state"] == "RUNNING":
+    if trial.state == "RUNNING":
         return {}
-    named = beside_curves(metrics_of(trial), curves_of(trial, metric=metric))
+    named = beside_curves(trial.metrics, curves_of(trial, metric=metric))
     return {name: value for name, value in named.items() if math.isfinite(value)}
 
 

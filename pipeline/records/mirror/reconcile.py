@@ -1,26 +1,15 @@
 """Makes MLflow equal to the study again: reads a study's runs, and removes each difference."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.differences import Difference
 from pipeline.records.mirror.expected_run import STATUS_OF_STATE, RunRecord, summary_of
 from pipeline.records.mirror.projection import Parent, TrialRuns
 from pipeline.records.mirror.store import Store
-from pipeline.trials.record import (
-    Trial,
-    end_ms,
-    epochs_of,
-    hyperparameters_of,
-    start_ms,
-    tags_of,
-    traceback_of,
-    uid_of,
-    value_of,
-)
+from pipeline.trials.record import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -95,13 +84,15 @@ def read_runs(store: Store, parent: Parent, *, metric: str | None = None) -> lis
     return [_record(store, run, metric) for run in (store.client.get_run(run_id), *children)]
 
 
-def repair(runs: TrialRuns, trials: Sequence[Trial], differences: Sequence[Difference]) -> None:
+def repair(
+    runs: TrialRuns, trials: Sequence[TrialRecord], differences: Sequence[Difference]
+) -> None:
     """Removes every difference that `compare` found.
 
     A run that lacks something gets it. A run that says something wrong is replaced, since MLflow
     takes neither metrics nor parameters back; runs without a trial go to MLflow's trash.
     """
-    by_number = {trial["number"]: trial for trial in trials}
+    by_number = {trial.number: trial for trial in trials}
     of_trial: dict[int, list[Difference]] = defaultdict(list)
     for difference in differences:
         if difference.kind in ("doubled", "extra"):
@@ -120,43 +111,42 @@ def repair(runs: TrialRuns, trials: Sequence[Trial], differences: Sequence[Diffe
         import_trial(runs, by_number[number])
 
 
-def import_trial(runs: TrialRuns, trial: Trial, **tags: str) -> None:
+def import_trial(runs: TrialRuns, trial: TrialRecord, **tags: str) -> None:
     """Writes the whole run of a trial, in place of one that exists.
 
     Args:
         runs: The study's runs.
-        trial: As in `study.json`; see `pipeline.trials.record`.
+        trial: What it is to say.
         tags: Of the run, besides those that follow from the trial.
     """
-    uid = uid_of(trial, study_uid=runs.parent.run.data.tags["study_uid"])
+    uid = trial.uid(study_uid=runs.parent.run.data.tags["study_uid"])
     runs.forget(uid)
     run_id = runs.start_trial(
         uid,
-        number=trial["number"],
-        hyperparameters=hyperparameters_of(trial),
-        tags={**tags_of(trial), **tags, "restored": "true"},
-        at_ms=start_ms(trial),
+        number=trial.number,
+        hyperparameters=trial.texts,
+        tags={**trial.tags, **tags, "restored": "true"},
+        at_ms=trial.start_ms,
     )
     _complete(runs, trial, run_id)
     runs.leave(uid)
 
 
-def amend_trial(runs: TrialRuns, trial: Trial, run_id: str) -> None:
+def amend_trial(runs: TrialRuns, trial: TrialRecord, run_id: str) -> None:
     """Adds to a run what it lacks of its trial: parameters, epochs, value, tags, status.
 
     Args:
         runs: The study's runs.
-        trial: As in `study.json`.
+        trial: What it is to say.
         run_id: Of a run that says nothing wrong, only too little.
     """
-    _complete(runs, trial, run_id, **tags_of(trial), repaired="true")
+    _complete(runs, trial, run_id, **trial.tags, repaired="true")
 
 
-def _complete(runs: TrialRuns, trial: Trial, run_id: str, **tags: str) -> None:
+def _complete(runs: TrialRuns, trial: TrialRecord, run_id: str, **tags: str) -> None:
     client, run = runs.store.client, runs.store.client.get_run(run_id)
-    hyperparameters = hyperparameters_of(trial).items()
-    lacking = {name: text for name, text in hyperparameters if name not in run.data.params}
-    is_over, value = trial["state"] != "RUNNING", value_of(trial)
+    lacking = {name: text for name, text in trial.texts.items() if name not in run.data.params}
+    is_over, value = trial.state != "RUNNING", trial.finite_value
     summary = summary_of(trial, metric=runs.metric)
     if value is not None and is_over:
         summary["value"] = value
@@ -164,21 +154,20 @@ def _complete(runs: TrialRuns, trial: Trial, run_id: str, **tags: str) -> None:
     points += writer.points(
         {name: number for name, number in summary.items() if name not in run.data.metrics},
         step=0,
-        at_ms=end_ms(trial),
+        at_ms=trial.end_ms,
     )
-    text = traceback_of(trial)
-    if text:
-        client.log_text(run_id, text, "traceback.txt")
+    if trial.traceback:
+        client.log_text(run_id, trial.traceback, "traceback.txt")
     writer.log(client, run_id, metrics=points, params=lacking, tags=tags)
     if is_over:
-        status = STATUS_OF_STATE[trial["state"]]
-        client.set_terminated(run_id, status, end_time=end_ms(trial))
+        status = STATUS_OF_STATE[trial.state]
+        client.set_terminated(run_id, status, end_time=trial.end_ms)
     else:
         client.update_run(run_id, status="RUNNING")
 
 
-def _points(runs: TrialRuns, trial: Trial, run: "Run") -> "list[Metric]":
-    epochs = epochs_of(trial, metric=runs.metric)
+def _points(runs: TrialRuns, trial: TrialRecord, run: "Run") -> "list[Metric]":
+    epochs = trial.epochs(metric=runs.metric)
     known = {
         (name, point.step)
         for name in {name for epoch in epochs for name in epoch.metrics} & run.data.metrics.keys()
@@ -193,54 +182,36 @@ def _points(runs: TrialRuns, trial: Trial, run: "Run") -> "list[Metric]":
 
 
 def missing_trainings(
-    store: Store, parent: Parent, report: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
+    store: Store, parent: Parent, trainings: Sequence[TrialRecord]
+) -> list[TrialRecord]:
     """Returns the trainings of `confirm` without a finished run, and changes nothing.
 
     Args:
         store: An open store.
         parent: The study's own run.
-        report: `confirm.json`; only its `trainings` are read.
+        trainings: As `ConfirmationRecord.trials`.
     """
     condition = f"tags.`mlflow.parentRunId` = '{parent.run.info.run_id}' and tags.role = 'confirm'"
     runs = store.search_runs(parent.experiment, condition)
     recorded = {run.data.tags["trial_uid"] for run in runs if run.info.status == "FINISHED"}
-    return [training for training in report["trainings"] if training["uid"] not in recorded]
+    uid = parent.run.data.tags["study_uid"]
+    return [training for training in trainings if training.uid(study_uid=uid) not in recorded]
 
 
-def restore_trainings(runs: TrialRuns, report: Mapping[str, Any]) -> int:
+def restore_trainings(runs: TrialRuns, trainings: Sequence[TrialRecord]) -> int:
     """Writes the run of every training of `confirm` that has no finished one.
 
     Args:
         runs: The study's runs.
-        report: `confirm.json`, or what it will say of some trainings: `trainings`, and
-            `candidates` with their hyperparameters.
+        trainings: As `ConfirmationRecord.trials`, all or some.
 
     Returns:
         How many were written.
     """
-    hyperparameters = {one["number"]: one["hyperparameters"] for one in report["candidates"]}
-    missing = missing_trainings(runs.store, runs.parent, report)
+    missing = missing_trainings(runs.store, runs.parent, trainings)
     for training in missing:
-        attributes = ("seed", "attempt", "outcome", "epochs", "metrics")
-        trial = {
-            "number": training["number"],
-            "state": "COMPLETE",
-            "value": training["value"],
-            "hyperparameters": hyperparameters[training["number"]],
-            "user_attrs": {
-                "trial_uid": training["uid"],
-                **{name: training[name] for name in attributes},
-            },
-            "datetime_start": _iso(training["start_ms"]),
-            "datetime_complete": _iso(training["end_ms"]),
-        }
-        import_trial(runs, trial, role="confirm")
+        import_trial(runs, training, role="confirm")
     return len(missing)
-
-
-def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
 
 
 def _record(store: Store, run: "Run", metric: str | None) -> RunRecord:

@@ -28,7 +28,7 @@ from pipeline.records.mirror.projection import PARTS_OF_STUDY, Parent, TrialRuns
 from pipeline.records.mirror.reconcile import close_abandoned, find_parent, read_runs, repair
 from pipeline.records.mirror.store import Store, open_store
 from pipeline.split_record import SplitRecord
-from pipeline.trials.record import Trial
+from pipeline.trials.record import TrialRecord
 
 logger = logging.getLogger(__name__)
 
@@ -147,13 +147,15 @@ class StudyRuns(TrialRuns):
                 if file.is_file():
                     self._client.log_artifact(self.run_id, str(file))
 
-    def reconcile(self, trials: Sequence[Trial], *, is_thorough: bool = False) -> list[Difference]:
+    def reconcile(
+        self, trials: Sequence[TrialRecord], *, is_thorough: bool = False
+    ) -> list[Difference]:
         """Makes MLflow equal to the study, and closes what an earlier process left RUNNING in it.
 
         Only for who holds the study's lock: it takes every other RUNNING run for a dead one.
 
         Args:
-            trials: All trials of the study, as in `study.json`.
+            trials: All trials of the study.
             is_thorough: Whether to read the history of every metric. The driver sends all of an
                 epoch at once, so what a kill interrupts can be told by that of the objective.
 
@@ -179,7 +181,7 @@ class StudyRuns(TrialRuns):
         with answering(self.store.uri):
             close_abandoned(self.store, self.parent, uids)
 
-    def _reconcile(self, trials: Sequence[Trial], *, is_thorough: bool) -> list[Difference]:
+    def _reconcile(self, trials: Sequence[TrialRecord], *, is_thorough: bool) -> list[Difference]:
         mine = {self.run_id, *(run.run_id for run in self._open.values())}
         runs = [
             run
@@ -221,7 +223,7 @@ class StudyRuns(TrialRuns):
         else:
             self._close_after("FAILED" if issubclass(kind, Exception) else "KILLED")
 
-    def settle(self, trials: Sequence[Trial]) -> None:
+    def settle(self, trials: Sequence[TrialRecord]) -> None:
         """Makes MLflow equal to the study after an interrupt, as far as the store answers at once.
 
         Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,20 +18,19 @@ if TYPE_CHECKING:
 
     from pipeline.records.model_registry.champion import Evidence
     from pipeline.records.model_registry.versions import Candidate
+    from pipeline.trials.confirmation import ConfirmationRecord
 
 NUM_EXAMPLES: Final = 5
 # Sums of float32 probabilities stay within 1e-6 of 1; a model that ends in logits is far off.
 SUM_TOLERANCE: Final = 1e-3
 
-Confirmation = Mapping[str, Any]
 
-
-def load_candidate(study: str, confirm: Confirmation, *, root: Path) -> Candidate:
+def load_candidate(study: str, confirm: ConfirmationRecord, *, root: Path) -> Candidate:
     """Loads a study's exported model and checks it, with all that is registered beside it.
 
     Args:
         study: Its name.
-        confirm: Its `confirm.json`.
+        confirm: What `confirm` found out about it.
         root: The repository.
 
     Raises:
@@ -89,8 +87,8 @@ def check_model(
         )
 
 
-def _check_is_confirmed(file: Path, confirm: Confirmation, study: str) -> None:
-    found, expected = sha256_file(file), confirm["exported"]["file_sha256"]
+def _check_is_confirmed(file: Path, confirm: ConfirmationRecord, study: str) -> None:
+    found, expected = sha256_file(file), confirm.exported.file_sha256
     if found != expected:
         raise DataIntegrityError(
             f"{file} must be the file that `confirm` exported, sha256 {expected}, since the "
@@ -104,11 +102,11 @@ def check_is_verified(candidate: Candidate) -> None:
     Raises:
         DataIntegrityError: If `confirm.json`, of an earlier release, does not say what it reached.
     """
-    if "verified" not in candidate.confirm["exported"]:
-        study = candidate.confirm["study"]
+    if candidate.confirm.exported.verified is None:
+        study, file = candidate.confirm.study, candidate.model_file.name
         raise DataIntegrityError(
-            f"results/{study}/confirm.json must say what {candidate.model_file.name} reaches on "
-            "raw images; that of an earlier release does not. Nothing was registered. Run: "
+            f"results/{study}/confirm.json must say what {file} reaches on raw images; that "
+            "of an earlier release does not. Nothing was registered. Run: "
             f"dvc repro -f confirm@{study}"
         )
 
@@ -119,20 +117,20 @@ def _examples(train_file: Path) -> NDArray[np.uint8]:
     return examples
 
 
-def _evidence(confirm: Confirmation, split: SplitRecord, weights: str) -> Evidence:
+def _evidence(confirm: ConfirmationRecord, split: SplitRecord, weights: str) -> Evidence:
     from pipeline.records.mirror.dataset_inputs import data_digest
     from pipeline.records.model_registry.champion import Evidence
 
-    winner = confirm["winner"]
+    winner = confirm.winner
     return Evidence(
-        objective=confirm["objective"],
+        objective=confirm.objective,
         data_digest=data_digest(split),
         weights_sha256=weights,
-        mean=winner["mean"],
-        low=winner["low"],
-        high=winner["high"],
-        n=winner["n"],
-        num_seeds=winner["num_seeds"],
+        mean=winner.mean,
+        low=winner.low,
+        high=winner.high,
+        n=confirm.n,
+        num_seeds=winner.num_seeds,
     )
 
 

@@ -35,6 +35,12 @@ class Evidence:
     n: int
     num_seeds: int
 
+    @property
+    def figures(self) -> dict[str, str | float | None]:
+        """What the model showed, by name; what `registration.json` holds of it."""
+        names = ("objective", "mean", "low", "high", "n", "num_seeds")
+        return {name: getattr(self, name) for name in names}
+
     def tags(self) -> dict[str, str]:
         """Returns the evidence as tags of a model version."""
         figures = {name: getattr(self, name) for name in ("mean", "low", "high", "n", "num_seeds")}

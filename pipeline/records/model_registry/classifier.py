@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.files import read_json
 from pipeline.records.lineage import NONE, dvc_tags
 from pipeline.records.mirror.dataset_inputs import data_digest
 from pipeline.records.model_registry.registered_file import (
@@ -16,6 +15,7 @@ from pipeline.records.model_registry.registered_file import (
 )
 from pipeline.records.model_registry.registered_models import MADE_IN, Metadata, contract
 from pipeline.split_record import find_split
+from pipeline.trials.registration import registration_of
 
 if TYPE_CHECKING:
     import keras
@@ -126,11 +126,10 @@ def _other_data(root: Path, file: RegisteredFile) -> str:
 
 
 def _is_known(root: Path, file: RegisteredFile) -> bool:
-    locked, report = dvc_tags(root)["dvc.split"], root / "results/registration.json"
+    locked, record = dvc_tags(root)["dvc.split"], registration_of(root)
     if locked != NONE and locked == file.tags.get("dvc.split"):
         return True
-    weights = read_json(report)["weights_sha256"] if report.is_file() else None
-    return weights is not None and weights == file.tags.get("weights_sha256")
+    return record is not None and record.weights_sha256 == file.tags.get("weights_sha256")
 
 
 def _described(digest: str | None, names: Sequence[str]) -> str:

@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.files import read_json, sha256_file
+from pipeline.files import sha256_file
 from pipeline.records.mirror.moved import local_path
 from pipeline.records.mirror.store import Store, open_store
-from pipeline.workspace import stamp_file
+from pipeline.trials.registration import registration_of
+from pipeline.workspace import REGISTRATION_FILE, stamp_file
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -85,10 +86,10 @@ def _find(root: Path, uri: str, copies: Path, *, asked_by: str) -> "tuple[Path, 
 
 
 def _advice(root: Path, uri: str) -> str:
-    file = root / "results/registration.json"
-    if file.is_file() and f"{REGISTRY}{read_json(file)['registered_model']}@" in uri:
+    record = registration_of(root)
+    if record is not None and f"{REGISTRY}{record.registered_model}@" in uri:
         stamp_file(root, "register").unlink(missing_ok=True)
-        return "results/registration.json tells of one: run `python -m pipeline restore`"
+        return f"{REGISTRATION_FILE} tells of one: run `python -m pipeline restore`"
     return "Run `dvc repro` to register one"
 
 

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.projection import now_ms
@@ -16,6 +15,7 @@ from pipeline.records.model_registry.registered_models import (
     registered_model_name,
 )
 from pipeline.records.model_registry.versions import Candidate, log_version
+from pipeline.trials.registration import RegistrationRecord
 from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
@@ -27,28 +27,9 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Registration:
-    """What `register` did.
-
-    Attributes:
-        registered_model: Which one the version is of.
-        version: The version of these weights, new or not.
-        is_new: Whether it was made now.
-        is_champion: Whether it holds the alias now.
-        reason: Why, in a sentence.
-        lineage: Where the version came from when it was made; as in `Candidate`.
-    """
-
-    registered_model: str
-    version: str
-    is_new: bool
-    is_champion: bool
-    reason: str
-    lineage: Mapping[str, str]
-
-
-def register(store: Store, candidate: Candidate, *, earlier: str | None = None) -> Registration:
+def register(
+    store: Store, candidate: Candidate, *, earlier: str | None = None
+) -> RegistrationRecord:
     """Registers a model and lets the alias `champion` move to it if the evidence says so.
 
     Weights that are registered already get no second version. One process at a time does this.
@@ -74,21 +55,14 @@ def register(store: Store, candidate: Candidate, *, earlier: str | None = None) 
         if decision.moves:
             _warn_of_others(store, name, candidate, champion)
             _move_champion(store, name, str(version.version), champion)
-    known = "" if is_new else f"these weights are version {version.version} already; "
-    is_champion = champion is not None and champion.version == str(version.version)
-    return Registration(
-        registered_model=name,
-        version=str(version.version),
-        is_new=is_new,
-        is_champion=decision.moves or is_champion,
-        reason=f"{known}{decision.reason}",
-        lineage=_lineage(version, candidate),
-    )
+        known = "" if is_new else f"these weights are version {version.version} already; "
+        reason = f"{known}{decision.reason}"
+        return _record(store, version, candidate, is_new=is_new, reason=reason)
 
 
 def restore(
     store: Store, candidate: Candidate, *, earlier: str, number: str, was_champion: bool
-) -> Registration:
+) -> RegistrationRecord:
     """Makes a version again that was registered before the registry was lost.
 
     Args:
@@ -111,35 +85,41 @@ def restore(
         may_move = was_champion and (is_new or champion is None)
         if may_move and decide(candidate.evidence, champion).moves:
             _move_champion(store, name, str(version.version), champion)
-        champion = _champion(store, name)
-    return Registration(
-        registered_model=name,
-        version=str(version.version),
-        is_new=is_new,
-        is_champion=champion is not None and champion.version == str(version.version),
-        reason="it was restored" if is_new else "it was there already",
-        lineage=_lineage(version, candidate),
-    )
+        reason = "it was restored" if is_new else "it was there already"
+        return _record(store, version, candidate, is_new=is_new, reason=reason)
 
 
-def is_registered(store: Store, report: Mapping[str, Any]) -> bool:
-    """Whether the version that a `registration.json` tells of is there; nothing is changed.
+def is_registered(store: Store, record: RegistrationRecord) -> bool:
+    """Whether the version that a record tells of is there; nothing is changed.
 
     One that was champion counts only where somebody is.
 
     Args:
         store: An open store.
-        report: `registration.json`.
+        record: As `registration.json` holds it.
     """
-    name = report["registered_model"]
-    version = _find_version(store, name, report["weights_sha256"])
+    name = record.registered_model
+    version = _find_version(store, name, record.weights_sha256)
     if version is None:
         return False
-    return not report["champion"] or _champion(store, name) is not None
+    return not record.champion or _champion(store, name) is not None
 
 
-def _lineage(version: "ModelVersion", candidate: Candidate) -> dict[str, str]:
-    return {key: version.tags[key] for key in candidate.lineage if key in version.tags}
+def _record(
+    store: Store, version: "ModelVersion", candidate: Candidate, *, is_new: bool, reason: str
+) -> RegistrationRecord:
+    champion, number = _champion(store, version.name), str(version.version)
+    return RegistrationRecord(
+        registered_model=version.name,
+        version=number,
+        registered=is_new,
+        champion=champion is not None and champion.version == number,
+        reason=reason,
+        study=candidate.confirm.study,
+        weights_sha256=candidate.evidence.weights_sha256,
+        confirmation=candidate.evidence.figures,
+        lineage={key: version.tags[key] for key in candidate.lineage if key in version.tags},
+    )
 
 
 def _chosen(store: Store, candidate: Candidate, earlier: str | None) -> str:

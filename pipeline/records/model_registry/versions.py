@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from pipeline.records.model_registry.champion import Evidence, interval_text
 from pipeline.records.model_registry.registered_file import MODEL_FILE
 from pipeline.records.model_registry.registered_models import CONTRACT, MADE_IN, contract
 from pipeline.split_record import SplitRecord
+from pipeline.trials.confirmation import ConfirmationRecord
 from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Candidate:
         test: What it showed on the test part: its study's entry of `results/metrics.json`.
             Recorded, so that people can compare versions by it.
         lineage: `lineage.revision_tags` of when it was first registered.
-        confirm: `results/STUDY/confirm.json`.
+        confirm: What `confirm` found out about its study.
         split: The data that it learned from.
         examples: A few raw training images, uint8, shape (k, h, w) or (k, h, w, 3).
         results: Folder `results/STUDY`; its files become artifacts.
@@ -56,7 +57,7 @@ class Candidate:
     evidence: Evidence
     test: Mapping[str, Mapping[str, float]]
     lineage: Mapping[str, str]
-    confirm: Mapping[str, Any]
+    confirm: ConfirmationRecord
     split: SplitRecord
     examples: "NDArray[np.uint8]"
     results: Path
@@ -116,7 +117,7 @@ def _create_version(
 def _run(
     store: Store, experiment: str, candidate: Candidate, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    study, winner = candidate.confirm["study"], candidate.confirm["winner"]
+    study, winner = candidate.confirm.study, candidate.confirm.winner
     run = store.client.create_run(
         experiment,
         run_name=f"register-{study}",
@@ -128,9 +129,9 @@ def _run(
         writer.log(
             store.client,
             run_id,
-            params={name: str(value) for name, value in winner["hyperparameters"].items()},
+            params={name: str(value) for name, value in winner.hyperparameters.items()},
             tags=tags,
-            metrics=writer.points(_metrics(winner), step=0, at_ms=now_ms()),
+            metrics=writer.points(_metrics(candidate.confirm), step=0, at_ms=now_ms()),
         )
         store.client.log_inputs(run_id, dataset_inputs(candidate.split, PARTS_OF_STUDY))
         yield run_id
@@ -215,7 +216,7 @@ def _metadata(candidate: Candidate) -> dict[str, object]:
         "image_shape": list(split.image_shape),
         # What was black and white in gray of more than 8 bits; earlier releases had the format's.
         "value_range": None if split.value_range is None else list(split.value_range),
-        "study": candidate.confirm["study"],
+        "study": candidate.confirm.study,
         "weights_sha256": candidate.evidence.weights_sha256,
         "model_sha256": sha256_file(candidate.model_file),
     }
@@ -232,32 +233,30 @@ def _log_beside(store: Store, run_id: str, candidate: Candidate) -> None:
     store.client.log_artifacts(run_id, str(candidate.results), "results")
 
 
-def _metrics(winner: Mapping[str, Any]) -> dict[str, float]:
-    figures = ("mean", "std", "low", "high", "n", "num_seeds")
-    return {
-        # One training shows no spread.
-        **{f"confirmation_{n}": float(winner[n]) for n in figures if winner[n] is not None},
-        **{f"confirmation_{name}": float(value) for name, value in winner["metrics"].items()},
-    }
+def _metrics(confirm: ConfirmationRecord) -> dict[str, float]:
+    names = ("mean", "std", "low", "high", "num_seeds")
+    own = {name: getattr(confirm.winner, name) for name in names}
+    figures = {**own, "n": confirm.n, **confirm.metrics}
+    # One training shows no spread.
+    return {f"confirmation_{n}": float(value) for n, value in figures.items() if value is not None}
 
 
 def _tags(candidate: Candidate) -> dict[str, str]:
-    confirm, exported = candidate.confirm, candidate.confirm["exported"]
-    # Where the base is a registered model itself, these lead to it. Earlier releases lack them.
-    source = confirm.get("base_source", {})
+    confirm = candidate.confirm
     return {
         **candidate.lineage,
         "dataset": candidate.split.dataset,
         **_range_tag(candidate.split.value_range),
         CONTRACT: contract(candidate.split),
-        "study": confirm["study"],
-        "base": confirm["base"],
-        **{f"base.{key}": str(value) for key, value in source.items()},
-        "trial": str(confirm["winner"]["number"]),
-        "trials": _distinct(candidate, "number"),
-        "seeds": _distinct(candidate, "seed"),
+        "study": confirm.study,
+        "base": confirm.base,
+        # Where the base is a registered model itself, these lead to it.
+        **{f"base.{key}": str(value) for key, value in confirm.base_source.items()},
+        "trial": str(confirm.winner.number),
+        "trials": _distinct(one.number for one in confirm.exported.members),
+        "seeds": _distinct(one.seed for one in confirm.exported.members),
         "model_sha256": sha256_file(candidate.model_file),
-        "export_rule": str(exported["rule"])[:MOST_CHARACTERS],
+        "export_rule": confirm.exported.rule[:MOST_CHARACTERS],
         **candidate.evidence.tags(),
     }
 
@@ -266,20 +265,18 @@ def _range_tag(value_range: Sequence[float] | None) -> dict[str, str]:
     return {} if value_range is None else {"value_range": ", ".join(map(str, value_range))}
 
 
-def _distinct(candidate: Candidate, key: str) -> str:
-    members = candidate.confirm["exported"]["members"]
-    return ", ".join(dict.fromkeys(str(member[key]) for member in members))
+def _distinct(numbers: Iterable[int]) -> str:
+    return ", ".join(dict.fromkeys(map(str, numbers)))
 
 
 def _description(candidate: Candidate) -> str:
-    evidence, winner = candidate.evidence, candidate.confirm["winner"]
-    interval = interval_text(evidence)
+    evidence, confirm = candidate.evidence, candidate.confirm
+    members, interval = confirm.exported.members, interval_text(evidence)
     return (
-        f"Trial {winner['number']} of study `{candidate.confirm['study']}` "
-        f"(base {candidate.confirm['base']}). "
+        f"Trial {confirm.winner.number} of study `{confirm.study}` (base {confirm.base}). "
         f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
         f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
-        f"In the file: trial {_distinct(candidate, 'number')}, trained again with seed "
-        f"{_distinct(candidate, 'seed')}; {candidate.confirm['exported']['rule']}. "
+        f"In the file: trial {_distinct(one.number for one in members)}, trained again with seed "
+        f"{_distinct(one.seed for one in members)}; {confirm.exported.rule}. "
         "The test images had no part in this choice."
     )

@@ -8,7 +8,6 @@ import pytest
 from pipeline.records.mirror import differences as audit
 from pipeline.records.mirror.differences import table
 from pipeline.records.mirror.expected_run import STATUS_OF_STATE, RunRecord
-from pipeline.trials.record import hyperparameters_of
 
 CURVES = {"val_accuracy": ((0, 0.5), (1, 0.75)), "loss": ((0, 2.0), (1, 1.0))}
 SUMMARY = {"best_val_accuracy": 0.75, "num_epochs": 2.0}
@@ -20,16 +19,15 @@ def compare(trials, runs, **told):
 
 def record_of(trial, run_id="r", curves=None, metrics=None, **changes):
     """The run that mirrors a trial exactly, but for what is given."""
-    points = trial["intermediate_values"].items()
-    curves = {"val_accuracy": [(int(e), v) for e, v in points], **(curves or {})}
+    curves = {"val_accuracy": list(trial.curve.items()), **(curves or {})}
     last = {name: points[-1][1] for name, points in curves.items() if points}
-    value = {} if trial["value"] is None else {"value": trial["value"]}
+    value = {} if trial.value is None else {"value": trial.value}
     found = RunRecord(
         run_id=run_id,
         role="trial",
-        number=trial["number"],
-        status=STATUS_OF_STATE[trial["state"]],
-        hyperparameters=hyperparameters_of(trial),
+        number=trial.number,
+        status=STATUS_OF_STATE[trial.state],
+        hyperparameters=trial.texts,
         metrics={**last, **value, **(metrics or {})},
         curves=curves,
     )
@@ -39,13 +37,11 @@ def record_of(trial, run_id="r", curves=None, metrics=None, **changes):
 @pytest.fixture
 def detailed(trial):
     """A trial whose every metric the study knows."""
-    one = trial()
-    one["user_attrs"]["epochs"] = [
+    epochs = [
         {"epoch": e, "metrics": {name: points[e][1] for name, points in CURVES.items()}, "at_ms": e}
         for e in range(2)
     ]
-    one["user_attrs"]["metrics"] = {"val_accuracy": 0.75, "num_epochs": 2.0}
-    return one
+    return trial(epochs=epochs, metrics={"val_accuracy": 0.75, "num_epochs": 2.0})
 
 
 PARENT = RunRecord(run_id="p", role="study", number=None, status="FINISHED")
@@ -101,7 +97,7 @@ def test_a_status_that_is_not_the_state_is_found(trial, state, status):
 
 def test_a_changed_hyperparameter_is_a_conflict_that_names_it(trial):
     one = trial()
-    other = {**hyperparameters_of(one), "units": "65"}
+    other = {**one.texts, "units": "65"}
     found = only(compare([one], [record_of(one, hyperparameters=other)]))
     assert (found.kind, found.expected, found.found) == ("hyperparameters", "units=64", "units=65")
     assert found.is_conflict

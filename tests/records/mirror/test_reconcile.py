@@ -5,6 +5,7 @@ import pytest
 from pipeline.records.mirror.differences import compare
 from pipeline.records.mirror.reconcile import find_parent, import_trial, read_runs
 from pipeline.training.messages import EpochRecord
+from tests.conftest import STUDY_UID
 
 
 @pytest.fixture
@@ -14,9 +15,17 @@ def runs(open_runs):
 
 @pytest.fixture
 def trials(trial):
-    trials = [trial(0), trial(1, "PRUNED"), trial(2, "FAIL", values=(0.5,))]
-    add_detail(trials)
-    return trials
+    """What a search that was not killed knows: more of each trial than its objective."""
+
+    def detailed(*told, values=(0.5, 0.75)):
+        epochs = [
+            {"epoch": epoch, "metrics": {"val_accuracy": value, "loss": 1 - value}, "at_ms": 9}
+            for epoch, value in enumerate(values)
+        ]
+        metrics = {"val_accuracy": 0.5, "num_epochs": 2.0}
+        return trial(*told, values=values, epochs=epochs, metrics=metrics)
+
+    return [detailed(0), detailed(1, "PRUNED"), detailed(2, "FAIL", values=(0.5,))]
 
 
 @pytest.fixture
@@ -37,30 +46,20 @@ def run_of(runs, number):
     return run.info.run_id
 
 
-def add_detail(trials):
-    """What a search that was not killed knows about a trial, besides its objective."""
-    for one in trials:
-        one["user_attrs"]["epochs"] = [
-            {"epoch": int(e), "metrics": {"val_accuracy": value, "loss": 1 - value}, "at_ms": 9}
-            for e, value in one["intermediate_values"].items()
-        ]
-        one["user_attrs"]["metrics"] = {"val_accuracy": 0.5, "num_epochs": 2.0}
-
-
 def report_another_loss(runs, trials):
     runs.store.client.log_metric(run_of(runs, 0), "loss", 9.0, step=1)
 
 
 def know_more_losses(runs, trials):
-    trials[0]["user_attrs"]["epochs"][1]["metrics"]["gradient_norm"] = 3.0
+    trials[0].attributes["epochs"][1]["metrics"]["gradient_norm"] = 3.0
 
 
 def know_more_of_the_end(runs, trials):
-    trials[0]["user_attrs"]["metrics"]["training_seconds"] = 1.5
+    trials[0].attributes["metrics"]["training_seconds"] = 1.5
 
 
 def end_otherwise(runs, trials):
-    trials[0]["user_attrs"]["metrics"]["num_epochs"] = 3.0
+    trials[0].attributes["metrics"]["num_epochs"] = 3.0
 
 
 def lose(runs, trials):
@@ -88,11 +87,11 @@ def change_value(runs, trials):
 
 
 def train_otherwise(runs, trials):
-    trials[0]["hyperparameters"]["units"] = 65
+    trials[0].hyperparameters["units"] = 65
 
 
 def report_on(runs, trials):
-    trials[0]["intermediate_values"]["2"] = 0.875
+    trials[0].intermediate_values[2] = 0.875
 
 
 def double(runs, trials):
@@ -134,9 +133,8 @@ def test_every_damage_is_found_and_repaired(mirrored, trials, damage, kind):
 
 
 def test_a_run_that_is_only_incomplete_is_kept_with_all_it_has(runs, trial):
-    uid = trial()["user_attrs"]["trial_uid"]
-    hyperparameters = trial()["hyperparameters"]
-    runs.start_trial(uid, number=0, hyperparameters=hyperparameters, tags={}, at_ms=1)
+    uid = trial().uid(study_uid=STUDY_UID)
+    runs.start_trial(uid, number=0, hyperparameters=trial().hyperparameters, tags={}, at_ms=1)
     runs.log_epoch(uid, EpochRecord(epoch=0, metrics={"val_accuracy": 0.5, "gradient_norm": 3.0}))
     runs._open.clear()  # The driver was killed here.
     runs.reconcile([trial()])

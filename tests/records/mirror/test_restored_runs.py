@@ -1,5 +1,6 @@
 """A run that is rebuilt from the study is the run that was lost."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from pipeline.records.mirror.reconcile import (
     restore_trainings,
 )
 from pipeline.training.messages import EpochRecord
+from pipeline.trials.record import Epoch
+from testing.records import made_candidate, made_confirmation, made_training
+from tests.conftest import STUDY_UID
 
 FIRST_MS = 1_764_370_001_000
 
@@ -21,39 +25,32 @@ def runs(open_runs):
 
 
 def only(runs, trial):
-    (run,) = runs.runs_of(trial["user_attrs"]["trial_uid"])
+    (run,) = runs.runs_of(trial.uid(study_uid=STUDY_UID))
     return run
 
 
 def write(runs, trial, *, epochs, metrics):
     """Writes a trial as the driver does."""
-    uid = trial["user_attrs"]["trial_uid"]
-    start = runs_start(trial)
+    uid = trial.uid(study_uid=STUDY_UID)
     runs.start_trial(
         uid,
-        number=trial["number"],
-        hyperparameters=trial["hyperparameters"],
+        number=trial.number,
+        hyperparameters=trial.hyperparameters,
         tags={"seed": "7"},
-        at_ms=start,
+        at_ms=trial.start_ms,
     )
     for entry in epochs:
         record = EpochRecord(epoch=entry["epoch"], metrics=entry["metrics"])
         runs.log_epoch(uid, record, at_ms=entry["at_ms"])
     runs.end_trial(
         uid,
-        trial["state"],
-        value=trial["value"],
+        trial.state,
+        value=trial.value,
         metrics=metrics,
         tags={"outcome": "complete"},
         traceback=None,
-        at_ms=start + 60_000,
+        at_ms=trial.end_ms,
     )
-
-
-def runs_start(trial):
-    from pipeline.trials.record import start_ms
-
-    return start_ms(trial)
 
 
 def test_an_imported_trial_is_what_the_driver_had_written(runs, trial):
@@ -62,8 +59,7 @@ def test_an_imported_trial_is_what_the_driver_had_written(runs, trial):
         {"epoch": 1, "metrics": {"val_accuracy": 0.75, "loss": 1.0}, "at_ms": 2_000_000},
     ]
     metrics = {"val_accuracy": 0.75, "best_epoch": 1.0}
-    one = trial()
-    one["user_attrs"] |= {"epochs": epochs, "metrics": metrics, "outcome": "complete"}
+    one = trial(epochs=epochs, metrics=metrics, outcome="complete")
     write(runs, one, epochs=epochs, metrics=metrics)
     written = only(runs, one)
     import_trial(runs, one)
@@ -88,8 +84,7 @@ def test_importing_twice_leaves_one_run(runs, trial):
 
 
 def test_a_failed_trial_keeps_its_traceback(runs, trial, tmp_path):
-    failed = trial(state="FAIL")
-    failed["user_attrs"] |= {"traceback": "boom", "reason": "worker killed"}
+    failed = trial(state="FAIL", traceback="boom", reason="worker killed")
     import_trial(runs, failed)
     run = only(runs, failed)
     assert run.info.status == "FAILED"
@@ -99,14 +94,14 @@ def test_a_failed_trial_keeps_its_traceback(runs, trial, tmp_path):
 
 
 def test_a_running_trial_is_left_running(runs, trial):
-    running = trial(state="RUNNING", value=None, datetime_complete=None)
+    running = trial(state="RUNNING", value=None, ended=None)
     import_trial(runs, running)
     found = only(runs, running).info
     assert (found.status, found.end_time) == ("RUNNING", None)
 
 
 def test_amending_adds_what_is_lacking_and_leaves_the_rest(runs, trial):
-    uid = trial()["user_attrs"]["trial_uid"]
+    uid = trial().uid(study_uid=STUDY_UID)
     runs.start_trial(uid, number=0, hyperparameters={"units": 64}, tags={}, at_ms=1)
     runs.log_epoch(uid, EpochRecord(epoch=0, metrics={"val_accuracy": 0.5, "loss": 2.0}))
     run_id = only(runs, trial()).info.run_id
@@ -141,7 +136,7 @@ def test_amending_what_lacks_only_its_end_doubles_nothing(runs, trial):
     import_trial(runs, trial())
     run_id = only(runs, trial()).info.run_id
     runs.store.client.update_run(run_id, status="RUNNING")
-    later = trial(datetime_complete="2026-11-21T11:00:00")
+    later = trial(ended=datetime(2026, 11, 21, 11))
     amend_trial(runs, later, run_id)
     assert only(runs, trial()).info.status == "FINISHED"
     for name, count in (("value", 1), ("val_accuracy", 2)):
@@ -149,10 +144,9 @@ def test_amending_what_lacks_only_its_end_doubles_nothing(runs, trial):
 
 
 def test_amending_adds_the_tags_and_the_traceback_of_the_end(runs, trial):
-    failed = trial(state="FAIL")
-    failed["user_attrs"] |= {"traceback": "boom", "reason": "x" * 9000}
-    uid = failed["user_attrs"]["trial_uid"]
-    runs.start_trial(uid, number=0, hyperparameters=failed["hyperparameters"], tags={})
+    failed = trial(state="FAIL", traceback="boom", reason="x" * 9000)
+    uid = failed.uid(study_uid=STUDY_UID)
+    runs.start_trial(uid, number=0, hyperparameters=failed.hyperparameters, tags={})
     run_id = only(runs, failed).info.run_id
     amend_trial(runs, failed, run_id)
     assert only(runs, failed).data.tags["reason"] == "x" * 5000
@@ -160,32 +154,29 @@ def test_amending_adds_the_tags_and_the_traceback_of_the_end(runs, trial):
 
 
 @pytest.fixture
-def report():
-    """What confirm.json says of two trainings."""
-    training = {"number": 3, "attempt": 0, "outcome": "complete", "value": 0.75}
-    training |= {"start_ms": 1_764_370_000_123, "end_ms": 1_764_370_009_877}
-    epochs = [
-        {
-            "epoch": n,
-            "metrics": {"val_accuracy": n / 4, "loss": 1.0},
-            "at_ms": 1_764_370_001_000 + n,
-        }
-        for n in range(4)
-    ]
-    training |= {"epochs": epochs, "metrics": {"val_accuracy": 0.75, "num_epochs": 4.0}}
-    return {
-        "candidates": [{"number": 3, "hyperparameters": {"units": 64}}],
-        "trainings": [{**training, "uid": f"confirm-{n}", "seed": 40 + n} for n in range(2)],
+def trainings():
+    """Two trainings of a candidate, as trials."""
+    told = {
+        **{"number": 3, "value": 0.75, "metrics": {"val_accuracy": 0.75, "num_epochs": 4.0}},
+        **{"start_ms": 1_764_370_000_123, "end_ms": 1_764_370_009_877},
+        "epochs": [
+            Epoch(epoch=n, metrics={"val_accuracy": n / 4, "loss": 1.0}, at_ms=FIRST_MS + n)
+            for n in range(4)
+        ],
     }
+    return made_confirmation(
+        made_candidate(3, hyperparameters={"units": 64}),
+        trainings=[made_training(f"confirm-{n}", seed=40 + n, **told) for n in range(2)],
+    ).trials
 
 
-def test_trainings_of_confirm_are_written_again_whole_and_once(runs, report):
+def test_trainings_of_confirm_are_written_again_whole_and_once(runs, trainings):
     runs.start_trial(
         "confirm-1", number=3, hyperparameters={}, tags={"role": "confirm", "seed": "41"}, at_ms=9
     )  # Cut off: its run was never finished.
-    assert len(missing_trainings(runs.store, runs.parent, report)) == 2
-    assert restore_trainings(runs, report) == 2
-    assert restore_trainings(runs, report) == 0
+    assert len(missing_trainings(runs.store, runs.parent, trainings)) == 2
+    assert restore_trainings(runs, trainings) == 2
+    assert restore_trainings(runs, trainings) == 0
     (run,) = runs.runs_of("confirm-1")
     times = (run.info.status, run.info.start_time, run.info.end_time)
     assert times == ("FINISHED", 1_764_370_000_123, 1_764_370_009_877)
@@ -198,9 +189,7 @@ def test_trainings_of_confirm_are_written_again_whole_and_once(runs, report):
         **{"num_epochs": 4.0, "value": 0.75},
     }
     history = runs.store.client.get_metric_history(run.info.run_id, "loss")
-    assert [(p.step, p.timestamp) for p in history] == [
-        (n, 1_764_370_001_000 + n) for n in range(4)
-    ]
+    assert [(p.step, p.timestamp) for p in history] == [(n, FIRST_MS + n) for n in range(4)]
 
 
 def test_a_run_that_a_server_makes_twice_for_a_lost_answer_is_one(runs, trial, monkeypatch):

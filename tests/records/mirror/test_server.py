@@ -14,6 +14,7 @@ from pipeline.records.mirror.store import open_store
 from pipeline.records.model_registry.classifier import load_classifier
 from pipeline.records.model_registry.registration import register
 from pipeline.training.messages import EpochRecord
+from tests.conftest import STUDY_UID
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
@@ -63,19 +64,18 @@ def test_a_study_and_its_model_live_on_the_server(
     root, server, open_runs, candidate, trial, capsys
 ):
     one = trial()
-    uid = one["user_attrs"]["trial_uid"]
+    uid = one.uid(study_uid=STUDY_UID)
     with open_runs(**{f"search.p{index}": index for index in range(150)}) as runs:
-        runs.start_trial(uid, number=0, hyperparameters=one["hyperparameters"], tags={})
+        runs.start_trial(uid, number=0, hyperparameters=one.hyperparameters, tags={})
         for epoch, value in enumerate((0.5, 0.75)):
             runs.log_epoch(uid, EpochRecord(epoch=epoch, metrics={"val_accuracy": value}))
         ended = {"metrics": {}, "tags": {}, "traceback": None}
         runs.end_trial(uid, "COMPLETE", value=0.75, **ended)
-        failed = trial(1, "FAIL")
-        failed["user_attrs"]["traceback"] = "boom"
+        failed = trial(1, "FAIL", traceback="boom")
         assert [d.kind for d in runs.reconcile([one, failed])] == ["missing"]
         assert runs.reconcile([one, failed]) == []
     done = register(open_store(root), candidate())
-    assert (done.version, done.is_champion) == ("1", True)
+    assert (done.version, done.champion) == ("1", True)
     classifier = load_classifier(root, "models:/digits-classifier@champion")
     assert classifier.class_names == ["zero", "one", "two"]
     assert list((server / "mlartifacts").rglob("model.keras"))

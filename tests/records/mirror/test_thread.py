@@ -355,15 +355,13 @@ def studied(trial, **changes):
         {"epoch": n, "metrics": {"val_accuracy": n / 100, "loss": 1.0}, "at_ms": 2000 + n}
         for n in range(8)
     ]
-    one = trial(values=[n / 100 for n in range(8)], hyperparameters={"units": 64}, **changes)
-    one["user_attrs"] |= {"epochs": epochs, "metrics": {"best_epoch": 7.0}, "outcome": "complete"}
-    return one
+    changes |= {"epochs": epochs, "metrics": {"best_epoch": 7.0}, "outcome": "complete"}
+    return trial(values=[n / 100 for n in range(8)], hyperparameters={"units": 64}, **changes)
 
 
 @pytest.mark.parametrize("num_sent", range(4))
 def test_the_next_start_writes_what_an_outage_left_out(runs, broken, open_runs, trial, num_sent):
-    failed = studied(trial, state="FAIL")
-    failed["user_attrs"] |= {"traceback": "boom", "reason": "worker killed"}
+    failed = studied(trial, state="FAIL", traceback="boom", reason="worker killed")
     told = {"value": None, "tags": {"reason": "worker killed"}, "traceback": "boom"}
     steps = [
         lambda recorder: start(recorder, at_ms=1000),

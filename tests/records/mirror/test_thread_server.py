@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -222,8 +223,8 @@ def test_what_a_killed_search_could_not_send_is_written_from_the_study(
             values=[n / 1000 for n in range(30)],
             value=0.5,
             hyperparameters={"units": 64},
-            user_attrs={**attributes, "metrics": {"val_accuracy": 0.5, "num_epochs": 1.0}},
-            datetime_complete="1970-01-01T00:00:09+00:00",
+            attributes={**attributes, "metrics": {"val_accuracy": 0.5, "num_epochs": 1.0}},
+            ended=datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC),
         )
     ]
     runs.reconcile(study)

@@ -8,6 +8,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.records.mirror.store import locked, open_store
 from pipeline.records.model_registry.registration import is_registered, register, restore
+from testing.records import made_registration
 
 pytestmark = pytest.mark.keras
 
@@ -25,7 +26,7 @@ def aliases(store):
 
 def test_the_first_model_is_version_1_and_champion(store, candidate):
     done = register(store, candidate())
-    assert (done.version, done.is_new, done.is_champion) == ("1", True, True)
+    assert (done.version, done.registered, done.champion) == ("1", True, True)
     assert done.reason == "there was no champion yet"
     assert aliases(store) == {"champion": "1"}
     assert "uint8 images of shape (8, 8)" in store.client.get_registered_model(NAME).description
@@ -34,14 +35,14 @@ def test_the_first_model_is_version_1_and_champion(store, candidate):
 def test_a_better_model_takes_over_and_the_old_one_is_kept_as_previous(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
     done = register(store, candidate(seed=1, mean=0.95))
-    assert (done.version, done.is_champion) == ("2", True)
+    assert (done.version, done.champion) == ("2", True)
     assert aliases(store) == {"champion": "2", "previous": "1"}
 
 
 def test_a_worse_model_is_registered_but_not_champion(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
     done = register(store, candidate(seed=1, mean=0.93))
-    assert (done.version, done.is_new, done.is_champion) == ("2", True, False)
+    assert (done.version, done.registered, done.champion) == ("2", True, False)
     assert "is not better than version 1's" in done.reason
     assert aliases(store) == {"champion": "1"}
 
@@ -49,14 +50,14 @@ def test_a_worse_model_is_registered_but_not_champion(store, candidate):
 def test_a_model_on_other_data_takes_over_and_says_so(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
     done = register(store, candidate(seed=1, mean=0.50, data="ef" * 32))
-    assert done.is_champion
+    assert done.champion
     assert "not comparable" in done.reason
 
 
 def test_the_same_weights_are_registered_once(store, candidate):
     register(store, candidate())
     done = register(store, candidate())
-    assert (done.version, done.is_new, done.is_champion) == ("1", False, True)
+    assert (done.version, done.registered, done.champion) == ("1", False, True)
     assert done.reason == "these weights are version 1 already; it is the champion already"
     assert len(store.client.search_model_versions(f"name = '{NAME}'")) == 1
 
@@ -66,7 +67,7 @@ def test_known_weights_can_win_the_alias_back(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
     register(store, candidate(seed=1, mean=0.50, data="ef" * 32))
     done = register(store, candidate(seed=0, mean=0.94))
-    assert (done.version, done.is_new, done.is_champion) == ("1", False, True)
+    assert (done.version, done.registered, done.champion) == ("1", False, True)
     assert aliases(store) == {"champion": "1", "previous": "2"}
 
 
@@ -97,7 +98,7 @@ def test_two_at_once_make_two_versions_and_the_better_one_champion(store, candid
 def test_the_test_part_has_no_say_in_who_is_champion(store, candidate):
     register(store, candidate(seed=0, mean=0.94, test_accuracy=0.10))
     done = register(store, candidate(seed=1, mean=0.93, test_accuracy=0.99))
-    assert not done.is_champion
+    assert not done.champion
     assert aliases(store) == {"champion": "1"}
     versions = {v.version: v.tags for v in store.client.search_model_versions()}
     assert {number: tags["test.accuracy"] for number, tags in versions.items()} == {
@@ -119,7 +120,7 @@ class TestRestore:
     def test_a_lost_version_gets_its_number_its_alias_and_its_lineage_back(self, store, candidate):
         one = candidate()
         done = restore(store, one, earlier=NAME, number="3", was_champion=True)
-        assert (done.version, done.is_new, done.is_champion) == ("3", True, True)
+        assert (done.version, done.registered, done.champion) == ("3", True, True)
         assert numbers(store) == [3]
         assert aliases(store) == {"champion": "3"}
         version = store.client.get_model_version(NAME, "3")
@@ -130,12 +131,12 @@ class TestRestore:
     def test_one_that_is_there_stays_as_it_is(self, store, candidate):
         register(store, candidate())
         done = restore(store, candidate(), earlier=NAME, number="3", was_champion=True)
-        assert (done.version, done.is_new) == ("1", False)
+        assert (done.version, done.registered) == ("1", False)
         assert numbers(store) == [1]
 
     def test_one_that_was_no_champion_becomes_none(self, store, candidate):
         done = restore(store, candidate(), earlier=NAME, number="1", was_champion=False)
-        assert not done.is_champion
+        assert not done.champion
         assert aliases(store) == {}
 
     def test_a_better_champion_of_today_keeps_the_alias(self, store, candidate):
@@ -143,7 +144,7 @@ class TestRestore:
         done = restore(
             store, candidate(seed=1, mean=0.94), earlier=NAME, number="1", was_champion=True
         )
-        assert (done.version, done.is_champion) == ("2", False)
+        assert (done.version, done.champion) == ("2", False)
         assert aliases(store) == {"champion": "1"}
 
     def test_a_kill_before_the_alias_is_made_good(self, store, candidate):
@@ -159,14 +160,12 @@ class TestRestore:
 
     def test_whether_it_is_there_can_be_asked(self, store, candidate):
         one = candidate()
-        report = {
-            "registered_model": NAME,
-            "weights_sha256": one.evidence.weights_sha256,
-            "champion": True,
-        }
-        assert not is_registered(store, report)
+        record = made_registration(
+            registered_model=NAME, weights_sha256=one.evidence.weights_sha256
+        )
+        assert not is_registered(store, record)
         register(store, one)
-        assert is_registered(store, report)
+        assert is_registered(store, record)
         store.client.delete_registered_model_alias(NAME, "champion")
-        assert not is_registered(store, report)
-        assert is_registered(store, {**report, "champion": False})
+        assert not is_registered(store, record)
+        assert is_registered(store, replace(record, champion=False))

@@ -147,10 +147,12 @@ def test_a_run_that_a_killed_process_left_is_closed(store, candidate):
 def test_one_training_shows_no_interval(store, candidate):
     one = candidate()
     store.client.create_registered_model(NAME)
-    winner = {**one.confirm["winner"], "std": None, "low": None, "high": None, "num_seeds": 1}
+    winner = replace(one.confirm.winner, std=None, low=None, high=None, num_seeds=1)
     evidence = replace(one.evidence, low=None, high=None, num_seeds=1)
     version = log_version(
-        store, replace(one, evidence=evidence, confirm={**one.confirm, "winner": winner}), NAME
+        store,
+        replace(one, evidence=evidence, confirm=replace(one.confirm, candidates=[winner])),
+        NAME,
     )
     metrics = store.client.get_run(version.run_id).data.metrics
     assert metrics["confirmation_mean"] == 0.94

@@ -1,0 +1,235 @@
+"""What `confirm` found out about the best trials of a study: `results/STUDY/confirm.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from pipeline.files import read_json, write_json
+from pipeline.hyperparameter import Hyperparameters
+from pipeline.trials.record import Epoch, TrialRecord, as_record
+from pipeline.workspace import confirmation_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """One training that is over; with its candidate's hyperparameters enough to write its run.
+
+    Attributes:
+        uid: Names it, in every store.
+        number: Number of the trial in the search that its configuration comes from.
+        seed: Root of what was drawn in it.
+        attempt: How many were lost before it, >= 0.
+        outcome: As `TrialResult.outcome`.
+        value: The objective on the validation part; None if it is not finite.
+        metrics: Measured at the end.
+        epochs: All of them, in order.
+        start_ms: When it began, milliseconds since 1970.
+        end_ms: When it ended, likewise.
+    """
+
+    uid: str
+    number: int
+    seed: int
+    attempt: int
+    outcome: str
+    value: float | None
+    metrics: Mapping[str, float]
+    epochs: Sequence[Epoch]
+    start_ms: int
+    end_ms: int
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Reads an entry of `trainings`."""
+        epochs = [Epoch(**epoch) for epoch in content["epochs"]]
+        return as_record(cls, content, epochs=epochs)
+
+    def as_trial(self, hyperparameters: Hyperparameters) -> TrialRecord:
+        """Returns it as a complete trial, whose run is written as any other's."""
+        names = ("seed", "attempt", "outcome", "epochs", "metrics")
+        content = asdict(self)
+        return TrialRecord(
+            number=self.number,
+            state="COMPLETE",
+            value=self.value,
+            hyperparameters=hyperparameters,
+            attributes={"trial_uid": self.uid, **{name: content[name] for name in names}},
+            started=datetime.fromtimestamp(self.start_ms / 1000, UTC),
+            ended=datetime.fromtimestamp(self.end_ms / 1000, UTC),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateRecord:
+    """What a configuration reached on the confirmation part.
+
+    Attributes:
+        number: Number of the trial in the search that it comes from.
+        hyperparameters: All active ones.
+        search_value: The objective that this trial reached.
+        seeds: A seed for each training that was done anew.
+        values: The objective's metric on the confirmation part, one for each training.
+        mean: Mean of the values.
+        std: Their sample standard deviation; None for a single one.
+        low: Lower end of the mean's 95% interval; None for a single value.
+        high: Upper end of it, likewise.
+        num_seeds: How many trainings there are, >= 1.
+    """
+
+    number: int
+    hyperparameters: Hyperparameters
+    search_value: float | None
+    seeds: Sequence[int]
+    values: Sequence[float]
+    mean: float
+    std: float | None
+    low: float | None
+    high: float | None
+    num_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberRecord:
+    """A training that is part of the exported model.
+
+    Attributes:
+        number: Number of the trial in the search that its configuration comes from.
+        seed: Seed that it was trained with.
+        starts_from: The cut whose features it takes.
+        weights_sha256: SHA-256 of its weights from this cut on.
+    """
+
+    number: int
+    seed: int
+    starts_from: str = ""
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRecord:
+    """The model file that `confirm` wrote.
+
+    Attributes:
+        file: Its path in the repository.
+        rule: What was exported, in words.
+        file_sha256: SHA-256 of the file; empty in early releases.
+        weights_sha256: SHA-256 of all its weights.
+        members: The trainings that it averages, the winner's first; in early releases empty.
+        verified: As `training.ensemble.Verified`: what the file itself reached on raw images. None
+            in early releases, which did not run it.
+    """
+
+    file: str
+    rule: str
+    file_sha256: str = ""
+    weights_sha256: str = ""
+    members: Sequence[MemberRecord] = ()
+    verified: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationRecord:
+    """A confirmation, as `confirm.json` holds it.
+
+    Attributes:
+        study: Name of the study below `studies` in params.yaml.
+        study_name: As Optuna calls it.
+        identity: As in the study's record; empty in early releases.
+        dataset: What was learned from.
+        objective: A key of `OBJECTIVES`.
+        base: Name of the base; `none` of pixels.
+        base_source: What `embed` says of where the base comes from; empty of pixels and in early
+            releases.
+        code_sha256: SHA-256 of the code that the stage ran.
+        part: What it was judged on, `confirmation`.
+        n: Number of images in that part.
+        top: Configurations that were asked for, `confirm.top`.
+        seeds: Trainings of each, `confirm.seeds`.
+        epochs: Most epochs of a training.
+        candidates: What each configuration reached, in the order of their ranks in the search.
+        winner_number: Number of the candidate with the best mean.
+        metrics: The exported model's on the confirmation part; empty in early releases.
+        exported: The model file.
+        trainings: All of them, in the order that they were planned in; none in early releases.
+    """
+
+    study: str
+    study_name: str
+    dataset: str
+    objective: str
+    base: str
+    part: str
+    n: int
+    candidates: Sequence[CandidateRecord]
+    winner_number: int
+    exported: ExportRecord
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    trainings: Sequence[TrainingRecord] = ()
+    identity: str = ""
+    code_sha256: str = ""
+    base_source: Mapping[str, object] = field(default_factory=dict)
+    top: int = 0
+    seeds: int = 0
+    epochs: int = 0
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Reads the content of `confirm.json`."""
+        winner, exported = content["winner"], content["exported"]
+        members = [as_record(MemberRecord, one) for one in exported.get("members", [])]
+        return as_record(
+            cls,
+            content,
+            candidates=[as_record(CandidateRecord, one) for one in content["candidates"]],
+            winner_number=winner["number"],
+            metrics=winner.get("metrics", {}),
+            exported=as_record(ExportRecord, exported, members=members),
+            trainings=[TrainingRecord.from_json(one) for one in content.get("trainings", [])],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of `confirm.json`."""
+        content, winner = asdict(self), asdict(self.winner)
+        del content["winner_number"], winner["seeds"]
+        metrics = content.pop("metrics")
+        return {**content, "winner": {**winner, "n": self.n, "metrics": metrics}}
+
+    @property
+    def winner(self) -> CandidateRecord:
+        """The candidate with the best mean."""
+        return next(one for one in self.candidates if one.number == self.winner_number)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """The trainings as trials, whose runs are written as any other's."""
+        configurations = {one.number: one.hyperparameters for one in self.candidates}
+        return [one.as_trial(configurations[one.number]) for one in self.trainings]
+
+    @property
+    def stamp(self) -> dict[str, str | int]:
+        """What the stamp of stage `confirm` holds of it."""
+        return {"identity": self.identity, "top": self.top, "seeds": self.seeds}
+
+
+def read_confirmation(file: Path) -> ConfirmationRecord:
+    """Reads a `confirm.json`.
+
+    Raises:
+        DataIntegrityError: If there is none yet.
+    """
+    return ConfirmationRecord.from_json(read_json(file))
+
+
+def confirmation_of(root: Path, name: str) -> ConfirmationRecord | None:
+    """Returns the confirmation of a study, or None if there is none."""
+    file = confirmation_file(root, name)
+    return read_confirmation(file) if file.is_file() else None
+
+
+def write_confirmation(root: Path, record: ConfirmationRecord) -> None:
+    """Writes `confirm.json`."""
+    write_json(confirmation_file(root, record.study), record.to_json())
