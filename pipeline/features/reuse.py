@@ -81,10 +81,14 @@ class ArrayStore:
         Args:
             features: The stage's folder, `data/features`; may be missing.
         """
+        if not self.folder.is_dir():
+            return {}
         manifests = [read_manifest(path.parent) for path in features.glob(f"*/{MANIFEST}")]
         named = {cut.key for manifest in manifests for cut in manifest.cuts.values()}
-        files = [file for file in self.folder.glob("*.npy") if file.stem not in named]
-        return {file.stem: file.stat().st_size for file in sorted(files, key=self._age)}
+        # Locked, so that none goes between being listed and being looked at.
+        with self._lock():
+            files = [file for file in self.folder.glob("*.npy") if file.stem not in named]
+            return {file.stem: file.stat().st_size for file in sorted(files, key=self._age)}
 
     def trim(self, features: Path, *, most_bytes: int) -> None:
         """Removes what was used longest ago of what no manifest names, until the rest is small.
