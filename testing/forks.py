@@ -11,10 +11,14 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest.mock import patch
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["testing.libraries"])
+# Beside Python's own, which the project's workers are forks of where a test runs them in-process.
+_SERVER = forkserver.ForkServer()
+_SERVER.set_forkserver_preload(["testing.libraries"])
 
 
 class Fork:
@@ -31,7 +35,8 @@ class Fork:
         self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115, lives as long as this.
         given = (module, [str(argument) for argument in arguments], str(folder), environment)
         self._process = _CONTEXT.Process(target=_run, args=(*given, self._output.name))
-        self._process.start()
+        with patch.object(forkserver, "connect_to_new_process", _SERVER.connect_to_new_process):
+            self._process.start()
         self.pid = self._process.pid
 
     @property

@@ -23,6 +23,7 @@ from pipeline.stages import search
 from pipeline.studies.opened import open_runs
 from pipeline.trials import identity
 from testing import faults
+from testing.split import split_record
 from tests.commands.repository import Repository
 
 STAMP = "mlruns/stages/search-tiny.json"
@@ -207,7 +208,7 @@ def test_the_password_of_a_store_is_not_recorded(repository):
         params,
         name="tiny",
         base="none",
-        split=repository.split(),
+        split=split_record(),
         root=repository.folder,
     ):
         pass
