@@ -123,7 +123,9 @@ class TestOnAClusterOfItsOwn:
 
     def test_missing_features_are_refused_before_anything_runs(self, executor, cut, tmp_path):
         nowhere = dataclasses.replace(cut, features=str(tmp_path))
-        with pytest.raises(DataIntegrityError, match="Run the stage `embed` first"):
+        with pytest.raises(
+            DataIntegrityError, match=r"no manifest.json yet: .* Run `dvc repro` first"
+        ):
             executor.submit(spec("f"), nowhere)
         assert executor.num_free == 2
 
