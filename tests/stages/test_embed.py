@@ -1,5 +1,6 @@
 """The stage `embed`, on a few images and the real base."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.bases import choice
 from pipeline.config import read_document
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.features.arrays import ImageSet
@@ -28,6 +30,14 @@ BASE = "efficientnet_lite0"
 # Low in the network, so that little has to be compiled.
 LOW, HIGH = "block0_bn2", "block2_add"
 BASE_BYTES = 4 * 3_413_024
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _base_built_once():
+    """Some hundred runs take seconds each for it, and change nothing of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "load_base", functools.cache(choice.load_base))
+        yield
 
 
 @pytest.fixture
