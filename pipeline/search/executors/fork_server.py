@@ -13,3 +13,5 @@ from pipeline.processes import die_with_parent
 PID: Final = os.getpid()
 
 die_with_parent(signal.SIGKILL)
+# Ctrl-C reaches the whole process group, also while libraries are imported here.
+signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -174,6 +174,37 @@ def test_workers_are_forks_of_one_server_where_no_gpu_forbids_it(
     assert (parent == os.getpid()) == has_gpu
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_the_server_imports_is_the_drivers_to_answer(tmp_path):
+    code = (
+        "import os, signal, sys, time\n"
+        "from pipeline.search.executors.local import LocalExecutor\n"
+        "from pipeline.training.data import DataReference\n"
+        "from pipeline.training.messages import TrialSpec\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "    data = DataReference(features=sys.argv[1], train_file='none')\n"
+        "    with LocalExecutor(1) as executor:\n"
+        "        time.sleep(1)\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+        "        executor.submit(TrialSpec(uid='a', hyperparameters={}, seed=1, epochs=2), data)\n"
+        "        events = []\n"
+        "        while not events:\n"
+        "            events = executor.wait(1)\n"
+        "    print(type(events[0]).__name__)\n"
+    )
+    file = tmp_path / "driver.py"
+    file.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(file), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
+    assert done.stdout == "TrialRaised\n", done.stderr
+
+
 def test_closing_leaves_no_process(data):
     with LocalExecutor(2, train=train) as executor:
         executor.submit(spec("a", behaviour="hang"), data)
