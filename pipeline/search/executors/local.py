@@ -240,7 +240,8 @@ def serve(pipe: Connection, parent_pid: int, train: Train | None, scratch: str) 
 
     Args:
         pipe: To the driver: takes trials and answers, gives events.
-        parent_pid: The driver's process; when it ends, this one does.
+        parent_pid: The driver's process. This one ends with it: where it was spawned by the driver
+            at once, where it is a fork of the server with the server, which ends with the driver.
         train: The worker function, or None for TensorFlow's.
         scratch: The folder for all temporary files of this process; the driver removes it.
     """
