@@ -74,7 +74,7 @@ def stamp_file(root: Path, stage: Stage, study: str = "") -> Path:
 
 
 def write_stamp(
-    root: Path, stage: Stage, content: Mapping[str, str | int], *, study: str = ""
+    root: Path, stage: Stage, content: Mapping[str, str | int | None], *, study: str = ""
 ) -> None:
     """Writes a stage's stamp: the last thing that it does.
 

@@ -69,9 +69,9 @@ def _told(match: Match) -> str:
 
 
 def _what_next(current: CurrentStudy, root: Path) -> str:
-    target = current.search.trials
+    target = current.search.target
     wanted = num_wanted(trial_records(current.study))
-    if wanted > target:
+    if target is not None and wanted > target:
         return (
             f"search.trials={target} leaves no room for it: run `dvc exp run -S "
             f"search.trials={wanted}`, or write that into params.yaml and run `dvc repro`."
@@ -79,4 +79,9 @@ def _what_next(current: CurrentStudy, root: Path) -> str:
     holder = read_holder(root, current.study.study_name, current.search.storage)
     if holder is not None and holder.is_alive:
         return f"The search that is running, process {holder.pid}, takes it before it samples more."
+    if target is None:
+        return (
+            f"`dvc repro -f search@{current.name}` takes it before it samples more, or `dvc repro` "
+            "with a larger budget."
+        )
     return "The next `dvc repro` takes it before it samples more."

@@ -114,6 +114,7 @@ def replay(
             seed=trial.seed,
             epochs=current.search.epochs,
             objective=current.search.objective,
+            share=trial.share,
         ),
         DataReference(
             features=str(root / "data/features" / current.params.base),

@@ -19,13 +19,14 @@ from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.losses import lost_runs
 from pipeline.records.archive import stored_studies
 from pipeline.records.mirror.store import tracking_uri
-from pipeline.records.overview import Holder, Overview, overview, read_holder
+from pipeline.records.overview import Holder, Overview, RunningTrial, overview, read_holder
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
 from pipeline.records.studies import trial_records
 from pipeline.search.params import SearchParams
 from pipeline.search.progress import duration
 from pipeline.split_record import find_split
 from pipeline.studies.described import describe, lost_study, num_kept, own_study
+from pipeline.training.portions import Portion
 from pipeline.trials.study import Stopped, best_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _look(
     holder = read_holder(root, study_name, search.storage)
     seen = overview(
         trial_records(study) if study else [],
-        target=search.trials,
+        target=search.target,
         direction=_direction(study, search),
         holder=holder,
         stopped=_stopped(study) if study else None,
@@ -141,7 +142,7 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
     states = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
     return (
         shown,
-        f"{one.num_counted}/{one.target}",
+        f"{one.num_counted}" if one.target is None else f"{one.num_counted}/{one.target}",
         *(str(one.counts.get(state, 0)) for state in states),
         f"{one.best.value:.4f} (trial {one.best.number})" if one.best else "-",
         duration(one.trained_seconds),
@@ -163,11 +164,15 @@ def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
     return [
         f"process {holder.pid} on {holder.host} is at work with {workers}: {speed}{left}",
         *(
-            f"  trial {trial.number}: {trial.num_epochs} of {search.epochs} epochs"
+            f"  trial {trial.number}: {trial.num_epochs} of {_epochs(trial, search)} epochs"
             + (f", {search.objective} {trial.value:.4f}" if trial.value is not None else "")
             for trial in one.running
         ),
     ]
+
+
+def _epochs(trial: RunningTrial, search: SearchParams) -> int:
+    return Portion(share=trial.share, whole_epochs=search.epochs).epochs
 
 
 def _missing(name: str, one: Overview) -> list[str]:

@@ -14,7 +14,8 @@ import psutil
 from pipeline.database_addresses import AUTO
 from pipeline.records.lock import is_locked, lock_folder
 from pipeline.trials.identity import OtherCode, of_other_code
-from pipeline.trials.record import TrialRecord, best_trial, num_finished
+from pipeline.trials.ranking import best_trial, num_finished
+from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import Stopped
 
 # Trials that the rate is taken over: enough to smooth it, few enough to follow a change.
@@ -78,11 +79,13 @@ class RunningTrial:
         number: Its number.
         num_epochs: Epochs that it has ended, >= 0.
         value: The objective after the last of them; None before the first.
+        share: What it is given of a whole training, in (0, 1].
     """
 
     number: int
     num_epochs: int
     value: float | None
+    share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +94,8 @@ class Overview:
 
     Attributes:
         counts: Trials by state: COMPLETE, PRUNED, FAIL, RUNNING, WAITING.
-        target: Finished trials wanted.
-        num_finished: Complete and pruned ones.
+        target: Configurations wanted; None: as many as there is time for.
+        num_finished: Configurations that gave a result.
         best: The best complete trial, or None.
         running: What is being trained.
         trained_seconds: Spent on trials, by all workers together.
@@ -109,7 +112,7 @@ class Overview:
     """
 
     counts: Mapping[str, int]
-    target: int
+    target: int | None
     num_finished: int
     best: TrialRecord | None
     running: Sequence[RunningTrial]
@@ -130,14 +133,14 @@ class Overview:
 
     @property
     def num_missing(self) -> int:
-        """Finished trials that are still wanted, >= 0."""
-        return max(0, self.target - self.num_counted)
+        """Configurations that are still wanted, >= 0; 0 where time decides."""
+        return max(0, (self.target or 0) - self.num_counted)
 
 
 def overview(
     trials: Sequence[TrialRecord],
     *,
-    target: int,
+    target: int | None,
     direction: str,
     holder: Holder | None = None,
     stopped: Stopped | None = None,
@@ -149,7 +152,7 @@ def overview(
 
     Args:
         trials: All its trials.
-        target: `search.trials`.
+        target: `search.trials`; None where that is auto.
         direction: Where better lies, in Optuna's words.
         holder: As from `read_holder`.
         stopped: The study's attribute of that name.
@@ -169,8 +172,8 @@ def overview(
         trained_seconds=sum(trial.seconds or 0.0 for trial in trials),
         holder=searching,
         trials_per_minute=rate,
-        seconds_left=60 * max(0, target - finished) / rate if rate else None,
-        stopped=stopped if finished < target and kept is None else None,
+        seconds_left=60 * max(0, target - finished) / rate if rate and target else None,
+        stopped=stopped if finished < (target or 0) and kept is None else None,
         kept=kept,
         unclear=unclear,
         code=of_other_code(trials),
@@ -184,6 +187,7 @@ def _running(trial: TrialRecord) -> RunningTrial:
         number=trial.number,
         num_epochs=0 if last is None else last + 1,
         value=None if last is None else values[last],
+        share=trial.share,
     )
 
 

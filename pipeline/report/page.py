@@ -22,6 +22,7 @@ from pipeline.report.text import (
 )
 from pipeline.split_record import SplitRecord
 from pipeline.trials.confirmation import MemberRecord
+from pipeline.trials.ranking import num_finished
 from pipeline.trials.registration import RegistrationRecord
 
 TEMPLATE = "page.html.jinja"
@@ -100,7 +101,7 @@ def _again(results: Results) -> dict[str, Any]:
     """Returns what the commands at the page's end name."""
     first = results.studies[0]
     return {
-        "trials": 2 * first.search.target,
+        "trials": 2 * (first.search.target or num_finished(first.search.trials)),
         "model_file": first.confirm.exported.file,
         "model_address": _model_address(results.registration),
     }

@@ -85,7 +85,7 @@ def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]
     direction = "highest" if summary.maximize else "lowest"
     return [
         ("Objective", f"{summary.objective_name}, {direction} is best"),
-        ("Finished trials wanted", str(study.search.target)),
+        ("Configurations wanted", str(study.search.target or "what there was time for")),
         ("Trials started", f"{num_trials}: {', '.join(counted)}"),
         ("Best trial", _best_text(summary) if best else DASH),
         ("Trained", f"{epochs:,} epochs, {duration(seconds)} summed over workers"),

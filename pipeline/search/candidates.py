@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pipeline.seeds import derive_seed
 from pipeline.training.messages import TrialSpec
 from pipeline.trials.confirmation import ConfirmationRecord
-from pipeline.trials.record import TrialRecord, ranked
+from pipeline.trials.ranking import ranked
+from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import StudyRecord
 
 PART = "confirmation"

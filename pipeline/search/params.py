@@ -19,7 +19,7 @@ from pipeline.search.configurations import configuration_problems
 from pipeline.search.cut_roles import ROLES, without_roles
 from pipeline.search.distributions import Fixed, Setting, parse_setting
 from pipeline.search.pruners import Pruner
-from pipeline.search.samplers import SAMPLERS, sampler_problem
+from pipeline.search.samplers import SAMPLERS, rungs_problem, sampler_problem
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS, named
 from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES, lower_cuts
@@ -40,8 +40,17 @@ class RayParams(Section):
 class SearchParams(Section):
     """Section `search`: what all studies share."""
 
-    trials: int = Field(ge=1, description="finished trials wanted in each study; a target")
-    epochs: int = Field(ge=1, description="most epochs of one trial")
+    trials: Literal["auto"] | int = Field(
+        description="configurations wanted in each study; a target, or auto: what `budget` leaves "
+        "time for"
+    )
+    rungs: int = Field(
+        ge=1,
+        le=5,
+        description="1: each trial is a whole training; 3: each configuration is tried by a ninth "
+        "of one, the best third goes on to a third, and the best third of these to a whole one",
+    )
+    epochs: int = Field(ge=1, description="most epochs of a whole training")
     objective: str
     timeout: Duration = Field(description="of the whole stage: it ends by then plus one epoch")
     trial_timeout: Duration = Field(description="of one trial, which is killed and tried again")
@@ -65,14 +74,33 @@ class SearchParams(Section):
             problems.append(unknown_name("objective", self.objective, list(OBJECTIVES)))
         if self.sampler not in set(SAMPLERS):
             problems.append(unknown_name("sampler", self.sampler, list(SAMPLERS)))
-        if self.workers != "auto" and self.workers < 1:
-            problems.append(f"workers must be auto or at least 1. Received: {self.workers}.")
+        for name in ("trials", "workers"):
+            count = getattr(self, name)
+            if count != "auto" and count < 1:
+                problems.append(f"{name} must be auto or at least 1. Received: {count}.")
         problem = storage_problem(self.storage)
         if problem is not None:
             problems.append(f"storage {problem}")
         if problems:
             raise ValueError(" ".join(problems))
         return self
+
+    @model_validator(mode="after")
+    def _fit_rungs(self) -> "SearchParams":
+        problem = rungs_problem(self.sampler, self.rungs)
+        if self.pruner.name == "hyperband" and self.rungs > 1:
+            problem = (
+                "pruner hyperband has rungs of its own, of epochs alone. Received: "
+                f"rungs={self.rungs}. Set search.rungs to 1, or choose another pruner."
+            )
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @property
+    def target(self) -> int | None:
+        """Configurations wanted in each study; None: as many as there is time for."""
+        return None if self.trials == "auto" else self.trials
 
     @property
     def num_workers(self) -> int:

@@ -216,3 +216,20 @@ def is_due(epochs: Sequence[Epoch], *, min_epochs: int) -> bool:
     """
     in_the_second = [epoch for epoch in epochs if epoch.metrics.get("phase") == SECOND_PHASE]
     return len(in_the_second) >= min_epochs
+
+
+def build_pruner(params: Pruner, *, epochs: int, has_rungs: bool) -> BasePruner:
+    """Returns the pruner of Optuna's that a study is given.
+
+    Args:
+        params: Section `search.pruner`.
+        epochs: Most epochs of a whole training.
+        has_rungs: Whether some trials are parts of trainings: those are let run to their end, and
+            compared with no whole one.
+    """
+    pruner = params.build(epochs)
+    if not has_rungs:
+        return pruner
+    from pipeline.search.views import WithinTop
+
+    return WithinTop(pruner)

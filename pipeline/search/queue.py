@@ -66,8 +66,9 @@ def enqueue(study: Study, configuration: Mapping[str, Value]) -> int:
 
 
 def num_wanted(trials: Sequence[TrialRecord]) -> int:
-    """Returns the target at which every trial that runs or waits now will have finished."""
-    return sum(trial.is_finished or trial.is_open for trial in trials)
+    """Returns the target at which every configuration that runs or waits now will be tried."""
+    configurations = [trial for trial in trials if trial.promoted_from is None]
+    return sum(trial.is_finished or trial.is_open for trial in configurations)
 
 
 def _is_same(
@@ -129,6 +130,8 @@ def fail_trial(
 def retry_failed(study: Study, *, max_retries: int) -> None:
     """Queues every retriable failed trial that has no successor yet, as a new trial.
 
+    Not one that was promoted: its rung promotes the configuration again, as soon as it has room.
+
     A trial killed right after it was asked for has only `fixed_params`, its place in a grid, or
     nothing at all: then its successor is sampled anew under the same logical index.
     """
@@ -139,7 +142,8 @@ def retry_failed(study: Study, *, max_retries: int) -> None:
     for trial in trials:
         retry = trial.user_attrs.get("retry", "no")
         attempt = int(trial.user_attrs.get("attempt", 0)) + (retry == "counted")
-        is_open = trial.state.name == "FAIL" and trial.number not in retried
+        is_promoted = "promoted_from" in trial.user_attrs
+        is_open = trial.state.name == "FAIL" and not is_promoted and trial.number not in retried
         if not is_open or retry == "no" or attempt > max_retries:
             continue
         params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}

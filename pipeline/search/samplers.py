@@ -30,14 +30,19 @@ class SamplerContext:
     Attributes:
         seed: `search.seed`.
         index: The trial's logical index, >= 0; retries share it.
-        target: `search.trials`, >= 1.
+        target: `search.trials`, >= 1; None: as many as there is time for.
         space: Of the study.
     """
 
     seed: int
     index: int
-    target: int
+    target: int | None
     space: SearchSpace
+
+    @property
+    def num_startup(self) -> int:
+        """Trials that are drawn at random first: a quarter of the target, 1 to 10."""
+        return 10 if self.target is None else max(1, min(10, self.target // 4))
 
     @property
     def own_seed(self) -> int:
@@ -49,6 +54,9 @@ class SamplerContext:
         """A seed for samplers that go through one sequence over all trials."""
         return derive_seed(self.seed, "sampler")
 
+
+LEARN_FROM_STOPPED = ("tpe",)
+LEARN_FROM_WHOLE = ("cmaes", "gp")
 
 # Optuna's grid sampler lists all combinations in memory; no search tries so many.
 LARGEST_GRID = 100_000
@@ -73,7 +81,7 @@ def tpe(context: SamplerContext) -> BaseSampler:
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(
             seed=context.own_seed,
-            n_startup_trials=max(1, min(10, context.target // 4)),
+            n_startup_trials=context.num_startup,
             multivariate=True,
             group=True,
         )
@@ -121,7 +129,7 @@ def cmaes(context: SamplerContext) -> BaseSampler:
 
     return CmaEsSampler(
         seed=context.own_seed,
-        n_startup_trials=max(1, min(10, context.target // 4)),
+        n_startup_trials=context.num_startup,
         warn_independent_sampling=False,
     )
 
@@ -134,9 +142,7 @@ def gp(context: SamplerContext) -> BaseSampler:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return GPSampler(
-            seed=context.own_seed, n_startup_trials=max(1, min(10, context.target // 4))
-        )
+        return GPSampler(seed=context.own_seed, n_startup_trials=context.num_startup)
 
 
 @SAMPLERS.register("grid")
@@ -154,6 +160,21 @@ def grid(context: SamplerContext) -> BaseSampler:
         seed=context.shared_seed,
         own_seed=context.own_seed,
         allows=context.space.allows,
+    )
+
+
+def rungs_problem(name: str, num_rungs: int) -> str | None:
+    """Says why a sampler cannot work with a study that has rungs, or None.
+
+    Args:
+        name: A key of `SAMPLERS`.
+        num_rungs: `search.rungs`.
+    """
+    if num_rungs == 1 or name not in LEARN_FROM_WHOLE:
+        return None
+    return (
+        f"sampler {name} learns from whole trainings alone, of which a study with rungs has few. "
+        f"Received: rungs={num_rungs}. Set search.rungs to 1, or choose tpe."
     )
 
 
@@ -188,9 +209,24 @@ def sampler_problem(name: object, space: SearchSpace) -> str | None:
 
 
 def build_sampler(
-    name: str, *, seed: int, index: int, target: int, space: SearchSpace
+    name: str,
+    *,
+    seed: int,
+    index: int,
+    target: int | None,
+    space: SearchSpace,
+    has_rungs: bool = False,
 ) -> BaseSampler:
-    """Builds the sampler that proposes one trial; the arguments are those of `SamplerContext`.
+    """Builds the sampler that proposes one trial.
+
+    Args:
+        name: A key of `SAMPLERS`.
+        seed: `search.seed`.
+        index: The trial's logical index, >= 0; retries share it.
+        target: `search.trials`, >= 1; None: as many as there is time for.
+        space: Of the study.
+        has_rungs: Whether the study's trials are of different rungs, and TPE is to learn of each
+            configuration once, by its highest.
 
     Raises:
         ConfigError: If `name` is unknown, or cannot work with this space or without a library.
@@ -199,4 +235,9 @@ def build_sampler(
     if problem is not None:
         raise ConfigError(problem)
     context = SamplerContext(seed=seed, index=index, target=target, space=space)
-    return SAMPLERS.get(name)(context)
+    sampler = SAMPLERS.get(name)(context)
+    if not has_rungs or name not in LEARN_FROM_STOPPED:
+        return sampler
+    from pipeline.search.views import OverRungs
+
+    return OverRungs(sampler)

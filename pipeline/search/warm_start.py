@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Of an attempt in its old study: numbers and names that mean nothing in the new one.
-LEFT_BEHIND = ("trial_uid", "retry_of", "attempt", "duplicate_of")
+LEFT_BEHIND = ("trial_uid", "retry_of", "attempt", "duplicate_of", "promoted_from")
 
 
 class _Misfit(Exception):
@@ -106,8 +106,12 @@ def fitting(
         if hyperparameters != trial.hyperparameters:
             continue
         attributes = {k: v for k, v in trial.attributes.items() if k not in LEFT_BEHIND}
-        if trial.duplicate_of in numbers:
-            attributes["duplicate_of"] = numbers[trial.duplicate_of]
+        for name, number in (
+            ("duplicate_of", trial.duplicate_of),
+            ("promoted_from", trial.promoted_from),
+        ):
+            if number in numbers:
+                attributes[name] = numbers[number]
         numbers[trial.number] = len(taken)
         taken.append(
             replace(
@@ -138,7 +142,8 @@ def still_queued(
     waiting: list[TrialRecord] = []
     for trial in trials:
         asked = {**trial.queued, **trial.params}
-        if not trial.is_open or not asked:
+        # One that was promoted is so again, by the rung that it came from.
+        if not trial.is_open or not asked or trial.promoted_from is not None:
             continue
         # What is no longer searched is no problem where it has that value anyway.
         wanted = {

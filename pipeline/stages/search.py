@@ -19,7 +19,7 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import known_uids, trial_records
-from pipeline.search.engine import Engine
+from pipeline.search.engine import Engine, is_over
 from pipeline.search.executors.registry import build_executor
 from pipeline.search.params import SearchParams
 from pipeline.search.progress import Progress
@@ -34,7 +34,7 @@ from pipeline.studies.opened import (
 )
 from pipeline.training.data import DataReference
 from pipeline.trials.identity import of_other_code
-from pipeline.trials.record import best_trial, num_finished
+from pipeline.trials.ranking import best_trial
 from pipeline.trials.study import Stopped, StudyRecord
 from pipeline.workspace import write_stamp
 
@@ -92,19 +92,20 @@ def _search(study: Study, described: DescribedStudy, *, recorder: Recorder, root
     params = described.search
     # What stopped an earlier search is no news of this one.
     _note_missing(study, 0)
-    progress, trials = _progress(study, params), trial_records(study)
+    ends = deadline(params)
+    limit_seconds = None if ends is None else max(0.0, ends - time.time())
+    progress, trials = _progress(study, params, limit_seconds), trial_records(study)
     logger.info("%s: %s", study.study_name, progress.line())
     if remark := of_other_code(trials).remark:
         logger.warning("%s: %s", study.study_name, remark)
-    if num_finished(trials) >= params.trials:
+    if is_over(study, params):
         return
-    ends = deadline(params)
     with build_executor(params) as executor:
         missing = Engine(
             study,
             described.space,
             params,
-            limit_seconds=None if ends is None else max(0.0, ends - time.time()),
+            limit_seconds=limit_seconds,
             executor=executor,
             recorder=recorder,
             data=DataReference(
@@ -117,15 +118,18 @@ def _search(study: Study, described: DescribedStudy, *, recorder: Recorder, root
     _note_missing(study, missing)
 
 
-def _progress(study: Study, params: SearchParams) -> Progress:
+def _progress(study: Study, params: SearchParams, limit_seconds: float | None) -> Progress:
     objective = OBJECTIVES[params.objective]
     trials = trial_records(study)
     best = best_trial(trials, objective.direction)
     return Progress(
-        params.trials,
+        params.target,
         maximize=objective.direction == "maximize",
-        states=[trial.state for trial in trials],
+        states=[trial.state for trial in trials if trial.promoted_from is None],
+        promoted=[trial.state for trial in trials if trial.promoted_from is not None],
         best=best.value if best else None,
+        best_rung=best.rung if best else None,
+        limit_seconds=limit_seconds,
     )
 
 

@@ -18,7 +18,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import fitting
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.identity import Identity, study_identity
-from pipeline.trials.record import num_finished
+from pipeline.trials.ranking import num_finished
 from pipeline.trials.study import exported_study
 from pipeline.workspace import stamp_file
 

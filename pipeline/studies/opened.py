@@ -19,6 +19,7 @@ from pipeline.records.mirror.store import mirror_uid
 from pipeline.records.studies import open_study, study_attrs, trial_records
 from pipeline.search.cut_roles import with_named_cuts
 from pipeline.search.params import SearchParams
+from pipeline.search.pruners import build_pruner
 from pipeline.search.queue import close_orphans, enqueue_missing, retire
 from pipeline.search.warm_start import first_trials
 from pipeline.split_record import SplitRecord
@@ -117,7 +118,7 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
         begin=lambda previous: first_trials(exported, previous, described.hashes, described.space),
         attrs={**attrs, "comparable": described.hashes.comparable},
     )
-    study.pruner = params.pruner.build(params.epochs)
+    study.pruner = build_pruner(params.pruner, epochs=params.epochs, has_rungs=params.rungs > 1)
     enqueue_missing(
         study, with_named_cuts(described.params.enqueue, described.cuts, described.space)
     )
@@ -169,7 +170,7 @@ def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyRecord
         identity=study.user_attrs["identity"],
         objective=objective,
         direction=OBJECTIVES[objective].direction,
-        target=described.search.trials,
+        target=described.search.target,
         trials=trial_records(study),
         space=described.space.describe().searched,
         study_uid=study.user_attrs["study_uid"],

@@ -33,6 +33,7 @@ class TrainingData:
         val: Rows that choose the epoch, >= 1 of them.
         num_classes: Classes of the data set, those without an example here too.
         num_images: Rows of images as they are; what follows them are views. None: all are.
+        row_images: The image that each row shows, shape (n,); None: each shows its own.
         centre: What is to be added to `features` before a model takes them: a number, or one for
             each entry of the last axis, shape (channels,).
     """
@@ -43,13 +44,22 @@ class TrainingData:
     val: Indices
     num_classes: int
     num_images: int | None = None
+    row_images: Indices | None = None
     centre: NDArray[np.float32] = field(default_factory=lambda: np.zeros((), np.float32))
+
+    @property
+    def is_image(self) -> NDArray[np.bool_]:
+        """Which of the rows to train on are images as they are, shape (len(train),)."""
+        return self.train < (len(self.labels) if self.num_images is None else self.num_images)
+
+    @property
+    def num_train_images(self) -> int:
+        """Images to train on, without views."""
+        return int(np.count_nonzero(self.is_image))
 
     def without_views(self) -> "TrainingData":
         """Returns the same data to be trained on as they are."""
-        if self.num_images is None:
-            return self
-        return replace(self, train=self.train[self.train < self.num_images])
+        return self if self.is_image.all() else replace(self, train=self.train[self.is_image])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
         rows = {part: _member(archive, part, train_file) for part in parts}
     _check(labels, rows, num_classes=manifest.num_classes, source=train_file)
     num_images = len(labels)
-    labels, rows["train"] = _with_views(labels, rows["train"], manifest, folder)
+    labels, rows["train"], row_images = _with_views(labels, rows["train"], manifest, folder)
     if len(features) != len(labels):
         raise DataIntegrityError(
             f"{folder / entry.file} must hold {len(labels)} rows. Received: {len(features)}. "
@@ -89,6 +89,7 @@ def load_cut(reference: DataReference, cut: str, *, judge: str | None) -> CutDat
             val=rows["val"],
             num_classes=manifest.num_classes,
             num_images=num_images,
+            row_images=row_images,
             centre=np.asarray(entry.centre, dtype=np.float32),
         ),
         shape=tuple(features.shape[1:]),
@@ -125,13 +126,13 @@ def _member(archive: Any, name: str, source: Path) -> NDArray[Any]:
 
 def _with_views(
     labels: NDArray[Any], train: Indices, manifest: Manifest, folder: Path
-) -> tuple[NDArray[Any], Indices]:
-    """Returns the label of every row of features, and the rows to train on, views among them.
+) -> tuple[NDArray[Any], Indices, Indices | None]:
+    """Returns the label of every row of features, the rows to train on, and each row's image.
 
-    Rows are the images in order, then views of images of the train part.
+    Rows are the images in order, then views of images of the train part, which are trained on, too.
     """
     if manifest.row_images is None:
-        return labels, train
+        return labels, train, None
     images = np.asarray(_open(folder / manifest.row_images), dtype=np.int64)
     num_images = len(labels)
     as_they_are = np.array_equal(images[:num_images], np.arange(num_images))
@@ -141,7 +142,7 @@ def _with_views(
             f"{folder / manifest.row_images} must name each image in order, then images of the "
             "part train alone. Run the stages `split` and `embed` again."
         )
-    return labels[images], np.concatenate([train, np.arange(num_images, len(images))])
+    return labels[images], np.concatenate([train, np.arange(num_images, len(images))]), images
 
 
 def _check(

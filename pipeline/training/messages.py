@@ -21,8 +21,10 @@ class TrialSpec:
         hyperparameters: Every active entry of `training.hyperparameters`, and no other.
         seed: Root of what is drawn in it: initial weights, order of batches, dropout, random
             slopes; in [0, 2**31).
-        epochs: Most epochs to train, >= 1.
+        epochs: Most epochs of a whole training, >= 1.
         objective: A key of `evaluation.objectives.OBJECTIVES`, such as `val_accuracy`.
+        share: Of a whole training's gradient steps, in (0, 1]: below 1 it has fewer epochs, over
+            fewer images; see `training.portions`.
         judge: A further part ("confirmation") to measure once, after training; never trained or
             selected on.
         model_file: Where to save the trained model, features of the result's `starts_from` to
@@ -34,6 +36,7 @@ class TrialSpec:
     seed: int
     epochs: int
     objective: str = "val_accuracy"
+    share: float = 1.0
     judge: str | None = None
     model_file: str | None = None
 
@@ -66,6 +69,8 @@ class TrialResult:
         num_parameters: Weights of the kept model, trainable or not: of the head, and of the part
             of the base that was trained with it.
         num_epochs: Epochs that ended with a record, of both phases together.
+        num_images: Images of the training part that it learned from; a record of an earlier
+            release, which knew no parts of trainings, has 0.
         seconds: How long the whole training took, loading and judging included.
         starts_from: The cut whose features the kept model takes: the trial's own or, if phase 2
             did better than phase 1, the lower one that phase 2 starts from.
@@ -83,6 +88,7 @@ class TrialResult:
     num_parameters: int
     num_epochs: int
     seconds: float
+    num_images: int = 0
     starts_from: str = ""
     model_file: str | None = None
     weights_sha256: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,7 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
         best_epoch=kept.fit.best.epoch if kept.fit.best else None,
         metrics=metrics,
         num_parameters=kept.model.count_params(),
+        num_images=kept.cut_data.training.num_train_images,
         num_epochs=sum(phase.fit.num_epochs for phase in phases),
         seconds=time.perf_counter() - start,
         starts_from=kept.cut,
@@ -88,9 +89,11 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
     )
 
 
-def _run_phases(spec: TrialSpec, data: TrialData, report: Report) -> list[_Trained]:
+def _run_phases(wanted: TrialSpec, data: TrialData, report: Report) -> list[_Trained]:
     from pipeline.training import phases
+    from pipeline.training.portions import shrunk
 
+    spec = shrunk(wanted)
     values, cut = spec.hyperparameters, str(spec.hyperparameters["cut"])
     starts = data.phase_2_starts(values)
     if starts and spec.epochs < MIN_EPOCHS_OF_TWO_PHASES:
@@ -98,10 +101,10 @@ def _run_phases(spec: TrialSpec, data: TrialData, report: Report) -> list[_Train
             f"Two phases need two epochs or more. Received: epochs={spec.epochs}, "
             f"unfreeze={values['unfreeze']}."
         )
-    cut_data = data.load_cut(cut, judge=spec.judge)
+    cut_data = _load(data, cut, wanted)
     head = _build_head(spec, cut_data)
     # Before anything is trained: a trial that cannot have its second phase has no first one.
-    unfrozen = _unfreeze(spec, data, starts, upper=cut_data.feed) if starts else None
+    unfrozen = _unfreeze(wanted, data, starts, upper=cut_data.feed) if starts else None
     fit = _train(head, cut_data, spec, phases.phase_1(values, spec.epochs), report)
     first = _Trained(model=head, cut=cut, cut_data=cut_data, fit=fit)
     if unfrozen is None or fit.outcome != "complete":
@@ -122,8 +125,24 @@ def _unfreeze(
     return _Unfrozen(
         segment=cut_segment(base, cut, upper, num_layers=wanted),
         cut=cut,
-        cut_data=data.load_cut(cut, judge=spec.judge),
+        cut_data=_load(data, cut, spec),
     )
+
+
+def _load(data: TrialData, cut: str, wanted: TrialSpec) -> CutData:
+    """Opens a cut's features, and leaves as many images to train on as its share comes to."""
+    from pipeline.training.portions import num_images, portion_of, subset
+
+    found = data.load_cut(cut, judge=wanted.judge)
+    if wanted.share == 1.0:
+        return found
+    size = num_images(
+        portion_of(wanted),
+        num_train=found.training.num_train_images,
+        images_per_epoch=int(wanted.hyperparameters["images_per_epoch"]),
+        num_classes=found.training.num_classes,
+    )
+    return replace(found, training=subset(found.training, size))
 
 
 def _fine_tune(

@@ -30,6 +30,9 @@ TAGS: Final = (
     "retry_of",
     "duplicate_of",
     "taken_over_from",
+    "rung",
+    "share",
+    "promoted_from",
     "code_sha256",
     "outcome",
     "reason",
@@ -115,7 +118,7 @@ class TrialRecord:
 
     @property
     def is_finished(self) -> bool:
-        """Whether `search.trials` counts it; a diverged one is, as a pruned trial."""
+        """Whether it gave a result; a diverged one did, as a pruned trial."""
         return self.state in FINISHED
 
     @property
@@ -164,6 +167,21 @@ class TrialRecord:
     def duplicate_of(self) -> int | None:
         """Number of the trial whose result it was given, being the same configuration."""
         return self.attributes.get("duplicate_of")
+
+    @property
+    def share(self) -> float:
+        """What its training was given of a whole one, in (0, 1]; 1 where a study has no rungs."""
+        return float(self.attributes.get("share", 1.0))
+
+    @property
+    def rung(self) -> int | None:
+        """Where it was trained, counted from 0 at the lowest; None where a study has no rungs."""
+        return self.attributes.get("rung")
+
+    @property
+    def promoted_from(self) -> int | None:
+        """Number of the trial of the rung below that it goes on with."""
+        return self.attributes.get("promoted_from")
 
     @property
     def is_diverged(self) -> bool:
@@ -253,28 +271,6 @@ def as_record(kind: type[T], content: Mapping[str, Any], **read: Any) -> T:
 def only_finite(points: Iterable[tuple[int, float | None]]) -> dict[int, float]:
     """Returns points by epoch, in order, without those that no study holds: NaN and infinite."""
     return {e: float(v) for e, v in sorted(points) if v is not None and math.isfinite(v)}
-
-
-def num_finished(trials: Iterable[TrialRecord]) -> int:
-    """Counts what `search.trials` counts: complete and pruned trials, diverged ones included."""
-    return sum(trial.is_finished for trial in trials)
-
-
-def ranked(trials: Iterable[TrialRecord], direction: str) -> list[TrialRecord]:
-    """Returns the complete trials, best first, and of equals the earliest.
-
-    Args:
-        trials: Of a study.
-        direction: `maximize` or `minimize`.
-    """
-    sign = -1.0 if direction == "maximize" else 1.0
-    complete = [trial for trial in trials if trial.state == "COMPLETE"]
-    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-
-
-def best_trial(trials: Iterable[TrialRecord], direction: str) -> TrialRecord | None:
-    """Returns the first of `ranked`; None if no trial is complete."""
-    return next(iter(ranked(trials, direction)), None)
 
 
 def canonical(values: Mapping[str, Value]) -> str:

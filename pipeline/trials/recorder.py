@@ -43,6 +43,7 @@ def run_summary(result: TrialResult) -> dict[str, float]:
         **result.metrics,
         "num_parameters": float(result.num_parameters),
         "num_epochs": float(result.num_epochs),
+        "num_images": float(result.num_images),
         "training_seconds": result.seconds,
     }
     if result.best_epoch is not None:

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from pipeline.errors import StudyError
 from pipeline.files import read_json, write_json, write_whole
-from pipeline.trials.record import TrialRecord, as_record, best_trial, num_finished
+from pipeline.trials.ranking import best_trial, num_finished
+from pipeline.trials.record import TrialRecord, as_record
 from pipeline.workspace import study_file
 
 
@@ -64,7 +65,7 @@ class StudyRecord:
         identity: Hash of what makes its trials comparable, the space included.
         objective: A key of `OBJECTIVES`.
         direction: `maximize` or `minimize`.
-        target: Finished trials that were wanted, `search.trials`.
+        target: Configurations that were wanted, `search.trials`; None: what there was time for.
         trials: All of them, in the order of their numbers.
         space: The distributions that it searched by hyperparameter, as in params.yaml.
         study_uid: What it is known by in every store; empty in early releases.
@@ -77,7 +78,7 @@ class StudyRecord:
     identity: str
     objective: str
     direction: str
-    target: int
+    target: int | None
     trials: Sequence[TrialRecord]
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     study_uid: str = ""
@@ -111,7 +112,7 @@ class StudyRecord:
         return best
 
     @property
-    def stamp(self) -> dict[str, str | int]:
+    def stamp(self) -> dict[str, str | int | None]:
         """What the stamp of stage `search` holds of it."""
         return {"identity": self.identity, "target": self.target}
 
@@ -157,10 +158,12 @@ def best_of(trial: TrialRecord) -> dict[str, Any]:
 
 def _write_table(file: Path, trials: Sequence[TrialRecord]) -> None:
     names = list(dict.fromkeys(n for trial in trials for n in trial.hyperparameters))
-    columns = ["number", "state", "value", "seconds", "epochs", *names]
+    rungs = ("rung", "promoted_from") if any(trial.rung is not None for trial in trials) else ()
+    columns = ["number", "state", "value", "seconds", "epochs", *rungs, *names]
     with write_whole(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
         for trial in trials:
             own = (trial.number, trial.state, trial.value, trial.seconds, len(trial.curve))
-            writer.writerow([*own, *(trial.hyperparameters.get(name) for name in names)])
+            on = [getattr(trial, name) for name in rungs]
+            writer.writerow([*own, *on, *(trial.hyperparameters.get(name) for name in names)])

@@ -18,7 +18,7 @@ def view(results):
 
 def test_trials_are_counted_by_outcome_with_their_share(view):
     facts = dict(view.facts)
-    assert facts["Finished trials wanted"] == "20"
+    assert facts["Configurations wanted"] == "20"
     assert facts["Trials started"] == (
         "20: 13 complete (65.0%), 5 pruned (25.0%), 1 diverged (5.0%), 1 failed (5.0%)"
     )

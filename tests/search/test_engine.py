@@ -105,7 +105,9 @@ class Search:
                 data=DataReference(
                     features=str(self._folder), train_file=str(self._folder / "log")
                 ),
-                progress=Progress(target, maximize=True, states=[], best=None),
+                progress=Progress(
+                    None if target == "auto" else target, maximize=True, states=[], best=None
+                ),
             )
             if self.interrupt_after is not None:
                 self._press_ctrl_c(driver, study)
@@ -610,3 +612,96 @@ def test_a_signal_whose_exception_got_lost_ends_the_search_all_the_same(search, 
     study, _ = search(target=1, workers=1)
     assert states(study)[0] == "FAIL"
     assert "RUNNING" not in states(study)
+
+
+def on_rung(study, rung):
+    done = [t for t in study.trials if t.state.name in ("COMPLETE", "PRUNED")]
+    return [trial for trial in done if trial.user_attrs["rung"] == rung]
+
+
+def test_the_best_third_goes_on_to_each_rung(search):
+    study, recorder = search(target=9, rungs=3)
+    counts = [len(on_rung(study, rung)) for rung in range(3)]
+    assert counts == [9, 3, 1]
+    assert len(study.trials) == 13
+    (last,) = on_rung(study, 2)
+    assert last.user_attrs["share"] == 1.0
+    assert recorder.calls[last.user_attrs["trial_uid"]][0][1]["tags"]["rung"] == "2"
+
+
+def test_what_goes_on_is_the_same_configuration_with_the_same_seed(search):
+    study, _ = search(target=9, rungs=2)
+    for trial in on_rung(study, 1):
+        former = study.trials[trial.user_attrs["promoted_from"]]
+        assert trial.params == former.params
+        for name in ("index", "seed", "hyperparameters"):
+            assert trial.user_attrs[name] == former.user_attrs[name]
+
+
+def test_a_study_with_rungs_that_has_its_target_does_nothing(search):
+    search(target=6, rungs=2)
+    study, recorder = search(target=6, rungs=2)
+    assert len(study.trials) == 8
+    assert recorder.calls == {}
+
+
+def test_raising_the_target_of_a_study_with_rungs_runs_the_difference(search):
+    search(target=6, rungs=2)
+    study, _ = search(target=9, rungs=2)
+    assert [len(on_rung(study, rung)) for rung in range(2)] == [9, 3]
+
+
+def test_what_is_lost_on_a_higher_rung_goes_on_again(search, monkeypatch):
+    original, lost = LocalExecutor.submit, []
+
+    def submit(self, spec, data):
+        if spec.share == 1.0 and not lost:
+            lost.append(spec.uid)
+            spec = replace(spec, hyperparameters={**spec.hyperparameters, "behaviour": "die"})
+        original(self, spec, data)
+
+    monkeypatch.setattr(LocalExecutor, "submit", submit)
+    study, _ = search(target=3, rungs=2, workers=1)
+    assert states(study) == ["COMPLETE"] * 3 + ["FAIL", "COMPLETE"]
+    failed, again = study.trials[3:]
+    assert again.params == failed.params
+    assert again.user_attrs["retry_of"] == 3
+    assert again.user_attrs["attempt"] == 1
+    assert again.user_attrs["promoted_from"] == failed.user_attrs["promoted_from"]
+
+
+def test_a_search_with_rungs_that_was_interrupted_comes_to_the_same(search, tmp_path):
+    def trained(study):
+        done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+        told = [(t.user_attrs["rung"], t.user_attrs["index"], t.params, t.value) for t in done]
+        return sorted(told, key=lambda one: one[:2])
+
+    study, _ = search(target=9, rungs=3, workers=1, sampler="tpe")
+    straight = trained(study)
+    optuna.delete_study(study_name="digits-mine", storage=open_storage(tmp_path))
+    for after in (2, 5, 9, 11):
+        search.interrupt_after = after
+        with pytest.raises(KeyboardInterrupt):
+            search(target=9, rungs=3, workers=1, sampler="tpe")
+    search.interrupt_after = None
+    study, _ = search(target=9, rungs=3, workers=1, sampler="tpe")
+    assert states(study).count("FAIL") == 4
+    assert trained(study) == straight
+
+
+def test_a_search_without_a_target_ends_where_its_space_is_exhausted(search):
+    space = {"top": Choice(type="choice", choices=[0.25, 0.75])}
+    study, _ = search(target="auto", space=space, limit_seconds=60.0)
+    assert {trial.params["top"] for trial in study.trials} == {0.25, 0.75}
+    assert len(study.trials) < 40
+
+
+@pytest.mark.alone
+def test_a_search_without_a_target_takes_the_time_it_is_given(search):
+    start = time.monotonic()
+    study, _ = search(target="auto", rungs=3, epoch_seconds=0.1, limit_seconds=20.0)
+    assert 15.0 < time.monotonic() - start < 25.0
+    counts = [len(on_rung(study, rung)) for rung in range(3)]
+    assert counts[0] > 2 * counts[1] > 0
+    assert counts[2] > 0
+    assert "FAIL" not in states(study)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from pipeline.trials.record import best_trial, num_finished
+from pipeline.trials.ranking import best_trial, num_finished
 from testing.records import made_trial
 
 

@@ -1,0 +1,118 @@
+"""How long trainings will take, from those that have ended, and what there is time for.
+
+Nothing is assumed of a machine: a rung that has not run yet is taken to cost as many times the one
+below as it gives gradient steps, and the first trainings of each correct that.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.search.rungs import REDUCTION, Ladder, Promotion, Training
+
+ENOUGH_PAIRS: Final = 3
+# Of what a training is expected to take, that it still takes when it has taken as long.
+OVERRUN: Final = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What there is time for.
+
+    Attributes:
+        ladder: The rungs.
+        ends: When the search must have ended, seconds of `clock`.
+        clock: Seconds, rising.
+    """
+
+    ladder: Ladder
+    ends: float
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the end, >= 0."""
+        return max(0.0, self.ends - self.clock())
+
+    def fits(self, promotion: Promotion, trainings: Sequence[Training]) -> bool:
+        """Whether a promotion that starts now is expected to end in time."""
+        return self._seconds_of(promotion.number, promotion.rung, trainings) <= self.seconds_left
+
+    def expected(self, trainings: Sequence[Training], *, num_workers: int) -> float:
+        """Returns how many configurations there is time for, with those that there are.
+
+        A new one costs, on average, as much on every rung as on the lowest: a third of them goes
+        on each time, to three times the work. Room for promotions of those that are there is kept.
+
+        Args:
+            trainings: All of the study.
+            num_workers: That train at the same time, >= 1.
+        """
+        on_lowest = self.ladder.on(0, trainings)
+        there = sum(one.is_finished or one.state == "RUNNING" for one in on_lowest)
+        each = self._median(0, trainings)
+        if each is None:
+            return float(max(there + num_workers, REDUCTION * num_workers))
+        kept = self._outstanding(trainings) + self._left_of_running(trainings)
+        room = self.seconds_left * num_workers - kept
+        more = room / (each * len(self.ladder.shares))
+        # One that does not end in time is not begun.
+        return there + more if each <= self.seconds_left else float(there)
+
+    def _outstanding(self, trainings: Sequence[Training]) -> float:
+        """Returns the seconds of all promotions that what is there leads to."""
+        total = 0.0
+        for rung in range(len(self.ladder.shares) - 1):
+            on = self.ladder.on(rung, trainings)
+            there = sum(one.is_finished or one.state == "RUNNING" for one in on)
+            due = there / REDUCTION - self.ladder.num_promoted(rung, trainings)
+            each = self._median(rung + 1, trainings) or 0.0
+            # And a third of these goes on to three times the work, and so forth.
+            total += max(0.0, due) * each * (len(self.ladder.shares) - 1 - rung)
+        return total
+
+    def _left_of_running(self, trainings: Sequence[Training]) -> float:
+        left = 0.0
+        for one in trainings:
+            if one.state != "RUNNING":
+                continue
+            rung = self.ladder.rung_of(one.share)
+            wanted = (
+                self._median(rung, trainings) or 0.0
+                if one.promoted_from is None
+                else self._seconds_of(one.promoted_from, rung, trainings)
+            )
+            left += max(OVERRUN * wanted, wanted - (one.seconds or 0.0))
+        return left
+
+    def _seconds_of(self, number: int, rung: int, trainings: Sequence[Training]) -> float:
+        """Returns what the training of a lower rung will take on another."""
+        own = next((one.seconds for one in trainings if one.number == number), None) or 0.0
+        return own * self._factor(rung, trainings)
+
+    def _factor(self, rung: int, trainings: Sequence[Training]) -> float:
+        """Returns how many times the rung below a rung costs."""
+        seconds = {one.number: one.seconds for one in trainings}
+        pairs = [
+            one.seconds / below
+            for one in self.ladder.on(rung, trainings)
+            if one.is_finished and not one.is_copy and one.seconds
+            if one.promoted_from is not None and (below := seconds.get(one.promoted_from))
+        ]
+        return statistics.median(pairs) if len(pairs) >= ENOUGH_PAIRS else float(REDUCTION)
+
+    def _median(self, rung: int, trainings: Sequence[Training]) -> float | None:
+        """Returns what a training on a rung takes; None while nothing has ended."""
+        found = [
+            one.seconds
+            for one in self.ladder.on(rung, trainings)
+            if one.is_finished and not one.is_copy and one.seconds
+        ]
+        if found:
+            return statistics.median(found)
+        below = self._median(rung - 1, trainings) if rung else None
+        return None if below is None else below * self._factor(rung, trainings)

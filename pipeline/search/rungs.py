@@ -1,0 +1,175 @@
+"""Successive halving: every configuration by a part of a training, the best third by a larger one.
+
+Asynchronous (Li et al. 2020, ASHA, arXiv:1810.05934, algorithm 2), so that no worker waits for
+the slowest training of a rung, with two changes. A rung gives no more than a third of its finished
+trainings away, where ASHA replaces early promotions by better ones that come later: so the number
+of trainings is known beforehand. And it gives none away before a third of what it expects has
+finished, since the best of the first three says little. A rung's last promotions wait until it is
+closed; a third of it, rounded up, has then gone on.
+
+Pure: what is promoted follows from the trainings that there are, so that a search that was killed
+goes on with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.trials.record import FINISHED, State
+
+REDUCTION: Final = 3
+"""Of so many trainings of a rung one goes on, to so many times the gradient steps."""
+
+
+def shares(num_rungs: int) -> tuple[float, ...]:
+    """Returns what share of a whole training each rung gives, lowest first; the last is 1.
+
+    >>> shares(3)
+    (0.1111111111111111, 0.3333333333333333, 1.0)
+    """
+    return tuple(1 / REDUCTION**above for above in reversed(range(num_rungs)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What promotion needs to know of a trial.
+
+    Attributes:
+        number: Of the trial.
+        state: As Optuna calls it.
+        share: What it was given of a whole training.
+        value: The objective, larger is better; None unless it is complete.
+        seconds: How long it took; None while it runs.
+        promoted_from: The trial of the rung below that it goes on with; None: it is the first of
+            its configuration.
+        is_copy: Whether it was given the result of the same configuration, or is not to go on for
+            another reason.
+        attempt: How many tries before it were lost by their own fault.
+        can_retry: Of a failed one: whether another attempt may give a result.
+    """
+
+    number: int
+    state: State
+    share: float = 1.0
+    value: float | None = None
+    seconds: float | None = None
+    promoted_from: int | None = None
+    is_copy: bool = False
+    attempt: int = 0
+    can_retry: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it gave a result, be it a poor one."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A training to be done next.
+
+    Attributes:
+        number: The trial whose configuration goes on.
+        rung: Where to, counted from 0 at the lowest.
+        share: What that rung gives of a whole training.
+        retry_of: The attempt that was lost, or None.
+        attempt: How many tries before were lost by their own fault.
+    """
+
+    number: int
+    rung: int
+    share: float
+    retry_of: int | None = None
+    attempt: int = 0
+
+
+class Ladder:
+    """The rungs of a study.
+
+    Args:
+        num_rungs: 1 or more; 1: every training is whole and none is promoted.
+        max_retries: How often a training that was lost by its own fault is tried again, >= 0.
+    """
+
+    def __init__(self, num_rungs: int, *, max_retries: int) -> None:
+        self.shares = shares(num_rungs)
+        self._max_retries = max_retries
+
+    def rung_of(self, share: float) -> int:
+        """Returns the highest rung that gives no more than a share, at least 0."""
+        return max([0, *(rung for rung, own in enumerate(self.shares) if own <= share + 1e-9)])
+
+    def on(self, rung: int, trainings: Sequence[Training]) -> list[Training]:
+        """Returns the trainings on a rung, those of an earlier, finer ladder among them."""
+        return [one for one in trainings if self.rung_of(one.share) == rung]
+
+    def promotions(
+        self, trainings: Sequence[Training], *, expected: float, is_closed: bool
+    ) -> Iterator[Promotion]:
+        """Yields what may be promoted now, of the highest rung first, and of a rung the best.
+
+        Args:
+            trainings: All of the study.
+            expected: How many configurations the lowest rung will have in the end.
+            is_closed: Whether it has them all.
+        """
+        due: list[list[Promotion]] = []
+        for rung in range(len(self.shares) - 1):
+            due.append(self._due(rung, trainings, expected=expected, is_closed=is_closed))
+            is_open = any(one.state == "RUNNING" for one in self.on(rung, trainings))
+            # Of a rung that waits for one below it more will come.
+            is_closed = is_closed and not is_open and not due[-1]
+            expected /= REDUCTION
+        for found in reversed(due):
+            yield from found
+
+    def num_promoted(self, rung: int, trainings: Sequence[Training]) -> int:
+        """Counts the trainings of a rung that have gone on: to the next, or to nothing but loss."""
+        on = {one.number for one in self.on(rung, trainings)}
+        return sum(self._lost(n, trainings) is None for n in on & _promoted(trainings))
+
+    def _due(
+        self, rung: int, trainings: Sequence[Training], *, expected: float, is_closed: bool
+    ) -> list[Promotion]:
+        on = self.on(rung, trainings)
+        finished = [one for one in on if one.is_finished]
+        is_over = is_closed and all(one.state != "RUNNING" for one in on)
+        if not is_over and len(finished) < expected / REDUCTION:
+            return []
+        going_on = -(-len(finished) // REDUCTION) if is_over else len(finished) // REDUCTION
+        promoted = _promoted(trainings)
+        waiting = [
+            self._promotion(one, rung, trainings)
+            for one in _ranked(finished)
+            if one.number not in promoted or self._lost(one.number, trainings) is not None
+        ]
+        return waiting[: max(0, going_on - self.num_promoted(rung, trainings))]
+
+    def _promotion(self, training: Training, rung: int, trainings: Sequence[Training]) -> Promotion:
+        lost = self._lost(training.number, trainings)
+        return Promotion(
+            number=training.number,
+            rung=rung + 1,
+            share=self.shares[rung + 1],
+            retry_of=lost.number if lost else None,
+            attempt=lost.attempt if lost else 0,
+        )
+
+    def _lost(self, number: int, trainings: Sequence[Training]) -> Training | None:
+        """Returns the last attempt to promote a trial if it was lost and may be tried again."""
+        attempts = [one for one in trainings if one.promoted_from == number]
+        if not attempts or attempts[-1].state != "FAIL":
+            return None
+        last = attempts[-1]
+        return last if last.can_retry and last.attempt <= self._max_retries else None
+
+
+def _promoted(trainings: Sequence[Training]) -> set[int]:
+    return {one.promoted_from for one in trainings if one.promoted_from is not None}
+
+
+def _ranked(finished: Sequence[Training]) -> list[Training]:
+    able = [one for one in finished if one.value is not None and not one.is_copy]
+    return sorted(able, key=lambda one: (-(one.value or 0.0), one.number))
