@@ -25,7 +25,7 @@ SMALL = {
         }
     },
     "studies.transfer": {"base": "efficientnet_lite0"},
-    "search": {"trials": 4, "epochs": 3, "workers": 2},
+    "search": {"trials": 4, "rungs": 1, "epochs": 3, "workers": 2},
     "confirm": {"top": 1, "seeds": 2, "export": "ensemble"},
     "evaluate": {"bootstrap": 100},
 }

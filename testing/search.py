@@ -17,5 +17,6 @@ def search_params(*, min_epochs: int = 1, **changes: Any) -> SearchParams:
         changes: By key, such as `trials=4`.
     """
     pruner = {"name": "median", "startup_trials": 1, "warmup_epochs": min_epochs - 1}
-    written = {**read_document(PARAMS)["search"], "pruner": pruner, **changes}
+    section = read_document(PARAMS)["search"]
+    written = {**section, "trials": 10, "rungs": 1, "pruner": pruner, **changes}
     return SearchParams.model_validate(written)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.bases.cuts import NO_POOLING
+from pipeline.clock import budget_problem
 from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
 from pipeline.data.datasets import DATASETS
 from pipeline.data.fetch_params import FetchParams
@@ -20,7 +21,7 @@ from pipeline.evaluation.params import EvaluateParams
 from pipeline.features.manifest import MANIFEST, read_manifest
 from pipeline.features.params import FEATURES, EmbedParams
 from pipeline.hyperparameter import Hyperparameter
-from pipeline.planning.params import PlanParams, budget_problem
+from pipeline.planning.params import PlanParams
 from pipeline.records.model_registry.params import AUTO, RegisterParams
 from pipeline.registry import unknown_name
 from pipeline.search.between_sections import NO_BASE, executor_problem
@@ -72,7 +73,7 @@ def problems_of(document: Mapping[str, object]) -> list[str]:
             problems += _section_problems(model, name, document[name])
     if BUDGET in document and (problem := budget_problem(document[BUDGET])):
         problems.append(f"{BUDGET}: {problem}")
-    problems += _machine_problems(document)
+    problems += [*_time_problems(document), *_machine_problems(document)]
     if "defaults" in document:
         problems += default_problems(document["defaults"])
     if "studies" in document:
@@ -87,6 +88,18 @@ def _section_problems(model: type[Section], name: str, value: object) -> list[st
     except ConfigError as error:
         return [line.strip() for line in str(error).splitlines()[1:]]
     return []
+
+
+def _time_problems(document: Mapping[str, object]) -> list[str]:
+    search = document.get("search")
+    if not isinstance(search, dict) or search.get("trials") != AUTO:
+        return []
+    if document.get(BUDGET) != "none" or search.get("timeout") != "none":
+        return []
+    return [
+        "search.trials: must be a number where neither budget nor search.timeout limits the time. "
+        "Received: 'auto'."
+    ]
 
 
 def _machine_problems(document: Mapping[str, object]) -> list[str]:

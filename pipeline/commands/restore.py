@@ -21,9 +21,9 @@ from pipeline.records.storage import open_storage
 from pipeline.search.params import SearchParams, load_study
 from pipeline.search.queue import retire
 from pipeline.split_record import SplitRecord, find_split
-from pipeline.stages import confirm, register
+from pipeline.stages import register
 from pipeline.studies.opened import open_runs
-from pipeline.trials.confirmation import ConfirmationRecord, confirmation_of
+from pipeline.trials.confirmation import ConfirmationRecord, belongs, confirmation_of
 from pipeline.trials.registration import registration_of
 from pipeline.trials.study import StudyRecord, exported_study
 from pipeline.workspace import study_file, write_stamp
@@ -91,7 +91,7 @@ def _restore_runs(
 
     root, trials = store.root, exported.trials
     record = confirmation_of(root, name)
-    if record is not None and not confirm.belongs(record, exported, root=root):
+    if record is not None and not belongs(record, exported, root=root):
         print(f"{name}: confirm.json is of another study or model; `dvc repro` makes it anew")
         record = None
     if not _is_mirrored(store, exported, record, url=params.storage):

@@ -1,11 +1,9 @@
-"""The section `plan` of `params.yaml`, and the key `budget`."""
+"""The section `plan` of `params.yaml`."""
 
 from pydantic import Field, field_validator
 
 from pipeline.bases.table import BASES
-from pipeline.config import Section, read_document
-from pipeline.durations import duration_seconds
-from pipeline.errors import ConfigError
+from pipeline.config import Section
 from pipeline.registry import unknown_name
 
 
@@ -31,36 +29,3 @@ class PlanParams(Section):
         if sizes != sorted(set(sizes)) or not 8 <= sizes[0] <= sizes[-1] <= 1024:
             raise ValueError("must be different sizes from 8 to 1024 pixels, the smallest first")
         return sizes
-
-
-def read_budget() -> float:
-    """Returns the seconds of `budget` in params.yaml.
-
-    Raises:
-        ConfigError: If it is missing, or no duration.
-    """
-    budget = read_document().get("budget")
-    try:
-        return _budget_seconds(budget)
-    except ValueError as error:
-        raise ConfigError(f"params.yaml cannot be used:\n  budget: {error}.") from None
-
-
-def budget_problem(budget: object) -> str | None:
-    """Says what is wrong with `budget`, or None."""
-    try:
-        _budget_seconds(budget)
-    except ValueError as error:
-        return f"{error}."
-    return None
-
-
-def _budget_seconds(budget: object) -> float:
-    need = "must be a duration such as 90s, 10m or 2h"
-    try:
-        seconds = duration_seconds(budget)
-    except ValueError:
-        seconds = None
-    if seconds is None:
-        raise ValueError(f"{need}. Received: {budget!r}")
-    return seconds

@@ -1,7 +1,8 @@
 """Which trials of a study are trained again, and with which seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline.seeds import derive_seed
 from pipeline.training.messages import TrialSpec
@@ -11,6 +12,9 @@ from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import StudyRecord
 
 PART = "confirmation"
+MOST_CANDIDATES: Final = 5
+MOST_SEEDS: Final = 3
+"""What `auto` is at most: more seeds would narrow an interval by less than other candidates add."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,24 @@ def is_of(record: ConfirmationRecord, planned: Sequence[Candidate], *, epochs: i
 
     Args:
         record: The confirmation.
-        planned: As from `candidates`.
+        planned: As from `candidates`; of a confirmation that had a time to end at, some of them.
         epochs: Most epochs of each.
     """
     uids = [spec.uid for candidate in planned for spec in candidate.specs]
-    return [one.uid for one in record.trainings] == uids and record.epochs == epochs
+    done = [one.uid for one in record.trainings]
+    is_same = set(done) <= set(uids) if record.is_timed else done == uids
+    return is_same and record.epochs == epochs
+
+
+def trained(planned: Sequence[Candidate], uids: Collection[str]) -> list[Candidate]:
+    """Returns the candidates that were trained, each with those of its trainings that were done.
+
+    Args:
+        planned: As from `candidates`.
+        uids: Of the trainings that were done.
+    """
+    found = [
+        Candidate(one.trial, tuple(spec for spec in one.specs if spec.uid in uids))
+        for one in planned
+    ]
+    return [candidate for candidate in found if candidate.specs]

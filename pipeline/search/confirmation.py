@@ -19,6 +19,7 @@ from pipeline.processes import raise_received
 from pipeline.search.candidates import PART, Candidate
 from pipeline.search.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
 from pipeline.search.kept_trainings import KeptTraining
+from pipeline.search.rounds import Rounds
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.trials.confirmation import CandidateRecord, TrainingRecord
@@ -52,6 +53,8 @@ class Confirmation:
         recorder: Where they are mirrored.
         data: What they are trained on.
         max_retries: How often a lost training is tried again, >= 0.
+        ends: When all must have ended, in seconds of `time.time`: what there is no time for is left
+            out. None: all are trained.
         on_done: Called with each training that is over and what `confirm.json` says of it, before
             it is recorded as over.
     """
@@ -63,12 +66,14 @@ class Confirmation:
         data: DataReference,
         *,
         max_retries: int,
+        ends: float | None = None,
         on_done: Callable[[TrialSpec, TrialResult, TrainingRecord], None],
     ) -> None:
         self._executor = executor
         self._recorder = recorder
         self._data = data
         self._max_retries = max_retries
+        self._ends = ends
         self._on_done = on_done
         self._numbers: dict[str, int] = {}
         self._specs: dict[str, TrialSpec] = {}
@@ -80,10 +85,10 @@ class Confirmation:
     def run(
         self, planned: Sequence[Candidate], *, kept: Mapping[str, KeptTraining]
     ) -> dict[str, TrialResult]:
-        """Returns the result of each training by its uid.
+        """Returns the result of each training by its uid; at least one.
 
         Args:
-            planned: The trainings.
+            planned: The trainings, of the best candidate first.
             kept: Those that are over already, by uid.
 
         Raises:
@@ -96,23 +101,27 @@ class Confirmation:
         self._results = {uid: one.result for uid, one in kept.items()}
         self._trainings = {uid: one.record for uid, one in kept.items()}
         try:
-            self._train([uid for uid in self._specs if uid not in kept])
+            self._train(Rounds(planned, list(kept), ends=self._ends))
         finally:
             self._abandon_running()
         return self._results
 
-    def _train(self, waiting: list[str]) -> None:
-        while len(self._results) < len(self._specs):
+    def _train(self, rounds: Rounds) -> None:
+        while True:
             raise_received()
-            while waiting and self._executor.num_free:
-                self._start(waiting.pop(0))
+            num_workers = self._executor.num_free + len(self._running)
+            while self._executor.num_free and (spec := rounds.next(num_workers=num_workers)):
+                self._start(spec.uid)
+            if not self._running:
+                return
             for event in self._executor.wait(timeout_seconds=0.5):
                 if isinstance(event, EpochDone):
                     self._on_epoch(event)
                 elif isinstance(event, TrialDone):
                     self._finish(event.uid, event.result)
+                    rounds.ended(event.uid)
                 else:
-                    waiting.append(self._fail(event))
+                    rounds.again(self._specs[self._fail(event)])
 
     def _abandon_running(self) -> None:
         for uid in sorted(self._running):
@@ -120,7 +129,7 @@ class Confirmation:
 
     def trainings(self) -> list[TrainingRecord]:
         """Returns what `confirm.json` keeps of each training, in the order they were planned."""
-        return [self._trainings[uid] for uid in self._specs]
+        return [self._trainings[uid] for uid in self._specs if uid in self._trainings]
 
     def _start(self, uid: str) -> None:
         spec, former = self._specs[uid], self._attempts.get(uid)

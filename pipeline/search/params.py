@@ -15,6 +15,7 @@ from pipeline.features.manifest import Cuts
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
 from pipeline.search.between_sections import problems_between
+from pipeline.search.candidates import MOST_CANDIDATES, MOST_SEEDS
 from pipeline.search.configurations import configuration_problems
 from pipeline.search.cut_roles import ROLES, without_roles
 from pipeline.search.distributions import Fixed, Setting, parse_setting
@@ -111,11 +112,38 @@ class SearchParams(Section):
 class ConfirmParams(Section):
     """Section `confirm`: how the best trials are judged again."""
 
-    top: int = Field(ge=1, description="trials that are trained again")
-    seeds: int = Field(ge=1, description="trainings of each, with seeds no search has used")
+    top: Literal["auto"] | int = Field(
+        description="trials that are trained again; auto: at most 5, as `budget` leaves time for"
+    )
+    seeds: Literal["auto"] | int = Field(
+        description="trainings of each, with seeds no search has used; auto: at most 3, likewise"
+    )
     export: Literal["ensemble", "best_seed"] = Field(
         description="the winner's seeds averaged, or the one of the best validation value"
     )
+
+    @model_validator(mode="after")
+    def _are_counts(self) -> "ConfirmParams":
+        for name in ("top", "seeds"):
+            count = getattr(self, name)
+            if count != "auto" and count < 1:
+                raise ValueError(f"{name} must be auto or at least 1. Received: {count}.")
+        return self
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the time that is left decides what is trained."""
+        return "auto" in (self.top, self.seeds)
+
+    @property
+    def most_candidates(self) -> int:
+        """Trials that are trained again, if there is time."""
+        return MOST_CANDIDATES if self.top == "auto" else self.top
+
+    @property
+    def most_seeds(self) -> int:
+        """Trainings of each, if there is time."""
+        return MOST_SEEDS if self.seeds == "auto" else self.seeds
 
 
 Named = Annotated[dict[str, Any], AfterValidator(named)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,24 +15,25 @@ from tqdm import tqdm
 
 from pipeline.config import load_section
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.files import sha256_file
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid
 from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import stored_trials
-from pipeline.search.candidates import PART, candidates, is_of
+from pipeline.search.candidates import PART, candidates, is_of, trained
 from pipeline.search.confirmation import EXPORT_RULES, Confirmation, judge, winner_of
 from pipeline.search.executors.registry import build_executor
 from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.search.params import ConfirmParams, SearchParams, load_study
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.studies.exported import base_source, export_confirmed
+from pipeline.studies.timing import confirming
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.trials.confirmation import (
     ConfirmationRecord,
     TrainingRecord,
+    belongs,
     confirmation_of,
     write_confirmation,
 )
@@ -60,7 +62,15 @@ CODE = (
 )
 
 
-def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, root: Path) -> None:
+def run(
+    name: str,
+    base: str,
+    params: ConfirmParams,
+    search: SearchParams,
+    *,
+    root: Path,
+    ends: float | None = None,
+) -> None:
     """Trains the best trials again, judges them on the confirmation part, exports the winner.
 
     A training that was done before, by the same code on the same data, is not done again: the stage
@@ -68,6 +78,14 @@ def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, ro
 
     Where the stage's stamp is gone, the databases were lost with it: if `confirm.json` and the
     model are whole and of the same trainings by the same code, only their runs are written again.
+
+    Args:
+        name: The study, below `studies`.
+        base: Its base.
+        params: Section `confirm`.
+        search: Section `search`.
+        root: The repository.
+        ends: When the last training must have ended, in seconds of `time.time`; None: all are done.
 
     Raises:
         DataIntegrityError: If an earlier stage's file is missing.
@@ -87,9 +105,10 @@ def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, ro
         record = _kept(root, study, params=params, search=search)
         if record is None:
             kept = _kept_trainings(root, study)
-            record = _train(
-                study, base, params, search, root=root, runs=runs, recorder=recorder, kept=kept
+            work = _Work(
+                study, search, ends if params.is_timed else None, runs, recorder, kept, root
             )
+            record = _train(work, base, params)
             write_confirmation(root, record)
             kept.forget_others([training.uid for training in record.trainings])
         else:
@@ -97,25 +116,6 @@ def run(name: str, base: str, params: ConfirmParams, search: SearchParams, *, ro
             logger.info("%s: %d runs written again, nothing trained", name, count)
     write_stamp(root, "confirm", record.stamp, study=name)
     _log_winner(record)
-
-
-def belongs(record: ConfirmationRecord, study: StudyRecord, *, root: Path) -> bool:
-    """Whether a confirmation is about trials of a study, and its model file still as it was.
-
-    Args:
-        record: The confirmation; one of an early release lacks what is asked here.
-        study: The study.
-        root: The repository.
-    """
-    configurations = {trial.number: trial.hyperparameters for trial in study.trials}
-    if not record.trainings or record.identity != study.identity:
-        return False
-    file = root / record.exported.file
-    return (
-        all(configurations.get(c.number) == c.hyperparameters for c in record.candidates)
-        and file.is_file()
-        and sha256_file(file) == record.exported.file_sha256
-    )
 
 
 def _kept(
@@ -139,8 +139,8 @@ def _planned(
 ) -> list[Candidate]:
     return candidates(
         study,
-        top=params.top,
-        seeds=params.seeds,
+        top=params.most_candidates,
+        seeds=params.most_seeds,
         epochs=search.epochs,
         root_seed=search.seed,
         folder=folder,
@@ -155,25 +155,25 @@ def _kept_trainings(root: Path, study: StudyRecord) -> KeptTrainings:
     )
 
 
-def _train(
-    study: StudyRecord,
-    base: str,
-    params: ConfirmParams,
-    search: SearchParams,
-    *,
-    root: Path,
-    runs: StudyRuns,
-    recorder: Recorder,
-    kept: KeptTrainings,
-) -> ConfirmationRecord:
-    split, objective = read_split(root), OBJECTIVES[study.objective]
+@dataclass(frozen=True)
+class _Work:
+    study: StudyRecord
+    search: SearchParams
+    ends: float | None
+    runs: StudyRuns
+    recorder: Recorder
+    kept: KeptTrainings
+    root: Path
+
+
+def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
+    study, root, objective = work.study, work.root, OBJECTIVES[work.study.objective]
     data = DataReference(
         features=str(root / "data/features" / base), train_file=str(root / "data/train.npz")
     )
-    planned = _planned(study, params, search, folder=str(kept.folder))
-    results, trainings = _train_all(
-        study.study, planned, data, search, runs=runs, recorder=recorder, kept=kept
-    )
+    planned = _planned(study, params, work.search, folder=str(work.kept.folder))
+    results, trainings = _train_all(work, planned, data)
+    planned = trained(planned, results)
     judged = judge(planned, results, objective)
     winner = winner_of(judged, objective)
     exported, metrics = export_confirmed(
@@ -196,10 +196,10 @@ def _train(
         base_source=base_source(Path(data.features)),
         code_sha256=code_sha256(*CODE),
         part=PART,
-        n=split.counts[PART].images,
+        n=read_split(root).counts[PART].images,
         top=params.top,
         seeds=params.seeds,
-        epochs=search.epochs,
+        epochs=work.search.epochs,
         candidates=judged,
         winner_number=judged[winner].number,
         metrics=metrics,
@@ -209,41 +209,39 @@ def _train(
 
 
 def _train_all(
-    name: str,
-    planned: Sequence[Candidate],
-    data: DataReference,
-    search: SearchParams,
-    *,
-    runs: StudyRuns,
-    recorder: Recorder,
-    kept: KeptTrainings,
+    work: _Work, planned: Sequence[Candidate], data: DataReference
 ) -> tuple[dict[str, TrialResult], list[TrainingRecord]]:
     from pipeline.records.mirror.reconcile import restore_trainings
 
     specs = [spec for candidate in planned for spec in candidate.specs]
-    found = kept.find(specs)
+    found = work.kept.find(specs)
     if found:
         logger.info("%d of %d trainings were done before", len(found), len(specs))
         told = [found[s.uid].record.as_trial(s.hyperparameters) for s in specs if s.uid in found]
         # Before the mirror's first record: until then the runs may be written from here.
-        restore_trainings(runs, told)
+        restore_trainings(work.runs, told)
     with (
-        build_executor(search) as executor,
+        build_executor(work.search) as executor,
         tqdm(
             total=len(specs),
             initial=len(found),
-            desc=f"confirm {name}",
+            desc=f"confirm {work.study.study}",
             unit="training",
             disable=None,
         ) as bar,
     ):
 
         def on_done(spec: TrialSpec, result: TrialResult, record: TrainingRecord) -> None:
-            kept.keep(spec, result, record)
+            work.kept.keep(spec, result, record)
             bar.update()
 
         confirmation = Confirmation(
-            executor, recorder, data, max_retries=search.max_retries, on_done=on_done
+            executor,
+            work.recorder,
+            data,
+            max_retries=work.search.max_retries,
+            ends=work.ends,
+            on_done=on_done,
         )
         return confirmation.run(planned, kept=found), confirmation.trainings()
 
@@ -284,11 +282,7 @@ def _open_runs(root: Path, *, study: StudyRecord, split: SplitRecord, url: str) 
 
 def main(name: str) -> None:
     """Runs the stage for the study `name` of `params.yaml`."""
-    study, _ = load_study(name)
-    run(
-        name,
-        study.base,
-        load_section(ConfirmParams, "confirm"),
-        load_section(SearchParams, "search"),
-        root=Path.cwd(),
-    )
+    (study, _), root = load_study(name), Path.cwd()
+    params, search = load_section(ConfirmParams, "confirm"), load_section(SearchParams, "search")
+    with confirming(name, identity=read_study(root, name).identity, root=root) as ends:
+        run(name, study.base, params, search, root=root, ends=ends)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.bases.cuts import Cut, array_bytes
 from pipeline.bases.table import NO_BASE
+from pipeline.clock import Clock
 from pipeline.config import load_section
 from pipeline.data.rows import row_batches, row_shape
 from pipeline.errors import ConfigError
@@ -110,7 +111,8 @@ def main() -> None:
 
     configure_tensorflow(num_threads=num_cores())
     store = store_root(Path.cwd()) / STORE
-    run(params, train_file=TRAIN_FILE, features=FEATURES, store=store)
+    with Clock(Path.cwd(), None).running("embed"):
+        run(params, train_file=TRAIN_FILE, features=FEATURES, store=store)
 
 
 def _check_there(file: Path) -> None:

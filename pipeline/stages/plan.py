@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline.clock import Clock, read_budget
 from pipeline.config import load_section
 from pipeline.errors import ConfigError
 from pipeline.features.params import EmbedParams
 from pipeline.planning.limits import EMBED_SHARE, Limits
-from pipeline.planning.params import PlanParams, read_budget
+from pipeline.planning.params import PlanParams
 from pipeline.planning.plan import PLAN_FILE, Plan, write_plan
 from pipeline.processes import num_cores
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRAIN_FILE: Final = Path("data/train.npz")
+UNLIMITED_SECONDS: Final = 3600.0
+"""What is planned for where `budget` is none."""
 
 
 def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_file: Path) -> Plan:
@@ -131,8 +134,17 @@ def main(*, dry_run: bool = False) -> None:
         from pipeline.training.devices import configure_tensorflow
 
         configure_tensorflow(num_threads=num_cores())
-    plan = run(params, embed, budget_seconds=budget_seconds, train_file=TRAIN_FILE)
-    for line in plan.lines():
-        print(line) if dry_run else logger.info("%s", line)
+    clock = Clock(Path.cwd(), budget_seconds)
     if not dry_run:
-        write_plan(plan, PLAN_FILE)
+        clock.reset()
+    with nullcontext() if dry_run else clock.running("plan"):
+        plan = run(
+            params,
+            embed,
+            budget_seconds=budget_seconds or UNLIMITED_SECONDS,
+            train_file=TRAIN_FILE,
+        )
+        for line in plan.lines():
+            print(line) if dry_run else logger.info("%s", line)
+        if not dry_run:
+            write_plan(plan, PLAN_FILE)

@@ -25,13 +25,13 @@ from pipeline.search.params import SearchParams
 from pipeline.search.progress import Progress
 from pipeline.studies.described import DescribedStudy, describe
 from pipeline.studies.opened import (
-    deadline,
     leave,
     open_runs,
     opened,
     recording,
     saved_from_loss,
 )
+from pipeline.studies.timing import earliest_end, searching
 from pipeline.training.data import DataReference
 from pipeline.trials.identity import of_other_code
 from pipeline.trials.ranking import best_trial
@@ -47,7 +47,9 @@ logger = logging.getLogger(__name__)
 
 
 def run(name: str, *, root: Path) -> None:
-    """Searches until the study holds `search.trials` finished trials, then exports it.
+    """Searches until the study holds `search.trials` configurations, then exports it.
+
+    Where that is `auto`, it searches as long as `budget` leaves time.
 
     Args:
         name: Below `studies` in params.yaml.
@@ -59,7 +61,12 @@ def run(name: str, *, root: Path) -> None:
             trials keep failing.
     """
     described = describe(name, root=root)
-    params = described.search
+    with searching(name, identity=described.identity, root=root) as ends:
+        _run(described, earliest_end(described.search, ends), root=root)
+
+
+def _run(described: DescribedStudy, ends: float | None, *, root: Path) -> None:
+    params, name = described.search, described.name
     storage = open_storage(root, params.storage)
     # First, so that a tracking store which cannot be used leaves the study as it is.
     open_store(root).close()
@@ -72,10 +79,10 @@ def run(name: str, *, root: Path) -> None:
             )
             export = partial(leave, study, described, root=root)
             with (
-                recording(runs, study, params) as recorder,
+                recording(runs, study, ends) as recorder,
                 saved_from_loss(study, storage, export, params=params, root=root),
             ):
-                _search(study, described, recorder=recorder, root=root)
+                _search(study, described, ends, recorder=recorder, root=root)
                 # In the block: what is found is written even if the tracking store stays away.
                 exported = export()
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
@@ -88,11 +95,17 @@ def _log_best(exported: StudyRecord) -> None:
     logger.info("best: trial %d, %s %.4f", best.number, exported.objective, best.value)
 
 
-def _search(study: Study, described: DescribedStudy, *, recorder: Recorder, root: Path) -> None:
+def _search(
+    study: Study,
+    described: DescribedStudy,
+    ends: float | None,
+    *,
+    recorder: Recorder,
+    root: Path,
+) -> None:
     params = described.search
     # What stopped an earlier search is no news of this one.
     _note_missing(study, 0)
-    ends = deadline(params)
     limit_seconds = None if ends is None else max(0.0, ends - time.time())
     progress, trials = _progress(study, params, limit_seconds), trial_records(study)
     logger.info("%s: %s", study.study_name, progress.line())

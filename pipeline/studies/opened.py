@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from pipeline.database_addresses import without_password
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
@@ -129,11 +127,17 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
 
 
 @contextmanager
-def recording(runs: StudyRuns, study: Study, params: SearchParams) -> Iterator[Recorder]:
-    """Gives what mirrors trials to MLflow, which equals the study before and, as told, after."""
+def recording(runs: StudyRuns, study: Study, ends: float | None) -> Iterator[Recorder]:
+    """Gives what mirrors trials to MLflow, which equals the study before and, as told, after.
+
+    Args:
+        runs: Of the study.
+        study: Optuna's.
+        ends: When the search must have ended, in seconds of `time.time`, or None.
+    """
     from pipeline.records.mirror.thread import Mirror
 
-    mirror = Mirror(runs, deadline=deadline(params))
+    mirror = Mirror(runs, deadline=ends)
     try:
         with mirror:
             runs.reconcile(trial_records(study))
@@ -143,12 +147,6 @@ def recording(runs: StudyRuns, study: Study, params: SearchParams) -> Iterator[R
         if not mirror.num_waiting:
             runs.settle(trial_records(study))
         raise
-
-
-def deadline(params: SearchParams) -> float | None:
-    """Returns when `search.timeout` is over, in seconds of `time.time`."""
-    # The contract is about the stage, and starting Python and opening the stores is part of it.
-    return None if params.timeout is None else psutil.Process().create_time() + params.timeout
 
 
 def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyRecord:

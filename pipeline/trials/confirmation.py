@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pipeline.files import read_json, write_json
+from pipeline.files import read_json, sha256_file, write_json
 from pipeline.hyperparameter import Hyperparameters
 from pipeline.trials.record import Epoch, TrialRecord, as_record
+from pipeline.trials.study import StudyRecord
 from pipeline.workspace import confirmation_file
 
 
@@ -147,8 +148,8 @@ class ConfirmationRecord:
         code_sha256: SHA-256 of the code that the stage ran.
         part: What it was judged on, `confirmation`.
         n: Number of images in that part.
-        top: Configurations that were asked for, `confirm.top`.
-        seeds: Trainings of each, `confirm.seeds`.
+        top: Configurations that were asked for, `confirm.top`; auto: those there was time for.
+        seeds: Trainings of each, `confirm.seeds`; auto likewise.
         epochs: Most epochs of a training.
         candidates: What each configuration reached, in the order of their ranks in the search.
         winner_number: Number of the candidate with the best mean.
@@ -172,8 +173,8 @@ class ConfirmationRecord:
     identity: str = ""
     code_sha256: str = ""
     base_source: Mapping[str, object] = field(default_factory=dict)
-    top: int = 0
-    seeds: int = 0
+    top: int | str = 0
+    seeds: int | str = 0
     epochs: int = 0
 
     @classmethod
@@ -204,13 +205,18 @@ class ConfirmationRecord:
         return next(one for one in self.candidates if one.number == self.winner_number)
 
     @property
+    def is_timed(self) -> bool:
+        """Whether the time that was left decided what was trained."""
+        return "auto" in (self.top, self.seeds)
+
+    @property
     def trials(self) -> list[TrialRecord]:
         """The trainings as trials, whose runs are written as any other's."""
         configurations = {one.number: one.hyperparameters for one in self.candidates}
         return [one.as_trial(configurations[one.number]) for one in self.trainings]
 
     @property
-    def stamp(self) -> dict[str, str | int]:
+    def stamp(self) -> dict[str, str | int | None]:
         """What the stamp of stage `confirm` holds of it."""
         return {"identity": self.identity, "top": self.top, "seeds": self.seeds}
 
@@ -233,3 +239,22 @@ def confirmation_of(root: Path, name: str) -> ConfirmationRecord | None:
 def write_confirmation(root: Path, record: ConfirmationRecord) -> None:
     """Writes `confirm.json`."""
     write_json(confirmation_file(root, record.study), record.to_json())
+
+
+def belongs(record: ConfirmationRecord, study: StudyRecord, *, root: Path) -> bool:
+    """Whether a confirmation is about trials of a study, and its model file still as it was.
+
+    Args:
+        record: The confirmation; one of an early release lacks what is asked here.
+        study: The study.
+        root: The repository.
+    """
+    configurations = {trial.number: trial.hyperparameters for trial in study.trials}
+    if not record.trainings or record.identity != study.identity:
+        return False
+    file = root / record.exported.file
+    return (
+        all(configurations.get(c.number) == c.hyperparameters for c in record.candidates)
+        and file.is_file()
+        and sha256_file(file) == record.exported.file_sha256
+    )

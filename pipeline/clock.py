@@ -1,0 +1,195 @@
+"""The one clock of a run: what `budget` leaves for a stage.
+
+Each stage of a DVC graph is a process of its own, at a time of its own choosing. What they have
+spent lies in `mlruns/clock.json`, written every few seconds, so that a stage that was killed and
+goes on has less left. From that a stage is told its part of what is left; one that needs less
+leaves the rest to those after it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from pipeline.config import read_document
+from pipeline.durations import duration_seconds
+from pipeline.errors import ConfigError
+from pipeline.files import read_json, write_json
+
+CLOCK_FILE: Final = Path("mlruns/clock.json")
+SEARCH_WEIGHT: Final = 2.0
+"""Of a study's search, where its confirmation has 1."""
+BASELINE_WEIGHT: Final = 0.1
+"""Of a study without a base, where one that has a base has 1."""
+KEPT_SHARE: Final = 0.03
+"""Of the budget, for what DVC does between the stages."""
+LEAST_SHARE: Final = 0.03
+"""Of the budget, that each stage of a study has in any case: late, it does less, never nothing."""
+WRITE_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a stage has spent.
+
+    Attributes:
+        seconds: Of wall-clock time, from the start of its process, over all that it took.
+        key: What it was for: of another study of the same name it is forgotten. Empty for a stage
+            that has no study.
+        ended_for: The budget under which it has ended, seconds, 0 where there was none; None: it
+            has not.
+    """
+
+    seconds: float
+    key: str = ""
+    ended_for: float | None = None
+
+
+def weights(bases: Mapping[str, str]) -> dict[str, float]:
+    """Returns the weights by which the stages of all studies share what is left of a budget.
+
+    Args:
+        bases: The base of each study by its name; `none` for the network on the pixels.
+
+    >>> weights({"scratch": "none", "transfer": "auto"})["search@transfer"]
+    2.0
+    """
+    found = {}
+    for name, base in bases.items():
+        of_study = BASELINE_WEIGHT if base == "none" else 1.0
+        found[f"search@{name}"] = SEARCH_WEIGHT * of_study
+        found[f"confirm@{name}"] = of_study
+    return found
+
+
+def allotted(
+    stage: str, spent: Mapping[str, Spent], shares: Mapping[str, float], budget_seconds: float
+) -> float:
+    """Returns the seconds that a stage may take in all, what it has spent among them.
+
+    Args:
+        stage: A key of `shares`.
+        spent: By stage; those that are no key of `shares` come before all that are.
+        shares: As from `weights`.
+        budget_seconds: For all stages together.
+    """
+    before = sum(one.seconds for name, one in spent.items() if name not in shares)
+    left, waiting = budget_seconds * (1 - KEPT_SHARE) - before, shares[stage]
+    for name in shares:
+        if name == stage:
+            continue
+        one = spent.get(name)
+        if one is not None and one.ended_for == budget_seconds:
+            left -= one.seconds
+        else:
+            waiting += shares[name]
+    return max(LEAST_SHARE * budget_seconds, left * shares[stage] / waiting)
+
+
+class Clock:
+    """Measures the stages of a run.
+
+    Args:
+        root: The repository.
+        budget_seconds: For all of them; None: they are measured, and none is limited.
+    """
+
+    def __init__(self, root: Path, budget_seconds: float | None) -> None:
+        self._file = root / CLOCK_FILE
+        self._budget_seconds = budget_seconds
+
+    def read(self) -> dict[str, Spent]:
+        """Returns what each stage has spent."""
+        if not self._file.is_file():
+            return {}
+        return {stage: Spent(**one) for stage, one in read_json(self._file).items()}
+
+    def reset(self) -> None:
+        """Forgets all: a new run begins."""
+        self._file.unlink(missing_ok=True)
+
+    @contextmanager
+    def running(self, stage: str, *, key: str = "", next_stage: str = "") -> Iterator[None]:
+        """Counts the time of this process, from its start to the end of the block.
+
+        Args:
+            stage: Its name, such as `embed` or `search@transfer`.
+            key: The study that it is for. A stage without one counts anew, unless it was cut off.
+            next_stage: One that runs anew after it, and is not over before.
+        """
+        before = self.read()
+        found = before.get(stage, Spent(seconds=0.0))
+        goes_on = found.key == key if key else found.ended_for is None
+        earlier, began = found.seconds if goes_on else 0.0, psutil.Process().create_time()
+        if next_stage in before and before[next_stage].key != key:
+            self._write(next_stage, Spent(seconds=0.0, key=key))
+
+        def note(ended_for: float | None = None) -> None:
+            seconds = earlier + time.time() - began
+            self._write(stage, Spent(seconds=round(seconds, 1), key=key, ended_for=ended_for))
+
+        note()
+        is_over = threading.Event()
+        thread = threading.Thread(target=_repeat, args=(note, is_over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+            note()
+        note(self._budget_seconds or 0.0)
+
+    def ends(self, stage: str, shares: Mapping[str, float]) -> float | None:
+        """Returns when a stage that is running must have ended, in seconds of `time.time`.
+
+        Args:
+            stage: Within its `running`.
+            shares: As from `weights`.
+
+        Returns:
+            None where there is no budget.
+        """
+        if self._budget_seconds is None:
+            return None
+        spent = self.read()
+        own = spent[stage].seconds if stage in spent else 0.0
+        left = allotted(stage, spent, shares, self._budget_seconds) - own
+        return time.time() + max(LEAST_SHARE * self._budget_seconds, left)
+
+    def _write(self, stage: str, spent: Spent) -> None:
+        content = {name: asdict(one) for name, one in {**self.read(), stage: spent}.items()}
+        write_json(self._file, content)
+
+
+def _repeat(note: Callable[[], None], is_over: threading.Event) -> None:
+    while not is_over.wait(WRITE_SECONDS):
+        note()
+
+
+def read_budget() -> float | None:
+    """Returns the seconds of `budget` in params.yaml; None for `none`.
+
+    Raises:
+        ConfigError: If it is missing, or no duration.
+    """
+    budget = read_document().get("budget")
+    if problem := budget_problem(budget):
+        raise ConfigError(f"params.yaml cannot be used:\n  budget: {problem}")
+    return duration_seconds(budget)
+
+
+def budget_problem(budget: object) -> str | None:
+    """Says what is wrong with `budget`, or None."""
+    try:
+        duration_seconds(budget)
+    except ValueError as error:
+        return f"{error}. Received: {budget!r}."
+    return None

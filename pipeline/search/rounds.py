@@ -1,0 +1,105 @@
+"""Which training of a confirmation is next, and for which there is time.
+
+First seeds of all candidates come before second ones, so that at any moment there is a winner.
+Where the confirmation has a time to end at, a further seed is begun for all candidates or for none:
+means over different seeds compare badly.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from pipeline.search.candidates import Candidate
+from pipeline.training.messages import TrialSpec
+
+CAUTION: Final = 1.1
+"""How many times what was foreseen a training may last, and still end in time."""
+
+
+class Rounds:
+    """Hands out the trainings of a confirmation.
+
+    Args:
+        planned: The candidates, best first.
+        kept: The uids of trainings that are over already.
+        ends: When all must have ended, in seconds of `clock`; None: all are done.
+        clock: Seconds, rising.
+    """
+
+    def __init__(
+        self,
+        planned: Sequence[Candidate],
+        kept: Collection[str],
+        *,
+        ends: float | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._ends = ends
+        self._seconds = {
+            spec.uid: _whole_seconds(candidate) for candidate in planned for spec in candidate.specs
+        }
+        rounds = zip(*(candidate.specs for candidate in planned), strict=True)
+        self._rounds = [[spec for spec in one if spec.uid not in kept] for one in rounds]
+        self._waiting: list[TrialSpec] = []
+        self._started: dict[str, float] = {}
+        self._ratios: list[float] = []
+        self._is_first = not kept
+        self._num_opened = 0
+
+    def next(self, *, num_workers: int) -> TrialSpec | None:
+        """Returns what is trained next; None if nothing is, or nothing can be while others run.
+
+        Args:
+            num_workers: Trainings that can run at the same time, >= 1.
+        """
+        while self._waiting or self._rounds:
+            if not self._waiting and not self._open_round(num_workers):
+                return None
+            for place, spec in enumerate(self._waiting):
+                if self._is_first or self._ends_in_time(spec.uid):
+                    self._is_first = False
+                    self._started[spec.uid] = self._clock()
+                    return self._waiting.pop(place)
+            self._waiting = []
+        return None
+
+    def ended(self, uid: str) -> None:
+        """Takes note of a training that is over."""
+        if self._seconds[uid]:
+            self._ratios.append((self._clock() - self._started[uid]) / self._seconds[uid])
+
+    def again(self, spec: TrialSpec) -> None:
+        """Puts a training that was lost back."""
+        self._waiting.insert(0, spec)
+
+    def _open_round(self, num_workers: int) -> bool:
+        coming = self._rounds[0]
+        # Of the first seeds, those that there is time for; of further ones all or none.
+        if self._ends is not None and self._num_opened and not self._fits(coming, num_workers):
+            self._rounds = []
+            return False
+        self._waiting = self._rounds.pop(0)
+        self._num_opened += 1
+        return True
+
+    def _fits(self, coming: Sequence[TrialSpec], num_workers: int) -> bool:
+        room = ((self._ends or 0.0) - self._clock()) * num_workers
+        seconds = sum(self._foreseen(spec.uid) for spec in coming)
+        return seconds <= room and all(self._ends_in_time(spec.uid) for spec in coming)
+
+    def _ends_in_time(self, uid: str) -> bool:
+        return self._ends is None or self._clock() + self._foreseen(uid) <= self._ends
+
+    def _foreseen(self, uid: str) -> float:
+        ratio = statistics.median(self._ratios) if self._ratios else 1.0
+        return CAUTION * ratio * self._seconds[uid]
+
+
+def _whole_seconds(candidate: Candidate) -> float:
+    """Returns how long a whole training of a candidate takes, as its trial of the search says."""
+    trial = candidate.trial
+    return (trial.metrics.get("training_seconds") or trial.seconds or 0.0) / trial.share

@@ -1,0 +1,75 @@
+"""When the stages of a study must end, by the one clock of the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from pipeline.clock import Clock, read_budget, weights
+from pipeline.config import read_document
+from pipeline.errors import ConfigError
+from pipeline.search.params import SearchParams
+
+# The model is put together and run on the confirmation part when all are trained.
+EXPORT_SHARE: Final = 0.15
+
+
+@contextmanager
+def searching(name: str, *, identity: str, root: Path) -> Iterator[float | None]:
+    """Counts the time of a search, and gives when it must end, in seconds of `time.time`.
+
+    Args:
+        name: Of the study, below `studies`.
+        identity: Of the study: another one begins with no time spent.
+        root: The repository.
+
+    Yields:
+        The end; None where there is no budget.
+    """
+    clock = Clock(root, read_budget())
+    with clock.running(f"search@{name}", key=identity, next_stage=f"confirm@{name}"):
+        yield clock.ends(f"search@{name}", _weights())
+
+
+def earliest_end(params: SearchParams, budget_ends: float | None) -> float | None:
+    """Returns when a search must have ended, in seconds of `time.time`; None: at its target alone.
+
+    Args:
+        params: Section `search`: its `timeout` is of the whole stage, from the start of this
+            process.
+        budget_ends: When the budget's part for it ends; it matters where no target is given.
+
+    Raises:
+        ConfigError: If neither a target nor a time is given.
+    """
+    ends = [] if params.target is not None or budget_ends is None else [budget_ends]
+    if params.timeout is not None:
+        ends.append(psutil.Process().create_time() + params.timeout)
+    if params.target is None and not ends:
+        raise ConfigError(
+            "search.trials must be a number where neither budget nor search.timeout limits the "
+            "time. Received: search.trials='auto', budget='none'."
+        )
+    return min(ends, default=None)
+
+
+@contextmanager
+def confirming(name: str, *, identity: str, root: Path) -> Iterator[float | None]:
+    """Counts the time of a confirmation, and gives when its last training must end.
+
+    Arguments and what it yields are those of `searching`.
+    """
+    clock = Clock(root, read_budget())
+    with clock.running(f"confirm@{name}", key=identity):
+        ends = clock.ends(f"confirm@{name}", _weights())
+        yield ends and ends - EXPORT_SHARE * (ends - time.time())
+
+
+def _weights() -> dict[str, float]:
+    studies = read_document()["studies"]
+    return weights({name: str(study["base"]) for name, study in studies.items()})

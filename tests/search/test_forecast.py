@@ -1,0 +1,62 @@
+"""What there is time for, from the trainings that have ended."""
+
+import pytest
+
+from pipeline.search.forecast import Forecast
+from pipeline.search.rungs import Ladder, Promotion, Training, shares
+
+NINTH, THIRD, WHOLE = shares(3)
+
+
+def forecast(ends, *, num_rungs=3):
+    ladder = Ladder(num_rungs, max_retries=2)
+    return Forecast(ladder=ladder, ends=ends, clock=lambda: 0.0)
+
+
+def training(number, *, seconds, share=NINTH, state="COMPLETE", promoted_from=None):
+    return Training(
+        number=number,
+        state=state,
+        share=share,
+        value=0.5,
+        seconds=seconds,
+        promoted_from=promoted_from,
+    )
+
+
+def test_before_anything_has_ended_there_is_time_for_the_first():
+    assert forecast(100.0).expected([], num_workers=2) >= 2
+
+
+def test_a_configuration_costs_as_much_on_each_rung():
+    # 3 of 10 s: 60 s of promotions are to come; of 600 s, 540 are for 18 more on three rungs.
+    there = [training(number, seconds=10.0) for number in range(3)]
+    assert forecast(600.0).expected(there, num_workers=1) == pytest.approx(3 + 540 / 30)
+    assert forecast(600.0).expected(there, num_workers=2) == pytest.approx(3 + 1140 / 30)
+
+
+def test_what_is_running_has_its_time_kept():
+    there = [training(number, seconds=10.0) for number in range(3)]
+    running = training(3, seconds=4.0, state="RUNNING")
+    with_it = forecast(600.0).expected([*there, running], num_workers=1)
+    # It is one more, and takes 6 s yet and its share of two rungs.
+    assert with_it == pytest.approx(4 + (600 - 80 - 6) / 30)
+
+
+def test_nothing_is_begun_that_does_not_end():
+    there = [training(number, seconds=10.0) for number in range(3)]
+    assert forecast(9.0).expected(there, num_workers=8) == 3
+
+
+def test_a_promotion_fits_by_what_its_own_configuration_took():
+    there = [training(0, seconds=10.0), training(1, seconds=40.0)]
+    seen = forecast(60.0)
+    assert seen.fits(Promotion(number=0, rung=1, share=THIRD), there)
+    assert not seen.fits(Promotion(number=1, rung=1, share=THIRD), there)
+
+
+def test_what_promotions_took_corrects_what_they_will_take():
+    there = [training(number, seconds=10.0) for number in range(4)]
+    there += [training(4 + n, seconds=15.0, share=THIRD, promoted_from=n) for n in range(3)]
+    assert forecast(16.0).fits(Promotion(number=3, rung=1, share=THIRD), there)
+    assert not forecast(16.0).fits(Promotion(number=3, rung=1, share=THIRD), there[:4])

@@ -1,0 +1,87 @@
+"""Which training of a confirmation is next, and for which there is time."""
+
+import pytest
+
+from pipeline.search.candidates import Candidate
+from pipeline.search.rounds import Rounds
+from pipeline.training.messages import TrialSpec
+from pipeline.trials.record import TrialRecord
+
+
+def candidate(number, *, seconds=10.0, seeds=3, share=1.0):
+    trial = TrialRecord(
+        number=number,
+        state="COMPLETE",
+        value=0.9,
+        attributes={"metrics": {"training_seconds": seconds}, "share": share},
+    )
+    specs = tuple(
+        TrialSpec(uid=f"{number}-{seed}", hyperparameters={}, seed=seed, epochs=1)
+        for seed in range(seeds)
+    )
+    return Candidate(trial, specs)
+
+
+class Time:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def trained(planned, *, ends, kept=(), lasts=1.0):
+    """The uids that one worker trains, where each takes so many times what it took before."""
+    clock = Time()
+    rounds, done = Rounds(planned, kept, ends=ends, clock=clock), []
+    seconds = {s.uid: c.trial.metrics["training_seconds"] for c in planned for s in c.specs}
+    while spec := rounds.next(num_workers=1):
+        clock.now += lasts * seconds[spec.uid]
+        rounds.ended(spec.uid)
+        done.append(spec.uid)
+    return done
+
+
+def test_without_an_end_all_are_trained_first_seeds_first():
+    planned = [candidate(7), candidate(3)]
+    assert trained(planned, ends=None) == ["7-0", "3-0", "7-1", "3-1", "7-2", "3-2"]
+
+
+def test_a_further_seed_is_for_all_candidates_or_none():
+    planned = [candidate(7), candidate(3)]
+    assert trained(planned, ends=35.0) == ["7-0", "3-0"]
+    assert trained(planned, ends=45.0) == ["7-0", "3-0", "7-1", "3-1"]
+
+
+def test_there_is_always_a_first_one():
+    assert trained([candidate(7, seconds=100.0), candidate(3)], ends=1.0) == ["7-0"]
+
+
+def test_of_the_first_seeds_those_that_there_is_time_for_are_trained():
+    planned = [candidate(7), candidate(5, seconds=100.0), candidate(3)]
+    assert trained(planned, ends=25.0) == ["7-0", "3-0"]
+
+
+def test_a_candidate_of_a_lower_rung_takes_as_many_times_longer():
+    planned = [candidate(7, seeds=1), candidate(5, seeds=1, share=1 / 9)]
+    assert trained(planned, ends=50.0) == ["7-0"]
+
+
+def test_a_machine_that_became_slower_does_less():
+    planned = [candidate(7), candidate(3)]
+    assert trained(planned, ends=65.0, lasts=2.0) == ["7-0", "3-0"]
+
+
+def test_what_was_kept_is_not_trained():
+    planned = [candidate(7), candidate(3)]
+    assert trained(planned, ends=None, kept=["7-0", "3-1"]) == ["3-0", "7-1", "7-2", "3-2"]
+
+
+@pytest.mark.parametrize("ends", [None, 100.0])
+def test_a_lost_training_is_next(ends):
+    rounds = Rounds([candidate(7), candidate(3)], (), ends=ends, clock=Time())
+    first = rounds.next(num_workers=1)
+    rounds.again(first)
+    assert rounds.next(num_workers=1) is first

@@ -1,0 +1,128 @@
+"""The one clock of a run: what each stage has left, also after it was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.clock import Clock, Spent, allotted, weights
+from pipeline.files import read_json, write_json
+
+ROOT = Path(__file__).parents[1]
+SHARES = weights({"scratch": "none", "transfer": "auto"})
+BUDGET = 1000.0
+
+
+def spent(**seconds):
+    return {name.replace("_", "@"): Spent(seconds=value) for name, value in seconds.items()}
+
+
+def ended(seconds, budget=BUDGET):
+    return Spent(seconds=seconds, key="a", ended_for=budget)
+
+
+def test_all_stages_together_are_allotted_what_plan_and_embed_leave():
+    before = spent(plan=50.0, embed=100.0)
+    total = sum(allotted(stage, before, SHARES, BUDGET) for stage in SHARES)
+    # The least that each has raises the baseline's confirmation a little.
+    assert 970 - 150 <= total <= 970 - 150 + 2 * 30
+
+
+def test_the_baseline_has_a_tenth_of_a_study_with_a_base():
+    large = 100_000.0
+    both = [allotted(f"search@{name}", {}, SHARES, large) for name in ("scratch", "transfer")]
+    assert both[0] == pytest.approx(0.1 * both[1])
+
+
+def test_what_a_stage_did_not_need_goes_to_those_after_it():
+    without = allotted("search@transfer", {}, SHARES, BUDGET)
+    early = {"search@scratch": ended(1.0)}
+    assert allotted("search@transfer", early, SHARES, BUDGET) > without
+    late = {"search@scratch": ended(300.0)}
+    assert allotted("search@transfer", late, SHARES, BUDGET) < without
+
+
+def test_a_stage_that_ended_under_another_budget_is_still_to_come():
+    before = {"search@scratch": ended(60.0, budget=BUDGET / 2)}
+    assert allotted("search@transfer", before, SHARES, BUDGET) == pytest.approx(
+        allotted("search@transfer", {}, SHARES, BUDGET)
+    )
+
+
+def test_where_all_is_spent_a_stage_has_its_least_share():
+    before = spent(plan=50.0, embed=5000.0)
+    assert allotted("search@transfer", before, SHARES, BUDGET) == 30.0
+
+
+def test_a_stage_counts_from_the_start_of_its_process(tmp_path):
+    clock = Clock(tmp_path, BUDGET)
+    with clock.running("search@transfer", key="a"):
+        pass
+    found = clock.read()["search@transfer"]
+    assert found.seconds > 0.2
+    assert found.ended_for == BUDGET
+
+
+def ends_in(clock, stage="search@transfer"):
+    return clock.ends(stage, SHARES) - time.time()
+
+
+def test_what_was_spent_counts_for_the_same_study_and_no_other(tmp_path):
+    write_json(
+        tmp_path / "mlruns/clock.json",
+        {"search@transfer": {"seconds": 400.0, "key": "a", "ended_for": None}},
+    )
+    clock = Clock(tmp_path, BUDGET)
+    with clock.running("search@transfer", key="a"):
+        again = ends_in(clock)
+    with clock.running("search@transfer", key="b"):
+        other = ends_in(clock)
+    assert other - again == pytest.approx(400.0, abs=2.0)
+
+
+def test_a_stage_that_failed_has_not_ended(tmp_path):
+    clock = Clock(tmp_path, BUDGET)
+    with pytest.raises(KeyError), clock.running("embed"):
+        raise KeyError
+    assert clock.read()["embed"].ended_for is None
+
+
+def test_a_new_search_forgets_the_confirmation_of_another_study(tmp_path):
+    clock = Clock(tmp_path, BUDGET)
+    for key in "ab":
+        with clock.running("search@transfer", key=key, next_stage="confirm@transfer"):
+            pass
+        assert clock.read().get("confirm@transfer", Spent(seconds=0, key=key)).key == key
+        with clock.running("confirm@transfer", key=key):
+            pass
+
+
+def test_without_a_budget_nothing_ends(tmp_path):
+    clock = Clock(tmp_path, None)
+    with clock.running("search@transfer", key="a"):
+        assert clock.ends("search@transfer", SHARES) is None
+
+
+def test_the_time_of_a_stage_that_is_killed_counts(tmp_path):
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom pipeline import clock\n"
+        "clock.WRITE_SECONDS = 0.1\n"
+        "with clock.Clock(Path(sys.argv[1]), 1000.0).running('search@transfer', key='a'):\n"
+        "    print('in', flush=True)\n    time.sleep(60)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    child.stdout.readline()
+    time.sleep(1.0)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    found = read_json(tmp_path / "mlruns/clock.json")["search@transfer"]
+    assert found["seconds"] >= 0.9
+    assert found["ended_for"] is None
