@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.clock import Clock, Spent, read_budget
 from pipeline.config import parse_section, read_document
 from pipeline.database_addresses import sqlite_file, without_password
 from pipeline.errors import PipelineError, StudyError
@@ -76,12 +77,15 @@ def main(args: argparse.Namespace) -> int:
     num_old = sum(study.old is not None and study.is_own for study in stored)
     if args.json:
         content = {"studies": {name: _plain(one) for name, one in found.items()}}
-        others = {"old_studies": num_old, "stores": stores, "lost_runs": lost}
+        spent = {stage: asdict(one) for stage, one in Clock(root, None).read().items()}
+        others = {"old_studies": num_old, "stores": stores, "lost_runs": lost, "spent": spent}
         print(json.dumps({**content, **others}, indent=2))
     else:
         _print(found, search, num_old=num_old, stores=stores)
         if lost:
             print(f"MLflow:  {lost}")
+        if line := _clock_line(Clock(root, None).read(), read_budget()):
+            print(line)
     return 0
 
 
@@ -152,8 +156,32 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
 def _remarks(name: str, one: Overview, search: SearchParams) -> list[str]:
     at_work = _at_work(one.holder, one, search) if one.holder else []
     known = [remark for remark in (one.unclear, one.code.remark) if remark]
-    remarks = [*at_work, *known, *_missing(name, one)]
+    remarks = [*at_work, *_rungs(one), *known, *_missing(name, one)]
     return [line if line.startswith(" ") else f"{name}: {line}" for line in remarks]
+
+
+def _rungs(one: Overview) -> list[str]:
+    if len(one.rungs) < 2:
+        return []
+    texts = [
+        f"{rung.name}: {rung.num_finished}"
+        + (f", {rung.num_promoted} went on" if rung.share < 1 else "")
+        + (f", best {rung.best.value:.4f}" if rung.best else "")
+        for rung in one.rungs
+    ]
+    return ["; ".join(texts)]
+
+
+def _clock_line(spent: Mapping[str, Spent], budget_seconds: float | None) -> str | None:
+    """Says where the time of the budget went, and what is left of it."""
+    if not spent:
+        return None
+    parts = ", ".join(f"{stage} {duration(one.seconds)}" for stage, one in spent.items())
+    if budget_seconds is None:
+        return f"time: {parts}; there is no budget"
+    left = budget_seconds - sum(one.seconds for one in spent.values())
+    said = f"{duration(left)} left" if left >= 0 else f"{duration(-left)} over it"
+    return f"budget {duration(budget_seconds)}: {parts}; {said}"
 
 
 def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
@@ -199,12 +227,15 @@ def _trials(count: int) -> str:
 
 
 def _plain(one: Overview) -> dict[str, Any]:
-    plain = asdict(one)
+    plain = asdict(replace(one, best=None, rungs=()))
     holder = plain.pop("holder")
     return {
         **plain,
         "missing": one.num_missing,
         "best": best_of(one.best) if one.best else None,
+        "rungs": [
+            {**vars(rung), "best": best_of(rung.best) if rung.best else None} for rung in one.rungs
+        ],
         "searched_by": {"pid": holder["pid"], "host": holder["host"]} if holder else None,
     }
 

@@ -14,7 +14,7 @@ import psutil
 from pipeline.database_addresses import AUTO
 from pipeline.records.lock import is_locked, lock_folder
 from pipeline.trials.identity import OtherCode, of_other_code
-from pipeline.trials.ranking import best_trial, num_finished
+from pipeline.trials.ranking import RungSummary, best_trial, by_rung, num_finished
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import Stopped
 
@@ -108,6 +108,7 @@ class Overview:
             else None.
         unclear: Why that cannot be said, or None.
         code: How many finished trials are not of the present code.
+        rungs: What became of each rung, the lowest first.
         lost: What `lost_study` says of a study that is not in the store, or None.
     """
 
@@ -124,6 +125,7 @@ class Overview:
     kept: int | None
     unclear: str | None
     code: OtherCode
+    rungs: Sequence[RungSummary]
     lost: str | None = None
 
     @property
@@ -177,6 +179,7 @@ def overview(
         kept=kept,
         unclear=unclear,
         code=of_other_code(trials),
+        rungs=by_rung(trials, direction),
     )
 
 

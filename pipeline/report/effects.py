@@ -50,7 +50,8 @@ class _Effect:
         self._summary = summary
         self._name = name
         self._distribution = distribution
-        self._trials = [trial for trial in summary.of(*MARKERS) if self._has_place(trial)]
+        drawn = [trial for trial in summary.compared if trial.outcome in MARKERS]
+        self._trials = [trial for trial in drawn if self._has_place(trial)]
 
     @property
     def num_values(self) -> int:
@@ -73,8 +74,9 @@ class _Effect:
                 points = [self._point(t) for t in self._trials if t.outcome == outcome]
                 mark_trials(axes, points, outcome, limits=limits)
             best = self._summary.best
-            if best is not None and best in self._trials:
-                x, y = self._point(best)
+            ringed = [t for t in self._trials if best and t.hyperparameters == best.hyperparameters]
+            if ringed:
+                x, y = self._point(ringed[0])
                 axes.scatter([x], [y], s=70, color=ORANGE, facecolor="none", linewidth=1.6)
         return drawn.markup
 

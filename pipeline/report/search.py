@@ -55,6 +55,7 @@ def view_search(study: StudyResults) -> dict[str, object]:
         confirmed=mean_and_deviation(winner.mean, winner.std, summary),
         num_seeds=winner.num_seeds,
         facts=_facts(study, summary),
+        rungs=_rungs(summary),
         history=history(f"{study.name}-history", summary),
         curves=learning_curves(f"{study.name}-curves", summary),
         effects=hyperparameter_effects(study.name, summary),
@@ -103,6 +104,23 @@ def _chosen(values: Mapping[str, Value], summary: SearchSummary) -> list[Row]:
     return [
         [name, hyperparameter(values[name]) if name in values else DASH, describe_distribution(d)]
         for name, d in summary.space.items()
+    ]
+
+
+def _rungs(summary: SearchSummary) -> list[Row]:
+    """Returns a row for each rung; none where every trial is a whole training."""
+    if len(summary.rungs) < 2:
+        return []
+    whole = sum(rung.seconds for rung in summary.rungs) or 1.0
+    return [
+        [
+            rung.name,
+            str(rung.num_finished),
+            str(rung.num_promoted),
+            DASH if rung.best is None else objective_value(rung.best.value, summary),
+            f"{duration(rung.seconds)}, {percent(rung.seconds / whole, 1)}",
+        ]
+        for rung in summary.rungs
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
 from pipeline.training.hyperparameters import HYPERPARAMETERS
+from pipeline.trials.ranking import RungSummary, by_rung
 from pipeline.trials.record import TrialRecord, as_record
 from pipeline.trials.study import StudyRecord
 
@@ -25,6 +26,7 @@ class TrialSummary:
         hyperparameters: All that were active.
         curve: The objective by epoch, counted from 1; finite values only.
         seconds: From start to end; None if unknown.
+        share: What it was given of a whole training, in (0, 1].
     """
 
     number: int
@@ -33,6 +35,7 @@ class TrialSummary:
     hyperparameters: Mapping[str, Value]
     curve: list[tuple[int, float]]
     seconds: float | None
+    share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,8 @@ class SearchSummary:
         maximize: Whether higher is better.
         space: By searched hyperparameter its distribution.
         trials: All attempts, by number.
-        best: The best complete trial; None without any.
+        best: The best complete trial, of the highest rung; None without any.
+        rungs: What became of each rung, the lowest first.
     """
 
     objective: str
@@ -71,6 +75,13 @@ class SearchSummary:
     space: Mapping[str, Distribution]
     trials: list[TrialSummary]
     best: TrialSummary | None
+    rungs: Sequence[RungSummary] = ()
+
+    @property
+    def compared(self) -> list[TrialSummary]:
+        """The trials of the lowest rung: there all configurations were trained alike."""
+        lowest = self.rungs[0].share if self.rungs else 1.0
+        return [trial for trial in self.trials if trial.share == lowest]
 
     @property
     def objective_name(self) -> str:
@@ -100,9 +111,6 @@ def summarize_search(search: StudyRecord) -> SearchSummary:
     """
     maximize = search.direction == "maximize"
     trials = [_trial(trial) for trial in search.trials]
-    complete = [t for t in trials if t.outcome == "complete" and t.value is not None]
-    sign = -1.0 if maximize else 1.0
-    best = min(complete, key=lambda t: (sign * (t.value or 0.0), t.number), default=None)
     return SearchSummary(
         objective=search.objective,
         maximize=maximize,
@@ -110,7 +118,8 @@ def summarize_search(search: StudyRecord) -> SearchSummary:
             {name: as_record(Distribution, one) for name, one in search.space.items()}
         ),
         trials=trials,
-        best=best,
+        best=next(iter(_ranked(trials, maximize=maximize)), None),
+        rungs=by_rung(search.trials, search.direction),
     )
 
 
@@ -121,21 +130,31 @@ def in_table_order(by_name: Mapping[str, T]) -> dict[str, T]:
 
 
 def best_so_far(summary: SearchSummary) -> list[tuple[int, float]]:
-    """Returns (trial number, best value up to it) at each complete trial."""
+    """Returns (trial number, best value up to it) at each complete trial.
+
+    The best is of the highest rung that any trial has ended on by then.
+    """
     steps: list[tuple[int, float]] = []
+    share = 0.0
     for trial in summary.of("complete"):
         if trial.value is None:
             continue
-        improved = not steps or summary.is_better(trial.value, steps[-1][1])
-        steps.append((trial.number, trial.value if improved else steps[-1][1]))
+        is_higher = trial.share > share
+        can_improve = trial.share == share and summary.is_better(trial.value, steps[-1][1])
+        steps.append((trial.number, trial.value if is_higher or can_improve else steps[-1][1]))
+        share = max(share, trial.share)
     return steps
 
 
 def best_trials(summary: SearchSummary, *, limit: int) -> list[TrialSummary]:
-    """Returns the best complete trials, best first, at most `limit`."""
-    sign = -1.0 if summary.maximize else 1.0
-    complete = [trial for trial in summary.of("complete") if trial.value is not None]
-    return sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.number))[:limit]
+    """Returns the best complete trials, those of the highest rung first, at most `limit`."""
+    return _ranked(summary.trials, maximize=summary.maximize)[:limit]
+
+
+def _ranked(trials: Sequence[TrialSummary], *, maximize: bool) -> list[TrialSummary]:
+    sign = -1.0 if maximize else 1.0
+    complete = [t for t in trials if t.outcome == "complete" and t.value is not None]
+    return sorted(complete, key=lambda t: (-t.share, sign * (t.value or 0.0), t.number))
 
 
 def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
@@ -216,6 +235,7 @@ def _trial(trial: TrialRecord) -> TrialSummary:
         hyperparameters=trial.hyperparameters,
         curve=curve,
         seconds=trial.seconds,
+        share=trial.share,
     )
 
 
