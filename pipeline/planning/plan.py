@@ -1,7 +1,7 @@
 """What the stage `plan` concludes, as `results/plan.json` holds it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,12 +32,15 @@ class Plan:
             `planning.choose`, and `mirror_gain`, with its standard error, or None.
         measured: What it was concluded from: `gflops` of float32 matrix products, `budget_seconds`,
             `num_train` images of the training part, and the `seconds` that the plan itself took.
+        inputs: SHA-256 of what it follows from, beside the budget and the machine: the images and
+            what params.yaml leaves open. Empty in plans of earlier releases.
     """
 
     bases: Mapping[str, Mapping[str, Any]]
     reasons: Mapping[str, str]
     explained: Mapping[str, Mapping[str, Any]]
     measured: Mapping[str, float]
+    inputs: str = ""
 
     def lines(self) -> list[str]:
         """Returns what was chosen and what was looked at, for people."""
@@ -97,6 +100,25 @@ def read_plan(file: Path) -> Plan:
     if not file.is_file():
         raise ConfigError(f"No {file} here. Run the stage `plan` first.")
     return Plan(**read_json(file))
+
+
+def plan_for_more(file: Path, inputs: str, budget_seconds: float) -> Plan | None:
+    """Returns the plan that is there for a budget that is larger now, or None.
+
+    Whoever gives more time wants to go on with what is there: another base, or other cuts, would
+    begin anew.
+
+    Args:
+        file: The plan, if there is one.
+        inputs: As `Plan.inputs`.
+        budget_seconds: The budget as it is now.
+    """
+    if not file.is_file():
+        return None
+    plan = read_plan(file)
+    if plan.inputs != inputs or plan.measured.get("budget_seconds", 0.0) >= budget_seconds:
+        return None
+    return replace(plan, measured={**plan.measured, "budget_seconds": budget_seconds})
 
 
 def with_plan(params: EmbedParams, file: Path) -> EmbedParams:

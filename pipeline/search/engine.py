@@ -98,6 +98,7 @@ class Engine:
         )
         self._failures = FailureStreak(params.max_failures)
         self._num_copies = 0
+        self._has_result = any(one.value is not None for one in trainings_of(study))
 
     def run(self) -> int:
         """Trains until the study holds its target of configurations, or the time is up.
@@ -109,15 +110,28 @@ class Engine:
             StudyError: If too many trials fail in a row; the message holds their common cause.
         """
         try:
-            while (self._start_trials() or self._attempts) and not self._deadline.is_overdue:
+            while (self._start_trials() or self._attempts) and not self._is_overdue:
                 raise_received()
                 for event in self._executor.wait(timeout_seconds=0.5):
                     self._handle(event)
                 self._progress.show(num_running=len(self._attempts))
         finally:
-            self._abandon_running(OUT_OF_TIME if self._deadline.is_over else "interrupted")
+            self._abandon_running(OUT_OF_TIME if self._is_over else "interrupted")
         trainings = self._proposals.trainings()
         return max(0, (self._params.target or 0) - _num_configurations(trainings))
+
+    @property
+    def _owes_a_result(self) -> bool:
+        """Whether nothing has come of a search that takes what time is left: late, it does less."""
+        return self._params.target is None and not self._has_result
+
+    @property
+    def _is_over(self) -> bool:
+        return self._deadline.is_over and not self._owes_a_result
+
+    @property
+    def _is_overdue(self) -> bool:
+        return self._deadline.is_overdue and not self._owes_a_result
 
     def _start_trials(self) -> bool:
         """Fills the free workers; False when nothing can be started now."""
@@ -157,6 +171,8 @@ class Engine:
             return wanted if self._deadline.has_room() else min(wanted, there)
         num_workers = self._executor.num_free + len(self._attempts)
         room = self._forecast.expected(trainings, num_workers=num_workers)
+        if self._owes_a_result and not self._attempts:
+            room = max(room, there + 1)
         return room if target is None else min(room, target)
 
     def _fits(self, promotion: Promotion, trainings: Sequence[Training]) -> bool:
@@ -203,7 +219,7 @@ class Engine:
         is_judged = has_value and is_due(attempt.epochs, min_epochs=min_epochs)
         is_last = record.epoch + 1 >= portion.epochs
         is_pruned = is_judged and not is_last and proposal.trial.should_prune()
-        attempt.is_cut_off = self._deadline.is_over and not is_last and not is_pruned
+        attempt.is_cut_off = self._is_over and not is_last and not is_pruned
         self._executor.answer(uid, stop=is_pruned or attempt.is_cut_off)
 
     def _on_done(self, uid: str, result: TrialResult) -> None:
@@ -213,6 +229,7 @@ class Engine:
             return
         self._failures.clear()
         self._attempts.finish(uid, result)
+        self._has_result = self._has_result or result.outcome == "complete"
 
     def _on_failure(self, uid: str, reason: str, *, traceback: str | None, retry: Retry) -> None:
         number = self._attempts.number(uid)

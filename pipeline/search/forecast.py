@@ -56,7 +56,9 @@ class Forecast:
         there = sum(one.is_finished or one.state == "RUNNING" for one in on_lowest)
         each = self._median(0, trainings)
         if each is None:
-            return float(max(there + num_workers, REDUCTION * num_workers))
+            return float(
+                max(there + num_workers, REDUCTION * num_workers) if self.seconds_left else there
+            )
         kept = self._outstanding(trainings) + self._left_of_running(trainings)
         room = self.seconds_left * num_workers - kept
         more = room / (each * len(self.ladder.shares))

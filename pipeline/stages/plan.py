@@ -9,10 +9,12 @@ Run: python -m pipeline plan [--dry-run]
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,9 +22,10 @@ from pipeline.clock import Clock, read_budget
 from pipeline.config import load_section
 from pipeline.errors import ConfigError
 from pipeline.features.params import EmbedParams
+from pipeline.files import sha256_file
 from pipeline.planning.limits import EMBED_SHARE, Limits
 from pipeline.planning.params import PlanParams
-from pipeline.planning.plan import PLAN_FILE, Plan, write_plan
+from pipeline.planning.plan import PLAN_FILE, Plan, plan_for_more, write_plan
 from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRAIN_FILE: Final = Path("data/train.npz")
+LAST_PLAN: Final = Path("mlruns/plan.json")
+"""The plan again: DVC deletes an out before its stage runs, or, where it is `persist`, does not
+bring that of earlier params back."""
 UNLIMITED_SECONDS: Final = 3600.0
 """What is planned for where `budget` is none."""
 
@@ -129,22 +135,39 @@ def main(*, dry_run: bool = False) -> None:
     budget_seconds = read_budget()
     if not TRAIN_FILE.is_file():
         raise ConfigError(f"No {TRAIN_FILE} here. Run the stage `split` first.")
+    if dry_run:
+        for line in _planned(params, embed, budget_seconds).lines():
+            print(line)
+        return
+    clock, inputs = Clock(Path.cwd(), budget_seconds), _inputs(params, embed)
+    kept = plan_for_more(LAST_PLAN, inputs, budget_seconds or UNLIMITED_SECONDS)
+    if kept is not None:
+        logger.info("the plan of a smaller budget stays; `dvc repro -f plan` plans anew")
+        _keep(kept)
+        return
+    clock.reset()
+    with clock.running("plan"):
+        plan = _planned(params, embed, budget_seconds)
+        for line in plan.lines():
+            logger.info("%s", line)
+        _keep(replace(plan, inputs=inputs))
+
+
+def _keep(plan: Plan) -> None:
+    for file in (LAST_PLAN, PLAN_FILE):
+        write_plan(plan, file)
+
+
+def _planned(params: PlanParams, embed: EmbedParams, budget_seconds: float | None) -> Plan:
     if any(own.is_open for own in embed.bases.values()):
         # After the refusals, which should not wait for TensorFlow to load.
         from pipeline.training.devices import configure_tensorflow
 
         configure_tensorflow(num_threads=num_cores())
-    clock = Clock(Path.cwd(), budget_seconds)
-    if not dry_run:
-        clock.reset()
-    with nullcontext() if dry_run else clock.running("plan"):
-        plan = run(
-            params,
-            embed,
-            budget_seconds=budget_seconds or UNLIMITED_SECONDS,
-            train_file=TRAIN_FILE,
-        )
-        for line in plan.lines():
-            print(line) if dry_run else logger.info("%s", line)
-        if not dry_run:
-            write_plan(plan, PLAN_FILE)
+    seconds = budget_seconds or UNLIMITED_SECONDS
+    return run(params, embed, budget_seconds=seconds, train_file=TRAIN_FILE)
+
+
+def _inputs(params: PlanParams, embed: EmbedParams) -> str:
+    sections = json.dumps([params.model_dump(), embed.model_dump()], sort_keys=True)
+    return hashlib.sha256(f"{sha256_file(TRAIN_FILE)} {sections}".encode()).hexdigest()

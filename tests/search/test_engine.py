@@ -705,3 +705,9 @@ def test_a_search_without_a_target_takes_the_time_it_is_given(search):
     assert counts[0] > 2 * counts[1] > 0
     assert counts[2] > 0
     assert "FAIL" not in states(study)
+
+
+def test_a_search_that_is_late_does_less_and_never_nothing(search):
+    study, _ = search(target="auto", rungs=3, epoch_seconds=0.3, limit_seconds=0.01)
+    assert states(study).count("COMPLETE") == 1
+    assert len(study.trials) <= 2

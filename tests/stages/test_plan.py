@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,39 @@ def test_a_dry_run_prints_and_writes_nothing(tmp_path, monkeypatch, capsys):
     assert not PLAN_FILE.exists()
     assert main(["plan"]) == 0
     assert read_plan(PLAN_FILE).bases == {}
+
+
+def written(tmp_path, budget):
+    sections = {"budget": budget, "plan": SECTION, "embed": {**EMBED, "bases": GIVEN}}
+    (tmp_path / "params.yaml").write_text(json.dumps(sections), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("budget", "stays"), [("20m", True), ("none", True), ("10m", False), ("5m", False)]
+)
+def test_a_larger_budget_goes_on_with_the_plan_that_is_there(tmp_path, monkeypatch, budget, stays):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path)
+    written(tmp_path, "10m")
+    assert main(["plan"]) == 0
+    made = replace(read_plan(PLAN_FILE), reasons={"a": "b"}, measured={"budget_seconds": 600.0})
+    write_plan(made, plan.LAST_PLAN)
+    # As DVC does before it runs a stage.
+    PLAN_FILE.unlink()
+    written(tmp_path, budget)
+    assert main(["plan"]) == 0
+    assert read_plan(PLAN_FILE).reasons == (made.reasons if stays else {})
+
+
+def test_other_images_are_planned_anew(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path)
+    written(tmp_path, "10m")
+    assert main(["plan"]) == 0
+    made = replace(read_plan(PLAN_FILE), reasons={"a": "b"}, measured={"budget_seconds": 600.0})
+    write_plan(made, plan.LAST_PLAN)
+    with (tmp_path / "data/train.npz").open("ab") as stream:
+        stream.write(b" ")
+    written(tmp_path, "20m")
+    assert main(["plan"]) == 0
+    assert read_plan(PLAN_FILE).reasons == {}
