@@ -159,7 +159,11 @@ class Engine:
         ):
             if self._fits(promotion, trainings):
                 return self._proposals.promote(promotion)
-        return None if is_closed else self._proposals.ask()
+        if is_closed:
+            return None
+        forecast = self._forecast
+        is_frozen = forecast is not None and forecast.fine_tuned_enough(trainings)
+        return self._proposals.ask(is_frozen=is_frozen)
 
     def _expected(self, trainings: Sequence[Training], there: int) -> float:
         """Returns how many configurations the study will have tried in the end."""

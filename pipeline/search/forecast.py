@@ -15,6 +15,8 @@ from typing import Final
 from pipeline.search.rungs import REDUCTION, Ladder, Promotion, Training
 
 ENOUGH_PAIRS: Final = 3
+FINE_TUNING_SHARE: Final = 1 / 3
+"""Of the time of all trainings, above which no further one of the base's layers is drawn."""
 # Of what a training is expected to take, that it still takes when it has taken as long.
 OVERRUN: Final = 0.2
 
@@ -64,6 +66,18 @@ class Forecast:
         more = room / (each * len(self.ladder.shares))
         # One that does not end in time is not begun.
         return there + more if each <= self.seconds_left else float(there)
+
+    def fine_tuned_enough(self, trainings: Sequence[Training]) -> bool:
+        """Whether trainings of layers of the base have had their share of the time.
+
+        One takes as long as several on features that are there: without a limit a handful of them
+        would be the whole search.
+        """
+        seconds = [(one.seconds or 0.0, one.is_fine_tuned) for one in trainings]
+        of_all = sum(own for own, _ in seconds)
+        return (
+            sum(own for own, is_fine_tuned in seconds if is_fine_tuned) > FINE_TUNING_SHARE * of_all
+        )
 
     def _outstanding(self, trainings: Sequence[Training]) -> float:
         """Returns the seconds of all promotions that what is there leads to."""

@@ -46,6 +46,7 @@ class SearchParams(Section):
         "time for"
     )
     rungs: int = Field(
+        default=1,
         ge=1,
         le=5,
         description="1: each trial is a whole training; 3: each configuration is tried by a ninth "

@@ -82,21 +82,27 @@ class Proposals:
         self._code = training_code()
         self._lowest = shares(params.rungs)[0]
 
-    def ask(self) -> Proposal:
-        """Returns the next attempt: what waits in the queue first, then what the sampler says."""
+    def ask(self, *, is_frozen: bool = False) -> Proposal:
+        """Returns the next attempt: what waits in the queue first, then what the sampler says.
+
+        Args:
+            is_frozen: Whether what the sampler says leaves the base as it is.
+        """
         trials = self._study.get_trials(deepcopy=False)
         index = next_index(trials)
+        is_waiting = any(trial.state.name == "WAITING" for trial in trials)
+        space = self._space.without_unfreezing() if is_frozen and not is_waiting else self._space
         self._study.sampler = build_sampler(
             self._params.sampler,
             seed=self._params.seed,
             index=index,
             target=self._params.target,
-            space=self._space,
+            space=space,
             has_rungs=self._params.rungs > 1,
         )
         trial = self._study.ask()
         index = int(trial.user_attrs.get("index", index))
-        hyperparameters = self._space.suggest(trial)
+        hyperparameters = space.suggest(trial)
         lowest: dict[str, int | float] = {"rung": 0, "share": self._lowest}
         attrs = lowest if self._params.rungs > 1 else {}
         return self._proposal(trial, hyperparameters, trials, index=index, attrs=attrs)
@@ -199,6 +205,7 @@ def _training(trial: FrozenTrial, sign: float, now: datetime) -> Training:
         value=None if value is None else sign * value,
         seconds=((trial.datetime_complete or now) - start).total_seconds() if start else None,
         promoted_from=attrs.get("promoted_from"),
+        is_fine_tuned=bool(attrs.get("hyperparameters", {}).get("unfreeze")),
         is_copy="duplicate_of" in attrs,
         attempt=int(attrs.get("attempt", 0)) + (retry == "counted"),
         can_retry=retry != "no",

@@ -44,6 +44,7 @@ class Training:
         seconds: How long it took; None while it runs.
         promoted_from: The trial of the rung below that it goes on with; None: it is the first of
             its configuration.
+        is_fine_tuned: Whether it trains layers of the base, which takes several times as long.
         is_copy: Whether it was given the result of the same configuration, or is not to go on for
             another reason.
         attempt: How many tries before it were lost by their own fault.
@@ -56,6 +57,7 @@ class Training:
     value: float | None = None
     seconds: float | None = None
     promoted_from: int | None = None
+    is_fine_tuned: bool = False
     is_copy: bool = False
     attempt: int = 0
     can_retry: bool = False

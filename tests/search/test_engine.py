@@ -711,3 +711,13 @@ def test_a_search_that_is_late_does_less_and_never_nothing(search):
     study, _ = search(target="auto", rungs=3, epoch_seconds=0.3, limit_seconds=0.01)
     assert states(study).count("COMPLETE") == 1
     assert len(study.trials) <= 2
+
+
+def test_what_trains_the_base_does_not_starve_the_others(search):
+    space = {
+        "top": FloatRange(type="float", low=0.0, high=1.0),
+        "unfreeze": Choice(type="choice", choices=[0, 1]),
+    }
+    study, _ = search(target="auto", space=space, limit_seconds=12.0, epoch_seconds=0.05, workers=1)
+    tuned = [bool(t.user_attrs["hyperparameters"]["unfreeze"]) for t in study.trials]
+    assert 0 < sum(tuned) < 0.4 * len(tuned)

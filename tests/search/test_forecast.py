@@ -1,5 +1,7 @@
 """What there is time for, from the trainings that have ended."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.search.forecast import Forecast
@@ -60,3 +62,12 @@ def test_what_promotions_took_corrects_what_they_will_take():
     there += [training(4 + n, seconds=15.0, share=THIRD, promoted_from=n) for n in range(3)]
     assert forecast(16.0).fits(Promotion(number=3, rung=1, share=THIRD), there)
     assert not forecast(16.0).fits(Promotion(number=3, rung=1, share=THIRD), there[:4])
+
+
+def test_training_the_base_has_a_share_of_the_time_and_no_more():
+    head = training(0, seconds=20.0)
+    tuned = replace(training(1, seconds=9.0), is_fine_tuned=True)
+    seen = forecast(600.0)
+    assert not seen.fine_tuned_enough([head, tuned])
+    assert seen.fine_tuned_enough([head, tuned, replace(tuned, number=2)])
+    assert not seen.fine_tuned_enough([])
