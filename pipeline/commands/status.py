@@ -28,6 +28,7 @@ from pipeline.search.progress import duration
 from pipeline.split_record import find_split
 from pipeline.studies.described import describe, lost_study, num_kept, own_study
 from pipeline.training.portions import Portion
+from pipeline.trials.confirmation import confirmation_of
 from pipeline.trials.study import Stopped, best_of
 
 if TYPE_CHECKING:
@@ -75,16 +76,21 @@ def main(args: argparse.Namespace) -> int:
         else []
     )
     num_old = sum(study.old is not None and study.is_own for study in stored)
+    spent = Clock(root, None).read()
     if args.json:
         content = {"studies": {name: _plain(one) for name, one in found.items()}}
-        spent = {stage: asdict(one) for stage, one in Clock(root, None).read().items()}
-        others = {"old_studies": num_old, "stores": stores, "lost_runs": lost, "spent": spent}
+        others = {
+            "old_studies": num_old,
+            "stores": stores,
+            "lost_runs": lost,
+            "spent": {stage: asdict(one) for stage, one in spent.items()},
+        }
         print(json.dumps({**content, **others}, indent=2))
     else:
         _print(found, search, num_old=num_old, stores=stores)
         if lost:
             print(f"MLflow:  {lost}")
-        if line := _clock_line(Clock(root, None).read(), read_budget()):
+        if line := _clock_line(spent, _trained(root, found), num_workers=search.num_workers):
             print(line)
     return 0
 
@@ -172,16 +178,38 @@ def _rungs(one: Overview) -> list[str]:
     return ["; ".join(texts)]
 
 
-def _clock_line(spent: Mapping[str, Spent], budget_seconds: float | None) -> str | None:
-    """Says where the time of the budget went, and what is left of it."""
+def _clock_line(
+    spent: Mapping[str, Spent], trained: Mapping[str, float], *, num_workers: int
+) -> str | None:
+    """Says where the time of the budget went, how busy its workers were, and what is left of it.
+
+    Args:
+        spent: By stage.
+        trained: Seconds of all trainings of a stage together, those that have any.
+        num_workers: That trained at the same time.
+    """
     if not spent:
         return None
-    parts = ", ".join(f"{stage} {duration(one.seconds)}" for stage, one in spent.items())
+    texts = []
+    for stage, one in spent.items():
+        share = trained.get(stage, 0.0) / max(one.seconds, 1.0) / num_workers
+        texts.append(f"{stage} {duration(one.seconds)}" + (f" ({share:.0%} busy)" if share else ""))
+    budget_seconds = read_budget()
     if budget_seconds is None:
-        return f"time: {parts}; there is no budget"
+        return f"time: {', '.join(texts)}; there is no budget"
     left = budget_seconds - sum(one.seconds for one in spent.values())
     said = f"{duration(left)} left" if left >= 0 else f"{duration(-left)} over it"
-    return f"budget {duration(budget_seconds)}: {parts}; {said}"
+    return f"budget {duration(budget_seconds)}: {', '.join(texts)}; {said}"
+
+
+def _trained(root: Path, found: Mapping[str, Overview]) -> dict[str, float]:
+    """Returns what all trainings of each stage took together, seconds."""
+    trained = {f"search@{name}": one.trained_seconds for name, one in found.items()}
+    for name in found:
+        record = confirmation_of(root, name)
+        if record is not None:
+            trained[f"confirm@{name}"] = sum(one.seconds or 0.0 for one in record.trials)
+    return trained
 
 
 def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:

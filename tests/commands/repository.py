@@ -103,8 +103,8 @@ class Repository:
         )
         return Proposals(study, described.space, params).ask()
 
-    def train(self, study, values=(0.5, 0.75), state="COMPLETE"):
-        """Takes the next trial to its end."""
+    def train(self, study, values=(0.5, 0.75), state="COMPLETE", **attrs):
+        """Takes the next trial to its end, with attributes that it has beside its own."""
         import optuna
 
         proposal = self.ask(study)
@@ -112,7 +112,8 @@ class Repository:
         for epoch, value in enumerate(values):
             proposal.trial.report(value, epoch)
             epochs.append({"epoch": epoch, "metrics": {"val_accuracy": value}, "at_ms": 1000})
-        proposal.trial.set_user_attr("epochs", epochs)
+        for name, content in {"epochs": epochs, **attrs}.items():
+            proposal.trial.set_user_attr(name, content)
         told = values[-1] if state == "COMPLETE" else None
         study.tell(proposal.trial, told, state=optuna.trial.TrialState[state])
         return trial_records(study)[proposal.trial.number]

@@ -263,6 +263,30 @@ def test_machines_get_everything_as_json(repository, capsys):
     assert set(content["stores"]) == {"studies", "runs"}
 
 
+def test_where_the_time_of_the_budget_went_is_said(repository, capsys):
+    study = repository.study()
+    repository.train(study, (0.5, 0.75))
+    spent = {
+        "plan": {"seconds": 60.0, "key": "", "ended_for": 900.0},
+        "search@tiny": {"seconds": 300.0, "key": "a", "ended_for": None},
+    }
+    repository.write("mlruns/clock.json", spent)
+    (line,) = [line for line in status(capsys).splitlines() if line.startswith("budget")]
+    assert line.startswith("budget 15:00: plan 1:00, search@tiny 5:00")
+    assert line.endswith("; 9:00 left")
+
+
+def test_what_became_of_each_rung_is_said(repository, capsys):
+    study = repository.study()
+    for value in (0.5, 0.75, 0.25):
+        repository.train(study, (value,), share=1 / 3)
+    repository.train(study, (0.625,), promoted_from=1)
+    assert (
+        "tiny: 1/3 of a training: 3, 1 went on, best 0.7500; whole trainings: 1, best 0.6250"
+        in (status(capsys))
+    )
+
+
 def test_a_long_name_leaves_the_lines_short(repository, capsys):
     name = "a_study_whose_name_is_as_long_as_a_name_may_be_which_is_64_chars"
     repository.document["studies"] = {name: repository.document["studies"]["tiny"]}
