@@ -56,7 +56,8 @@ class Repository:
         self.document = copy.deepcopy(document)
         study = {"base": "none", "space": SPACE, "enqueue": []}
         self.document["studies"] = {name: copy.deepcopy(study) for name in ("tiny", "other")}
-        self.set(trials=3, epochs=2, workers=1, sampler="random", pruner={"name": "none"})
+        self.document["confirm"].update({"top": 3, "seeds": 3})
+        self.set(trials=3, rungs=1, epochs=2, workers=1, sampler="random", pruner={"name": "none"})
         self.write("data/split.json", self.split())
         features.write_cuts(folder / "data/features/none")
 

@@ -257,7 +257,7 @@ def test_machines_get_everything_as_json(repository, capsys):
     assert (tiny["num_finished"], tiny["target"], tiny["missing"]) == (1, 3, 2)
     assert (tiny["best"]["number"], tiny["best"]["value"]) == (0, 0.75)
     assert tiny["best"]["hyperparameters"]["units"] >= 16
-    assert tiny["running"] == [{"number": 1, "num_epochs": 1, "value": 0.5}]
+    assert tiny["running"] == [{"number": 1, "num_epochs": 1, "value": 0.5, "share": 1.0}]
     assert tiny["searched_by"] is None
     assert content["old_studies"] == 0
     assert set(content["stores"]) == {"studies", "runs"}
