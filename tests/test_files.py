@@ -1,5 +1,6 @@
 """What has a name is whole."""
 
+import errno
 import hashlib
 import signal
 import subprocess
@@ -73,6 +74,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         pytest.raises(ConfigError, match=r"file/a\.txt cannot be written: .*run again"),
         write_whole(tmp_path / "file" / "a.txt"),
     ):
+        pass
+
+
+def test_a_disk_that_fails_is_no_mistake_of_the_user(tmp_path, monkeypatch):
+    def fail(self, *args, **kwargs):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "touch", fail)
+    with pytest.raises(OSError, match="Input/output error"), write_whole(tmp_path / "a.txt"):
         pass
 
 

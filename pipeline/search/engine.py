@@ -165,7 +165,7 @@ class Engine:
         is_frozen = forecast is not None and forecast.fine_tuned_enough(trainings)
         return self._proposals.ask(is_frozen=is_frozen)
 
-    def _expected(self, trainings: Sequence[Training], there: int) -> float:
+    def _expected(self, trainings: Sequence[Training], there: int) -> int:
         """Returns how many configurations the study will have tried in the end."""
         target = self._params.target
         if target is None and self._num_copies >= MOST_COPIES:

@@ -15,6 +15,9 @@ from typing import Final
 from pipeline.search.rungs import REDUCTION, Ladder, Promotion, Training
 
 ENOUGH_PAIRS: Final = 3
+CAUTION: Final = 1.1
+"""How many times what was foreseen the higher rungs may take, and still end in time."""
+MOST: Final = 10_000
 FINE_TUNING_SHARE: Final = 1 / 3
 """Of the time of all trainings, above which no further one of the base's layers is drawn."""
 # Of what a training is expected to take, that it still takes when it has taken as long.
@@ -44,28 +47,50 @@ class Forecast:
         """Whether a promotion that starts now is expected to end in time."""
         return self._seconds_of(promotion.number, promotion.rung, trainings) <= self.seconds_left
 
-    def expected(self, trainings: Sequence[Training], *, num_workers: int) -> float:
+    def expected(self, trainings: Sequence[Training], *, num_workers: int) -> int:
         """Returns how many configurations there is time for, with those that there are.
 
-        A new one costs, on average, as much on every rung as on the lowest: a third of them goes
-        on each time, to three times the work. Room for promotions of those that are there is kept.
+        For each, room is kept for what goes on from it: a third of a rung, each time. One after
+        another the rungs take as long as one training on each of them at least, however many
+        workers there are.
 
         Args:
             trainings: All of the study.
             num_workers: That train at the same time, >= 1.
         """
-        on_lowest = self.ladder.on(0, trainings)
-        there = sum(one.is_finished or one.state == "RUNNING" for one in on_lowest)
-        each = self._median(0, trainings)
-        if each is None:
-            return float(
-                max(there + num_workers, REDUCTION * num_workers) if self.seconds_left else there
-            )
-        kept = self._outstanding(trainings) + self._left_of_running(trainings)
-        room = self.seconds_left * num_workers - kept
-        more = room / (each * len(self.ladder.shares))
+        there = self._num_there(0, trainings)
+        seconds = [self._median(rung, trainings) for rung in range(len(self.ladder.shares))]
+        if seconds[0] is None:
+            first = max(there + num_workers, REDUCTION * num_workers)
+            return first if self.seconds_left else there
+        known = [own or 0.0 for own in seconds]
+        left = self.seconds_left - self._left_of_running(trainings) / num_workers
+        count = there
+        while count < MOST and self._wanted(count + 1, known, trainings, num_workers) <= left:
+            count += 1
         # One that does not end in time is not begun.
-        return there + more if each <= self.seconds_left else float(there)
+        return count if known[0] <= self.seconds_left else there
+
+    def _wanted(
+        self,
+        count: int,
+        seconds: Sequence[float],
+        trainings: Sequence[Training],
+        num_workers: int,
+    ) -> float:
+        """Returns how long it takes from now until so many configurations have gone their way."""
+        new = count - self._num_there(0, trainings)
+        total = max(new * seconds[0] / num_workers, seconds[0] if new else 0.0)
+        for rung in range(1, len(seconds)):
+            count = -(-count // REDUCTION)
+            due = count - self.ladder.num_promoted(rung - 1, trainings)
+            if due > 0:
+                total += CAUTION * max(due * seconds[rung] / num_workers, seconds[rung])
+        return total
+
+    def _num_there(self, rung: int, trainings: Sequence[Training]) -> int:
+        on = self.ladder.on(rung, trainings)
+        return sum(one.is_finished or one.state == "RUNNING" for one in on)
 
     def fine_tuned_enough(self, trainings: Sequence[Training]) -> bool:
         """Whether trainings of layers of the base have had their share of the time.
@@ -78,18 +103,6 @@ class Forecast:
         return (
             sum(own for own, is_fine_tuned in seconds if is_fine_tuned) > FINE_TUNING_SHARE * of_all
         )
-
-    def _outstanding(self, trainings: Sequence[Training]) -> float:
-        """Returns the seconds of all promotions that what is there leads to."""
-        total = 0.0
-        for rung in range(len(self.ladder.shares) - 1):
-            on = self.ladder.on(rung, trainings)
-            there = sum(one.is_finished or one.state == "RUNNING" for one in on)
-            due = there / REDUCTION - self.ladder.num_promoted(rung, trainings)
-            each = self._median(rung + 1, trainings) or 0.0
-            # And a third of these goes on to three times the work, and so forth.
-            total += max(0.0, due) * each * (len(self.ladder.shares) - 1 - rung)
-        return total
 
     def _left_of_running(self, trainings: Sequence[Training]) -> float:
         left = 0.0

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from pipeline.search.forecast import Forecast
 from pipeline.search.rungs import Ladder, Promotion, Training, shares
 
@@ -30,19 +28,25 @@ def test_before_anything_has_ended_there_is_time_for_the_first():
     assert forecast(100.0).expected([], num_workers=2) >= 2
 
 
-def test_a_configuration_costs_as_much_on_each_rung():
-    # 3 of 10 s: 60 s of promotions are to come; of 600 s, 540 are for 18 more on three rungs.
+def test_room_is_kept_for_what_goes_on():
     there = [training(number, seconds=10.0) for number in range(3)]
-    assert forecast(600.0).expected(there, num_workers=1) == pytest.approx(3 + 540 / 30)
-    assert forecast(600.0).expected(there, num_workers=2) == pytest.approx(3 + 1140 / 30)
+    # 18: 15 more of 10 s, 6 of 33 s and 2 of 99 s, where 19 would need 7 and 3.
+    assert forecast(600.0).expected(there, num_workers=1) == 18
+    assert forecast(600.0).expected(there, num_workers=2) == 36
+
+
+def test_the_rungs_take_one_after_another_however_many_workers_there_are():
+    there = [training(number, seconds=10.0) for number in range(3)]
+    assert forecast(131.0).expected(there, num_workers=100) == 3
+    assert forecast(143.0).expected(there, num_workers=100) > 3
 
 
 def test_what_is_running_has_its_time_kept():
     there = [training(number, seconds=10.0) for number in range(3)]
     running = training(3, seconds=4.0, state="RUNNING")
-    with_it = forecast(600.0).expected([*there, running], num_workers=1)
-    # It is one more, and takes 6 s yet and its share of two rungs.
-    assert with_it == pytest.approx(4 + (600 - 80 - 6) / 30)
+    # 18 in all, as without it: 14 more of 10 s, and 6 s that are left of it.
+    assert forecast(545.0).expected([*there, running], num_workers=1) == 18
+    assert forecast(535.0).expected([*there, running], num_workers=1) < 18
 
 
 def test_nothing_is_begun_that_does_not_end():

@@ -131,6 +131,14 @@ def test_a_keras_json_that_keras_cannot_read_is_named(tmp_path, monkeypatch, set
         fix_settings()
 
 
+def test_keras_on_another_backend_is_refused(monkeypatch):
+    import keras
+
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(RuntimeError, match=r"must not be imported before .*backend=jax"):
+        fix_settings()
+
+
 def test_limits_that_keras_has_read_already_are_lifted():
     import keras
 

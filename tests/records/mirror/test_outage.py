@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from pipeline.errors import StudyError
+from pipeline.open_databases import DatabaseLostError
 from pipeline.records.mirror.outage import (
     RETRIES,
     TIMEOUT,
@@ -129,3 +130,12 @@ def test_an_outage_is_one_line_without_a_password():
 def test_a_mistake_keeps_its_traceback():
     with pytest.raises(KeyError), answering("http://x"):
         raise KeyError("a bug")
+
+
+def test_the_loss_of_the_database_is_said_however_it_was_wrapped():
+    from mlflow.exceptions import MlflowException
+
+    lost = MlflowException("could not be reached")
+    lost.__cause__ = DatabaseLostError("mlflow.db must stay where it is")
+    with pytest.raises(DatabaseLostError, match="must stay where"), answering("sqlite:///x"):
+        raise lost
