@@ -5,6 +5,7 @@ killed several times and started again until it has its target. Then the study i
 it held before each kill, and with MLflow.
 
 Run: python -m benchmarks.kills [--what search|worker] [--searches 10] [--trials 30] [--kills 50]
+    [--rungs 3]
 """
 
 import argparse
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.search.rungs import REDUCTION
 from testing.checkout import Checkout
 
 FINISHED = ("COMPLETE", "PRUNED")
@@ -52,6 +54,7 @@ class Tally:
     kills: int = 0
     lost: int = 0
     wrong_counts: int = 0
+    promoted_twice: int = 0
     running: int = 0
     doubled: int = 0
     audits_failed: int = 0
@@ -64,11 +67,11 @@ class Tally:
 class Search:
     """One search in a checkout, identified by its seed."""
 
-    def __init__(self, checkout: Checkout, *, seed: int, trials: int) -> None:
+    def __init__(self, checkout: Checkout, *, seed: int, trials: int, rungs: int) -> None:
         self._checkout = checkout
-        self._trials = trials
+        self._trials = num_trainings(trials, rungs)
         self._folder: Path = checkout.folder
-        checkout.set({"search": {"seed": seed, "trials": trials}})
+        checkout.set({"search": {"seed": seed, "trials": trials, "rungs": rungs}})
 
     def start(self) -> subprocess.Popen[str]:
         """Starts the stage, in a process group of its own."""
@@ -102,6 +105,9 @@ class Search:
         """Adds what is wrong with the stores at the end."""
         states = Counter(state for _, _, state, _ in self.trials())
         tally.wrong_counts += sum(states[state] for state in FINISHED) != self._trials
+        finished = {number for _, number, state, _ in self.trials() if state in FINISHED}
+        on = [old for new, old in self.attribute("promoted_from").items() if new in finished]
+        tally.promoted_twice += len(on) - len(set(on))
         tally.running += states["RUNNING"]
         with sqlite3.connect(self._folder / "mlflow.db", timeout=60) as connection:
             query = "select count(*) from runs where status = 'RUNNING'"
@@ -131,6 +137,15 @@ class Search:
             if number in hyperparameters:
                 same = hyperparameters[number] == hyperparameters.get(successor)
                 tally.changed_retries += not same
+
+
+def num_trainings(trials: int, rungs: int) -> int:
+    """Returns how many trainings so many configurations come to on all rungs together."""
+    total, on_rung = trials, trials
+    for _ in range(rungs - 1):
+        on_rung = -(-on_rung // REDUCTION)
+        total += on_rung
+    return total
 
 
 def kill_searches(search: Search, tally: Tally, *, kills: int, draw: random.Random) -> None:
@@ -182,6 +197,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=10)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--kills", type=int, default=50, help="in all searches together")
+    parser.add_argument("--rungs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     draw, tally = random.Random(args.seed), Tally()
@@ -193,7 +209,12 @@ def main() -> None:
         checkout.set({"search": {"pruner": {"name": "none"}}})
         checkout.repro("embed")
         for number in range(args.searches):
-            search = Search(checkout, seed=args.seed * 1000 + number, trials=args.trials)
+            search = Search(
+                checkout,
+                seed=args.seed * 1000 + number,
+                trials=args.trials,
+                rungs=args.rungs,
+            )
             share = (
                 args.kills * (number + 1) // args.searches - args.kills * number // args.searches
             )
@@ -202,9 +223,11 @@ def main() -> None:
             print(f"search {number}: {tally}", flush=True)
     print(
         f"kill -9 of {args.what}: {tally.kills} kills in {args.searches} searches of {args.trials} "
-        f"trials (seed {args.seed}; {os.cpu_count()} cores, {platform.machine()}): "
+        f"trials on {args.rungs} rungs (seed {args.seed}; {os.cpu_count()} cores, "
+        f"{platform.machine()}): "
         f"{tally.lost} finished trials lost or run again, {tally.wrong_counts} searches without "
-        f"exactly {args.trials} finished, {tally.running} left RUNNING in either store, "
+        f"exactly {num_trainings(args.trials, args.rungs)} finished, {tally.promoted_twice} "
+        f"promoted twice, {tally.running} left RUNNING in either store, "
         f"{tally.doubled} doubled runs, {tally.audits_failed} audits failed; "
         f"{tally.killed_trials} attempts cut off, {tally.not_retried} of them not tried again, "
         f"{tally.changed_retries} tried again with other hyperparameters"
