@@ -66,12 +66,15 @@ class Checkout:
     def set(self, values):
         """Changes `params.yaml`, keeping its comments, as a user's editor would.
 
-        Dots in a section go down, as in `studies.transfer`.
+        Dots in a section go down, as in `studies.transfer`; a value that is no section is set.
         """
         yaml = YAML()
         file = self.folder / "params.yaml"
         document = yaml.load(file.read_text(encoding="utf-8"))
         for section, keys in values.items():
+            if not isinstance(keys, dict):
+                document[section] = keys
+                continue
             where = document
             for key in section.split("."):
                 where = where[key]

@@ -1,0 +1,68 @@
+"""A run takes its budget: cheap trials first, whole ones last, and each stage what is left."""
+
+import json
+import signal
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.keras, pytest.mark.alone]
+
+BUDGET = 120.0
+STAGES = ("search@transfer", "confirm@transfer")
+
+
+@pytest.fixture(scope="module")
+def checkout(embedded, tmp_path_factory):
+    made = embedded.copy(tmp_path_factory.mktemp("checkout"))
+    made.set({"budget": f"{BUDGET:.0f}s", "confirm": {"top": "auto", "seeds": "auto"}})
+    made.set({"search": {"trials": "auto", "rungs": 3, "epochs": 10}})
+    return made
+
+
+def read(checkout, name):
+    return json.loads((checkout.folder / name).read_text(encoding="utf-8"))
+
+
+def spent(checkout):
+    return {stage: one["seconds"] for stage, one in read(checkout, "mlruns/clock.json").items()}
+
+
+def finished(checkout):
+    trials = read(checkout, "results/transfer/study.json")["trials"]
+    return [trial for trial in trials if trial["state"] in ("COMPLETE", "PRUNED")]
+
+
+def test_a_run_that_is_killed_goes_on_with_what_is_left(checkout):
+    process = checkout.start("dvc", "repro", *STAGES)
+    trained = checkout.folder / "mlruns/optuna.db"
+    while not trained.exists():
+        time.sleep(0.1)
+    time.sleep(10)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = spent(checkout)
+    assert before["search@transfer"] > 5
+    start = time.monotonic()
+    checkout.repro(*STAGES)
+    took = time.monotonic() - start
+    # Whatever the machine does beside, it ends near its budget, and is not early by much.
+    assert 0.5 * BUDGET < took + sum(before.values()) < 1.5 * BUDGET
+    shares = [trial["user_attrs"]["share"] for trial in finished(checkout)]
+    assert shares.count(1 / 9) > shares.count(1 / 3) > shares.count(1.0) > 0
+    record = read(checkout, "results/transfer/confirm.json")
+    counts = {candidate["num_seeds"] for candidate in record["candidates"]}
+    assert record["top"] == record["seeds"] == "auto"
+    assert len(counts) == 1
+    assert "left" in checkout.new_pipeline("status")
+    checkout.new_pipeline("audit")
+    assert "didn't change, skipping" in checkout.repro(*STAGES)
+
+
+def test_a_larger_budget_goes_on_from_there(checkout):
+    before = {trial["number"]: trial for trial in finished(checkout)}
+    checkout.set({"budget": f"{1.5 * BUDGET:.0f}s"})
+    checkout.repro(*STAGES)
+    after = {trial["number"]: trial for trial in finished(checkout)}
+    assert len(after) > len(before)
+    assert {number: after[number] for number in before} == before
