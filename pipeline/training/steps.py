@@ -93,7 +93,11 @@ class Steps:
 
         No part of it are the numbers that `take_over` copies.
         """
-        optimizer = {**self.optimizer.get_config(), "learning_rate": self._schedule is None}
+        optimizer = {
+            **self.optimizer.get_config(),
+            "name": type(self.optimizer).__name__,
+            "learning_rate": self._schedule is None,
+        }
         weights = None if self._class_weights is None else self._class_weights.tolist()
         parts = [self.model.get_config(), optimizer, weights, self._centre.tolist()]
         return json.dumps(_without_seeds(parts))

@@ -8,6 +8,7 @@ when it is called, so that a spawned worker can first say how many threads it ge
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -187,12 +188,11 @@ def _notes(phases: Sequence[_Trained]) -> dict[str, Value]:
 
 
 def _build_head(spec: TrialSpec, cut_data: CutData) -> keras.Model:
-    import keras
-
     from pipeline.training.head import build_head
 
-    # Frees the graph of the trial that ran in this process before.
-    keras.backend.clear_session()
+    # Frees the graph of the trial that ran in this process before. Keras' clear_session would make
+    # TensorFlow compile what `programs` keeps once more.
+    gc.collect()
     return build_head(
         cut_data.shape,
         cut_data.training.num_classes,
