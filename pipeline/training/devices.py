@@ -1,7 +1,6 @@
 """How TensorFlow and Keras compute here: threads, GPU memory, and settings that change numbers."""
 
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -86,10 +85,6 @@ def fix_settings() -> None:
         tf.config.list_physical_devices("GPU")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     aside += _fix_keras()
-    if not gc.get_freeze_count():
-        # What was imported stays: a collection that looks through it takes 0.3 s, after each trial.
-        gc.collect()
-        gc.freeze()
     if aside:
         logger.info(
             "settings of Keras and TensorFlow outside this project are not used, so that its "
