@@ -47,6 +47,7 @@ TRAINING_CODE: Final = (
     "training/messages.py",
     "training/optimizers.py",
     "training/phases.py",
+    "training/programs.py",
     "training/rrelu.py",
     "training/rules.py",
     "training/schedules.py",
