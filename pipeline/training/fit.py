@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.evaluation.metrics import classification_metrics
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
+from pipeline.training import programs
 from pipeline.training.batches import (
     TrainingData,
     balanced_class_weights,
@@ -24,7 +25,7 @@ from pipeline.training.optimizers import build_optimizer
 from pipeline.training.phases import Phase
 from pipeline.training.rules import BestEpoch, Plateau, stopping_rule
 from pipeline.training.schedules import learning_rate_table
-from pipeline.training.steps import Predictor, Steps, TabulatedSchedule
+from pipeline.training.steps import Steps, TabulatedSchedule, copy_variables
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class FitResult:
         seconds: How long the whole call took.
         learning_rate: What the next step would have been taken with where no schedule rules the
             rate; else that of the last step.
+        steps: What was compiled for it, with a model of the same weights: for `programs.keep`,
+            when nobody needs the trained model any more.
         notes: `steps_per_epoch`; `stopped_early` (the rule's name) or `diverged_epoch`, where it
             applies.
     """
@@ -49,6 +52,7 @@ class FitResult:
     num_epochs: int
     seconds: float
     learning_rate: float
+    steps: Steps
     notes: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -56,11 +60,14 @@ class Training:
     """A model with everything that one training of it needs; runs it epoch by epoch.
 
     Args:
-        model: Float32 features to probabilities. It is trained in place.
+        model: Float32 features to probabilities.
         data: What to train and validate on.
         hyperparameters: The trial's, by name, without those that a choice switches off.
         phase: Which epochs, and their learning rates.
         seed: Root of the order of batches, in [0, 2**31).
+
+    Attributes:
+        steps: What trains; its model is trained in place, and may be another than was given.
     """
 
     def __init__(
@@ -72,7 +79,6 @@ class Training:
         phase: Phase,
         seed: int,
     ) -> None:
-        self.model = model
         self._data = data
         self._phase = phase
         self._seed = seed
@@ -89,15 +95,18 @@ class Training:
             factor=phase.factor,
         )
         self._is_scheduled = hyperparameters["schedule"] != "performance"
-        rate = TabulatedSchedule(self._rates) if self._is_scheduled else float(self._rates[0])
-        self._predict = Predictor(model)
-        self._steps = Steps(
-            model,
-            build_optimizer(hyperparameters, learning_rate=rate),
-            batch_size=self._batch_size,
-            steps_per_epoch=self.steps_per_epoch,
-            class_weights=_class_weights(hyperparameters, data),
-            centre=data.centre,
+        schedule = TabulatedSchedule(self._rates) if self._is_scheduled else None
+        rate = schedule or float(self._rates[0])
+        self.steps = programs.take(
+            Steps(
+                model,
+                build_optimizer(hyperparameters, learning_rate=rate),
+                batch_size=self._batch_size,
+                steps_per_epoch=self.steps_per_epoch,
+                class_weights=_class_weights(hyperparameters, data),
+                centre=data.centre,
+                schedule=schedule,
+            )
         )
 
     def run_epoch(self, epoch: int) -> EpochRecord | None:
@@ -106,7 +115,7 @@ class Training:
         sums = self._train_epoch(epoch)
         if sums is None:
             return None
-        probabilities = self._predict(self._data, self._data.val)
+        probabilities = self.steps.predict(self._data, self._data.val)
         if not np.isfinite(probabilities).all():
             return None
         val = classification_metrics(probabilities, self._data.labels[self._data.val])
@@ -125,7 +134,7 @@ class Training:
     @property
     def learning_rate(self) -> float:
         """The rate of the last step taken."""
-        optimizer = self._steps.optimizer
+        optimizer = self.steps.optimizer
         if self._is_scheduled:
             return float(self._rates[max(int(optimizer.iterations.numpy()), 1) - 1])
         return float(optimizer.learning_rate.numpy())
@@ -133,18 +142,18 @@ class Training:
     def multiply_learning_rate(self, factor: float) -> None:
         """Changes the rate of the steps to come; only where no schedule rules it."""
         if factor != 1.0:
-            self._steps.optimizer.learning_rate = self.learning_rate * factor
+            self.steps.optimizer.learning_rate = self.learning_rate * factor
 
     def _train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
         total = np.zeros(4)
         for one in range(epoch * self._num_passes, (epoch + 1) * self._num_passes):
             order = epoch_order(self._data.train, seed=self._seed, epoch=one)
             for chunk in epoch_chunks(self._data, order, batch_size=self._batch_size):
-                total += self._steps.train(chunk)
+                total += self.steps.train(chunk)
                 if not np.isfinite(total).all():
                     return None
         # A relu hides weights that are not finite from the loss.
-        finite = all(np.isfinite(weights).all() for weights in self.model.get_weights())
+        finite = all(np.isfinite(weights).all() for weights in self.steps.model.get_weights())
         return total if finite else None
 
 
@@ -175,6 +184,7 @@ def train(
     """
     start = time.perf_counter()
     training = Training(model, data, hyperparameters, phase=phase, seed=seed)
+    trained = training.steps.model
     spec = OBJECTIVES[objective]
     best = BestEpoch(spec)
     is_over, plateau = stopping_rule(hyperparameters, spec), Plateau(hyperparameters, spec)
@@ -186,7 +196,7 @@ def train(
             outcome, notes["diverged_epoch"] = "diverged", epoch
             break
         num_epochs += 1
-        best.update(record, model)
+        best.update(record, trained)
         if report(record):
             outcome = "stopped"
             break
@@ -194,13 +204,15 @@ def train(
             notes["stopped_early"] = hyperparameters["early_stopping"]
             break
         training.multiply_learning_rate(plateau.update(record))
-    best.restore(model)
+    best.restore(trained)
+    copy_variables(trained.variables, to=model.variables)
     return FitResult(
         outcome=outcome,
         best=best.record,
         num_epochs=num_epochs,
         seconds=time.perf_counter() - start,
         learning_rate=training.learning_rate,
+        steps=training.steps,
         notes=notes,
     )
 

@@ -15,12 +15,13 @@ epoch of 50,000 rows on one core of 2, medians of 4, when the choice was made:
 times the CPU seconds and about twice the memory.
 """
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 from numpy.typing import NDArray
 
 from pipeline.bases.graph import rebuild
@@ -51,6 +52,10 @@ class Steps:
         steps_per_epoch: Updates in one epoch, >= 1; decides how often the norm is measured.
         class_weights: Weight of each class in the loss, shape (num_classes,), or None for 1.
         centre: What is added to features before the model takes them; see `TrainingData`.
+        schedule: The optimizer's learning rates, where a table rules them.
+
+    Attributes:
+        predict: The model's answers, by a function that is compiled, too.
     """
 
     def __init__(
@@ -62,9 +67,12 @@ class Steps:
         steps_per_epoch: int,
         class_weights: NDArray[np.float32] | None,
         centre: NDArray[np.float32],
+        schedule: "TabulatedSchedule | None" = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
+        self.predict = Predictor(model)
+        self._schedule = schedule
         # From probabilities, yet as exact as from logits: Keras finds them behind the softmax.
         self._loss = keras.losses.SparseCategoricalCrossentropy()
         self._batch_size = batch_size
@@ -75,6 +83,37 @@ class Steps:
         optimizer.build(model.trainable_variables)
         self._run = tf.function(self._train_batches, reduce_retracing=True)
 
+    @property
+    def variables(self) -> list[Any]:
+        """All that a training changes: weights, states of random seeds, the optimizer's slots."""
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def structure(self) -> str:
+        """Returns what is compiled, as JSON: steps of which it is equal can take each other over.
+
+        No part of it are the numbers that `take_over` copies.
+        """
+        optimizer = {
+            **self.optimizer.get_config(),
+            "name": type(self.optimizer).__name__,
+            "learning_rate": self._schedule is None,
+        }
+        weights = None if self._class_weights is None else self._class_weights.tolist()
+        parts = [self.model.get_config(), optimizer, weights, self._centre.tolist()]
+        return json.dumps(_without_seeds(parts))
+
+    def take_over(self, other: "Steps") -> None:
+        """Begins another training with what is compiled here.
+
+        Args:
+            other: Of the same structure. Its weights, seeds, optimizer's state, learning rates and
+                sizes are copied.
+        """
+        copy_variables(other.variables, to=self.variables)
+        if self._schedule is not None and other._schedule is not None:
+            self._schedule.assign(other._schedule)
+        self._batch_size, self._norm_interval = other._batch_size, other._norm_interval
+
     def train(self, chunk: Chunk) -> NDArray[np.float64]:
         """Takes the chunk's gradient steps.
 
@@ -83,28 +122,37 @@ class Steps:
             norms, and of steps whose norm was measured. The loss contains the penalties of
             regularizers, as `fit` reports it, and weighs each batch by its rows.
         """
+        # As tensors, the sizes are no part of what is compiled.
+        sizes = (chunk.num_batches, self._batch_size, self._norm_interval)
         sums = self._run(
-            tf.constant(chunk.features), tf.constant(chunk.labels), tf.constant(chunk.num_batches)
+            tf.constant(chunk.features), tf.constant(chunk.labels), *map(tf.constant, sizes)
         )
         return np.asarray(sums, dtype=np.float64)
 
     def _train_batches(
-        self, features: tf.Tensor, labels: tf.Tensor, num_batches: tf.Tensor
+        self,
+        features: tf.Tensor,
+        labels: tf.Tensor,
+        num_batches: tf.Tensor,
+        batch_size: tf.Tensor,
+        norm_interval: tf.Tensor,
     ) -> tf.Tensor:
         sums = tf.zeros(4)
         for batch in tf.range(num_batches):
-            rows = slice(batch * self._batch_size, (batch + 1) * self._batch_size)
+            rows = slice(batch * batch_size, (batch + 1) * batch_size)
             batch_features = tf.cast(features[rows], tf.float32) + self._centre
-            sums += self._train_batch(batch_features, labels[rows])
+            sums += self._train_batch(batch_features, labels[rows], norm_interval)
         return sums
 
-    def _train_batch(self, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _train_batch(
+        self, features: tf.Tensor, labels: tf.Tensor, norm_interval: tf.Tensor
+    ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             probabilities = self.model(features, training=True)
             loss = self._loss(labels, probabilities, sample_weight=self._weights_of(labels))
             loss = tf.add_n([loss, *self.model.losses])
         gradients = tape.gradient(loss, self.model.trainable_variables)
-        measured = self.optimizer.iterations % self._norm_interval == 0
+        measured = tf.cast(self.optimizer.iterations, tf.int32) % norm_interval == 0
         # Before `apply`, which clips.
         norm = tf.cond(measured, lambda: tf.linalg.global_norm(gradients), lambda: 0.0)
         self.optimizer.apply(gradients, self.model.trainable_variables)
@@ -148,6 +196,13 @@ class Predictor:
         return self._model(tf.cast(features, tf.float32) + centre, training=False)
 
 
+def copy_variables(variables: Sequence[keras.Variable], *, to: Sequence[keras.Variable]) -> None:
+    """Copies the values of variables, of weights and of random states alike, to others."""
+    for source, target in zip(variables, to, strict=True):
+        if target is not source:
+            target.assign(source.value)
+
+
 class TabulatedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Looks up the learning rate of each optimizer step; holds the last one afterwards.
 
@@ -159,14 +214,19 @@ class TabulatedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # typ
     """
 
     def __init__(self, table: NDArray[np.float32]) -> None:
-        self._table = table
+        # Of any length, so that another training's rates can take its place.
+        self._table = tf.Variable(table, trainable=False, shape=[None])
 
     def __call__(self, step: "tf.Tensor") -> "tf.Tensor":
-        index = ops.minimum(ops.cast(step, "int32"), len(self._table) - 1)
-        return ops.take(self._table, index)
+        index = tf.minimum(tf.cast(step, tf.int32), tf.shape(self._table)[0] - 1)
+        return tf.gather(self._table, index)
+
+    def assign(self, other: "TabulatedSchedule") -> None:
+        """Takes over another's learning rates, of whatever length."""
+        self._table.assign(other._table)
 
     def get_config(self) -> dict[str, object]:
-        return {"table": self._table.tolist()}
+        return {"table": self._table.numpy().tolist()}
 
 
 class FineTuned(keras.Model):  # type: ignore[misc]
@@ -177,21 +237,31 @@ class FineTuned(keras.Model):  # type: ignore[misc]
 
     Args:
         segment: Features of the lower cut to those that the head takes; some layers are trainable.
-        head: Those features to probabilities; it is copied and left alone.
+            It is copied and left alone.
+        head: Those features to probabilities; it is copied and left alone, too.
     """
 
     def __init__(self, segment: keras.Model, head: keras.Model) -> None:
         super().__init__(name="fine_tuned")
-        self.segment = segment
+        self.segment = _copied(segment)
         self.head = _copied(head)
         self(keras.Input(segment.input.shape[1:]))
 
     def call(self, features: Any, training: bool | None = None) -> Any:
         return self.head(self.segment(features, training=False), training=training)
 
+    def get_config(self) -> dict[str, object]:
+        return {"segment": self.segment.get_config(), "head": self.head.get_config()}
+
     def flat(self) -> keras.Model:
         """Returns a copy as one functional model of Keras' own layers, for inference."""
         return chain([self.segment, self.head])
+
+
+def _without_seeds(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _without_seeds(value) for key, value in config.items() if key != "seed"}
+    return [_without_seeds(one) for one in config] if isinstance(config, list | tuple) else config
 
 
 def _copied(model: keras.Model) -> keras.Model:

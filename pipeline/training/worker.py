@@ -7,6 +7,8 @@ when it is called, so that a spawned worker can first say how many threads it ge
 
 from __future__ import annotations
 
+import functools
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +42,7 @@ class _Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class _Unfrozen:
-    """What phase 2 trains below the head: a segment of the base, from a cut's features on."""
+    """What phase 2 trains a copy of: a segment of the base, from a cut's features on."""
 
     segment: keras.Model
     cut: str
@@ -66,19 +68,24 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
         InfeasibleTrialError: If these hyperparameters contradict each other, ask for more layers
             than can be unfrozen, or do not fit into the accelerator's memory.
     """
+    from pipeline.training import programs
+
     start = time.perf_counter()
     phases = _run_phases(spec, data, report)
     kept = _better(phases, spec.objective)
     metrics = dict(kept.fit.best.metrics) if kept.fit.best else {}
     model_file, weights_sha256 = None, ""
     if kept.fit.best:
-        metrics |= _judged(kept.model, kept.cut_data, spec)
+        metrics |= _judged(kept, spec)
         model_file, weights_sha256 = _kept(kept.model, spec)
+    num_parameters = kept.model.count_params()
+    for phase in phases:
+        programs.keep(phase.fit.steps)
     return TrialResult(
         outcome=_outcome(phases),
         best_epoch=kept.fit.best.epoch if kept.fit.best else None,
         metrics=metrics,
-        num_parameters=kept.model.count_params(),
+        num_parameters=num_parameters,
         num_images=kept.cut_data.training.num_train_images,
         num_epochs=sum(phase.fit.num_epochs for phase in phases),
         seconds=time.perf_counter() - start,
@@ -118,15 +125,29 @@ def _run_phases(wanted: TrialSpec, data: TrialData, report: Report) -> list[_Tra
 def _unfreeze(
     spec: TrialSpec, data: TrialData, starts: Sequence[str], *, upper: Sequence[PooledCut]
 ) -> _Unfrozen:
-    from pipeline.training.segments import cut_segment, nearest_start, num_layers
+    from pipeline.training.segments import num_layers
 
-    base, wanted = data.load_base(), num_layers(spec.hyperparameters)
-    cut = nearest_start(base, starts, upper, num_layers=wanted)
-    return _Unfrozen(
-        segment=cut_segment(base, cut, upper, num_layers=wanted),
-        cut=cut,
-        cut_data=_load(data, cut, spec),
-    )
+    wanted = num_layers(spec.hyperparameters)
+    cut, segment = _segment(data, tuple(starts), tuple(upper), wanted)
+    return _Unfrozen(segment=segment, cut=cut, cut_data=_load(data, cut, spec))
+
+
+# Files of features do not change while they are trained on: a process trains for one stage.
+@functools.lru_cache(maxsize=1)
+def _base(data: TrialData) -> keras.Model:
+    return data.load_base()
+
+
+@functools.lru_cache(maxsize=8)
+def _segment(
+    data: TrialData, starts: Sequence[str], upper: Sequence[PooledCut], num_layers: int | None
+) -> tuple[str, keras.Model]:
+    """Returns where phase 2 starts, and the layers above it, which nobody may train."""
+    from pipeline.training.segments import cut_segment, nearest_start
+
+    base = _base(data)
+    cut = nearest_start(base, starts, upper, num_layers=num_layers)
+    return cut, cut_segment(base, cut, upper, num_layers=num_layers)
 
 
 def _load(data: TrialData, cut: str, wanted: TrialSpec) -> CutData:
@@ -186,12 +207,11 @@ def _notes(phases: Sequence[_Trained]) -> dict[str, Value]:
 
 
 def _build_head(spec: TrialSpec, cut_data: CutData) -> keras.Model:
-    import keras
-
     from pipeline.training.head import build_head
 
-    # Frees the graph of the trial that ran in this process before.
-    keras.backend.clear_session()
+    # Frees the graph of the trial that ran in this process before. Keras' clear_session would make
+    # TensorFlow compile what `programs` keeps once more.
+    gc.collect()
     return build_head(
         cut_data.shape,
         cut_data.training.num_classes,
@@ -229,16 +249,13 @@ def _train(
         ) from error
 
 
-def _judged(model: keras.Model, cut_data: CutData, spec: TrialSpec) -> dict[str, float]:
+def _judged(trained: _Trained, spec: TrialSpec) -> dict[str, float]:
     from pipeline.evaluation.metrics import classification_metrics
-    from pipeline.training.steps import Predictor
 
-    if cut_data.judge is None:
+    rows, data = trained.cut_data.judge, trained.cut_data.training
+    if rows is None:
         return {}
-    data = cut_data.training
-    metrics = classification_metrics(
-        Predictor(model)(data, cut_data.judge), data.labels[cut_data.judge]
-    )
+    metrics = classification_metrics(trained.fit.steps.predict(data, rows), data.labels[rows])
     return {f"{spec.judge}_{name}": value for name, value in metrics.items()}
 
 

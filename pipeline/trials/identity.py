@@ -48,6 +48,7 @@ TRAINING_CODE: Final = (
     "training/optimizers.py",
     "training/phases.py",
     "training/portions.py",
+    "training/programs.py",
     "training/rrelu.py",
     "training/rules.py",
     "training/schedules.py",

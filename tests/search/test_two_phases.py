@@ -127,7 +127,7 @@ class Watched(NamedTuple):
 @pytest.fixture
 def watched(monkeypatch):
     """Keeps each phase, and the rate of every step."""
-    from pipeline.training import batches, fit, worker
+    from pipeline.training import batches, steps, worker
 
     phases, rates, bases, train = [], [], [], worker._train
     load_base = DataReference.load_base
@@ -148,14 +148,17 @@ def watched(monkeypatch):
         )
         return result
 
-    class WatchedSteps(fit.Steps):
-        def train(self, chunk):
-            rates.append((len(phases) + 1, float(self.optimizer.learning_rate)))
-            return super().train(chunk)
+    steps_train = steps.Steps.train
 
+    def steps_train_watched(self, chunk):
+        rates.append((len(phases) + 1, float(self.optimizer.learning_rate)))
+        return steps_train(self, chunk)
+
+    for kept in (worker._base, worker._segment):
+        kept.cache_clear()
     monkeypatch.setattr(DataReference, "load_base", load_watched)
     monkeypatch.setattr(worker, "_train", train_watched)
-    monkeypatch.setattr(fit, "Steps", WatchedSteps)
+    monkeypatch.setattr(steps.Steps, "train", steps_train_watched)
     monkeypatch.setattr(batches, "MAX_CHUNK_STEPS", 1)
     return phases, rates
 

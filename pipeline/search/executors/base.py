@@ -4,6 +4,7 @@ A trial runs somewhere else; what happens there comes back as events. The driver
 epoch: go on, or stop. An executor never retries: it says what was lost, and the driver decides.
 """
 
+import gc
 import sys
 import traceback
 from abc import ABC, abstractmethod
@@ -109,6 +110,9 @@ def tensorflow_worker(*, num_threads: int = 1) -> Train:
     from pipeline.training.worker import run_trial
 
     configure_tensorflow(num_threads=num_threads)
+    # What was imported stays: a collection that looks through it takes 0.3 s, before each trial.
+    gc.collect()
+    gc.freeze()
     return run_trial
 
 
