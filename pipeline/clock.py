@@ -26,7 +26,7 @@ from pipeline.files import read_json, write_json
 CLOCK_FILE: Final = Path("mlruns/clock.json")
 SEARCH_WEIGHT: Final = 2.0
 """Of a study's search, where its confirmation has 1."""
-BASELINE_WEIGHT: Final = 0.1
+BASELINE_WEIGHT: Final = 0.2
 """Of a study without a base, where one that has a base has 1."""
 KEPT_SHARE: Final = 0.03
 """Of the budget, for what DVC does between the stages."""

@@ -64,29 +64,17 @@ class Forecast:
             first = max(there + num_workers, REDUCTION * num_workers)
             return first if self.seconds_left else there
         known = [own or 0.0 for own in seconds]
+        rungs = range(len(known) - 1)
+        promoted = [self.ladder.num_promoted(rung, trainings) for rung in rungs]
         left = self.seconds_left - self._left_of_running(trainings) / num_workers
         count = there
-        while count < MOST and self._wanted(count + 1, known, trainings, num_workers) <= left:
+        while (
+            count < MOST
+            and _wanted(count + 1 - there, count + 1, known, promoted, num_workers) <= left
+        ):
             count += 1
         # One that does not end in time is not begun.
         return count if known[0] <= self.seconds_left else there
-
-    def _wanted(
-        self,
-        count: int,
-        seconds: Sequence[float],
-        trainings: Sequence[Training],
-        num_workers: int,
-    ) -> float:
-        """Returns how long it takes from now until so many configurations have gone their way."""
-        new = count - self._num_there(0, trainings)
-        total = max(new * seconds[0] / num_workers, seconds[0] if new else 0.0)
-        for rung in range(1, len(seconds)):
-            count = -(-count // REDUCTION)
-            due = count - self.ladder.num_promoted(rung - 1, trainings)
-            if due > 0:
-                total += CAUTION * max(due * seconds[rung] / num_workers, seconds[rung])
-        return total
 
     def _num_there(self, rung: int, trainings: Sequence[Training]) -> int:
         on = self.ladder.on(rung, trainings)
@@ -145,3 +133,24 @@ class Forecast:
             return statistics.median(found)
         below = self._median(rung - 1, trainings) if rung else None
         return None if below is None else below * self._factor(rung, trainings)
+
+
+def _wanted(
+    new: int, count: int, seconds: Sequence[float], promoted: Sequence[int], num_workers: int
+) -> float:
+    """Returns how long it takes from now until all configurations have gone their way.
+
+    Args:
+        new: Those that are yet to be begun, >= 1.
+        count: All of them.
+        seconds: That a training takes on each rung.
+        promoted: How many have gone on from each rung but the last.
+        num_workers: That train at the same time, >= 1.
+    """
+    total = max(new * seconds[0] / num_workers, seconds[0])
+    for rung, gone_on in enumerate(promoted, start=1):
+        count = -(-count // REDUCTION)
+        if count > gone_on:
+            work = (count - gone_on) * seconds[rung] / num_workers
+            total += CAUTION * max(work, seconds[rung])
+    return total

@@ -129,47 +129,44 @@ class Ladder:
 
     def num_promoted(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have gone on: to the next, or to nothing but loss."""
-        on = {one.number for one in self.on(rung, trainings)}
-        return sum(self._lost(n, trainings) is None for n in on & _promoted(trainings))
+        last = _last_attempts(trainings)
+        on = [one.number for one in self.on(rung, trainings) if one.number in last]
+        return sum(not self._is_lost(last[number]) for number in on)
 
     def _due(
         self, rung: int, trainings: Sequence[Training], *, expected: float, is_closed: bool
     ) -> list[Promotion]:
-        on = self.on(rung, trainings)
+        on, last = self.on(rung, trainings), _last_attempts(trainings)
         finished = [one for one in on if one.is_finished]
         is_over = is_closed and all(one.state != "RUNNING" for one in on)
         if not is_over and len(finished) < expected / REDUCTION:
             return []
         going_on = -(-len(finished) // REDUCTION) if is_over else len(finished) // REDUCTION
-        promoted = _promoted(trainings)
         waiting = [
-            self._promotion(one, rung, trainings)
+            self._promotion(one.number, rung, last.get(one.number))
             for one in _ranked(finished)
-            if one.number not in promoted or self._lost(one.number, trainings) is not None
+            if one.number not in last or self._is_lost(last[one.number])
         ]
         return waiting[: max(0, going_on - self.num_promoted(rung, trainings))]
 
-    def _promotion(self, training: Training, rung: int, trainings: Sequence[Training]) -> Promotion:
-        lost = self._lost(training.number, trainings)
+    def _promotion(self, number: int, rung: int, lost: Training | None) -> Promotion:
         return Promotion(
-            number=training.number,
+            number=number,
             rung=rung + 1,
             share=self.shares[rung + 1],
             retry_of=lost.number if lost else None,
             attempt=lost.attempt if lost else 0,
         )
 
-    def _lost(self, number: int, trainings: Sequence[Training]) -> Training | None:
-        """Returns the last attempt to promote a trial if it was lost and may be tried again."""
-        attempts = [one for one in trainings if one.promoted_from == number]
-        if not attempts or attempts[-1].state != "FAIL":
-            return None
-        last = attempts[-1]
-        return last if last.can_retry and last.attempt <= self._max_retries else None
+    def _is_lost(self, attempt: Training) -> bool:
+        """Whether an attempt gave nothing, and another one may give something."""
+        can_retry = attempt.can_retry and attempt.attempt <= self._max_retries
+        return attempt.state == "FAIL" and can_retry
 
 
-def _promoted(trainings: Sequence[Training]) -> set[int]:
-    return {one.promoted_from for one in trainings if one.promoted_from is not None}
+def _last_attempts(trainings: Sequence[Training]) -> dict[int, Training]:
+    """Returns the last attempt to promote each trial, by its number."""
+    return {one.promoted_from: one for one in trainings if one.promoted_from is not None}
 
 
 def _ranked(finished: Sequence[Training]) -> list[Training]:

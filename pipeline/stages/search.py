@@ -31,7 +31,7 @@ from pipeline.studies.opened import (
     recording,
     saved_from_loss,
 )
-from pipeline.studies.timing import earliest_end, searching
+from pipeline.studies.timing import earliest_end, is_restored, searching
 from pipeline.training.data import DataReference
 from pipeline.trials.identity import of_other_code
 from pipeline.trials.ranking import best_trial
@@ -111,7 +111,7 @@ def _search(
     logger.info("%s: %s", study.study_name, progress.line())
     if remark := of_other_code(trials).remark:
         logger.warning("%s: %s", study.study_name, remark)
-    if is_over(study, params):
+    if is_over(study, params) or is_restored(described, root=root):
         return
     with build_executor(params) as executor:
         missing = Engine(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.clock import read_budget
 from pipeline.database_addresses import without_password
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
@@ -173,6 +174,7 @@ def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyRecord
         space=described.space.describe().searched,
         study_uid=study.user_attrs["study_uid"],
         comparable=study.user_attrs["comparable"],
+        budget_seconds=read_budget() if described.search.target is None else None,
     )
     write_study(root, record)
     return record

@@ -14,6 +14,9 @@ from pipeline.clock import Clock, read_budget, weights
 from pipeline.config import read_document
 from pipeline.errors import ConfigError
 from pipeline.search.params import SearchParams
+from pipeline.studies.described import DescribedStudy
+from pipeline.trials.study import exported_study
+from pipeline.workspace import stamp_file
 
 # The model is put together and run on the confirmation part when all are trained.
 EXPORT_SHARE: Final = 0.15
@@ -56,6 +59,26 @@ def earliest_end(params: SearchParams, budget_ends: float | None) -> float | Non
             "time. Received: search.trials='auto', budget='none'."
         )
     return min(ends, default=None)
+
+
+def is_restored(described: DescribedStudy, *, root: Path) -> bool:
+    """Whether a search without a target is back from `study.json`, and had all of its time.
+
+    With the databases, what was spent is lost, too; the stage's stamp, which lies beside them,
+    tells a loss from a user who wants the search to go on.
+
+    Args:
+        described: The study.
+        root: The repository.
+    """
+    exported = exported_study(root, described.name)
+    if exported is None or described.search.target is not None:
+        return False
+    return (
+        exported.identity == described.identity
+        and exported.budget_seconds == read_budget()
+        and not stamp_file(root, "search", described.name).exists()
+    )
 
 
 @contextmanager

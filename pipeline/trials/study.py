@@ -70,6 +70,8 @@ class StudyRecord:
         space: The distributions that it searched by hyperparameter, as in params.yaml.
         study_uid: What it is known by in every store; empty in early releases.
         comparable: As `Identity.comparable`; None in early releases.
+        budget_seconds: The budget whose part for it has been searched; None where a target was
+            reached instead.
     """
 
     study_name: str
@@ -83,6 +85,7 @@ class StudyRecord:
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     study_uid: str = ""
     comparable: str | None = None
+    budget_seconds: float | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -93,7 +96,10 @@ class StudyRecord:
     def to_json(self) -> dict[str, Any]:
         """Returns the content of `study.json`."""
         trials = [trial.to_json() for trial in self.trials]
-        return {**vars(self), "best_number": self.best.number, "trials": trials}
+        content = {**vars(self), "best_number": self.best.number, "trials": trials}
+        if self.budget_seconds is None:
+            del content["budget_seconds"]
+        return content
 
     @property
     def best(self) -> TrialRecord:

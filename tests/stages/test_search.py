@@ -4,6 +4,7 @@ Stores, lock, driver and worker processes are real; a training takes no time.
 """
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -140,6 +141,19 @@ def test_a_search_whose_time_is_up_says_so_in_the_study_until_it_is_done(reposit
     repository.set(timeout="none")
     assert states(stage(repository)) == ["COMPLETE"] * 4
     assert stored(repository).user_attrs["stopped"] is None
+
+
+def test_a_search_that_takes_its_time_and_lost_its_databases_trains_nothing(repository):
+    # It ends where its space is exhausted, long before its time.
+    repository.document["budget"] = "9h"
+    for study in repository.document["studies"].values():
+        study["space"] = {"activation": {"type": "choice", "choices": ["relu", "selu"]}}
+    repository.set(trials="auto")
+    before = stage(repository)
+    shutil.rmtree(repository.folder / "mlruns")
+    assert stage(repository) == before
+    # With the stamp nothing was lost, and somebody wants more of it.
+    assert len(stage(repository)) > len(before)
 
 
 def test_replicates_are_trained_where_they_are_asked_for(repository):
