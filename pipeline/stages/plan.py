@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRAIN_FILE: Final = Path("data/train.npz")
-LAST_PLAN: Final = Path("mlruns/plan.json")
+LAST_PLAN: Final = Path("mlruns") / PLAN_FILE.name
 """The plan again: DVC deletes an out before its stage runs, or, where it is `persist`, does not
 bring that of earlier params back."""
 UNLIMITED_SECONDS: Final = 3600.0

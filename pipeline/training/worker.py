@@ -68,10 +68,11 @@ def run_trial(spec: TrialSpec, data: TrialData, report: Report) -> TrialResult:
         InfeasibleTrialError: If these hyperparameters contradict each other, ask for more layers
             than can be unfrozen, or do not fit into the accelerator's memory.
     """
-    from pipeline.training import programs
-
     start = time.perf_counter()
     phases = _run_phases(spec, data, report)
+    # Now that Keras has been needed: what is refused is refused without it.
+    from pipeline.training import programs
+
     kept = _better(phases, spec.objective)
     metrics = dict(kept.fit.best.metrics) if kept.fit.best else {}
     model_file, weights_sha256 = None, ""
