@@ -111,9 +111,11 @@ class Clock:
             return {}
         return {stage: Spent(**one) for stage, one in read_json(self._file).items()}
 
-    def reset(self) -> None:
-        """Forgets all: a new run begins."""
-        self._file.unlink(missing_ok=True)
+    def reset(self, first_stage: str) -> None:
+        """Forgets all, since a new run begins; unless its first stage was cut off and goes on."""
+        first = self.read().get(first_stage)
+        if first is None or first.ended_for is not None:
+            self._file.unlink(missing_ok=True)
 
     @contextmanager
     def running(self, stage: str, *, key: str = "", next_stage: str = "") -> Iterator[None]:

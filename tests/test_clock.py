@@ -101,6 +101,21 @@ def test_a_new_search_forgets_the_confirmation_of_another_study(tmp_path):
             pass
 
 
+def test_a_new_run_forgets_what_was_spent_unless_its_first_stage_was_cut_off(tmp_path):
+    clock = Clock(tmp_path, BUDGET)
+    with pytest.raises(KeyError), clock.running("plan"):
+        raise KeyError
+    clock.reset("plan")
+    before = clock.read()["plan"].seconds
+    with clock.running("plan"):
+        pass
+    assert clock.read()["plan"].seconds > before
+    with clock.running("embed"):
+        pass
+    clock.reset("plan")
+    assert clock.read() == {}
+
+
 def test_without_a_budget_nothing_ends(tmp_path):
     clock = Clock(tmp_path, None)
     with clock.running("search@transfer", key="a"):

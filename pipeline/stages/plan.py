@@ -145,7 +145,7 @@ def main(*, dry_run: bool = False) -> None:
         logger.info("the plan of a smaller budget stays; `dvc repro -f plan` plans anew")
         _keep(kept)
         return
-    clock.reset()
+    clock.reset("plan")
     with clock.running("plan"):
         plan = _planned(params, embed, budget_seconds)
         for line in plan.lines():
