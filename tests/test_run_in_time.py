@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras, pytest.mark.alone]
 
-BUDGET = 120.0
+BUDGET = 80.0
 STAGES = ("search@transfer", "confirm@transfer")
 
 
@@ -16,7 +16,7 @@ STAGES = ("search@transfer", "confirm@transfer")
 def checkout(embedded, tmp_path_factory):
     made = embedded.copy(tmp_path_factory.mktemp("checkout"))
     made.set({"budget": f"{BUDGET:.0f}s", "confirm": {"top": "auto", "seeds": "auto"}})
-    made.set({"search": {"trials": "auto", "rungs": 3, "epochs": 10}})
+    made.set({"search": {"trials": "auto", "rungs": 2, "epochs": 10}})
     return made
 
 
@@ -38,7 +38,7 @@ def test_a_run_that_is_killed_goes_on_with_what_is_left(checkout):
     trained = checkout.folder / "mlruns/optuna.db"
     while not trained.exists():
         time.sleep(0.1)
-    time.sleep(10)
+    time.sleep(8)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = spent(checkout)
@@ -49,7 +49,7 @@ def test_a_run_that_is_killed_goes_on_with_what_is_left(checkout):
     # Whatever the machine does beside, it ends near its budget, and is not early by much.
     assert 0.5 * BUDGET < took + sum(before.values()) < 1.5 * BUDGET
     shares = [trial["user_attrs"]["share"] for trial in finished(checkout)]
-    assert shares.count(1 / 9) > shares.count(1 / 3) > shares.count(1.0) > 0
+    assert shares.count(1 / 3) > shares.count(1.0) > 0
     record = read(checkout, "results/transfer/confirm.json")
     counts = {candidate["num_seeds"] for candidate in record["candidates"]}
     assert record["top"] == record["seeds"] == "auto"
