@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from pipeline.training.messages import EpochRecord, TrialResult
 
@@ -87,11 +88,24 @@ def after(owner, name, fault):
     setattr(owner, name, faulty)
 
 
+def before_replacing(file, fault):
+    """Makes the fault happen when a file of that name is whole and about to get its name."""
+    original = os.replace
+
+    def faulty(source, target, *args, **kwargs):
+        if Path(target).name == file:
+            fault()
+        return original(source, target, *args, **kwargs)
+
+    os.replace = faulty
+
+
 def points():
     """Where a fault can be: name -> the function that puts it there."""
     import optuna
 
     from pipeline.records.mirror.runs import StudyRuns
+    from pipeline.search.attempts import Attempts
     from pipeline.search.engine import Engine
     from pipeline.search.proposals import Proposals
     from pipeline.trials import study as results
@@ -99,13 +113,14 @@ def points():
     return {
         "after-ask": lambda fault: after(optuna.Study, "ask", fault),
         "after-proposal": lambda fault: after(Proposals, "ask", fault),
-        "mid-epoch": lambda fault: after(Engine, "_keep_epoch", fault),
+        "after-promotion": lambda fault: after(Proposals, "promote", fault),
+        "mid-epoch": lambda fault: after(Attempts, "keep_epoch", fault),
         "after-fit": lambda fault: before(Engine, "_on_done", fault),
         "before-tell": lambda fault: before(optuna.Study, "tell", fault),
         "after-tell": lambda fault: after(optuna.Study, "tell", fault),
-        "before-record": lambda fault: before(Engine, "_end", fault),
+        "before-record": lambda fault: before(Attempts, "_end", fault),
         "between-files": lambda fault: before(results, "_write_table", fault),
-        "mid-file": lambda fault: before(os, "replace", fault),
+        "mid-file": lambda fault: before_replacing("study.json", fault),
         "mid-artifact": lambda fault: before(StudyRuns, "log_artifacts", fault),
     }
 
@@ -113,6 +128,7 @@ def points():
 POINTS = (
     "after-ask",
     "after-proposal",
+    "after-promotion",
     "mid-epoch",
     "after-fit",
     "before-tell",
@@ -122,7 +138,7 @@ POINTS = (
     "mid-file",
     "mid-artifact",
 )
-ONCE = ("between-files", "mid-file", "mid-artifact")
+ONCE = ("after-promotion", "between-files", "mid-file", "mid-artifact")
 
 
 def main(point, signum, *arguments):

@@ -11,7 +11,8 @@ from testing.faults import POINTS
 
 pytestmark = [pytest.mark.slow]
 
-TRIALS = 5
+# Of 5 configurations 2 go on to the second rung.
+TRIALS, FINISHED = 5, 7
 OUTPUTS = ("study.json", "best.json", "trials.csv")
 # Every point with the signal that nothing can be done about, and the others where they matter most.
 CASES = [(point, "SIGKILL") for point in POINTS]
@@ -22,7 +23,7 @@ CASES += [("after-ask", "SIGINT"), ("after-proposal", "SIGTERM"), ("before-recor
 @pytest.fixture(scope="module")
 def checkout(embedded, tmp_path_factory):
     made = embedded.copy(tmp_path_factory.mktemp("checkout"))
-    made.set({"search": {"trials": TRIALS, "epochs": 4}})
+    made.set({"search": {"trials": TRIALS, "rungs": 2, "epochs": 4}})
     return made
 
 
@@ -77,7 +78,7 @@ def test_a_signal_costs_at_most_what_was_running(checkout, point, signum):
     code, output = search(checkout, "none", "SIGKILL")
     assert code == 0, output
     assert before <= finished(checkout)
-    assert len(finished(checkout)) == TRIALS
+    assert len(finished(checkout)) == FINISHED
     assert_nothing_runs(checkout)
     assert f"{trials_of(checkout)} trials, 0 differences found" in checkout.pipeline("audit")
     assert not list((checkout.folder / "results/scratch").glob("*.part"))
@@ -92,7 +93,7 @@ def trials_of(checkout):
 
 
 def test_a_search_whose_time_is_up_kills_what_hangs_and_says_what_is_missing(checkout):
-    checkout.set({"search": {"seed": 200, "timeout": "10s", "trials": 500}})
+    checkout.set({"search": {"seed": 200, "timeout": "10s", "trials": 500, "rungs": 1}})
     start = time.monotonic()
     code, output = search(checkout, "hang", "SIGKILL")
     assert code == 0, output
