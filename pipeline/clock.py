@@ -8,6 +8,7 @@ leaves the rest to those after it.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from pipeline.config import read_document
 from pipeline.durations import duration_seconds
 from pipeline.errors import ConfigError
 from pipeline.files import read_json, write_json
+
+logger = logging.getLogger(__name__)
 
 CLOCK_FILE: Final = Path("mlruns/clock.json")
 SEARCH_WEIGHT: Final = 2.0
@@ -41,8 +44,8 @@ class Spent:
 
     Attributes:
         seconds: Of wall-clock time, from the start of its process, over all that it took.
-        key: What it was for: of another study of the same name it is forgotten. Empty for a stage
-            that has no study.
+        key: What it was for, which begins with the study: of another one of the same name it is
+            forgotten. Empty for a stage that has no study.
         ended_for: The budget under which it has ended, seconds, 0 where there was none; None: it
             has not.
     """
@@ -70,18 +73,27 @@ def weights(bases: Mapping[str, str]) -> dict[str, float]:
 
 
 def allotted(
-    stage: str, spent: Mapping[str, Spent], shares: Mapping[str, float], budget_seconds: float
+    stage: str,
+    spent: Mapping[str, Spent],
+    shares: Mapping[str, float],
+    budget_seconds: float,
+    *,
+    is_new: bool = True,
 ) -> float:
     """Returns the seconds that a stage may take in all, what it has spent among them.
 
     Args:
         stage: A key of `shares`.
-        spent: By stage; those that are no key of `shares` come before all that are.
+        spent: By stage; those of studies that are no key of `shares` are forgotten, and the others
+            come before all that are.
         shares: As from `weights`.
         budget_seconds: For all stages together.
+        is_new: Whether the stage has spent nothing yet: then it has its fair share in any case, as
+            of a study that was added when the others had taken what was left.
     """
-    before = sum(one.seconds for name, one in spent.items() if name not in shares)
+    before = sum(one.seconds for name, one in spent.items() if "@" not in name)
     left, waiting = budget_seconds * (1 - KEPT_SHARE) - before, shares[stage]
+    fair = left * shares[stage] / sum(shares.values())
     for name in shares:
         if name == stage:
             continue
@@ -90,7 +102,8 @@ def allotted(
             left -= one.seconds
         else:
             waiting += shares[name]
-    return max(LEAST_SHARE * budget_seconds, left * shares[stage] / waiting)
+    least = LEAST_SHARE * budget_seconds
+    return max(least, fair if is_new else 0.0, left * shares[stage] / waiting)
 
 
 class Clock:
@@ -102,8 +115,10 @@ class Clock:
     """
 
     def __init__(self, root: Path, budget_seconds: float | None) -> None:
+        self._root = root
         self._file = root / CLOCK_FILE
         self._budget_seconds = budget_seconds
+        self._is_new = True
 
     def read(self) -> dict[str, Spent]:
         """Returns what each stage has spent."""
@@ -130,7 +145,8 @@ class Clock:
         found = before.get(stage, Spent(seconds=0.0))
         goes_on = found.key == key if key else found.ended_for is None
         earlier, began = found.seconds if goes_on else 0.0, psutil.Process().create_time()
-        if next_stage in before and before[next_stage].key != key:
+        self._is_new = not earlier
+        if next_stage in before and not before[next_stage].key.startswith(key):
             self._write(next_stage, Spent(seconds=0.0, key=key))
 
         def note(ended_for: float | None = None) -> None:
@@ -163,10 +179,15 @@ class Clock:
             return None
         spent = self.read()
         own = spent[stage].seconds if stage in spent else 0.0
-        left = allotted(stage, spent, shares, self._budget_seconds) - own
-        return time.time() + max(LEAST_SHARE * self._budget_seconds, left)
+        of_all = allotted(stage, spent, shares, self._budget_seconds, is_new=self._is_new)
+        least = LEAST_SHARE * self._budget_seconds
+        if of_all - own < least:
+            logger.warning("%s: its part of the budget is spent; it has %.0f s more", stage, least)
+        return time.time() + max(least, of_all - own)
 
     def _write(self, stage: str, spent: Spent) -> None:
+        if not self._root.is_dir():
+            return  # The checkout was moved away: nothing is made where it was.
         content = {name: asdict(one) for name, one in {**self.read(), stage: spent}.items()}
         write_json(self._file, content)
 

@@ -43,7 +43,30 @@ def test_what_a_stage_did_not_need_goes_to_those_after_it():
     early = {"search@scratch": ended(1.0)}
     assert allotted("search@transfer", early, SHARES, BUDGET) > without
     late = {"search@scratch": ended(300.0)}
-    assert allotted("search@transfer", late, SHARES, BUDGET) < without
+    assert allotted("search@transfer", late, SHARES, BUDGET, is_new=False) < without
+
+
+def test_a_stage_that_has_spent_nothing_has_its_fair_share():
+    others = {stage: ended(500.0) for stage in SHARES if stage != "confirm@transfer"}
+    fair = 0.97 * BUDGET / 3.6
+    assert allotted("confirm@transfer", others, SHARES, BUDGET) == pytest.approx(fair)
+    assert allotted("confirm@transfer", others, SHARES, BUDGET, is_new=False) == 30.0
+
+
+def test_a_study_that_was_renamed_does_not_count_twice():
+    before = {"search@earlier": ended(500.0), "plan": ended(100.0)}
+    alone = {"plan": ended(100.0)}
+    assert allotted("search@transfer", before, SHARES, BUDGET) == pytest.approx(
+        allotted("search@transfer", alone, SHARES, BUDGET)
+    )
+
+
+def test_nothing_is_written_where_a_checkout_was(tmp_path):
+    root = tmp_path / "checkout"
+    root.mkdir()
+    with Clock(root, BUDGET).running("embed"):
+        root.rename(tmp_path / "elsewhere")
+    assert not root.exists()
 
 
 def test_a_stage_that_ended_under_another_budget_is_still_to_come():

@@ -112,7 +112,8 @@ class Confirmation:
             num_workers = self._executor.num_free + len(self._running)
             while self._executor.num_free and (spec := rounds.next(num_workers=num_workers)):
                 self._start(spec.uid)
-            if not self._running:
+            # Where no worker is free and none is at work, a cluster is being waited for.
+            if not self._running and self._executor.num_free:
                 return
             for event in self._executor.wait(timeout_seconds=0.5):
                 if isinstance(event, EpochDone):

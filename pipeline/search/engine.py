@@ -27,7 +27,7 @@ from pipeline.search.params import SearchParams
 from pipeline.search.progress import Progress
 from pipeline.search.proposals import Proposal, Proposals, trainings_of
 from pipeline.search.pruners import is_due
-from pipeline.search.rungs import Ladder, Promotion, Training
+from pipeline.search.rungs import Ladder, Training
 from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.hyperparameters import described
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OUT_OF_TIME = "the search's time was up"
+# Configurations that a search without a target may try.
+MOST = 10_000
 # So many proposals in a row that had been tried say that the space holds no more.
 MOST_COPIES = 20
 
@@ -99,12 +101,15 @@ class Engine:
         self._failures = FailureStreak(params.max_failures)
         self._num_copies = 0
         self._has_result = any(one.value is not None for one in trainings_of(study))
+        # That may diverge when the time is up before anything has come of it.
+        self._num_late = params.max_failures
 
     def run(self) -> int:
         """Trains until the study holds its target of configurations, or the time is up.
 
         Returns:
-            How many configurations are missing of the target; 0 unless the time was up.
+            How many configurations, and promotions of these, are missing of the target; 0 unless
+            the time was up.
 
         Raises:
             StudyError: If too many trials fail in a row; the message holds their common cause.
@@ -117,13 +122,16 @@ class Engine:
                 self._progress.show(num_running=len(self._attempts))
         finally:
             self._abandon_running(OUT_OF_TIME if self._is_over else "interrupted")
-        trainings = self._proposals.trainings()
-        return max(0, (self._params.target or 0) - _num_configurations(trainings))
+        return _num_missing(self._proposals.trainings(), self._params)
 
     @property
     def _owes_a_result(self) -> bool:
-        """Whether nothing has come of a search that takes what time is left: late, it does less."""
-        return self._params.target is None and not self._has_result
+        """Whether a search that takes what time is left has come to nothing: late, it does less.
+
+        Some trials that diverge end it all the same, and so does `search.timeout`.
+        """
+        takes_what_is_left = self._params.target is None and self._params.timeout is None
+        return takes_what_is_left and not self._has_result and self._num_late > 0
 
     @property
     def _is_over(self) -> bool:
@@ -148,39 +156,32 @@ class Engine:
 
     def _next(self) -> Proposal | None:
         """Returns what is tried next: what goes on before what is new."""
-        trainings = self._proposals.trainings()
-        there = _num_configurations(trainings) + sum(
-            attempt.proposal.promoted_from is None for attempt in self._attempts.running
-        )
-        expected = self._expected(trainings, there)
-        is_closed = there + 1 > expected
+        trainings, forecast = self._proposals.trainings(), self._forecast
+        more = self._num_more(trainings)
         for promotion in self._ladder.promotions(
-            trainings, expected=max(expected, there), is_closed=is_closed
+            trainings,
+            expected=len([one for one in self._ladder.on(0, trainings) if one.is_there]) + more,
+            is_closed=not more,
+            fits=lambda one: forecast is None or forecast.fits(one, trainings),
         ):
-            if self._fits(promotion, trainings):
-                return self._proposals.promote(promotion)
-        if is_closed:
+            return self._proposals.promote(promotion)
+        if not more:
             return None
-        forecast = self._forecast
         is_frozen = forecast is not None and forecast.fine_tuned_enough(trainings)
         return self._proposals.ask(is_frozen=is_frozen)
 
-    def _expected(self, trainings: Sequence[Training], there: int) -> int:
-        """Returns how many configurations the study will have tried in the end."""
+    def _num_more(self, trainings: Sequence[Training]) -> int:
+        """Returns how many further configurations are wanted, as far as there is time."""
         target = self._params.target
-        if target is None and self._num_copies >= MOST_COPIES:
-            return there
+        missing = MOST if target is None else target - _num_configurations(trainings)
         if self._forecast is None:
-            wanted = target or 0
-            return wanted if self._deadline.has_room() else min(wanted, there)
-        num_workers = self._executor.num_free + len(self._attempts)
-        room = self._forecast.expected(trainings, num_workers=num_workers)
+            return max(0, missing) if self._deadline.has_room() else 0
+        if target is None and self._num_copies >= MOST_COPIES:
+            return 0
         if self._owes_a_result and not self._attempts:
-            room = max(room, there + 1)
-        return room if target is None else min(room, target)
-
-    def _fits(self, promotion: Promotion, trainings: Sequence[Training]) -> bool:
-        return self._forecast is None or self._forecast.fits(promotion, trainings)
+            return 1
+        num_workers = self._executor.num_free + len(self._attempts)
+        return max(0, min(missing, self._forecast.num_more(trainings, num_workers=num_workers)))
 
     def _start(self, proposal: Proposal) -> None:
         self._num_copies = 0
@@ -234,6 +235,7 @@ class Engine:
         self._failures.clear()
         self._attempts.finish(uid, result)
         self._has_result = self._has_result or result.outcome == "complete"
+        self._num_late -= self._deadline.is_over
 
     def _on_failure(self, uid: str, reason: str, *, traceback: str | None, retry: Retry) -> None:
         number = self._attempts.number(uid)
@@ -250,12 +252,19 @@ class Engine:
 
 def is_over(study: Study, params: SearchParams) -> bool:
     """Whether a study has reached its target, and what goes on from it is done, too."""
-    trainings, target = trainings_of(study), params.target
-    if target is None or _num_configurations(trainings) < target:
-        return False
+    return params.target is not None and not _num_missing(trainings_of(study), params)
+
+
+def _num_missing(trainings: Sequence[Training], params: SearchParams) -> int:
+    """Returns how many configurations are missing of a target, and promotions of these."""
+    if params.target is None:
+        return 0
     ladder = Ladder(params.rungs, max_retries=params.max_retries)
-    return not any(ladder.promotions(trainings, expected=target, is_closed=True))
+    missing = max(0, params.target - _num_configurations(trainings))
+    due = ladder.promotions(trainings, expected=params.target, is_closed=not missing)
+    return missing + len(list(due))
 
 
 def _num_configurations(trainings: Sequence[Training]) -> int:
-    return sum(one.is_finished and one.promoted_from is None for one in trainings)
+    """Counts the configurations that were tried or are being tried."""
+    return sum(one.is_there and one.promoted_from is None for one in trainings)

@@ -47,38 +47,34 @@ class Forecast:
         """Whether a promotion that starts now is expected to end in time."""
         return self._seconds_of(promotion.number, promotion.rung, trainings) <= self.seconds_left
 
-    def expected(self, trainings: Sequence[Training], *, num_workers: int) -> int:
-        """Returns how many configurations there is time for, with those that there are.
+    def num_more(self, trainings: Sequence[Training], *, num_workers: int) -> int:
+        """Returns for how many further configurations there is time.
 
-        For each, room is kept for what goes on from it: a third of a rung, each time. One after
-        another the rungs take as long as one training on each of them at least, however many
-        workers there are.
+        For each, and for those that are there, room is kept for what goes on: a third of a rung,
+        each time. One after another the rungs take as long as one training on each of them at
+        least, however many workers there are.
 
         Args:
             trainings: All of the study.
             num_workers: That train at the same time, >= 1.
         """
-        there = self._num_there(0, trainings)
         seconds = [self._median(rung, trainings) for rung in range(len(self.ladder.shares))]
         if seconds[0] is None:
-            first = max(there + num_workers, REDUCTION * num_workers)
-            return first if self.seconds_left else there
+            return REDUCTION * num_workers if self.seconds_left else 0
+        if seconds[0] > self.seconds_left:
+            return 0  # What does not end in time is not begun.
         known = [own or 0.0 for own in seconds]
-        rungs = range(len(known) - 1)
-        promoted = [self.ladder.num_promoted(rung, trainings) for rung in rungs]
+        there = [self.num_there(rung, trainings) for rung in range(len(known))]
+        promoted = [self.ladder.num_promoted(rung, trainings) for rung in range(len(known) - 1)]
         left = self.seconds_left - self._left_of_running(trainings) / num_workers
-        count = there
-        while (
-            count < MOST
-            and _wanted(count + 1 - there, count + 1, known, promoted, num_workers) <= left
-        ):
-            count += 1
-        # One that does not end in time is not begun.
-        return count if known[0] <= self.seconds_left else there
+        more = 0
+        while more < MOST and _wanted(more + 1, there, known, promoted, num_workers) <= left:
+            more += 1
+        return more
 
-    def _num_there(self, rung: int, trainings: Sequence[Training]) -> int:
-        on = self.ladder.on(rung, trainings)
-        return sum(one.is_finished or one.state == "RUNNING" for one in on)
+    def num_there(self, rung: int, trainings: Sequence[Training]) -> int:
+        """Counts the trainings of a rung that have ended with a result or are running."""
+        return sum(one.is_there for one in self.ladder.on(rung, trainings))
 
     def fine_tuned_enough(self, trainings: Sequence[Training]) -> bool:
         """Whether trainings of layers of the base have had their share of the time.
@@ -136,21 +132,24 @@ class Forecast:
 
 
 def _wanted(
-    new: int, count: int, seconds: Sequence[float], promoted: Sequence[int], num_workers: int
+    new: int,
+    there: Sequence[int],
+    seconds: Sequence[float],
+    promoted: Sequence[int],
+    num_workers: int,
 ) -> float:
     """Returns how long it takes from now until all configurations have gone their way.
 
     Args:
         new: Those that are yet to be begun, >= 1.
-        count: All of them.
+        there: Trainings on each rung.
         seconds: That a training takes on each rung.
         promoted: How many have gone on from each rung but the last.
         num_workers: That train at the same time, >= 1.
     """
     total = max(new * seconds[0] / num_workers, seconds[0])
     for rung, gone_on in enumerate(promoted, start=1):
-        count = -(-count // REDUCTION)
-        if count > gone_on:
-            work = (count - gone_on) * seconds[rung] / num_workers
-            total += CAUTION * max(work, seconds[rung])
+        new = max(0, -(-(there[rung - 1] + new) // REDUCTION) - gone_on)
+        if new:
+            total += CAUTION * max(new * seconds[rung] / num_workers, seconds[rung])
     return total

@@ -49,8 +49,8 @@ class SearchParams(Section):
         default=1,
         ge=1,
         le=5,
-        description="1: each trial is a whole training; 3: each configuration is tried by a ninth "
-        "of one, the best third goes on to a third, and the best third of these to a whole one",
+        description="1: each trial is a whole training; 2: each configuration is tried by a third "
+        "of one, and the best third goes on to a whole one; 3: by a ninth, and so forth",
     )
     epochs: int = Field(ge=1, description="most epochs of a whole training")
     objective: str

@@ -91,20 +91,24 @@ class Proposals:
         trials = self._study.get_trials(deepcopy=False)
         index = next_index(trials)
         is_waiting = any(trial.state.name == "WAITING" for trial in trials)
-        space = self._space.without_unfreezing() if is_frozen and not is_waiting else self._space
+        is_frozen = is_frozen and not is_waiting and self._space.can_stay_frozen
+        space = self._space.without_unfreezing() if is_frozen else self._space
         self._study.sampler = build_sampler(
             self._params.sampler,
             seed=self._params.seed,
             index=index,
             target=self._params.target,
             space=space,
-            has_rungs=self._params.rungs > 1,
+            has_rungs=self._params.rungs > 1 or any(share_of(trial) < 1 for trial in trials),
         )
         trial = self._study.ask()
         index = int(trial.user_attrs.get("index", index))
         hyperparameters = space.suggest(trial)
         lowest: dict[str, int | float] = {"rung": 0, "share": self._lowest}
         attrs = lowest if self._params.rungs > 1 else {}
+        if is_frozen:
+            # Of a retry it must be settled, too.
+            trial.set_user_attr("is_frozen", True)
         return self._proposal(trial, hyperparameters, trials, index=index, attrs=attrs)
 
     def promote(self, promotion: Promotion) -> Proposal:
@@ -201,7 +205,7 @@ def _training(trial: FrozenTrial, sign: float, now: datetime) -> Training:
     return Training(
         number=trial.number,
         state=trial.state.name,
-        share=float(attrs.get("share", 1.0)),
+        share=share_of(trial),
         value=None if value is None else sign * value,
         seconds=((trial.datetime_complete or now) - start).total_seconds() if start else None,
         promoted_from=attrs.get("promoted_from"),
@@ -224,6 +228,11 @@ def next_index(trials: list[FrozenTrial]) -> int:
     return max((int(trial.user_attrs.get("index", -1)) for trial in trials), default=-1) + 1
 
 
+def share_of(trial: FrozenTrial) -> float:
+    """Returns what a trial was given of a whole training, in (0, 1]."""
+    return float(trial.user_attrs.get("share", 1.0))
+
+
 def _find_duplicate(
     trials: list[FrozenTrial], hyperparameters: Mapping[str, Value], *, share: float, code: str
 ) -> FrozenTrial | None:
@@ -234,7 +243,7 @@ def _find_duplicate(
         # code alone: who has changed the training and finds a configuration tried once more
         # expects what the new code makes of it.
         is_same_code = trial.state.name in FINISHED and attrs.get("code_sha256") == code
-        is_same_code = is_same_code and math.isclose(attrs.get("share", 1.0), share)
+        is_same_code = is_same_code and math.isclose(share_of(trial), share)
         # Of several equal ones the first, which is the one that was trained.
         if is_same_code and canonical(attrs.get("hyperparameters", {})) == wanted:
             return trial

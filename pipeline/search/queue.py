@@ -147,6 +147,8 @@ def retry_failed(study: Study, *, max_retries: int) -> None:
         if not is_open or retry == "no" or attempt > max_retries:
             continue
         params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        if trial.user_attrs.get("is_frozen"):
+            params["unfreeze"] = 0
         fixed = {"fixed_params": params} if params else {}
         kept = _kept(trial.user_attrs, "enqueued", "index")
         # As `study.enqueue_trial` does, which cannot keep the place in a grid.

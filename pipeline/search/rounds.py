@@ -44,11 +44,14 @@ class Rounds:
         }
         rounds = zip(*(candidate.specs for candidate in planned), strict=True)
         self._rounds = [[spec for spec in one if spec.uid not in kept] for one in rounds]
+        self._first = {s.uid: one.specs[0].uid for one in planned for s in one.specs}
+        self._tried = set(kept)
         self._waiting: list[TrialSpec] = []
         self._started: dict[str, float] = {}
         self._ratios: list[float] = []
-        self._is_first = not kept
+        self._is_owed = not kept
         self._num_opened = 0
+        self._num_ended = len(kept)
 
     def next(self, *, num_workers: int) -> TrialSpec | None:
         """Returns what is trained next; None if nothing is, or nothing can be while others run.
@@ -60,8 +63,9 @@ class Rounds:
             if not self._waiting and not self._open_round(num_workers):
                 return None
             for place, spec in enumerate(self._waiting):
-                if self._is_first or self._ends_in_time(spec.uid):
-                    self._is_first = False
+                if self._is_owed or self._ends_in_time(spec.uid):
+                    self._is_owed = False
+                    self._tried.add(spec.uid)
                     self._started[spec.uid] = self._clock()
                     return self._waiting.pop(place)
             self._waiting = []
@@ -69,20 +73,26 @@ class Rounds:
 
     def ended(self, uid: str) -> None:
         """Takes note of a training that is over."""
+        self._num_ended += 1
         if self._seconds[uid]:
             self._ratios.append((self._clock() - self._started[uid]) / self._seconds[uid])
 
     def again(self, spec: TrialSpec) -> None:
         """Puts a training that was lost back."""
+        self._is_owed = not self._num_ended
         self._waiting.insert(0, spec)
 
     def _open_round(self, num_workers: int) -> bool:
         coming = self._rounds[0]
+        if self._num_opened:
+            # Whoever there was no time for at first has no part in a further round.
+            coming = [spec for spec in coming if self._first[spec.uid] in self._tried]
         # Of the first seeds, those that there is time for; of further ones all or none.
         if self._ends is not None and self._num_opened and not self._fits(coming, num_workers):
             self._rounds = []
             return False
-        self._waiting = self._rounds.pop(0)
+        self._rounds.pop(0)
+        self._waiting = coming
         self._num_opened += 1
         return True
 

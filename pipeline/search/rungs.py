@@ -13,7 +13,7 @@ goes on with the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,6 +67,11 @@ class Training:
         """Whether it gave a result, be it a poor one."""
         return self.state in FINISHED
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it gave a result or is running."""
+        return self.is_finished or self.state == "RUNNING"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
@@ -108,7 +113,12 @@ class Ladder:
         return [one for one in trainings if self.rung_of(one.share) == rung]
 
     def promotions(
-        self, trainings: Sequence[Training], *, expected: float, is_closed: bool
+        self,
+        trainings: Sequence[Training],
+        *,
+        expected: float,
+        is_closed: bool,
+        fits: Callable[[Promotion], bool] = lambda promotion: True,
     ) -> Iterator[Promotion]:
         """Yields what may be promoted now, of the highest rung first, and of a rung the best.
 
@@ -116,16 +126,18 @@ class Ladder:
             trainings: All of the study.
             expected: How many configurations the lowest rung will have in the end.
             is_closed: Whether it has them all.
+            fits: Whether there is time for one; the place of another goes to the next.
         """
         due: list[list[Promotion]] = []
         for rung in range(len(self.shares) - 1):
-            due.append(self._due(rung, trainings, expected=expected, is_closed=is_closed))
+            found = self._due(rung, trainings, expected=expected, is_closed=is_closed, fits=fits)
+            due.append(found)
             is_open = any(one.state == "RUNNING" for one in self.on(rung, trainings))
             # Of a rung that waits for one below it more will come.
             is_closed = is_closed and not is_open and not due[-1]
             expected /= REDUCTION
-        for found in reversed(due):
-            yield from found
+        for promotions in reversed(due):
+            yield from promotions
 
     def num_promoted(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have gone on: to the next, or to nothing but loss."""
@@ -134,7 +146,13 @@ class Ladder:
         return sum(not self._is_lost(last[number]) for number in on)
 
     def _due(
-        self, rung: int, trainings: Sequence[Training], *, expected: float, is_closed: bool
+        self,
+        rung: int,
+        trainings: Sequence[Training],
+        *,
+        expected: float,
+        is_closed: bool,
+        fits: Callable[[Promotion], bool],
     ) -> list[Promotion]:
         on, last = self.on(rung, trainings), _last_attempts(trainings)
         finished = [one for one in on if one.is_finished]
@@ -147,7 +165,8 @@ class Ladder:
             for one in _ranked(finished)
             if one.number not in last or self._is_lost(last[one.number])
         ]
-        return waiting[: max(0, going_on - self.num_promoted(rung, trainings))]
+        num_due = max(0, going_on - self.num_promoted(rung, trainings))
+        return [promotion for promotion in waiting if fits(promotion)][:num_due] if num_due else []
 
     def _promotion(self, number: int, rung: int, lost: Training | None) -> Promotion:
         return Promotion(

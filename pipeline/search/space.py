@@ -60,6 +60,14 @@ class SearchSpace:
         """Whether any trial can train layers of the base, in a phase 2."""
         return most_segments(self._setting("unfreeze")) > 0
 
+    @property
+    def can_stay_frozen(self) -> bool:
+        """Whether any trial can leave the base as it is."""
+        setting = self._setting("unfreeze")
+        if isinstance(setting, IntRange | Choice | FloatRange):
+            return setting.holds(0)
+        return setting == 0
+
     def suggest(self, trial: Trial) -> dict[str, Value]:
         """Asks for every hyperparameter that exists, and for no other.
 

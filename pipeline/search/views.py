@@ -14,15 +14,12 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
+from pipeline.search.proposals import share_of
+
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-
-
-def share_of(trial: FrozenTrial) -> float:
-    """Returns what a trial was given of a whole training, in (0, 1]."""
-    return float(trial.user_attrs.get("share", 1.0))
 
 
 class _View:

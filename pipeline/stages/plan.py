@@ -27,6 +27,7 @@ from pipeline.planning.limits import EMBED_SHARE, Limits
 from pipeline.planning.params import PlanParams
 from pipeline.planning.plan import PLAN_FILE, Plan, plan_for_more, write_plan
 from pipeline.processes import num_cores
+from pipeline.workspace import store_root
 
 if TYPE_CHECKING:
     from pipeline.planning.choose import Choice
@@ -140,7 +141,9 @@ def main(*, dry_run: bool = False) -> None:
             print(line)
         return
     clock, inputs = Clock(Path.cwd(), budget_seconds), _inputs(params, embed)
-    kept = plan_for_more(LAST_PLAN, inputs, budget_seconds or UNLIMITED_SECONDS)
+    kept = plan_for_more(
+        store_root(Path.cwd()) / LAST_PLAN, inputs, budget_seconds or UNLIMITED_SECONDS
+    )
     if kept is not None:
         logger.info("the plan of a smaller budget stays; `dvc repro -f plan` plans anew")
         _keep(kept)
@@ -154,7 +157,7 @@ def main(*, dry_run: bool = False) -> None:
 
 
 def _keep(plan: Plan) -> None:
-    for file in (LAST_PLAN, PLAN_FILE):
+    for file in (store_root(Path.cwd()) / LAST_PLAN, PLAN_FILE):
         write_plan(plan, file)
 
 

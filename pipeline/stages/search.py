@@ -80,7 +80,9 @@ def _run(described: DescribedStudy, ends: float | None, *, root: Path) -> None:
             export = partial(leave, study, described, root=root)
             with (
                 recording(runs, study, ends) as recorder,
-                saved_from_loss(study, storage, export, params=params, root=root),
+                saved_from_loss(
+                    study, storage, partial(export, has_ended=False), params=params, root=root
+                ),
             ):
                 _search(study, described, ends, recorder=recorder, root=root)
                 # In the block: what is found is written even if the tracking store stays away.
@@ -106,8 +108,7 @@ def _search(
     params = described.search
     # What stopped an earlier search is no news of this one.
     _note_missing(study, 0)
-    limit_seconds = None if ends is None else max(0.0, ends - time.time())
-    progress, trials = _progress(study, params, limit_seconds), trial_records(study)
+    progress, trials = _progress(study, params, _until(ends)), trial_records(study)
     logger.info("%s: %s", study.study_name, progress.line())
     if remark := of_other_code(trials).remark:
         logger.warning("%s: %s", study.study_name, remark)
@@ -118,7 +119,8 @@ def _search(
             study,
             described.space,
             params,
-            limit_seconds=limit_seconds,
+            # What the executor took to start is over.
+            limit_seconds=_until(ends),
             executor=executor,
             recorder=recorder,
             data=DataReference(
@@ -129,6 +131,10 @@ def _search(
         ).run()
     progress.close()
     _note_missing(study, missing)
+
+
+def _until(ends: float | None) -> float | None:
+    return None if ends is None else max(0.0, ends - time.time())
 
 
 def _progress(study: Study, params: SearchParams, limit_seconds: float | None) -> Progress:

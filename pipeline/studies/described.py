@@ -142,7 +142,7 @@ def num_kept(study: Study, described: DescribedStudy) -> int | None:
         return num_finished(trial_records(aside))
     if not described.hashes.can_take_over(study.user_attrs.get("comparable")):
         return 0
-    return len(fitting(trial_records(study), described.space, source=study.study_name))
+    return num_finished(fitting(trial_records(study), described.space, source=study.study_name))
 
 
 def own_study(

@@ -117,7 +117,8 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
         begin=lambda previous: first_trials(exported, previous, described.hashes, described.space),
         attrs={**attrs, "comparable": described.hashes.comparable},
     )
-    study.pruner = build_pruner(params.pruner, epochs=params.epochs, has_rungs=params.rungs > 1)
+    has_rungs = params.rungs > 1 or any(trial.share < 1 for trial in trial_records(study))
+    study.pruner = build_pruner(params.pruner, epochs=params.epochs, has_rungs=has_rungs)
     enqueue_missing(
         study, with_named_cuts(described.params.enqueue, described.cuts, described.space)
     )
@@ -150,13 +151,16 @@ def recording(runs: StudyRuns, study: Study, ends: float | None) -> Iterator[Rec
         raise
 
 
-def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyRecord:
+def leave(
+    study: Study, described: DescribedStudy, *, root: Path, has_ended: bool = True
+) -> StudyRecord:
     """Writes a study as `study.json`, `best.json` and `trials.csv`, and returns its record.
 
     Args:
         study: Optuna's.
         described: What it is in params.yaml.
         root: The repository; the files lie in its `results/STUDY`.
+        has_ended: Whether it had all of its time.
 
     Raises:
         StudyError: If no trial ran to its end.
@@ -174,7 +178,7 @@ def leave(study: Study, described: DescribedStudy, *, root: Path) -> StudyRecord
         space=described.space.describe().searched,
         study_uid=study.user_attrs["study_uid"],
         comparable=study.user_attrs["comparable"],
-        budget_seconds=read_budget() if described.search.target is None else None,
+        budget_seconds=read_budget() if has_ended and described.search.target is None else None,
     )
     write_study(root, record)
     return record

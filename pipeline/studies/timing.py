@@ -15,6 +15,7 @@ from pipeline.config import read_document
 from pipeline.errors import ConfigError
 from pipeline.search.params import SearchParams
 from pipeline.studies.described import DescribedStudy
+from pipeline.trials.identity import training_code
 from pipeline.trials.study import exported_study
 from pipeline.workspace import stamp_file
 
@@ -72,7 +73,7 @@ def is_restored(described: DescribedStudy, *, root: Path) -> bool:
         root: The repository.
     """
     exported = exported_study(root, described.name)
-    if exported is None or described.search.target is not None:
+    if exported is None or exported.budget_seconds is None or described.search.target is not None:
         return False
     return (
         exported.identity == described.identity
@@ -85,10 +86,12 @@ def is_restored(described: DescribedStudy, *, root: Path) -> bool:
 def confirming(name: str, *, identity: str, root: Path) -> Iterator[float | None]:
     """Counts the time of a confirmation, and gives when its last training must end.
 
+    By other code than the last one's it begins with no time spent, as all is trained anew.
+
     Arguments and what it yields are those of `searching`.
     """
     clock = Clock(root, read_budget())
-    with clock.running(f"confirm@{name}", key=identity):
+    with clock.running(f"confirm@{name}", key=f"{identity} {training_code()}"):
         ends = clock.ends(f"confirm@{name}", _weights())
         yield ends and ends - EXPORT_SHARE * (ends - time.time())
 

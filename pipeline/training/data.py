@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -171,7 +171,7 @@ def _check(
         )
 
 
-class TrialData(Hashable, Protocol):
+class TrialData(Protocol):
     """What trials train on, wherever it lies: in files, or in the memory of a cluster."""
 
     def load_cut(self, cut: str, *, judge: str | None) -> CutData:
@@ -179,6 +179,10 @@ class TrialData(Hashable, Protocol):
 
     def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
         """Names the cuts that phase 2 can start from; as in `training.segments.phase_2_starts`."""
+
+    @property
+    def base_key(self) -> str:
+        """What tells the base from every other that this process may train on."""
 
     def load_base(self) -> keras.Model:
         """Returns the base that the features were computed with, frozen.
@@ -210,6 +214,10 @@ class DataReference:
         if not hyperparameters.get("unfreeze"):
             return []
         return phase_2_starts(read_manifest(Path(self.features)).cuts, hyperparameters)
+
+    @property
+    def base_key(self) -> str:
+        return self.features
 
     def load_base(self) -> keras.Model:
         return load_saved_base(Path(self.features))

@@ -91,9 +91,9 @@ def _fewer(hyperparameters: Mapping[str, Value], portion: Portion) -> int:
 def num_images(portion: Portion, *, num_train: int, images_per_epoch: int, num_classes: int) -> int:
     """Returns how many different images such a part learns from, in [1, num_train].
 
-    A small training part, which an epoch of a whole training goes over several times, keeps all of
-    its images and is gone over less often: which configuration is good depends on how many images
-    there are more than on how often they are seen. 1,000, and 20 a class, are kept in any case.
+    A small training part, which an epoch of a whole training goes over several times, is first gone
+    over less often: which configuration is good depends on how many images there are more than on
+    how often they are seen. 1,000 images, and 20 a class, are kept in any case.
 
     Args:
         portion: The part of a training.

@@ -7,7 +7,6 @@ when it is called, so that a spawned worker can first say how many threads it ge
 
 from __future__ import annotations
 
-import functools
 import gc
 import time
 from collections.abc import Sequence
@@ -28,6 +27,11 @@ if TYPE_CHECKING:
     from pipeline.training.data import CutData
     from pipeline.training.fit import FitResult
     from pipeline.training.phases import Phase
+
+
+# Of one base at a time, and of that a handful: what a study's trials start from.
+_bases: dict[str, keras.Model] = {}
+_segments: dict[tuple[object, ...], tuple[str, keras.Model]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,22 +137,27 @@ def _unfreeze(
     return _Unfrozen(segment=segment, cut=cut, cut_data=_load(data, cut, spec))
 
 
-# Files of features do not change while they are trained on: a process trains for one stage.
-@functools.lru_cache(maxsize=1)
-def _base(data: TrialData) -> keras.Model:
-    return data.load_base()
-
-
-@functools.lru_cache(maxsize=8)
 def _segment(
-    data: TrialData, starts: Sequence[str], upper: Sequence[PooledCut], num_layers: int | None
+    data: TrialData, starts: tuple[str, ...], upper: tuple[PooledCut, ...], num_layers: int | None
 ) -> tuple[str, keras.Model]:
-    """Returns where phase 2 starts, and the layers above it, which nobody may train."""
+    """Returns where phase 2 starts, and the layers above it, which nobody may train.
+
+    They are kept, and the base of the last: to load it takes 2 s. By its key, not by the data,
+    whose arrays would be held with it.
+    """
     from pipeline.training.segments import cut_segment, nearest_start
 
-    base = _base(data)
+    key = (data.base_key, starts, upper, num_layers)
+    if key in _segments:
+        return _segments[key]
+    if data.base_key not in _bases:
+        _bases.clear()
+        _segments.clear()
+        _bases[data.base_key] = data.load_base()
+    base = _bases[data.base_key]
     cut = nearest_start(base, starts, upper, num_layers=num_layers)
-    return cut, cut_segment(base, cut, upper, num_layers=num_layers)
+    _segments[key] = cut, cut_segment(base, cut, upper, num_layers=num_layers)
+    return _segments[key]
 
 
 def _load(data: TrialData, cut: str, wanted: TrialSpec) -> CutData:

@@ -30,7 +30,7 @@ GOOD = (
 BASE_SIZE = "image_size: 64\n"
 
 WRONG = {
-    "typo in a key": ("trials: 10 ", "trails: 10 ", "search.trails: there is no such key."),
+    "typo in a key": ("trials: auto ", "trails: auto ", "search.trails: there is no such key."),
     "text for a number": ("epochs: 10 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
     "low above high": ("low: 64, high: 384", "low: 384, high: 64", "units: low < high must hold"),
     "unknown activation": ("[relu, leaky_relu, elu", "[reluu, leaky_relu, elu", "'reluu'"),
@@ -46,8 +46,7 @@ WRONG = {
     ),
     "bounds of a pruner in the wrong order": (
         "    name: median\n"
-        "    startup_trials: 7    # finished trials before anything is pruned: those that are "
-        "queued below\n",
+        "    startup_trials: 7    # whole trainings that are finished before anything is pruned\n",
         "    name: threshold\n    lower: 0.9\n    upper: 0.1\n",
         "search.pruner.threshold: lower <= upper must hold. Received: lower=0.9, upper=0.1.",
     ),
@@ -65,10 +64,10 @@ WRONG = {
         "batch_size: 25.6  ",
         "embed.batch_size: must be auto, or a whole number of at least 1",
     ),
-    "negative trials": ("trials: 10 ", "trials: -1 ", "greater than or equal to 1"),
+    "negative trials": ("trials: auto ", "trials: -1 ", "trials must be auto or at least 1"),
     "missing section": (
-        "confirm:\n  top: 3 ",
-        "confrim:\n  top: 3 ",
+        "confirm:\n  top: auto ",
+        "confrim:\n  top: auto ",
         "confirm: this section is missing",
     ),
     "register a study that is not there": (
@@ -151,7 +150,17 @@ WRONG = {
         "dataset: folder\n  path: data/nowhere",
         "fetch.path: must be there where dataset is folder. Received: 'data/nowhere'.",
     ),
-    "no minutes": ("budget: 15m", "budget: none", "budget: must be a duration such as 90s, 10m"),
+    "no minutes": ("budget: 15m", "budget: 15", "budget: must be none, or a duration such as 90s"),
+    "no time and no number": (
+        "budget: 15m",
+        "budget: none",
+        "search.trials: must be a number where neither budget nor search.timeout limits the time.",
+    ),
+    "rungs with a sampler of whole trials": (
+        "sampler: tpe",
+        "sampler: cmaes",
+        "search: sampler cmaes learns from whole trainings alone",
+    ),
     "sizes that fall": (
         "image_sizes: [64, 96",
         "image_sizes: [96, 64",
@@ -231,7 +240,7 @@ def test_names_that_only_look_alike_are_fine(params_document):
 
 
 def test_the_command_prints_every_problem_and_exits_with_2(tmp_path):
-    text = GOOD.replace("trials: 10 ", "trails: 10 ").replace("sampler: tpe", "sampler: tpee")
+    text = GOOD.replace("trials: auto ", "trails: auto ").replace("sampler: tpe", "sampler: tpee")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     done = check(tmp_path)
     assert done.returncode == 2

@@ -721,3 +721,24 @@ def test_what_trains_the_base_does_not_starve_the_others(search):
     study, _ = search(target="auto", space=space, limit_seconds=12.0, epoch_seconds=0.05, workers=1)
     tuned = [bool(t.user_attrs["hyperparameters"]["unfreeze"]) for t in study.trials]
     assert 0 < sum(tuned) < 0.4 * len(tuned)
+
+
+def test_a_search_in_which_all_diverges_ends_after_its_time(search):
+    study, _ = search(target="auto", behaviour="diverge", limit_seconds=0.01)
+    assert states(study) == ["PRUNED"] * 3
+
+
+def test_a_study_that_was_searched_without_rungs_goes_on_with_them(search):
+    search(target=12)
+    study, _ = search(target="auto", rungs=3, epoch_seconds=0.05, limit_seconds=10.0)
+    assert sum(trial.user_attrs.get("rung") == 0 for trial in study.trials) >= 3
+
+
+def test_what_must_train_the_base_does_so_in_a_timed_search(search):
+    space = {
+        "top": FloatRange(type="float", low=0.0, high=1.0),
+        "unfreeze": Choice(type="choice", choices=[1, 2]),
+    }
+    study, _ = search(target="auto", space=space, limit_seconds=3.0, epoch_seconds=0.05)
+    assert {t.user_attrs["hyperparameters"]["unfreeze"] for t in study.trials} <= {1, 2}
+    assert len(study.trials) > 2

@@ -25,33 +25,40 @@ def training(number, *, seconds, share=NINTH, state="COMPLETE", promoted_from=No
 
 
 def test_before_anything_has_ended_there_is_time_for_the_first():
-    assert forecast(100.0).expected([], num_workers=2) >= 2
+    assert forecast(100.0).num_more([], num_workers=2) >= 2
+    assert forecast(0.0).num_more([], num_workers=2) == 0
 
 
 def test_room_is_kept_for_what_goes_on():
     there = [training(number, seconds=10.0) for number in range(3)]
-    # 18: 15 more of 10 s, 6 of 33 s and 2 of 99 s, where 19 would need 7 and 3.
-    assert forecast(600.0).expected(there, num_workers=1) == 18
-    assert forecast(600.0).expected(there, num_workers=2) == 36
+    # 15 more of 10 s, 6 of 33 s and 2 of 99 s, where 16 would need 7 and 3.
+    assert forecast(600.0).num_more(there, num_workers=1) == 15
+    assert forecast(600.0).num_more(there, num_workers=2) == 33
 
 
 def test_the_rungs_take_one_after_another_however_many_workers_there_are():
     there = [training(number, seconds=10.0) for number in range(3)]
-    assert forecast(131.0).expected(there, num_workers=100) == 3
-    assert forecast(143.0).expected(there, num_workers=100) > 3
+    assert forecast(131.0).num_more(there, num_workers=100) == 0
+    assert forecast(143.0).num_more(there, num_workers=100) > 0
 
 
 def test_what_is_running_has_its_time_kept():
     there = [training(number, seconds=10.0) for number in range(3)]
     running = training(3, seconds=4.0, state="RUNNING")
     # 18 in all, as without it: 14 more of 10 s, and 6 s that are left of it.
-    assert forecast(545.0).expected([*there, running], num_workers=1) == 18
-    assert forecast(535.0).expected([*there, running], num_workers=1) < 18
+    assert forecast(545.0).num_more([*there, running], num_workers=1) == 14
+    assert forecast(535.0).num_more([*there, running], num_workers=1) < 14
+
+
+def test_what_was_trained_whole_before_there_were_rungs_takes_no_room():
+    whole = [training(number, seconds=90.0, share=WHOLE) for number in range(40)]
+    there = [training(40 + number, seconds=10.0) for number in range(3)]
+    assert forecast(600.0).num_more([*whole, *there], num_workers=1) == 15
 
 
 def test_nothing_is_begun_that_does_not_end():
     there = [training(number, seconds=10.0) for number in range(3)]
-    assert forecast(9.0).expected(there, num_workers=8) == 3
+    assert forecast(9.0).num_more(there, num_workers=8) == 0
 
 
 def test_a_promotion_fits_by_what_its_own_configuration_took():

@@ -79,6 +79,18 @@ def test_what_was_kept_is_not_trained():
     assert trained(planned, ends=None, kept=["7-0", "3-1"]) == ["3-0", "7-1", "7-2", "3-2"]
 
 
+def test_whoever_there_was_no_time_for_holds_up_no_further_seed():
+    planned = [candidate(7), candidate(5, seconds=400.0), candidate(3)]
+    assert trained(planned, ends=300.0) == ["7-0", "3-0", "7-1", "3-1", "7-2", "3-2"]
+
+
+def test_a_first_training_that_was_lost_is_tried_again_though_it_is_late():
+    rounds = Rounds([candidate(7)], (), ends=1.0, clock=Time())
+    first = rounds.next(num_workers=1)
+    rounds.again(first)
+    assert rounds.next(num_workers=1) is first
+
+
 @pytest.mark.parametrize("ends", [None, 100.0])
 def test_a_lost_training_is_next(ends):
     rounds = Rounds([candidate(7), candidate(3)], (), ends=ends, clock=Time())

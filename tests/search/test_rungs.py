@@ -23,9 +23,9 @@ def finished(*values, first=0, share=NINTH, promoted_from=None):
     ]
 
 
-def due(trainings, *, expected=9, is_closed=False, max_retries=2):
-    ladder = Ladder(3, max_retries=max_retries)
-    return list(ladder.promotions(trainings, expected=expected, is_closed=is_closed))
+def due(trainings, *, expected=9, is_closed=False, **more):
+    ladder = Ladder(3, max_retries=2)
+    return list(ladder.promotions(trainings, expected=expected, is_closed=is_closed, **more))
 
 
 def numbers(promotions):
@@ -118,6 +118,11 @@ def test_what_was_lost_too_often_has_had_its_place():
 def test_what_raised_has_had_its_place():
     lost = Training(number=3, state="FAIL", share=THIRD, promoted_from=0, can_retry=False)
     assert due([*finished(0.9, 0.8, 0.7), lost]) == []
+
+
+def test_the_place_of_what_does_not_fit_goes_to_the_next():
+    six = finished(0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+    assert numbers(due(six, fits=lambda one: one.number != 0)) == [1, 2]
 
 
 def test_without_rungs_nothing_goes_on():

@@ -110,9 +110,10 @@ def tensorflow_worker(*, num_threads: int = 1) -> Train:
     from pipeline.training.worker import run_trial
 
     configure_tensorflow(num_threads=num_threads)
-    # What was imported stays: a collection that looks through it takes 0.3 s, before each trial.
-    gc.collect()
-    gc.freeze()
+    if not gc.get_freeze_count():
+        # What was imported stays; to look through it takes 0.3 s, before each trial.
+        gc.collect()
+        gc.freeze()
     return run_trial
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import tempfile
 import traceback
@@ -21,6 +22,7 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.errors import InfeasibleTrialError
+from pipeline.features.manifest import MANIFEST
 from pipeline.hyperparameter import Value
 from pipeline.search.executors.base import (
     EpochDone,
@@ -124,6 +126,11 @@ class SharedData:
 
     def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
         return list(self.cuts)[1:]
+
+    @property
+    def base_key(self) -> str:
+        # It holds the hash of the base's weights.
+        return hashlib.sha256(self.files[MANIFEST]).hexdigest()
 
     def load_base(self) -> keras.Model:
         from pipeline.features.saved_base import load_saved_base
