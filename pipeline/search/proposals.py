@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.hyperparameter import Value
 from pipeline.search.params import SearchParams
-from pipeline.search.rungs import Promotion, Training, shares
+from pipeline.search.rungs import Promotion, Training, share_of, shares
 from pipeline.search.samplers import build_sampler
 from pipeline.search.space import SearchSpace
 from pipeline.seeds import derive_seed
@@ -226,11 +226,6 @@ def next_index(trials: list[FrozenTrial]) -> int:
     if waiting is not None and "index" in waiting.user_attrs:
         return int(waiting.user_attrs["index"])
     return max((int(trial.user_attrs.get("index", -1)) for trial in trials), default=-1) + 1
-
-
-def share_of(trial: FrozenTrial) -> float:
-    """Returns what a trial was given of a whole training, in (0, 1]."""
-    return float(trial.user_attrs.get("share", 1.0))
 
 
 def _find_duplicate(

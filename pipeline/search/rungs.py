@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.trials.record import FINISHED, State
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 REDUCTION: Final = 3
 """Of so many trainings of a rung one goes on, to so many times the gradient steps."""
@@ -30,6 +33,11 @@ def shares(num_rungs: int) -> tuple[float, ...]:
     (0.1111111111111111, 0.3333333333333333, 1.0)
     """
     return tuple(1 / REDUCTION**above for above in reversed(range(num_rungs)))
+
+
+def share_of(trial: FrozenTrial) -> float:
+    """Returns what a trial was given of a whole training, in (0, 1]."""
+    return float(trial.user_attrs.get("share", 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from pipeline.search.proposals import share_of
+from pipeline.search.rungs import share_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
