@@ -233,14 +233,14 @@ def test_the_password_of_a_store_is_not_recorded(repository):
 
 def lose_after_a_trial(monkeypatch, files):
     """Removes files when the first trial has been told and its record was handed on."""
-    end = search.Engine._end
+    end = search.Attempts._end
 
     def end_and_lose(driver, *arguments, **options):
         end(driver, *arguments, **options)
         for file in files:
             file.unlink(missing_ok=True)
 
-    monkeypatch.setattr(search.Engine, "_end", end_and_lose)
+    monkeypatch.setattr(search.Attempts, "_end", end_and_lose)
 
 
 LOST = {
@@ -263,6 +263,8 @@ def test_a_database_that_goes_away_ends_the_search_and_leaves_what_is_known(
     assert not any(file.exists() for file in files)
     assert not (repository.folder / STAMP).exists()
     assert "Traceback" not in caplog.text
-    saved = repository.read("results/tiny/study.json")["trials"]
+    exported = repository.read("results/tiny/study.json")
+    saved = exported["trials"]
+    assert "budget_seconds" not in exported
     assert saved[0]["state"] == "COMPLETE"
     assert "RUNNING" not in states(saved)
