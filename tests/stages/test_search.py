@@ -18,6 +18,7 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_records
+from pipeline.search.attempts import Attempts
 from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.params import SearchParams
 from pipeline.stages import search
@@ -233,14 +234,14 @@ def test_the_password_of_a_store_is_not_recorded(repository):
 
 def lose_after_a_trial(monkeypatch, files):
     """Removes files when the first trial has been told and its record was handed on."""
-    end = search.Attempts._end
+    end = Attempts._end
 
     def end_and_lose(driver, *arguments, **options):
         end(driver, *arguments, **options)
         for file in files:
             file.unlink(missing_ok=True)
 
-    monkeypatch.setattr(search.Attempts, "_end", end_and_lose)
+    monkeypatch.setattr(Attempts, "_end", end_and_lose)
 
 
 LOST = {
