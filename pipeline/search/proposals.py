@@ -201,13 +201,13 @@ def trainings_of(study: Study) -> list[Training]:
 
 def _training(trial: FrozenTrial, sign: float, now: datetime) -> Training:
     attrs, retry = trial.user_attrs, trial.user_attrs.get("retry", "no")
-    value, start = trial.value if trial.state.name == "COMPLETE" else None, trial.datetime_start
+    value = trial.value if trial.state.name == "COMPLETE" else None
     return Training(
         number=trial.number,
         state=trial.state.name,
         share=share_of(trial),
         value=None if value is None else sign * value,
-        seconds=((trial.datetime_complete or now) - start).total_seconds() if start else None,
+        seconds=_seconds(trial, now),
         promoted_from=attrs.get("promoted_from"),
         is_fine_tuned=bool(attrs.get("hyperparameters", {}).get("unfreeze")),
         is_copy="duplicate_of" in attrs,
@@ -226,6 +226,19 @@ def next_index(trials: list[FrozenTrial]) -> int:
     if waiting is not None and "index" in waiting.user_attrs:
         return int(waiting.user_attrs["index"])
     return max((int(trial.user_attrs.get("index", -1)) for trial in trials), default=-1) + 1
+
+
+def _seconds(trial: FrozenTrial, now: datetime) -> float | None:
+    """Returns how long a trial took, or has taken so far; None if it has not begun.
+
+    As its training said: what its worker took to start is no part of it.
+    """
+    measured = (trial.user_attrs.get("metrics") or {}).get("training_seconds")
+    if measured is not None:
+        return float(measured)
+    if trial.datetime_start is None:
+        return None
+    return float(((trial.datetime_complete or now) - trial.datetime_start).total_seconds())
 
 
 def _find_duplicate(
