@@ -21,7 +21,7 @@ from pipeline.training.messages import EpochRecord, TrialResult
 
 
 def train(spec, data, report):
-    settings = spec.hyperparameters
+    settings, start = spec.hyperparameters, time.perf_counter()
     note(data.train_file, f"start {spec.uid} {os.getpid()}")
     if "scratch" in settings:
         note(settings["scratch"], tempfile.mkdtemp())
@@ -37,14 +37,14 @@ def train(spec, data, report):
             metrics["val_accuracy"] = math.nan
         record = EpochRecord(epoch=epoch, metrics=metrics)
         if report(record):
-            return result("stopped", epoch, value)
+            return result("stopped", epoch, value, start)
         if settings.get("behaviour") == "die_once_late":
             behave("die_once", Path(data.features))
     note(data.train_file, f"end {spec.uid} {os.getpid()}")
     if settings.get("behaviour") == "nan_result":
         value = math.nan
     outcome = "diverged" if settings.get("behaviour") == "diverge" else "complete"
-    return result(outcome, spec.epochs - 1, value)
+    return result(outcome, spec.epochs - 1, value, start)
 
 
 def behave(behaviour, folder):
@@ -66,14 +66,14 @@ def behave(behaviour, folder):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def result(outcome, epoch, value):
+def result(outcome, epoch, value, start):
     return TrialResult(
         outcome=outcome,
         best_epoch=epoch,
         metrics={"val_accuracy": value},
         num_parameters=1,
         num_epochs=epoch + 1,
-        seconds=0.0,
+        seconds=time.perf_counter() - start,
     )
 
 
