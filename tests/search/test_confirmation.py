@@ -111,7 +111,8 @@ def test_one_that_was_kept_is_not_done_again(confirm):
     record = confirm.confirmation.trainings()[0]
     again = Confirming(confirm.folder)
     results = again(planned, kept={first: KeptTraining(result=before[first], record=record)})
-    assert results == before
+    assert results.keys() == before.keys()
+    assert results[first] == before[first]
     assert [uid for uid, _ in again.recorder.started] == [planned[1].specs[0].uid]
     told = again.confirmation.trainings()
     assert told[0] == record
