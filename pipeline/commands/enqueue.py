@@ -80,8 +80,5 @@ def _what_next(current: CurrentStudy, root: Path) -> str:
     if holder is not None and holder.is_alive:
         return f"The search that is running, process {holder.pid}, takes it before it samples more."
     if target is None:
-        return (
-            f"`dvc repro -f search@{current.name}` takes it before it samples more, or `dvc repro` "
-            "with a larger budget."
-        )
+        return "The next `dvc repro` with a larger budget takes it before it samples more."
     return "The next `dvc repro` takes it before it samples more."

@@ -157,6 +157,17 @@ def test_a_search_that_takes_its_time_and_lost_its_databases_trains_nothing(repo
     assert len(stage(repository)) > len(before)
 
 
+def test_a_search_whose_database_went_away_had_not_all_of_its_time(repository, monkeypatch):
+    repository.document["budget"] = "9h"
+    repository.set(trials="auto")
+    with monkeypatch.context() as during:
+        lose_after_a_trial(during, [repository.folder / "mlruns/optuna.db"])
+        with pytest.raises(DatabaseLostError):
+            stage(repository)
+    # With the budget in it, the next search would take it for done.
+    assert "budget_seconds" not in repository.read("results/tiny/study.json")
+
+
 def test_replicates_are_trained_where_they_are_asked_for(repository):
     whole = {"units": 32, "activation": "relu", "learning_rate": 0.1, "clipping": "none"}
     for duplicates, num_copies in (("replicate", 0), ("reuse", 1)):
@@ -264,8 +275,6 @@ def test_a_database_that_goes_away_ends_the_search_and_leaves_what_is_known(
     assert not any(file.exists() for file in files)
     assert not (repository.folder / STAMP).exists()
     assert "Traceback" not in caplog.text
-    exported = repository.read("results/tiny/study.json")
-    saved = exported["trials"]
-    assert "budget_seconds" not in exported
+    saved = repository.read("results/tiny/study.json")["trials"]
     assert saved[0]["state"] == "COMPLETE"
     assert "RUNNING" not in states(saved)
