@@ -154,8 +154,9 @@ def watched(monkeypatch):
         rates.append((len(phases) + 1, float(self.optimizer.learning_rate)))
         return steps_train(self, chunk)
 
-    for kept in (worker._base, worker._segment):
-        kept.cache_clear()
+    # The process keeps what it has loaded: each test begins without.
+    monkeypatch.setattr(worker, "_bases", {})
+    monkeypatch.setattr(worker, "_segments", {})
     monkeypatch.setattr(DataReference, "load_base", load_watched)
     monkeypatch.setattr(worker, "_train", train_watched)
     monkeypatch.setattr(steps.Steps, "train", steps_train_watched)
