@@ -45,6 +45,7 @@ def base_name(model: str, image_size: int) -> str:
 def probed(folder: Path, *, num_train: int) -> Iterator[tuple[str, str, float]]:
     """Yields name of base, cut and expected accuracy of each choice."""
     from pipeline.bases.load import load_base
+    from pipeline.features.frozen import TENSORFLOW, freeze
     from pipeline.planning.expectation import expected_errors
     from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
     from pipeline.planning.sample import read_sample
@@ -59,8 +60,10 @@ def probed(folder: Path, *, num_train: int) -> Iterator[tuple[str, str, float]]:
             every = {(part.cut, part.pooling): part for part in parts_of(cuts)}
             named = [cut.partition(":")[::2] for cut in wanted]
             parts = [every.get((cut, kind)) or every[cut, "none"] for cut, kind in named]
-            network = network_of(base, parts, sample.images, image_size=image_size)
-            probe = Probe(network, parts, sample.images, sample.labels)
+            images = sample.images
+            network = network_of(base, parts, images.shape[1:], image_size=image_size)
+            frozen = freeze(network, images, num_images=len(images), engine=TENSORFLOW)
+            probe = Probe(frozen, parts, images, sample.labels)
             for cut, part in zip(wanted, parts, strict=True):
                 found[base_name(model, image_size), cut] = probe.errors([part])
     errors = expected_errors([*found.values()], num_train=num_train)

@@ -9,11 +9,20 @@ from pipeline.bases.choice import Fetch, open_base
 from pipeline.bases.cuts import BESIDE, BYTES_PER_VALUE, NO_POOLING, POOLED, Cut
 from pipeline.bases.table import BASES
 from pipeline.errors import ConfigError
+from pipeline.features.frozen import TENSORFLOW, freeze
 from pipeline.features.params import AUTO, BaseParams
-from pipeline.planning.choose import Choice, Chooser
+from pipeline.planning.choice import Choice
+from pipeline.planning.choose import Chooser
 from pipeline.planning.heads import Head
 from pipeline.planning.limits import Limits
-from pipeline.planning.probe import MOST_FEATURES, Probe, network_of, parts_of, probed_cuts
+from pipeline.planning.probe import (
+    MOST_FEATURES,
+    Probe,
+    network_of,
+    parts_of,
+    probed_cuts,
+    seconds_per_image,
+)
 from pipeline.planning.sample import Sample
 from pipeline.processes import num_cores
 
@@ -60,8 +69,10 @@ class PlannedBase:
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
         self._bases: dict[tuple[str, int], keras.Model] = {}
+        self._network: keras.Model
         chooser = Chooser(
             self._probe,
+            self._speedup,
             limits,
             num_rows=sample.num_images,
             num_train=sample.num_train,
@@ -99,14 +110,29 @@ class PlannedBase:
         most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
         images = sample.images[:num_images]
+        self._network = network_of(base, parts, images.shape[1:], image_size=image_size)
         return Probe(
-            network_of(base, parts, images, image_size=image_size),
+            freeze(self._network, images, num_images=num_images, engine=TENSORFLOW),
             parts,
             images,
             sample.labels[:num_images],
             most_seconds=most_seconds,
             seconds=seconds,
         )
+
+    def _speedup(self, probe: Probe) -> float:
+        """Returns how many times as fast as a probe, the last one, the stage `embed` will be.
+
+        A conversion to ONNX Runtime takes longer than most probes: one is made, and what it gains
+        is taken to be gained on other bases and sizes.
+        """
+        images, num_images = self._sample.images, self._sample.num_images
+        frozen = freeze(self._network, images, num_images=num_images)
+        if frozen.engine == TENSORFLOW:
+            return 1.0
+        speedup = max(1.0, probe.seconds_per_image / seconds_per_image(frozen, images))
+        logger.info("%s: embedded %.1f times as fast by ONNX Runtime", self._name, speedup)
+        return speedup
 
     def _starts(self) -> list[str]:
         """Returns the whole cut that phase 2 of the best head starts from, if there is room.

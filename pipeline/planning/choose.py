@@ -11,12 +11,12 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pipeline.planning.choice import Candidate, Choice, described
 from pipeline.planning.heads import Head, heads_of, single_heads
 from pipeline.planning.limits import Limits
-from pipeline.planning.probe import FEWEST_IMAGES, Part, Probe, TooSlowError
+from pipeline.planning.probe import FEWEST_IMAGES, Probe, TooSlowError
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ PROBES: Final = 5
 allows, and all others at the same."""
 PRICE: Final = 0.01
 """Of accuracy, that all the time there is for embedding must bring: of near equals the cheaper."""
+EXPECTED_SPEEDUP: Final = 1.8
+"""Of the stage `embed` over a probe, until it has been measured: ONNX Runtime embeds 1.9 to 2.0
+times as many images a second as TensorFlow (`benchmarks/embedding_speed.py`)."""
 
 
 class MakeProbe(Protocol):
@@ -51,60 +54,13 @@ class MakeProbe(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A base at a size, and the best single cut that a head was put on.
-
-    Attributes:
-        model: As `bases.choice.BaseChoice.model`.
-        image_size: Pixels.
-        part: The cut and its pooling; None where it was left: embedding all images, or these few
-            in what is left of the plan's own time, would take too long.
-        accuracy: Of a ridge head on it, over the sample, each image left out; in [0, 1].
-        expected: Of one that is trained on all training images.
-        seconds_per_image: To embed one, in TensorFlow.
-        num_images: Of the sample that were looked at.
-    """
-
-    model: str
-    image_size: int
-    part: Part | None
-    accuracy: float
-    expected: float
-    seconds_per_image: float
-    num_images: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What was chosen for a base.
-
-    Attributes:
-        chosen: The base at its size.
-        heads: What heads may stand on, the best first.
-        mirror_gain: Of accuracy through mirrored images, with its standard error; None: not asked.
-        is_mirrored: Whether mirrored images are worth embedding, and fit the time.
-        candidates: All that were looked at, in this order.
-    """
-
-    chosen: Candidate
-    heads: Sequence[Head]
-    mirror_gain: tuple[float, float] | None
-    is_mirrored: bool
-    candidates: Sequence[Candidate]
-
-    @property
-    def runner_up(self) -> Candidate | None:
-        """The one of which most is expected that was not chosen, if any fits the time."""
-        others = [each for each in self.candidates if each.part and each is not self.chosen]
-        return max(others, key=lambda each: each.expected, default=None)
-
-
 class Chooser:
     """Climbs to the best base and size that fit the time.
 
     Args:
         make_probe: Makes the probe of a model at a size.
+        measure_speedup: Says how many times as fast as the probe that was made last the stage
+            `embed` will be, >= 1. Asked once, after the first, if there is time.
         limits: Of time and bytes.
         num_rows: Images that will be embedded, views aside.
         num_train: Images of the training part, which heads will be trained on.
@@ -116,6 +72,7 @@ class Chooser:
     def __init__(
         self,
         make_probe: MakeProbe,
+        measure_speedup: Callable[[Probe], float],
         limits: Limits,
         *,
         num_rows: int,
@@ -124,13 +81,15 @@ class Chooser:
         own_size: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make_probe, self._limits, self._clock = make_probe, limits, clock
+        self._make_probe, self._measure_speedup = make_probe, measure_speedup
+        self._limits, self._clock = limits, clock
         self._num_rows, self._num_train, self._num_probed = num_rows, num_train, num_probed
         self._own_size = own_size
         self._most_features = limits.num_features(num_train, num_rows=num_rows)
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
         self._probes: dict[tuple[str, int], Probe] = {}
+        self._speedup = EXPECTED_SPEEDUP
 
     def choose(self, sizes_of: Mapping[str, Sequence[int]], *, asks_views: bool) -> Choice:
         """Returns what is expected to be best on all training images.
@@ -156,6 +115,7 @@ class Chooser:
             mirror_gain=gain,
             is_mirrored=gain is not None and gain[0] > WORTH_TWICE * gain[1],
             candidates=self._candidates,
+            speedup=self._speedup,
         )
 
     def _mirror_gain(self, probe: Probe, head: Head) -> tuple[float, float] | None:
@@ -164,7 +124,7 @@ class Chooser:
         num_rows, num_train = self._num_rows + self._num_train, 2 * self._num_train
         is_room = (
             self._clock() + probe.num_images * probe.seconds_per_image <= self._end
-            and probe.seconds_per_image <= self._limits.seconds_per_image(num_rows)
+            and probe.seconds_per_image <= self._embed_limit(num_rows)
             and num_features <= self._limits.num_features(num_train, num_rows=num_rows)
         )
         return probe.mirror_gain(head.parts) if is_room else None
@@ -208,12 +168,16 @@ class Chooser:
                 self._look_at(best.model, size)
 
     def _limit(self) -> float:
-        """Returns the most seconds that an image may take."""
+        """Returns the most seconds that an image may take in a probe."""
         if self._probes:
             left = (self._end - self._clock()) / self._num_probed
         else:
             left = self._limits.plan_seconds / PROBES / min(self._num_probed, FEWEST_IMAGES)
-        return min(self._limits.seconds_per_image(self._num_rows), left)
+        return min(self._embed_limit(self._num_rows), left)
+
+    def _embed_limit(self, num_rows: int) -> float:
+        """Returns what an image may take in a probe, where so many are to be embedded."""
+        return self._speedup * self._limits.seconds_per_image(num_rows)
 
     def _look_at(
         self, model: str, image_size: int, *, is_smallest: bool = False
@@ -243,6 +207,8 @@ class Chooser:
                 num_images=0,
             )
         else:
+            if not self._probes and self._clock() < self._end:
+                self._speedup = self._measure_speedup(probe)
             self._probes[model, image_size] = probe
             # The same images for all: what is compared is then the same sample.
             self._num_probed = probe.num_images
@@ -269,18 +235,5 @@ class Chooser:
         return max((each for each in self._candidates if each.part), key=self._worth)
 
     def _worth(self, candidate: Candidate) -> float:
-        share = candidate.seconds_per_image / self._limits.seconds_per_image(self._num_rows)
+        share = candidate.seconds_per_image / self._embed_limit(self._num_rows)
         return candidate.expected - PRICE * share
-
-
-def described(candidate: Candidate) -> str:
-    """Returns a line about a candidate, for the log."""
-    name = f"{candidate.model} at {candidate.image_size} pixels"
-    speed = f"{1 / candidate.seconds_per_image:,.0f} images/s"
-    if candidate.part is None:
-        return f"{name}: {speed}, too slow"
-    part = candidate.part
-    return (
-        f"{name}: {candidate.accuracy:.3f} on {candidate.num_images:,} images, "
-        f"{candidate.expected:.3f} expected on all ({part.cut}, {part.pooling}), {speed}"
-    )

@@ -5,7 +5,7 @@ from typing import Final
 
 from pipeline.bases.cuts import BYTES_PER_VALUE
 
-EMBED_SHARE: Final = 0.3
+EMBED_SHARE: Final = 0.4
 """Of the budget, for the frozen base over all images."""
 TRAINING_SHARE: Final = 0.5
 """Of the budget, for the trials and the confirmation of a study on the base."""

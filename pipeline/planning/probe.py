@@ -23,6 +23,7 @@ KINDS: Final = ("global", "grid2", "grid4", NO_POOLING)
 QUARTERS: Final = 4
 BATCH_SIZE: Final = 64
 BATCHES_TIMED: Final = 2
+BATCHES_MEASURED: Final = 8
 FEWEST_IMAGES: Final = 300
 FEWEST_OF_A_CLASS: Final = 10
 """On average, of the images that a probe looks at, where there are as many; else chance decides."""
@@ -221,28 +222,34 @@ class Probe:
         return dict(zip(self.parts, joined, strict=True)), spent / done
 
 
-def network_of(
-    base: "keras.Model", parts: Sequence[Part], images: Images, *, image_size: int
-) -> Network:
-    """Returns what computes the parts of a base, in TensorFlow.
+def seconds_per_image(network: Network, images: Images) -> float:
+    """Returns what an image takes, by at most `BATCHES_MEASURED` batches of some images."""
+    network(images[:BATCH_SIZE])  # What is set up by the first call is none of its time.
+    measured = images[: BATCHES_MEASURED * BATCH_SIZE]
+    start = time.perf_counter()
+    for place in range(0, len(measured), BATCH_SIZE):
+        network(measured[place : place + BATCH_SIZE])
+    return (time.perf_counter() - start) / len(measured)
 
-    A conversion takes longer than a probe. So what it takes for an image is never less than what
-    the stage `embed` will take, which may run the base through ONNX Runtime.
+
+def network_of(
+    base: "keras.Model", parts: Sequence[Part], image_shape: tuple[int, ...], *, image_size: int
+) -> "keras.Model":
+    """Returns the network from raw images to the parts of a base.
 
     Args:
         base: As from `load_base`, for images of this size.
         parts: At least one, of this base.
-        images: That it will be run on.
+        image_shape: Of a raw image: (height, width) or (height, width, 3).
         image_size: Pixels.
     """
     import keras
 
     from pipeline.bases.graph import truncate
     from pipeline.bases.table import preprocessing
-    from pipeline.features.frozen import TENSORFLOW, freeze
     from pipeline.features.pooling import pooling_layer
 
-    front = preprocessing(images.shape[1:], image_size)
+    front = preprocessing(image_shape, image_size)
     names = list(dict.fromkeys(part.cut for part in parts))
     maps = dict(zip(names, keras.tree.flatten(truncate(base, names)(front.output)), strict=True))
     outputs = []
@@ -251,5 +258,4 @@ def network_of(
             part.pooling, maps[part.cut].shape[1:], name=f"{part.cut}_{part.pooling}"
         )
         outputs.append(maps[part.cut] if layer is None else layer(maps[part.cut]))
-    model = keras.Model(front.input, outputs, name=base.name)
-    return freeze(model, images, num_images=len(images), engine=TENSORFLOW)
+    return keras.Model(front.input, outputs, name=base.name)

@@ -30,7 +30,7 @@ from pipeline.processes import num_cores
 from pipeline.workspace import store_root
 
 if TYPE_CHECKING:
-    from pipeline.planning.choose import Choice
+    from pipeline.planning.choice import Choice
     from pipeline.planning.sample import Sample
     from pipeline.records.model_registry.registered_file import RegisteredFile
 
@@ -104,7 +104,7 @@ def _reason(choice: Choice, limits: Limits, sample: Sample) -> str:
 
     chosen, best, other = choice.chosen, choice.heads[0], choice.runner_up
     num_rows = sample.num_images + sample.num_train * choice.is_mirrored
-    seconds = num_rows * chosen.seconds_per_image
+    seconds = num_rows * chosen.seconds_per_image / choice.speedup
     text = (
         f"{chosen.model} at {chosen.image_size} pixels: a ridge head on {cut_of(best)} reaches "
         f"{best.accuracy:.3f} on {chosen.num_images:,} training images and is expected to reach "

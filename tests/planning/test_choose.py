@@ -20,7 +20,12 @@ def choose(labels, make_probe):
     """
 
     def choose(
-        noises, *, own_size=28, clock=lambda: 0.0, seconds_per_image=lambda size: size**2 / 1e7
+        noises,
+        *,
+        own_size=28,
+        clock=lambda: 0.0,
+        seconds_per_image=lambda size: size**2 / 1e7,
+        speedup=1.0,
     ):
         tried = []
 
@@ -37,6 +42,7 @@ def choose(labels, make_probe):
 
         chooser = Chooser(
             probe,
+            lambda probe: speedup,
             LIMITS,
             num_rows=len(labels),
             num_train=len(labels),
@@ -106,7 +112,14 @@ def test_the_smallest_is_taken_whatever_it_takes(labels, make_probe):
         return make_probe({part(0): features(labels, noise=1.0)})
 
     chooser = Chooser(
-        probe, LIMITS, num_rows=240, num_train=240, num_probed=240, own_size=192, clock=lambda: 0.0
+        probe,
+        lambda probe: 1.0,
+        LIMITS,
+        num_rows=240,
+        num_train=240,
+        num_probed=240,
+        own_size=192,
+        clock=lambda: 0.0,
     )
     choice = chooser.choose({"small": SIZES}, asks_views=False)
     assert asked[:2] == [(192, pytest.approx(0.05)), (64, float("inf"))]
@@ -116,12 +129,46 @@ def test_the_smallest_is_taken_whatever_it_takes(labels, make_probe):
 def test_what_is_hardly_better_is_not_worth_all_the_time_there_is(choose):
     noises = {("small", 64): (1.1, 0), ("small", 128): (1.09, 0)}
     # 64 and 128 pixels take 1% and 98% of what embedding may take: 0.97 points of accuracy.
-    choice, _ = choose(noises, seconds_per_image=lambda size: {64: 0.0075}.get(size, 0.735))
+    choice, _ = choose(noises, seconds_per_image=lambda size: {64: 0.01}.get(size, 0.98))
     assert names(choice) == ("small", 64)
     gain = choice.runner_up.expected - choice.chosen.expected
     assert 0 < gain < 0.0097
-    choice, _ = choose(noises, seconds_per_image=lambda size: 0.0075)
+    choice, _ = choose(noises, seconds_per_image=lambda size: 0.01)
     assert names(choice) == ("small", 128)
+
+
+@pytest.mark.parametrize(("speedup", "size"), [(1.0, 64), (2.0, 128)])
+def test_what_is_embedded_faster_than_it_is_probed_may_take_longer_in_its_probe(
+    labels, make_probe, speedup, size
+):
+    seconds, asked = {64: 0.01, 96: 0.05, 128: 0.15}, []
+
+    def probe(model, size, *, num_images, most_seconds, **limits):
+        if seconds[size] > most_seconds:
+            raise TooSlowError(seconds[size])
+        made = make_probe({part(0): features(labels, noise=1.0 if size == 128 else 2.0)})
+        made.seconds_per_image = seconds[size]
+        return made
+
+    def measured(made):
+        asked.append(speedup)
+        return speedup
+
+    # 240 s for 2,400 images: 0.1 s each, where the stage `embed` is as fast as a probe.
+    chooser = Chooser(
+        probe,
+        measured,
+        LIMITS,
+        num_rows=2400,
+        num_train=240,
+        num_probed=240,
+        own_size=28,
+        clock=lambda: 0.0,
+    )
+    choice = chooser.choose({"small": [64, 96, 128]}, asks_views=False)
+    assert names(choice) == ("small", size)
+    assert choice.speedup == speedup
+    assert asked == [speedup]
 
 
 def test_when_the_time_is_over_what_was_found_is_taken(choose):
@@ -153,7 +200,14 @@ def test_the_first_probe_is_given_a_share_of_the_time_and_the_others_its_images(
         return made
 
     chooser = Chooser(
-        probe, LIMITS, num_rows=240, num_train=240, num_probed=900, own_size=96, clock=lambda: 0.0
+        probe,
+        lambda probe: 1.0,
+        LIMITS,
+        num_rows=240,
+        num_train=240,
+        num_probed=900,
+        own_size=96,
+        clock=lambda: 0.0,
     )
     chooser.choose({"small": SIZES}, asks_views=False)
     # 12 s for 300 images at least, then 60 s for all that the first had the time for.

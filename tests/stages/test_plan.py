@@ -11,6 +11,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError
+from pipeline.features import frozen
 from pipeline.features.params import EmbedParams
 from pipeline.planning.params import PlanParams
 from pipeline.planning.plan import PLAN_FILE, Plan, read_plan, with_plan, write_plan
@@ -96,6 +97,17 @@ def test_only_the_training_part_is_looked_at(made, tmp_path):
     for key in ("heads", "mirror_gain"):
         assert again.explained["auto"][key] == made[0].explained["auto"][key]
     assert again.bases == made[0].bases
+
+
+@pytest.mark.keras
+def test_how_much_faster_embed_will_be_is_measured_where_it_will_convert(made, monkeypatch, caplog):
+    (explained,) = made[0].explained.values()
+    assert explained["speedup"] == 1.0  # 180 images are too few.
+    monkeypatch.setattr(frozen, "WORTH_CONVERTING", 1)
+    with caplog.at_level("INFO"):
+        found = planned(made[1])
+    assert "times as fast by ONNX Runtime" in caplog.text
+    assert found.explained["auto"]["speedup"] >= 1.0
 
 
 @pytest.mark.keras
