@@ -12,14 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.search.rungs import REDUCTION, Ladder, Promotion, Training
+from pipeline.search.rungs import REDUCTION, Ladder, Promotion, Training, best_of
 
 ENOUGH_PAIRS: Final = 3
 CAUTION: Final = 1.1
 """How many times what was foreseen the higher rungs may take, and still end in time."""
 MOST: Final = 10_000
 FINE_TUNING_SHARE: Final = 1 / 3
-"""Of the time of all trainings, above which no further one of the base's layers is drawn."""
+"""Of the time of all trainings, that those of the base's layers may take while nothing is known of
+how they do."""
+MOST_FINE_TUNING: Final = 1 / 2
 # Of what a training is expected to take, that it still takes when it has taken as long.
 OVERRUN: Final = 0.2
 
@@ -80,13 +82,19 @@ class Forecast:
         """Whether trainings of layers of the base have had their share of the time.
 
         One takes as long as several on features that are there: without a limit a handful of them
-        would be the whole search.
+        would be the whole search. Their share of the time is at most their share of the best third
+        on the lowest rung (and `MOST_FINE_TUNING`), by Laplace's rule from `FINE_TUNING_SHARE` on:
+        where they win they are drawn, where they never do the time goes to the others.
+
+        Args:
+            trainings: All of the study.
         """
         seconds = [(one.seconds or 0.0, one.is_fine_tuned) for one in trainings]
-        of_all = sum(own for own, _ in seconds)
-        return (
-            sum(own for own, is_fine_tuned in seconds if is_fine_tuned) > FINE_TUNING_SHARE * of_all
-        )
+        spent = sum(own for own, is_fine_tuned in seconds if is_fine_tuned)
+        best = best_of(self.ladder.on(0, trainings))
+        won = sum(one.is_fine_tuned for one in best)
+        share = (won + 1) / (len(best) + 1 / FINE_TUNING_SHARE)
+        return spent > min(share, MOST_FINE_TUNING) * sum(own for own, _ in seconds)
 
     def _left_of_running(self, trainings: Sequence[Training]) -> float:
         left = 0.0

@@ -196,6 +196,12 @@ def _last_attempts(trainings: Sequence[Training]) -> dict[int, Training]:
     return {one.promoted_from: one for one in trainings if one.promoted_from is not None}
 
 
+def best_of(trainings: Sequence[Training]) -> list[Training]:
+    """Returns the best of those that have finished, as many as would go on, the best first."""
+    finished = [one for one in trainings if one.is_finished]
+    return _ranked(finished)[: len(finished) // REDUCTION]
+
+
 def _ranked(finished: Sequence[Training]) -> list[Training]:
     able = [one for one in finished if one.value is not None and not one.is_copy]
     return sorted(able, key=lambda one: (-(one.value or 0.0), one.number))

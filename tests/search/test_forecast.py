@@ -82,3 +82,22 @@ def test_training_the_base_has_a_share_of_the_time_and_no_more():
     assert not seen.fine_tuned_enough([head, tuned])
     assert seen.fine_tuned_enough([head, tuned, replace(tuned, number=2)])
     assert not seen.fine_tuned_enough([])
+
+
+def test_training_the_base_has_as_much_of_the_time_as_it_wins_places():
+    heads = [replace(training(number, seconds=10.0), value=0.6) for number in range(8)]
+    tuned = replace(training(8, seconds=20.0), is_fine_tuned=True)
+    # A fifth of the time: three of nine go on.
+    seen = forecast(600.0)
+    assert not seen.fine_tuned_enough([*heads, replace(tuned, value=0.9)])
+    # 1 of 3 + 3 is a sixth, and 20 of 100 s are more than that.
+    assert seen.fine_tuned_enough([*heads, replace(tuned, value=0.3)])
+
+
+def test_training_the_base_never_has_more_than_half_of_the_time():
+    head = replace(training(0, seconds=10.0), value=0.1)
+    tuned = replace(training(1, seconds=10.0), value=0.9, is_fine_tuned=True)
+    others = [replace(tuned, number=number, seconds=0.1) for number in range(2, 20)]
+    seen = forecast(600.0)
+    assert not seen.fine_tuned_enough([head, replace(tuned, seconds=8.0), *others])
+    assert seen.fine_tuned_enough([head, replace(tuned, seconds=8.5), *others])
