@@ -2,8 +2,8 @@
 
 On subsets of the digits, Fashion-MNIST, CIFAR-10 and a folder of photographs, each planned and
 embedded as the stages do it: random heads of the study `transfer`, everything frozen, on the cut
-that the plan ranks first, and those that params.yaml queues there. Each is trained once; its value
-is the accuracy on the validation part. The test parts are never read.
+that the plan ranks first, those that params.yaml queues there, and some usual ones. Each is trained
+once; its value is the accuracy on the validation part. The test parts are never read.
 
 A portfolio is chosen greedily (the configuration that lowers the mean regret of the best so far the
 most, a data set's regrets in shares of the range that its configurations span: as the sequential
@@ -36,14 +36,36 @@ from pipeline.training.devices import configure_tensorflow
 
 STUDY = "transfer"
 MOST = 6
-NUM_TRAIN, EPOCHS, SEED = 4000, 10, 1
+NUM_TRAIN, NUM_VAL, EPOCHS, SEED = 8000, 4000, 10, 1
+# Heads that people put on frozen bases, beside those that are drawn: wide ones with much dropout.
+WIDE = {"dropout": "all", "optimizer": "adamw", "schedule": "cosine", "clipping": "none"}
+USUAL: tuple[dict[str, Any], ...] = tuple(
+    {
+        **WIDE,
+        "num_layers": num_layers,
+        "units": units,
+        "activation": "relu",
+        "normalization": normalization,
+        "dropout_rate": dropout_rate,
+        "learning_rate": 1.0e-03,
+        "batch_size": batch_size,
+    }
+    for num_layers, units, normalization, dropout_rate, batch_size in (
+        (1, 768, "none", 0.5, 256),
+        (1, 512, "before", 0.5, 128),
+        (1, 512, "before", 0.3, 256),
+        (1, 256, "before", 0.2, 128),
+        (2, 512, "none", 0.4, 128),
+        (2, 384, "before", 0.4, 128),
+    )
+)
 BUDGET_SECONDS = 300.0
 NUM_ORDERS = 2000
 DECIMALS = 4
 
 
 def configurations(num_random: int) -> list[dict[str, Any]]:
-    """Returns the queued heads on the plan's first cut, then random ones, without their cut."""
+    """Returns the queued heads on the plan's first cut, usual and random ones, without the cut."""
     import optuna
 
     from pipeline.search.space import SearchSpace
@@ -57,6 +79,7 @@ def configurations(num_random: int) -> list[dict[str, Any]]:
     searched = set(document["studies"][STUDY]["space"])
     told = [
         *(entry for entry in document["studies"][STUDY]["enqueue"] if not entry["unfreeze"]),
+        *USUAL,
         *({name: _rounded(own[name]) for name in own if name in searched} for own in drawn),
     ]
     # Queued entries differ in the cut, too: on the first, some of them are the same.
@@ -77,7 +100,7 @@ def prepare(folder: Path, fetch: Mapping[str, Any]) -> tuple[str, str]:
     from pipeline.planning.params import PlanParams
     from pipeline.stages import plan as stage
 
-    subsets.write_subset(folder, fetch, num_train=NUM_TRAIN)
+    subsets.write_subset(folder, fetch, num_train=NUM_TRAIN, num_val=NUM_VAL)
     document = read_document(subsets.ROOT / "params.yaml")
     planned = stage.run(
         PlanParams.model_validate(document["plan"]),
