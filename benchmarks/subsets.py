@@ -82,7 +82,12 @@ def embed(folder: Path, bases: Mapping[str, Mapping[str, Any]]) -> float:
     section = read_document(ROOT / "params.yaml")["embed"]
     params = EmbedParams.model_validate({**section, "bases": bases, "max_bytes": 10**10})
     start = time.perf_counter()
-    stage.run(params, train_file=folder / "train.npz", features=folder / "features")
+    stage.run(
+        params,
+        train_file=folder / "train.npz",
+        features=folder / "features",
+        store=folder / "store",
+    )
     with np.load(folder / "train.npz") as archive:
         return len(archive["labels"]) * len(bases) / (time.perf_counter() - start)
 

@@ -135,12 +135,13 @@ def _learn_animals(out: Path, seconds: float) -> dict[str, Any]:
 def _divide(out: Path) -> None:
     """Writes animals and vehicles as files of their own, as Keras and the pipeline read them."""
     from pipeline.config import read_document
+    from pipeline.data.fetch_params import FetchParams
     from pipeline.data.labelled import load_raw
     from pipeline.stages import fetch
 
     section = read_document(Path(__file__).parents[1] / "params.yaml")["fetch"]
     section |= {"dataset": "cifar10", "mirror": kept_files("cifar10")}
-    params = fetch.FetchParams.model_validate(section)
+    params = FetchParams.model_validate(section)
     fetch.run(params, raw=out / "raw", cache=out / "cache")
     _, data = load_raw(out / "raw")
     for file, names in ((out / "animals.npz", ANIMALS), (out / "vehicles.npz", VEHICLES)):

@@ -98,12 +98,14 @@ def kept_files(dataset: str) -> str | None:
 
 def fetch_and_split(sections: Mapping[str, Any], folder: Path) -> None:
     """Runs both stages with these sections: `raw`, `train.npz`, `test.npz` and `split.json`."""
+    from pipeline.data.fetch_params import FetchParams
+    from pipeline.data.split_params import SplitParams
     from pipeline.stages import fetch, split
 
-    params = fetch.FetchParams.model_validate(sections["fetch"])
+    params = FetchParams.model_validate(sections["fetch"])
     fetch.run(params, raw=folder / "raw", cache=folder / "cache")
     split.run(
-        split.SplitParams.model_validate(sections["split"]),
+        SplitParams.model_validate(sections["split"]),
         raw=folder / "raw",
         train_file=folder / "train.npz",
         test_file=folder / "test.npz",

@@ -205,6 +205,7 @@ def embed(folder: Path, image_size: int) -> tuple[float, float]:
         EmbedParams.model_validate(params),
         train_file=folder / "train.npz",
         features=folder / "features",
+        store=folder / "store",
     )
     return time.perf_counter() - start, time.process_time() - cpu_start
 

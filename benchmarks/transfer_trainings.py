@@ -69,6 +69,10 @@ class Subset:
     def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
         return self.reference.phase_2_starts(hyperparameters)
 
+    @property
+    def base_key(self) -> str:
+        return self.reference.base_key
+
     def load_base(self) -> keras.Model:
         return self.reference.load_base()
 
