@@ -18,8 +18,10 @@ Run: nice python -m benchmarks.portfolio [--photos FOLDER] [--num-random 24] [--
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +126,19 @@ def train_all(
         # A plan depends on what the machine did meanwhile: on other features all is trained again.
         missing = [told for told in wanted if told not in told_of(file, name, cut=cut)]
         print(f"{name}: {base} {cut}, {len(missing)} trainings", flush=True)
-        for told in missing:
-            result = subsets.train(
-                reference(Path(root), base), {**told, "cut": cut}, seed=SEED, epochs=EPOCHS
-            )
-            value = result.metrics.get("val_accuracy", 0.0)
-            found = {"value": value, "seconds": result.seconds}
-            line = {"set": name, "cut": cut, "told": told, **found}
-            with file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+        train_one = partial(_trained, Path(root), base, cut)
+        # One thread each, as workers of a search have.
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(num_cores(), partial(configure_tensorflow, num_threads=1)) as pool:
+            for told, found in zip(missing, pool.imap(train_one, missing), strict=True):
+                line = {"set": name, "cut": cut, "told": told, **found}
+                with file.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(line) + "\n")
+
+
+def _trained(root: Path, base: str, cut: str, told: Mapping[str, Any]) -> dict[str, float]:
+    result = subsets.train(reference(root, base), {**told, "cut": cut}, seed=SEED, epochs=EPOCHS)
+    return {"value": result.metrics.get("val_accuracy", 0.0), "seconds": result.seconds}
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:

@@ -90,6 +90,24 @@ def test_where_the_engines_differ_tensorflow_runs_it(monkeypatch, caplog):
     assert largest_difference(network(images), expected(model, images)) < 1e-4
 
 
+def scaled(x):
+    """As a head does: by means and variances of its own, of more values than TensorFlow inlines."""
+    from keras import layers
+
+    x = layers.Conv2D(200, 1)(x)
+    spread = np.linspace(0.5, 2.0, 200)
+    return layers.Normalization(mean=spread - 1, variance=spread)(x)
+
+
+def test_scaling_of_many_features_is_converted_and_stays_as_it_was():
+    model, images = small_network(extra=scaled), random_images(9, 16, 16, 3)
+    wanted = expected(model, images)
+    network = freeze(model, images, num_images=MANY)
+    assert network.engine == "onnxruntime"
+    assert largest_difference(network(images), wanted) < 1e-4
+    np.testing.assert_array_equal(expected(model, images)[0], wanted[0])
+
+
 def uncommon_layer(x):
     from keras import ops
 
