@@ -22,7 +22,7 @@ from pipeline.records.storage import open_storage
 from pipeline.records.studies import stored_trials
 from pipeline.search.candidates import PART, candidates, is_of, trained
 from pipeline.search.confirmation import EXPORT_RULES, Confirmation, judge, winner_of
-from pipeline.search.executors.registry import build_executor
+from pipeline.search.executors.registry import build_executor, prepare_executor
 from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.search.params import ConfirmParams, SearchParams, load_study
 from pipeline.split_record import SplitRecord, read_split
@@ -284,5 +284,6 @@ def main(name: str) -> None:
     """Runs the stage for the study `name` of `params.yaml`."""
     (study, _), root = load_study(name), Path.cwd()
     params, search = load_section(ConfirmParams, "confirm"), load_section(SearchParams, "search")
+    prepare_executor(search)
     with confirming(name, identity=read_study(root, name).identity, root=root) as ends:
         run(name, study.base, params, search, root=root, ends=ends)

@@ -20,7 +20,7 @@ from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import known_uids, trial_records
 from pipeline.search.engine import Engine, is_over
-from pipeline.search.executors.registry import build_executor
+from pipeline.search.executors.registry import build_executor, prepare_executor
 from pipeline.search.params import SearchParams
 from pipeline.search.progress import Progress
 from pipeline.studies.described import DescribedStudy, describe
@@ -60,8 +60,11 @@ def run(name: str, *, root: Path) -> None:
         StudyError: If an earlier stage's file is missing, another process searches this study, or
             trials keep failing.
     """
-    described = describe(name, root=root)
-    with searching(name, identity=described.identity, root=root) as ends:
+    _in_time(describe(name, root=root), root=root)
+
+
+def _in_time(described: DescribedStudy, *, root: Path) -> None:
+    with searching(described.name, identity=described.identity, root=root) as ends:
         _run(described, earliest_end(described.search, ends), root=root)
 
 
@@ -169,4 +172,6 @@ def _note_missing(study: Study, missing: int) -> None:
 
 def main(name: str) -> None:
     """Runs the stage for the study `name` of `params.yaml`."""
-    run(name, root=Path.cwd())
+    described = describe(name, root=Path.cwd())
+    prepare_executor(described.search)
+    _in_time(described, root=Path.cwd())

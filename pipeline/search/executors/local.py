@@ -214,6 +214,11 @@ class LocalExecutor(Executor):
         return events
 
 
+def prepare() -> None:
+    """Begins to import TensorFlow for workers that are forks, which takes seconds."""
+    _context(needs_tensorflow=True)
+
+
 def _context(*, needs_tensorflow: bool) -> BaseContext:
     """Returns how workers are started; begins to import TensorFlow for them, if they need it."""
     # CUDA does not survive a fork, nor do macOS' libraries.

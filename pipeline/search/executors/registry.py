@@ -3,8 +3,18 @@
 from pipeline.errors import ConfigError
 from pipeline.search.between_sections import RAY_IS_MISSING
 from pipeline.search.executors.base import Executor, Train
-from pipeline.search.executors.local import LocalExecutor
+from pipeline.search.executors.local import LocalExecutor, prepare
 from pipeline.search.params import SearchParams
+
+
+def prepare_executor(params: SearchParams) -> None:
+    """Begins to import what workers of this machine need, while the caller opens its stores.
+
+    Args:
+        params: Section `search`.
+    """
+    if params.executor == "local":
+        prepare()
 
 
 def build_executor(params: SearchParams, *, train: Train | None = None) -> Executor:

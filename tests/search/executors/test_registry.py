@@ -32,6 +32,24 @@ def test_local_gives_as_many_processes_as_asked_for(params):
         assert executor.num_free == 3
 
 
+@pytest.mark.parametrize(("executor", "servers"), [("local", 1), ("ray", 0)])
+def test_what_workers_import_is_begun_before_there_is_an_executor(executor, servers):
+    # In a process of its own: there is one fork server in each.
+    code = (
+        "import psutil\n"
+        "from pipeline.search.executors.registry import prepare_executor\n"
+        "from pipeline.config import load_section\n"
+        "from pipeline.search.params import SearchParams\n"
+        f"told = {{'executor': {executor!r}}}\n"
+        "prepare_executor(load_section(SearchParams, 'search').model_copy(update=told))\n"
+        "print(sum('forkserver' in ' '.join(p.cmdline()) for p in psutil.Process().children()))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == [str(servers)]
+
+
 @pytest.mark.slow
 def test_ray_gives_a_cluster_with_room_for_as_many_trials_and_ends_one_that_hangs(params, cut):
     from pipeline.search.executors.ray import RayExecutor
