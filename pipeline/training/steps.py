@@ -16,7 +16,7 @@ times the CPU seconds and about twice the memory.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -81,7 +81,7 @@ class Steps:
         measured_all = steps_per_epoch < GRADIENT_NORM_INTERVAL * MIN_MEASURED_STEPS
         self._norm_interval = 1 if measured_all else GRADIENT_NORM_INTERVAL
         optimizer.build(model.trainable_variables)
-        self._run = tf.function(self._train_batches, reduce_retracing=True)
+        self._run = _OfRows(self._train_batches)
 
     @property
     def variables(self) -> list[Any]:
@@ -124,9 +124,7 @@ class Steps:
         """
         # As tensors, the sizes are no part of what is compiled.
         sizes = (chunk.num_batches, self._batch_size, self._norm_interval)
-        sums = self._run(
-            tf.constant(chunk.features), tf.constant(chunk.labels), *map(tf.constant, sizes)
-        )
+        sums = self._run([chunk.features, chunk.labels], sizes)
         return np.asarray(sums, dtype=np.float64)
 
     def _train_batches(
@@ -174,7 +172,7 @@ class Predictor:
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._run = tf.function(self._predict_batch, reduce_retracing=True)
+        self._run = _OfRows(self._predict_batch)
 
     def __call__(self, data: TrainingData, rows: Indices) -> NDArray[np.float32]:
         """Returns probabilities, shape (len(rows), num_classes).
@@ -183,17 +181,42 @@ class Predictor:
             data: Where the rows come from.
             rows: Which of its features, >= 1, in the order of the answer.
         """
-        features, centre = data.features, tf.constant(data.centre)
+        features = data.features
         float32_bytes = max(4 * features[0].size, 1)
         size = max(1, min(MAX_BATCH_ROWS, MAX_BATCH_BYTES // float32_bytes))
         batches = [
-            self._run(tf.constant(gather(features, rows[start : start + size])), centre).numpy()
+            self._run([gather(features, rows[start : start + size])], [data.centre]).numpy()
             for start in range(0, len(rows), size)
         ]
         return np.concatenate(batches)
 
     def _predict_batch(self, features: tf.Tensor, centre: tf.Tensor) -> tf.Tensor:
         return self._model(tf.cast(features, tf.float32) + centre, training=False)
+
+
+class _OfRows:
+    """A compiled function of arrays with any number of rows.
+
+    `tf.function` alone compiles it for the number that comes first, and again, for any, when
+    another one comes: in every training, whose last batches are fewer.
+
+    Args:
+        function: Takes arrays of rows, then others.
+    """
+
+    def __init__(self, function: Callable[..., tf.Tensor]) -> None:
+        self._function = function
+        self._compiled: dict[tuple[tf.TensorSpec, ...], Callable[..., tf.Tensor]] = {}
+
+    def __call__(self, by_row: Sequence[NDArray[Any]], others: Sequence[Any]) -> tf.Tensor:
+        rows, rest = [*map(tf.constant, by_row)], [*map(tf.constant, others)]
+        signature = (
+            *(tf.TensorSpec([None, *each.shape[1:]], each.dtype) for each in rows),
+            *(tf.TensorSpec(each.shape, each.dtype) for each in rest),
+        )
+        if signature not in self._compiled:
+            self._compiled[signature] = tf.function(self._function, input_signature=signature)
+        return self._compiled[signature](*rows, *rest)
 
 
 def copy_variables(variables: Sequence[keras.Variable], *, to: Sequence[keras.Variable]) -> None:

@@ -231,3 +231,22 @@ def test_only_what_is_unfrozen_and_the_head_get_gradients(head):
     names = [weight.path for weight in model.trainable_variables]
     assert len(names) == 2 * 3 + 2 * 2
     assert not [name for name in names if "bn" in name]
+
+
+def test_any_number_of_rows_is_compiled_once(build, blobs, monkeypatch):
+    from pipeline.training.steps import Predictor, Steps
+
+    traced = {"_train_batch": 0, "_predict_batch": 0}
+    for owner, name in ((Steps, "_train_batch"), (Predictor, "_predict_batch")):
+        as_it_should = getattr(owner, name)
+
+        def counted(self, *args, name=name, as_it_should=as_it_should):
+            traced[name] += 1  # Python runs while TensorFlow traces, and no more.
+            return as_it_should(self, *args)
+
+        monkeypatch.setattr(owner, name, counted)
+    steps = steps_of(build(), batch_size=16)
+    for num_rows in (48, 40, 9):
+        steps.train(chunk_of(blobs, num_rows=num_rows, batch_size=16))
+        steps.predict(blobs, blobs.train[:num_rows])
+    assert traced == {"_train_batch": 1, "_predict_batch": 1}
