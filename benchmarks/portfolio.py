@@ -39,6 +39,7 @@ from pipeline.training.devices import configure_tensorflow
 STUDY = "transfer"
 MOST = 6
 NUM_TRAIN, NUM_VAL, EPOCHS, SEED = 8000, 4000, 10, 1
+SIZES = [NUM_TRAIN, NUM_VAL, EPOCHS]  # What was trained with others is trained again.
 # Heads that people put on frozen bases, beside those that are drawn: wide ones with much dropout.
 WIDE = {"dropout": "all", "optimizer": "adamw", "schedule": "cosine", "clipping": "none"}
 USUAL: tuple[dict[str, Any], ...] = tuple(
@@ -131,7 +132,7 @@ def train_all(
         context = multiprocessing.get_context("spawn")
         with context.Pool(num_cores(), partial(configure_tensorflow, num_threads=1)) as pool:
             for told, found in zip(missing, pool.imap(train_one, missing), strict=True):
-                line = {"set": name, "cut": cut, "told": told, **found}
+                line = {"set": name, "sizes": SIZES, "cut": cut, "told": told, **found}
                 with file.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(line) + "\n")
 
@@ -150,7 +151,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 def told_of(file: Path, name: str, *, cut: str | None = None) -> list[dict[str, Any]]:
     """Returns what was trained on a data set, on all cuts or on one."""
-    lines = [one for one in read_lines(file) if one["set"] == name]
+    lines = [one for one in read_lines(file) if one["set"] == name and one["sizes"] == SIZES]
     return [one["told"] for one in lines if cut in (None, one["cut"])]
 
 
@@ -212,7 +213,11 @@ def main() -> None:
     found = subsets.sets(args.photos)
     for name, fetch in found.items():
         train_all(name, fetch, wanted, args.to)
-    lines = [one for one in read_lines(args.to) if one["told"] in wanted and one["set"] in found]
+    lines = [
+        one
+        for one in read_lines(args.to)
+        if one["told"] in wanted and one["set"] in found and one["sizes"] == SIZES
+    ]
     names = list(dict.fromkeys(one["set"] for one in lines))
     table = {(one["set"], _key(one["told"])): one for one in lines}
     cells = [[table[name, _key(told)] for told in wanted] for name in names]

@@ -69,7 +69,7 @@ class PlannedBase:
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
         self._bases: dict[tuple[str, int], keras.Model] = {}
-        self._network: keras.Model
+        self._networks: dict[tuple[str, int], tuple[keras.Model, Probe]] = {}
         chooser = Chooser(
             self._probe,
             self._speedup,
@@ -110,28 +110,33 @@ class PlannedBase:
         most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
         images = sample.images[:num_images]
-        self._network = network_of(base, parts, images.shape[1:], image_size=image_size)
-        return Probe(
-            freeze(self._network, images, num_images=num_images, engine=TENSORFLOW),
+        network = network_of(base, parts, images.shape[1:], image_size=image_size)
+        probe = Probe(
+            freeze(network, images, num_images=num_images, engine=TENSORFLOW),
             parts,
             images,
             sample.labels[:num_images],
             most_seconds=most_seconds,
             seconds=seconds,
         )
+        self._networks[model, image_size] = network, probe
+        return probe
 
-    def _speedup(self, probe: Probe) -> float:
-        """Returns how many times as fast as a probe, the last one, the stage `embed` will be.
+    def _speedup(self, model: str, image_size: int) -> float:
+        """Returns how many times as fast as its probe the stage `embed` will be, from 1 on.
 
-        A conversion to ONNX Runtime takes longer than most probes: one is made, and what it gains
-        is taken to be gained on other bases and sizes.
+        What it runs a base by, ONNX Runtime mostly, is made as it makes it.
         """
+        network, probe = self._networks[model, image_size]
         images, num_images = self._sample.images, self._sample.num_images
-        frozen = freeze(self._network, images, num_images=num_images)
+        frozen = freeze(network, images, num_images=num_images)
         if frozen.engine == TENSORFLOW:
             return 1.0
         speedup = max(1.0, probe.seconds_per_image / seconds_per_image(frozen, images))
-        logger.info("%s: embedded %.1f times as fast by ONNX Runtime", self._name, speedup)
+        logger.info(
+            "%s at %d pixels: embedded %.1f times as fast by ONNX Runtime",
+            *(model, image_size, speedup),
+        )
         return speedup
 
     def _starts(self) -> list[str]:

@@ -18,9 +18,10 @@ class Candidate:
             in what is left of the plan's own time, would take too long.
         accuracy: Of a ridge head on it, over the sample, each image left out; in [0, 1].
         expected: Of one that is trained on all training images.
-        seconds_per_image: That its probe took, in TensorFlow; the stage `embed` takes
-            `Choice.speedup` times less.
+        seconds_per_image: That its probe took, in TensorFlow.
         num_images: Of the sample that were looked at.
+        speedup: Of the stage `embed` over the probe, >= 1: measured of this candidate, or of
+            another, where the time depends on it; else 1, although it may be faster.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Candidate:
     expected: float
     seconds_per_image: float
     num_images: int
+    speedup: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,6 @@ class Choice:
         mirror_gain: Of accuracy through mirrored images, with its standard error; None: not asked.
         is_mirrored: Whether mirrored images are worth embedding, and fit the time.
         candidates: All that were looked at, in this order.
-        speedup: Of the stage `embed` over a probe, >= 1.
     """
 
     chosen: Candidate
@@ -50,7 +51,6 @@ class Choice:
     mirror_gain: tuple[float, float] | None
     is_mirrored: bool
     candidates: Sequence[Candidate]
-    speedup: float
 
     @property
     def runner_up(self) -> Candidate | None:

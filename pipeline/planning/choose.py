@@ -11,6 +11,7 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from pipeline.planning.choice import Candidate, Choice, described
@@ -30,8 +31,11 @@ allows, and all others at the same."""
 PRICE: Final = 0.01
 """Of accuracy, that all the time there is for embedding must bring: of near equals the cheaper."""
 EXPECTED_SPEEDUP: Final = 1.8
-"""Of the stage `embed` over a probe, until it has been measured: ONNX Runtime embeds 1.9 to 2.0
-times as many images a second as TensorFlow (`benchmarks/embedding_speed.py`)."""
+"""Of the stage `embed` over a probe, until it has been measured. ONNX Runtime was 1.9 to 2.0 times
+as fast as TensorFlow on 2 cores with AVX-512 (2026-11-28, EfficientNet-Lite0 and 2 at 64 and 128
+pixels, `benchmarks/embedding_speed.py`), and 1.2 to 1.8 times on 2 older ones."""
+MEASURING_SECONDS: Final = 10.0
+"""That are left of the plan when a conversion begins: it takes 6 s for EfficientNet-Lite0."""
 
 
 class MakeProbe(Protocol):
@@ -59,8 +63,9 @@ class Chooser:
 
     Args:
         make_probe: Makes the probe of a model at a size.
-        measure_speedup: Says how many times as fast as the probe that was made last the stage
-            `embed` will be, >= 1. Asked once, after the first, if there is time.
+        measure_speedup: Says how many times as fast as the probe of a model at a size the stage
+            `embed` will be, >= 1. It takes seconds, and is asked where something depends on it: of
+            the first candidate that a probe's speed is too slow for, and of the one that is chosen.
         limits: Of time and bytes.
         num_rows: Images that will be embedded, views aside.
         num_train: Images of the training part, which heads will be trained on.
@@ -72,7 +77,7 @@ class Chooser:
     def __init__(
         self,
         make_probe: MakeProbe,
-        measure_speedup: Callable[[Probe], float],
+        measure_speedup: Callable[[str, int], float],
         limits: Limits,
         *,
         num_rows: int,
@@ -89,7 +94,7 @@ class Chooser:
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
         self._probes: dict[tuple[str, int], Probe] = {}
-        self._speedup = EXPECTED_SPEEDUP
+        self._speedups: dict[tuple[str, int], float] = {}
 
     def choose(self, sizes_of: Mapping[str, Sequence[int]], *, asks_views: bool) -> Choice:
         """Returns what is expected to be best on all training images.
@@ -105,26 +110,25 @@ class Chooser:
             self._begin(model, sizes_of[model])
         best = self._best()
         self._look_beside(best, sizes_of[best.model])
-        chosen = self._best()
+        chosen = self._settled()
         probe = self._probes[chosen.model, chosen.image_size]
         heads = heads_of(probe, most_features=self._most_features, num_train=self._num_train)
-        gain = self._mirror_gain(probe, heads[0]) if asks_views else None
+        gain = self._mirror_gain(probe, heads[0], chosen.speedup) if asks_views else None
         return Choice(
             chosen=chosen,
             heads=heads,
             mirror_gain=gain,
             is_mirrored=gain is not None and gain[0] > WORTH_TWICE * gain[1],
             candidates=self._candidates,
-            speedup=self._speedup,
         )
 
-    def _mirror_gain(self, probe: Probe, head: Head) -> tuple[float, float] | None:
+    def _mirror_gain(self, probe: Probe, head: Head, speedup: float) -> tuple[float, float] | None:
         """Returns what mirrored images add; None where there is no time for them."""
         num_features = sum(part.num_features for part in head.parts)
         num_rows, num_train = self._num_rows + self._num_train, 2 * self._num_train
         is_room = (
             self._clock() + probe.num_images * probe.seconds_per_image <= self._end
-            and probe.seconds_per_image <= self._embed_limit(num_rows)
+            and probe.seconds_per_image <= speedup * self._limits.seconds_per_image(num_rows)
             and num_features <= self._limits.num_features(num_train, num_rows=num_rows)
         )
         return probe.mirror_gain(head.parts) if is_room else None
@@ -173,11 +177,8 @@ class Chooser:
             left = (self._end - self._clock()) / self._num_probed
         else:
             left = self._limits.plan_seconds / PROBES / min(self._num_probed, FEWEST_IMAGES)
-        return min(self._embed_limit(self._num_rows), left)
-
-    def _embed_limit(self, num_rows: int) -> float:
-        """Returns what an image may take in a probe, where so many are to be embedded."""
-        return self._speedup * self._limits.seconds_per_image(num_rows)
+        speedup = max(self._speedups.values(), default=EXPECTED_SPEEDUP)
+        return min(speedup * self._limits.seconds_per_image(self._num_rows), left)
 
     def _look_at(
         self, model: str, image_size: int, *, is_smallest: bool = False
@@ -207,12 +208,13 @@ class Chooser:
                 num_images=0,
             )
         else:
-            if not self._probes and self._clock() < self._end:
-                self._speedup = self._measure_speedup(probe)
-            self._probes[model, image_size] = probe
-            # The same images for all: what is compared is then the same sample.
-            self._num_probed = probe.num_images
             found = self._judged(model, image_size, probe)
+            if not is_last_resort:
+                found = self._in_time(found)
+            if found.part is not None:
+                self._probes[model, image_size] = probe
+                # The same images for all: what is compared is then the same sample.
+                self._num_probed = probe.num_images
         self._candidates.append(found)
         logger.info("%s", described(found))
         return found
@@ -230,10 +232,42 @@ class Chooser:
             num_images=probe.num_images,
         )
 
+    def _in_time(self, found: Candidate) -> Candidate:
+        """Returns a candidate with the speedup that it depends on; without a part if too slow."""
+        limit = self._limits.seconds_per_image(self._num_rows)
+        if found.seconds_per_image <= limit:
+            return found
+        if not self._speedups:
+            self._measure(found)
+        speedup = self._speedups.get(_key(found)) or max(self._speedups.values(), default=1.0)
+        if found.seconds_per_image > speedup * limit:
+            return replace(found, part=None, accuracy=0.0, expected=0.0)
+        return replace(found, speedup=speedup)
+
+    def _measure(self, found: Candidate) -> None:
+        if self._clock() + MEASURING_SECONDS <= self._end:
+            self._speedups[_key(found)] = self._measure_speedup(found.model, found.image_size)
+
+    def _settled(self) -> Candidate:
+        """Returns the best, whose own speedup was measured if it needs one to fit the time."""
+        best = self._best()
+        while best.speedup > 1 and _key(best) not in self._speedups:
+            self._measure(best)
+            others = [each for each in self._candidates if each.part and each is not best]
+            if _key(best) not in self._speedups or not others:
+                break  # There is no time left, or nothing else to take.
+            self._candidates[self._candidates.index(best)] = self._in_time(best)
+            best = self._best()
+        return best
+
     def _best(self) -> Candidate:
         """Returns the best of those that fit the time, of which there must be one."""
         return max((each for each in self._candidates if each.part), key=self._worth)
 
     def _worth(self, candidate: Candidate) -> float:
-        share = candidate.seconds_per_image / self._embed_limit(self._num_rows)
-        return candidate.expected - PRICE * share
+        seconds = candidate.seconds_per_image / candidate.speedup
+        return candidate.expected - PRICE * seconds / self._limits.seconds_per_image(self._num_rows)
+
+
+def _key(candidate: Candidate) -> tuple[str, int]:
+    return candidate.model, candidate.image_size

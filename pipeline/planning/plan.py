@@ -28,7 +28,7 @@ class Plan:
         bases: By the name under `embed.bases`: keys of that entry and their values. Entries of
             which nothing was to be chosen have none.
         reasons: By the same names, a sentence each.
-        explained: By the same names, what was looked at: `heads`, `candidates` and `speedup`, as in
+        explained: By the same names, what was looked at: `heads` and `candidates`, as in
             `planning.choice`, and `mirror_gain`, with its standard error, or None.
         measured: What it was concluded from: `gflops` of float32 matrix products, `budget_seconds`,
             `num_train` images of the training part, and the `seconds` that the plan itself took.
@@ -63,9 +63,11 @@ def candidate_rows(explained: Mapping[str, Any]) -> list[list[str]]:
     Args:
         explained: An entry of `Plan.explained`.
     """
-    rows, speedup = [], explained.get("speedup", 1.0)  # Plans of earlier releases know of none.
+    rows = []
     for found in explained["candidates"]:
-        part, speed = found["part"], f"{speedup / found['seconds_per_image']:,.0f}"
+        # Plans of earlier releases know of no speedup.
+        speed = f"{found.get('speedup', 1.0) / found['seconds_per_image']:,.0f}"
+        part = found["part"]
         cut = f"{part['cut']}, {part['pooling']}" if part else "too slow"
         scores = [f"{found[key]:.3f}" if part else "-" for key in ("accuracy", "expected")]
         rows.append([found["model"], str(found["image_size"]), speed, cut, *scores])

@@ -82,16 +82,17 @@ class Forecast:
         """Whether trainings of layers of the base have had their share of the time.
 
         One takes as long as several on features that are there: without a limit a handful of them
-        would be the whole search. Their share of the time is at most their share of the best third
-        on the lowest rung (and `MOST_FINE_TUNING`), by Laplace's rule from `FINE_TUNING_SHARE` on:
+        would be the whole search. Of the time of the lowest rung their share is at most their share
+        of its best third (and `MOST_FINE_TUNING`), by Laplace's rule from `FINE_TUNING_SHARE` on:
         where they win they are drawn, where they never do the time goes to the others.
 
         Args:
             trainings: All of the study.
         """
-        seconds = [(one.seconds or 0.0, one.is_fine_tuned) for one in trainings]
+        lowest = self.ladder.on(0, trainings)
+        seconds = [(one.seconds or 0.0, one.is_fine_tuned) for one in lowest]
         spent = sum(own for own, is_fine_tuned in seconds if is_fine_tuned)
-        best = best_of(self.ladder.on(0, trainings))
+        best = best_of(lowest)
         won = sum(one.is_fine_tuned for one in best)
         share = (won + 1) / (len(best) + 1 / FINE_TUNING_SHARE)
         return spent > min(share, MOST_FINE_TUNING) * sum(own for own, _ in seconds)

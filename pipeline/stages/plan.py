@@ -104,12 +104,12 @@ def _reason(choice: Choice, limits: Limits, sample: Sample) -> str:
 
     chosen, best, other = choice.chosen, choice.heads[0], choice.runner_up
     num_rows = sample.num_images + sample.num_train * choice.is_mirrored
-    seconds = num_rows * chosen.seconds_per_image / choice.speedup
+    seconds = num_rows * chosen.seconds_per_image / chosen.speedup
     text = (
         f"{chosen.model} at {chosen.image_size} pixels: a ridge head on {cut_of(best)} reaches "
         f"{best.accuracy:.3f} on {chosen.num_images:,} training images and is expected to reach "
-        f"{best.expected:.3f} on all {sample.num_train:,}; embedding takes about {seconds:.0f} s "
-        f"of the {EMBED_SHARE * limits.budget_seconds:.0f} s that there are for it"
+        f"{best.expected:.3f} on all {sample.num_train:,}; embedding takes {seconds:.0f} s at "
+        f"most of the {EMBED_SHARE * limits.budget_seconds:.0f} s that there are for it"
     )
     if other is None:
         return f"{text}; nothing else was to be had."

@@ -42,7 +42,7 @@ def choose(labels, make_probe):
 
         chooser = Chooser(
             probe,
-            lambda probe: speedup,
+            lambda model, size: speedup,
             LIMITS,
             num_rows=len(labels),
             num_train=len(labels),
@@ -113,7 +113,7 @@ def test_the_smallest_is_taken_whatever_it_takes(labels, make_probe):
 
     chooser = Chooser(
         probe,
-        lambda probe: 1.0,
+        lambda model, size: 1.0,
         LIMITS,
         num_rows=240,
         num_train=240,
@@ -137,38 +137,82 @@ def test_what_is_hardly_better_is_not_worth_all_the_time_there_is(choose):
     assert names(choice) == ("small", 128)
 
 
-@pytest.mark.parametrize(("speedup", "size"), [(1.0, 64), (2.0, 128)])
+@pytest.fixture
+def choose_slow(labels, make_probe):
+    """From seconds of a probe and speedups, by model and size, to a choice and what was measured.
+
+    There are 240 s for 2,400 images: 0.1 s each.
+    """
+
+    def choose(seconds, speedups, *, clock=lambda: 0.0):
+        measured = []
+
+        def probe(model, size, *, num_images, most_seconds, **limits):
+            if seconds[model, size] > most_seconds:
+                raise TooSlowError(seconds[model, size])
+            made = make_probe({part(0): features(labels, noise=200 / size)})
+            made.seconds_per_image = seconds[model, size]
+            return made
+
+        def measure(model, size):
+            measured.append((model, size))
+            return speedups[model, size]
+
+        chooser = Chooser(
+            probe,
+            measure,
+            LIMITS,
+            num_rows=2400,
+            num_train=240,
+            num_probed=240,
+            own_size=28,
+            clock=clock,
+        )
+        sizes_of = {
+            model: [size for name, size in seconds if name == model] for model, _ in seconds
+        }
+        return chooser.choose(sizes_of, asks_views=False), measured
+
+    return choose
+
+
+@pytest.mark.parametrize(("speedup", "size"), [(1.0, 64), (1.4, 64), (1.6, 128)])
 def test_what_is_embedded_faster_than_it_is_probed_may_take_longer_in_its_probe(
-    labels, make_probe, speedup, size
+    choose_slow, speedup, size
 ):
-    seconds, asked = {64: 0.01, 96: 0.05, 128: 0.15}, []
-
-    def probe(model, size, *, num_images, most_seconds, **limits):
-        if seconds[size] > most_seconds:
-            raise TooSlowError(seconds[size])
-        made = make_probe({part(0): features(labels, noise=1.0 if size == 128 else 2.0)})
-        made.seconds_per_image = seconds[size]
-        return made
-
-    def measured(made):
-        asked.append(speedup)
-        return speedup
-
-    # 240 s for 2,400 images: 0.1 s each, where the stage `embed` is as fast as a probe.
-    chooser = Chooser(
-        probe,
-        measured,
-        LIMITS,
-        num_rows=2400,
-        num_train=240,
-        num_probed=240,
-        own_size=28,
-        clock=lambda: 0.0,
-    )
-    choice = chooser.choose({"small": [64, 96, 128]}, asks_views=False)
+    seconds = {("small", 64): 0.01, ("small", 96): 0.16, ("small", 128): 0.15}
+    choice, measured = choose_slow(seconds, {("small", 128): speedup})
     assert names(choice) == ("small", size)
-    assert choice.speedup == speedup
-    assert asked == [speedup]
+    assert measured == [("small", 128)]
+    assert choice.chosen.speedup == (speedup if size == 128 else 1.0)
+
+
+def test_no_conversion_is_made_for_what_fits_anyway(choose_slow):
+    choice, measured = choose_slow({("small", 64): 0.01, ("small", 128): 0.09}, {})
+    assert names(choice) == ("small", 128)
+    assert measured == []
+
+
+def test_what_is_chosen_was_measured_itself(choose_slow):
+    seconds = {
+        ("small", 64): 0.01,
+        ("small", 128): 0.15,
+        ("large", 160): 0.15,
+        ("large", 192): 0.15,
+    }
+    slow = {("small", 128): 1.6, ("large", 192): 1.2}
+    choice, measured = choose_slow(seconds, {**slow, ("large", 160): 1.6})
+    assert measured == [("small", 128), ("large", 192), ("large", 160)]
+    assert names(choice) == ("large", 160)
+
+
+def test_without_time_for_a_conversion_none_is_counted_on(choose_slow):
+    seconds = {("small", 64): 0.01, ("small", 128): 0.15}
+    # Of the plan's 60 s 55 are over when the first size has been looked at.
+    times = iter([0.0, 0.0])
+    choice, measured = choose_slow(seconds, {}, clock=lambda: next(times, 51.0))
+    assert names(choice) == ("small", 64)
+    assert measured == []
 
 
 def test_when_the_time_is_over_what_was_found_is_taken(choose):
@@ -201,7 +245,7 @@ def test_the_first_probe_is_given_a_share_of_the_time_and_the_others_its_images(
 
     chooser = Chooser(
         probe,
-        lambda probe: 1.0,
+        lambda model, size: 1.0,
         LIMITS,
         num_rows=240,
         num_train=240,

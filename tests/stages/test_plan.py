@@ -100,14 +100,37 @@ def test_only_the_training_part_is_looked_at(made, tmp_path):
 
 
 @pytest.mark.keras
-def test_how_much_faster_embed_will_be_is_measured_where_it_will_convert(made, monkeypatch, caplog):
-    (explained,) = made[0].explained.values()
-    assert explained["speedup"] == 1.0  # 180 images are too few.
-    monkeypatch.setattr(frozen, "WORTH_CONVERTING", 1)
-    with caplog.at_level("INFO"):
-        found = planned(made[1])
-    assert "times as fast by ONNX Runtime" in caplog.text
-    assert found.explained["auto"]["speedup"] >= 1.0
+@pytest.mark.parametrize(("worth", "speedup"), [(1, 3.0), (10**30, 1.0)])
+def test_how_much_faster_embed_will_be_is_measured_by_what_it_will_run(
+    made, monkeypatch, worth, speedup
+):
+    from pipeline.planning import bases
+
+    monkeypatch.setattr(frozen, "WORTH_CONVERTING", worth)
+    found = []
+
+    def measured(network, images):
+        assert network.engine == "onnxruntime"
+        return 1e-3
+
+    class Chooser:
+        """Asks of the only size how fast `embed` will be, and goes no further."""
+
+        def __init__(self, make_probe, measure_speedup, limits, **settings):
+            probe = make_probe(
+                "efficientnet_lite0", 32, num_images=80, most_seconds=9.0, seconds=9.0
+            )
+            probe.seconds_per_image = 3e-3
+            found.append(measure_speedup("efficientnet_lite0", 32))
+
+        def choose(self, sizes_of, *, asks_views):
+            raise InterruptedError
+
+    monkeypatch.setattr(bases, "seconds_per_image", measured)
+    monkeypatch.setattr(bases, "Chooser", Chooser)
+    with pytest.raises(InterruptedError):
+        planned(made[1])
+    assert found == [pytest.approx(speedup)]
 
 
 @pytest.mark.keras
