@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import read_document
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

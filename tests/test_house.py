@@ -68,7 +68,7 @@ OWNERS = {
     # Two formats of one name: of features, and of raw images.
     "manifest.json": {"features/manifest.py", "data/labelled.py"},
     "split.json": {"split_record.py"},
-    "plan.json": {"planning/plan.py"},
+    "plan.json": {"plan_record.py"},
     "study.json": {"workspace.py"},
     "confirm.json": {"workspace.py"},
     "registration.json": {"workspace.py"},

@@ -17,7 +17,7 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage
 from pipeline.records.studies import trial_records
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 from pipeline.split_record import SPLIT_FILE, find_split
 from pipeline.studies.described import lost_study, own_study
 from pipeline.trials.identity import of_other_code

@@ -28,13 +28,12 @@ from pipeline.search.between_sections import NO_BASE, executor_problem
 from pipeline.search.distributions import Fixed
 from pipeline.search.params import (
     NAME_PATTERN,
-    ConfirmParams,
-    SearchParams,
     StudyParams,
     default_problems,
     embedded_space,
     study_problems,
 )
+from pipeline.search.sections import ConfirmParams, SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 

@@ -26,7 +26,8 @@ from pipeline.features.arrays import size_text
 from pipeline.features.joined_cuts import kept_cuts
 from pipeline.features.params import BaseParams, EmbedParams
 from pipeline.features.pooling import more_than_the_top, pooled_cuts
-from pipeline.planning.plan import PLAN_FILE, with_plan
+from pipeline.plan_record import PLAN_FILE
+from pipeline.planning.plan import with_plan
 from pipeline.records.model_registry.registered_file import RegisteredFile, registered_file
 
 TRAIN_FILE = Path("data/train.npz")

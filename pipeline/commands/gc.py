@@ -31,7 +31,7 @@ from pipeline.records.lock import study_lock
 from pipeline.records.mirror.removal import artifact_bytes, remove_runs, runs_of
 from pipeline.records.mirror.store import Store, mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 from pipeline.split_record import SPLIT_FILE, find_split
 from pipeline.studies.described import describe, lost_study
 from pipeline.trials.study import exported_study

@@ -112,7 +112,7 @@ def replay(
             uid=f"replay-{trial.number}",
             hyperparameters=trial.hyperparameters,
             seed=trial.seed,
-            epochs=current.search.epochs,
+            epochs=current.search.num_epochs,
             objective=current.search.objective,
             share=trial.share,
         ),

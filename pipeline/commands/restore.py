@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import load_section, read_document
 from pipeline.errors import StudyError
-from pipeline.planning.plan import PLAN_FILE
+from pipeline.plan_record import PLAN_FILE
 from pipeline.processes import num_cores
 from pipeline.records.lock import study_lock
 from pipeline.records.model_registry.candidate import load_candidate
 from pipeline.records.restoring import restore_study
 from pipeline.records.storage import open_storage
-from pipeline.search.params import SearchParams, load_study
+from pipeline.search.params import load_study
 from pipeline.search.queue import retire
+from pipeline.search.sections import SearchParams
 from pipeline.split_record import SplitRecord, find_split
 from pipeline.stages import register
 from pipeline.studies.opened import open_runs

@@ -18,13 +18,14 @@ from pipeline.database_addresses import sqlite_file, without_password
 from pipeline.errors import PipelineError, StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.losses import lost_runs
+from pipeline.plan_record import PLAN_FILE, planned_epochs
 from pipeline.records.archive import stored_studies
 from pipeline.records.mirror.store import tracking_uri
 from pipeline.records.overview import Holder, Overview, RunningTrial, overview, read_holder
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
 from pipeline.records.studies import trial_records
-from pipeline.search.params import SearchParams
 from pipeline.search.progress import duration
+from pipeline.search.sections import SearchParams
 from pipeline.split_record import find_split
 from pipeline.studies.described import describe, lost_study, num_kept, own_study
 from pipeline.training.portions import Portion
@@ -62,6 +63,10 @@ def main(args: argparse.Namespace) -> int:
     names, dataset = list(document["studies"]), _dataset()
     storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
     found = {name: _look(root, storage, name, dataset=dataset, search=search) for name in names}
+    searches = {
+        name: search.with_epochs(planned_epochs(root / PLAN_FILE, str(study["base"])))
+        for name, study in document["studies"].items()
+    }
     stores = {
         "studies": without_password(storage_url(root, search.storage)),
         "runs": without_password(tracking_uri(root)),
@@ -87,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
         }
         print(json.dumps({**content, **others}, indent=2))
     else:
-        _print(found, search, num_old=num_old, stores=stores)
+        _print(found, searches, num_old=num_old, stores=stores)
         if lost:
             print(f"MLflow:  {lost}")
         if line := _clock_line(spent, _trained(root, found), num_workers=search.num_workers):
@@ -132,14 +137,18 @@ def _direction(study: Study | None, search: SearchParams) -> str:
 
 
 def _print(
-    found: Mapping[str, Overview], search: SearchParams, *, num_old: int, stores: Mapping[str, str]
+    found: Mapping[str, Overview],
+    searches: Mapping[str, SearchParams],
+    *,
+    num_old: int,
+    stores: Mapping[str, str],
 ) -> None:
     rows = [HEADERS, *(_row(name, one) for name, one in found.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
     for row in rows:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
     for name, one in found.items():
-        for line in _remarks(name, one, search):
+        for line in _remarks(name, one, searches[name]):
             print(line)
     if num_old:
         print(f"old studies: {num_old}; `python -m pipeline gc` shows what they hold")
@@ -228,7 +237,7 @@ def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
 
 
 def _epochs(trial: RunningTrial, search: SearchParams) -> int:
-    return Portion(share=trial.share, whole_epochs=search.epochs).epochs
+    return Portion(share=trial.share, whole_epochs=search.num_epochs).epochs
 
 
 def _missing(name: str, one: Overview) -> list[str]:

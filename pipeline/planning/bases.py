@@ -99,6 +99,13 @@ class PlannedBase:
             entry["starts"] = self._starts()
         return entry
 
+    @property
+    def num_epochs(self) -> int:
+        """Most epochs of a whole training on the best head's features."""
+        num_features = sum(part.num_features for part in self.choice.heads[0].parts)
+        num_train = self._sample.num_train * (1 + self._num_views())
+        return self._limits.num_epochs(num_features, num_train)
+
     def _probe(
         self, model: str, image_size: int, *, num_images: int, most_seconds: float, seconds: float
     ) -> Probe:

@@ -1,15 +1,15 @@
 """What the stage `plan` concludes, as `results/plan.json` holds it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import ConfigError
 from pipeline.features.params import BaseParams, EmbedParams
 from pipeline.files import read_json, write_json
+from pipeline.plan_record import PLAN_FILE
 
-PLAN_FILE: Final = Path("results/plan.json")
 COLUMNS: Final = (
     "Base",
     "Pixels",
@@ -32,6 +32,7 @@ class Plan:
             `planning.choice`, and `mirror_gain`, with its standard error, or None.
         measured: What it was concluded from: `gflops` of float32 matrix products, `budget_seconds`,
             `num_train` images of the training part, and the `seconds` that the plan itself took.
+        epochs: Most of a whole training on a base, by the same names.
         inputs: SHA-256 of what it follows from, beside the budget and the machine: the images and
             what params.yaml leaves open. Empty in plans of earlier releases.
     """
@@ -40,6 +41,7 @@ class Plan:
     reasons: Mapping[str, str]
     explained: Mapping[str, Mapping[str, Any]]
     measured: Mapping[str, float]
+    epochs: Mapping[str, int] = field(default_factory=dict)
     inputs: str = ""
 
     def lines(self) -> list[str]:
@@ -53,6 +55,7 @@ class Plan:
                 *_table([COLUMNS, *candidate_rows(self.explained[name])]),
             ]
             lines += [f"{name}.{key}: {value}" for key, value in chosen.items()]
+            lines.append(f"{name}: {self.epochs[name]} epochs in a whole training")
             lines.append(_mirror_line(self.explained[name]["mirror_gain"]))
         return lines
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pipeline.errors import DataIntegrityError, StudyError
 from pipeline.evaluation.intervals import Interval
 from pipeline.evaluation.metrics import CalibrationBin
-from pipeline.planning.plan import PLAN_FILE, Plan, read_plan
+from pipeline.plan_record import PLAN_FILE
+from pipeline.planning.plan import Plan, read_plan
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.confirmation import ConfirmationRecord
 from pipeline.trials.registration import RegistrationRecord

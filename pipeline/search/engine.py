@@ -23,11 +23,11 @@ from pipeline.search.executors.base import (
     TrialRaised,
 )
 from pipeline.search.forecast import Forecast
-from pipeline.search.params import SearchParams
 from pipeline.search.progress import Progress
 from pipeline.search.proposals import Proposal, Proposals, trainings_of
 from pipeline.search.pruners import is_due
 from pipeline.search.rungs import Ladder, Training
+from pipeline.search.sections import SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from pipeline.training.hyperparameters import described
@@ -82,10 +82,10 @@ class Engine:
         self._data = data
         self._progress = progress
         self._proposals = Proposals(study, space, params)
-        self._min_epochs = params.pruner.first_judgement(params.epochs)
+        self._min_epochs = params.pruner.first_judgement(params.num_epochs)
         self._deadline = Deadline(limit_seconds, min_epochs=self._min_epochs)
-        self._ladder = Ladder(params.rungs, max_retries=params.max_retries)
-        is_planned = limit_seconds is not None and (params.target is None or params.rungs > 1)
+        self._ladder = Ladder(params.num_rungs, max_retries=params.max_retries)
+        is_planned = limit_seconds is not None and (params.target is None or params.num_rungs > 1)
         self._forecast = (
             Forecast(ladder=self._ladder, ends=time.monotonic() + (limit_seconds or 0.0))
             if is_planned
@@ -190,7 +190,7 @@ class Engine:
             uid=proposal.uid,
             hyperparameters=proposal.hyperparameters,
             seed=proposal.seed,
-            epochs=self._params.epochs,
+            epochs=self._params.num_epochs,
             objective=self._params.objective,
             share=proposal.share,
         )
@@ -218,7 +218,7 @@ class Engine:
         self._deadline.epoch_ended(uid, record.epoch)
         attempt = self._attempts[uid]
         proposal = attempt.proposal
-        portion = Portion(share=proposal.share, whole_epochs=self._params.epochs)
+        portion = Portion(share=proposal.share, whole_epochs=self._params.num_epochs)
         min_epochs = self._min_epochs if proposal.hyperparameters.get("unfreeze") else 0
         has_value = self._attempts.keep_epoch(uid, record)
         is_judged = has_value and is_due(attempt.epochs, min_epochs=min_epochs)
@@ -259,7 +259,7 @@ def _num_missing(trainings: Sequence[Training], params: SearchParams) -> int:
     """Returns how many configurations are missing of a target, and promotions of these."""
     if params.target is None:
         return 0
-    ladder = Ladder(params.rungs, max_retries=params.max_retries)
+    ladder = Ladder(params.num_rungs, max_retries=params.max_retries)
     missing = max(0, params.target - _num_configurations(trainings))
     due = ladder.promotions(trainings, expected=params.target, is_closed=not missing)
     return missing + len(list(due))

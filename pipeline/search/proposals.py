@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline.hyperparameter import Value
-from pipeline.search.params import SearchParams
 from pipeline.search.rungs import Promotion, Training, share_of, shares
 from pipeline.search.samplers import build_sampler
+from pipeline.search.sections import SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.seeds import derive_seed
 from pipeline.trials.identity import training_code
@@ -80,7 +80,7 @@ class Proposals:
         self._space = space
         self._params = params
         self._code = training_code()
-        self._lowest = shares(params.rungs)[0]
+        self._lowest = shares(params.num_rungs)[0]
 
     def ask(self, *, is_frozen: bool = False) -> Proposal:
         """Returns the next attempt: what waits in the queue first, then what the sampler says.
@@ -99,13 +99,13 @@ class Proposals:
             index=index,
             target=self._params.target,
             space=space,
-            has_rungs=self._params.rungs > 1 or any(share_of(trial) < 1 for trial in trials),
+            has_rungs=self._params.num_rungs > 1 or any(share_of(trial) < 1 for trial in trials),
         )
         trial = self._study.ask()
         index = int(trial.user_attrs.get("index", index))
         hyperparameters = space.suggest(trial)
         lowest: dict[str, int | float] = {"rung": 0, "share": self._lowest}
-        attrs = lowest if self._params.rungs > 1 else {}
+        attrs = lowest if self._params.num_rungs > 1 else {}
         if is_frozen:
             # Of a retry it must be settled, too.
             trial.set_user_attr("is_frozen", True)

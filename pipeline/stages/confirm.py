@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pipeline.config import load_section
 from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.plan_record import PLAN_FILE, planned_epochs
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid
 from pipeline.records.mirror.thread import Mirror
@@ -24,7 +25,8 @@ from pipeline.search.candidates import PART, candidates, is_of, trained
 from pipeline.search.confirmation import EXPORT_RULES, Confirmation, judge, winner_of
 from pipeline.search.executors.registry import build_executor, prepare_executor
 from pipeline.search.kept_trainings import KeptTrainings
-from pipeline.search.params import ConfirmParams, SearchParams, load_study
+from pipeline.search.params import load_study
+from pipeline.search.sections import ConfirmParams, SearchParams
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.studies.exported import base_source, export_confirmed
 from pipeline.studies.timing import confirming
@@ -127,7 +129,7 @@ def _kept(
     planned = _planned(study, params, search, folder="")
     is_same = (
         belongs(record, study, root=root)
-        and is_of(record, planned, epochs=search.epochs)
+        and is_of(record, planned, epochs=search.num_epochs)
         and record.exported.rule == EXPORT_RULES[params.export]
         and record.code_sha256 == code_sha256(*CODE)
     )
@@ -141,7 +143,7 @@ def _planned(
         study,
         top=params.most_candidates,
         seeds=params.most_seeds,
-        epochs=search.epochs,
+        epochs=search.num_epochs,
         root_seed=search.seed,
         folder=folder,
         is_diverse=params.export == "ensemble",
@@ -199,7 +201,7 @@ def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
         n=read_split(root).counts[PART].images,
         top=params.top,
         seeds=params.seeds,
-        epochs=work.search.epochs,
+        epochs=work.search.num_epochs,
         candidates=judged,
         winner_number=judged[winner].number,
         metrics=metrics,
@@ -284,6 +286,7 @@ def main(name: str) -> None:
     """Runs the stage for the study `name` of `params.yaml`."""
     (study, _), root = load_study(name), Path.cwd()
     params, search = load_section(ConfirmParams, "confirm"), load_section(SearchParams, "search")
+    search = search.with_epochs(planned_epochs(root / PLAN_FILE, study.base))
     prepare_executor(search)
     with confirming(name, identity=read_study(root, name).identity, root=root) as ends:
         run(name, study.base, params, search, root=root, ends=ends)

@@ -36,7 +36,8 @@ from pipeline.features.params import FEATURES, EmbedParams
 from pipeline.features.pixels import pixels_bytes, size_of_pixels, write_pixels
 from pipeline.features.reuse import STORE, Arrays, ArrayStore
 from pipeline.features.selection import BasePlan, plan_base, row_images
-from pipeline.planning.plan import PLAN_FILE, with_plan
+from pipeline.plan_record import PLAN_FILE
+from pipeline.planning.plan import with_plan
 from pipeline.processes import num_cores
 from pipeline.workspace import store_root
 

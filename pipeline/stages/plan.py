@@ -23,9 +23,10 @@ from pipeline.config import load_section
 from pipeline.errors import ConfigError
 from pipeline.features.params import EmbedParams
 from pipeline.files import sha256_file
+from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.limits import EMBED_SHARE, Limits
 from pipeline.planning.params import PlanParams
-from pipeline.planning.plan import PLAN_FILE, Plan, plan_for_more, write_plan
+from pipeline.planning.plan import Plan, plan_for_more, write_plan
 from pipeline.processes import num_cores
 from pipeline.workspace import store_root
 
@@ -95,6 +96,7 @@ def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_
             "num_train": sample.num_train,
             "seconds": round(time.monotonic() - start, 1),
         },
+        epochs={name: base.num_epochs for name, base in planned.items()},
     )
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.planning.plan import PLAN_FILE
+from pipeline.plan_record import PLAN_FILE
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import known_uids, trial_records
 from pipeline.search.engine import Engine, is_over
 from pipeline.search.executors.registry import build_executor, prepare_executor
-from pipeline.search.params import SearchParams
 from pipeline.search.progress import Progress
+from pipeline.search.sections import SearchParams
 from pipeline.studies.described import DescribedStudy, describe
 from pipeline.studies.opened import (
     leave,

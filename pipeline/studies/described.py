@@ -11,9 +11,11 @@ from pipeline.config import load_section
 from pipeline.errors import PipelineError, StudyError
 from pipeline.features.manifest import Cuts, read_manifest
 from pipeline.losses import RESTORE
+from pipeline.plan_record import PLAN_FILE, planned_epochs
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout
 from pipeline.records.studies import find_study, known_uids, trial_records
-from pipeline.search.params import SearchParams, StudyParams, embedded_space, load_study
+from pipeline.search.params import StudyParams, embedded_space, load_study
+from pipeline.search.sections import SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.search.warm_start import fitting
 from pipeline.split_record import SplitRecord, read_split
@@ -102,12 +104,17 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
     """
     (params, space), search = load_study(name), load_section(SearchParams, "search")
     split = read_split(root)
+    search = search.settled(
+        epochs=planned_epochs(root / PLAN_FILE, params.base),
+        num_train=split.counts["train"].images,
+        images_per_epoch=_least_images(space),
+    )
     manifest = read_manifest(root / "data/features" / params.base)
     space = embedded_space(params, space, search, manifest.cuts)
     identity = study_identity(
         space.describe(),
         objective=search.objective,
-        epochs=search.epochs,
+        epochs=search.num_epochs,
         seed=search.seed,
         data_sha256=split.sha256["train"],
         manifest=manifest,
@@ -122,6 +129,11 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
         cuts=manifest.cuts,
         split=split,
     )
+
+
+def _least_images(space: SearchSpace) -> int:
+    written = {**space.defaults, **space.settings}.get("images_per_epoch", 1)
+    return written if isinstance(written, int) else 1  # It is searched.
 
 
 def num_kept(study: Study, described: DescribedStudy) -> int | None:

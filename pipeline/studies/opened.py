@@ -17,9 +17,9 @@ from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import mirror_uid
 from pipeline.records.studies import open_study, study_attrs, trial_records
 from pipeline.search.cut_roles import with_named_cuts
-from pipeline.search.params import SearchParams
 from pipeline.search.pruners import build_pruner
 from pipeline.search.queue import close_orphans, enqueue_missing, retire
+from pipeline.search.sections import SearchParams
 from pipeline.search.warm_start import first_trials
 from pipeline.split_record import SplitRecord
 from pipeline.studies.described import DescribedStudy
@@ -117,8 +117,8 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
         begin=lambda previous: first_trials(exported, previous, described.hashes, described.space),
         attrs={**attrs, "comparable": described.hashes.comparable},
     )
-    has_rungs = params.rungs > 1 or any(trial.share < 1 for trial in trial_records(study))
-    study.pruner = build_pruner(params.pruner, epochs=params.epochs, has_rungs=has_rungs)
+    has_rungs = params.num_rungs > 1 or any(trial.share < 1 for trial in trial_records(study))
+    study.pruner = build_pruner(params.pruner, epochs=params.num_epochs, has_rungs=has_rungs)
     enqueue_missing(
         study, with_named_cuts(described.params.enqueue, described.cuts, described.space)
     )

@@ -13,7 +13,7 @@ import psutil
 from pipeline.clock import Clock, read_budget, weights
 from pipeline.config import read_document
 from pipeline.errors import ConfigError
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 from pipeline.studies.described import DescribedStudy
 from pipeline.trials.identity import training_code
 from pipeline.trials.study import exported_study

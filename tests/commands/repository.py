@@ -19,9 +19,9 @@ from pipeline.records.storage import open_storage
 from pipeline.records.studies import find_study, open_study, study_attrs, trial_records
 from pipeline.search.candidates import candidates
 from pipeline.search.confirmation import EXPORT_RULES
-from pipeline.search.params import ConfirmParams
 from pipeline.search.proposals import Proposals
 from pipeline.search.queue import enqueue_missing, retire
+from pipeline.search.sections import ConfirmParams
 from pipeline.stages.confirm import CODE
 from pipeline.studies.described import describe
 from pipeline.trials.confirmation import write_confirmation

@@ -34,6 +34,20 @@ def test_there_is_always_one_and_never_too_many():
     assert hours.num_features(100, num_rows=100) == MOST_FEATURES
 
 
+def test_what_features_leave_of_the_time_goes_into_longer_trainings():
+    most = LIMITS.num_features(50_000, num_rows=60_000)
+    assert LIMITS.num_epochs(most, 50_000) == 10
+    assert LIMITS.num_epochs(most // 2, 50_000) == 20
+    assert LIMITS.num_epochs(1, 50_000) == 30
+    assert LIMITS.num_epochs(2 * most, 50_000) == 10
+
+
+def test_a_small_training_part_is_gone_over_no_oftener():
+    # 8,192 images an epoch are two times 4,096 and eight times 1,024.
+    assert LIMITS.num_epochs(1, 4096) == 15
+    assert LIMITS.num_epochs(1, 1024) == 10
+
+
 def test_the_plan_takes_a_tenth():
     assert LIMITS.plan_seconds == pytest.approx(90.0)
 

@@ -14,7 +14,7 @@ from pipeline.database_addresses import storage_problem
 from pipeline.errors import ConfigError
 from pipeline.records.retrying_storage import PatientStorage
 from pipeline.records.storage import has_storage, open_storage, rename_study, storage_url
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 from tests.races import race
 
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]

@@ -9,7 +9,8 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.features.joined_cuts import is_layer, layers_named
 from pipeline.search.between_sections import executor_problem, problems_between
-from pipeline.search.params import SearchParams, StudyParams, embedded_space
+from pipeline.search.params import StudyParams, embedded_space
+from pipeline.search.sections import SearchParams
 from pipeline.search.space import SearchSpace
 from testing.features import embedded
 

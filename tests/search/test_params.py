@@ -5,13 +5,8 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.search import params
 from pipeline.search.distributions import Choice
-from pipeline.search.params import (
-    SearchParams,
-    StudyParams,
-    embedded_space,
-    load_study,
-    study_problems,
-)
+from pipeline.search.params import StudyParams, embedded_space, load_study, study_problems
+from pipeline.search.sections import SearchParams
 from pipeline.search.space import SearchSpace
 from testing.features import embedded
 

@@ -11,7 +11,7 @@ from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
 from pipeline.search.candidates import Candidate
-from pipeline.search.params import ConfirmParams, SearchParams
+from pipeline.search.sections import ConfirmParams, SearchParams
 from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run

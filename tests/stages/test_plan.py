@@ -13,8 +13,9 @@ from pipeline.config import parse_section
 from pipeline.errors import ConfigError
 from pipeline.features import frozen
 from pipeline.features.params import EmbedParams
+from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.params import PlanParams
-from pipeline.planning.plan import PLAN_FILE, Plan, read_plan, with_plan, write_plan
+from pipeline.planning.plan import Plan, read_plan, with_plan, write_plan
 from pipeline.stages import embed, plan
 
 NUM_TRAIN, NUM_IMAGES = 120, 180
@@ -71,6 +72,7 @@ def test_every_key_that_was_open_has_a_value(made):
     assert chosen["model"] == "efficientnet_lite0"
     assert chosen["image_size"] in SECTION["image_sizes"]
     assert chosen["cuts"]
+    assert made[0].epochs == {"auto": 10}  # 120 images: an epoch goes over them often.
     closed = with_plan_of(made[0])
     assert not any(base.is_open for base in closed.bases.values())
 

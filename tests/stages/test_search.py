@@ -20,7 +20,7 @@ from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_records
 from pipeline.search.attempts import Attempts
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 from pipeline.stages import search
 from pipeline.studies.opened import open_runs
 from pipeline.trials import identity
@@ -83,6 +83,16 @@ def test_a_finished_study_is_exported_again_without_a_worker(repository, monkeyp
     monkeypatch.setattr(search, "build_executor", build_executor)
     assert stage(repository) == before
     assert (repository.folder / STAMP).exists()
+
+
+def test_a_whole_training_has_the_epochs_of_the_plan(repository):
+    repository.set(epochs="auto", trials=1)
+    repository.document["studies"]["tiny"]["base"] = "none"
+    (repository.folder / "results").mkdir(exist_ok=True)
+    plan = {"bases": {}, "reasons": {}, "explained": {}, "measured": {}, "epochs": {"none": 4}}
+    (repository.folder / "results/plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    (trial,) = stage(repository)
+    assert len(trial["user_attrs"]["epochs"]) == 4
 
 
 def test_trials_of_other_code_are_said_and_kept(repository, monkeypatch, caplog):

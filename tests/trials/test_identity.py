@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.bases.table import BaseSource
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.trials import identity as identities
 from pipeline.trials.identity import SpaceDescription, of_other_code, study_identity

@@ -4,7 +4,7 @@ from pipeline.errors import ConfigError
 from pipeline.search.between_sections import RAY_IS_MISSING
 from pipeline.search.executors.base import Executor, Train
 from pipeline.search.executors.local import LocalExecutor, prepare
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 
 
 def prepare_executor(params: SearchParams) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.executors.registry import build_executor
-from pipeline.search.params import SearchParams
+from pipeline.search.sections import SearchParams
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialSpec
 from tests.conftest import ROOT
@@ -40,7 +40,7 @@ def test_what_workers_import_is_begun_before_there_is_an_executor(executor, serv
         "import psutil\n"
         "from pipeline.search.executors.registry import prepare_executor\n"
         "from pipeline.config import load_section\n"
-        "from pipeline.search.params import SearchParams\n"
+        "from pipeline.search.sections import SearchParams\n"
         "from pipeline.search.executors import local\n"
         "local.GPU_DRIVERS = ()  # Where there is one, workers are no forks.\n"
         f"told = {{'executor': {executor!r}}}\n"
@@ -78,7 +78,7 @@ def test_a_missing_ray_is_named_with_the_command_that_installs_it(params):
         "from pipeline.search.executors.registry import build_executor\n"
         "from pipeline.config import load_section\n"
         "from pipeline.errors import ConfigError\n"
-        "from pipeline.search.params import SearchParams\n"
+        "from pipeline.search.sections import SearchParams\n"
         "params = load_section(SearchParams, 'search').model_copy(update={'executor': 'ray'})\n"
         "try:\n    build_executor(params)\nexcept ConfigError as error:\n    print(error)"
     )
