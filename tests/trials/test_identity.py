@@ -38,7 +38,7 @@ def identity(params_document):
         return study_identity(
             parsed.describe(),
             objective=params.objective,
-            epochs=params.epochs,
+            epochs=params.num_epochs,
             seed=params.seed,
             data_sha256=data,
             manifest=manifest(**{"weights_sha256": "w", "cuts": CUTS, **(base or {})}),
