@@ -12,17 +12,10 @@ from pipeline.errors import ConfigError
 from pipeline.features.frozen import TENSORFLOW, freeze
 from pipeline.features.params import AUTO, BaseParams
 from pipeline.planning.choice import Choice
-from pipeline.planning.choose import Chooser
+from pipeline.planning.choose import MOST_SPEEDUP, Chooser
 from pipeline.planning.heads import Head
 from pipeline.planning.limits import Limits
-from pipeline.planning.probe import (
-    MOST_FEATURES,
-    Probe,
-    network_of,
-    parts_of,
-    probed_cuts,
-    seconds_per_image,
-)
+from pipeline.planning.probe import MOST_FEATURES, Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
 from pipeline.processes import num_cores
 
@@ -69,10 +62,8 @@ class PlannedBase:
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
         self._bases: dict[tuple[str, int], keras.Model] = {}
-        self._networks: dict[tuple[str, int], tuple[keras.Model, Probe]] = {}
         chooser = Chooser(
             self._probe,
-            self._speedup,
             limits,
             num_rows=sample.num_images,
             num_train=sample.num_train,
@@ -107,7 +98,14 @@ class PlannedBase:
         return self._limits.num_epochs(num_features, num_train)
 
     def _probe(
-        self, model: str, image_size: int, *, num_images: int, most_seconds: float, seconds: float
+        self,
+        model: str,
+        image_size: int,
+        *,
+        num_images: int,
+        most_seconds: float,
+        seconds: float,
+        is_converted: bool,
     ) -> Probe:
         own = self._own.model_copy(update={"model": model, "image_size": image_size})
         base = open_base(own.choice(self._name), fetch=self._fetch).model
@@ -118,33 +116,19 @@ class PlannedBase:
         parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
         images = sample.images[:num_images]
         network = network_of(base, parts, images.shape[1:], image_size=image_size)
-        probe = Probe(
-            freeze(network, images, num_images=num_images, engine=TENSORFLOW),
+        return Probe(
+            freeze(
+                network,
+                images,
+                num_images=self._sample.num_images,
+                engine=None if is_converted else TENSORFLOW,
+            ),
             parts,
             images,
             sample.labels[:num_images],
             most_seconds=most_seconds,
             seconds=seconds,
         )
-        self._networks[model, image_size] = network, probe
-        return probe
-
-    def _speedup(self, model: str, image_size: int) -> float:
-        """Returns how many times as fast as its probe the stage `embed` will be, from 1 on.
-
-        What it runs a base by, ONNX Runtime mostly, is made as it makes it.
-        """
-        network, probe = self._networks[model, image_size]
-        images, num_images = self._sample.images, self._sample.num_images
-        frozen = freeze(network, images, num_images=num_images)
-        if frozen.engine == TENSORFLOW:
-            return 1.0
-        speedup = max(1.0, probe.seconds_per_image / seconds_per_image(frozen, images))
-        logger.info(
-            "%s at %d pixels: embedded %.1f times as fast by ONNX Runtime",
-            *(model, image_size, speedup),
-        )
-        return speedup
 
     def _starts(self) -> list[str]:
         """Returns the whole cut that phase 2 of the best head starts from, if there is room.
@@ -168,7 +152,9 @@ class PlannedBase:
         operations = {cut: num_operations(network) for cut, network in below.items()}
         share = (operations[highest] - operations[start.name]) / operations[cuts[-1].name]
         num_trained = self._sample.num_train * (1 + self._num_views())
-        seconds = num_trained * FINE_TUNING_EPOCHS * chosen.seconds_per_image * num_cores() * share
+        # Trained is in TensorFlow, whatever embeds.
+        per_image = chosen.seconds_per_image * (MOST_SPEEDUP if chosen.is_converted else 1.0)
+        seconds = num_trained * FINE_TUNING_EPOCHS * per_image * num_cores() * share
         if seconds > self._limits.trial_seconds:
             logger.info(
                 "%s: phase 2 does not start from %s, which would take a trial %d s; a larger "

@@ -18,10 +18,10 @@ class Candidate:
             in what is left of the plan's own time, would take too long.
         accuracy: Of a ridge head on it, over the sample, each image left out; in [0, 1].
         expected: Of one that is trained on all training images.
-        seconds_per_image: That its probe took, in TensorFlow.
+        seconds_per_image: To embed one: in TensorFlow, or, where that is too slow, by what the
+            stage `embed` will run it.
         num_images: Of the sample that were looked at.
-        speedup: Of the stage `embed` over the probe, >= 1: measured of this candidate, or of
-            another, where the time depends on it; else 1, although it may be faster.
+        is_converted: Whether it was run as the stage `embed` will.
     """
 
     model: str
@@ -31,7 +31,7 @@ class Candidate:
     expected: float
     seconds_per_image: float
     num_images: int
-    speedup: float = 1.0
+    is_converted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Choice:
 def described(candidate: Candidate) -> str:
     """Returns a line about a candidate, for the log."""
     name = f"{candidate.model} at {candidate.image_size} pixels"
-    speed = f"{1 / candidate.seconds_per_image:,.0f} images/s in TensorFlow"
+    speed = f"{1 / candidate.seconds_per_image:,.0f} images/s"
     if candidate.part is None:
         return f"{name}: {speed}, too slow"
     part = candidate.part

@@ -30,11 +30,11 @@ PROBES: Final = 5
 allows, and all others at the same."""
 PRICE: Final = 0.01
 """Of accuracy, that all the time there is for embedding must bring: of near equals the cheaper."""
-EXPECTED_SPEEDUP: Final = 1.8
-"""Of the stage `embed` over a probe, until it has been measured. ONNX Runtime was 1.9 to 2.0 times
-as fast as TensorFlow on 2 cores with AVX-512 (2026-11-28, EfficientNet-Lite0 and 2 at 64 and 128
-pixels, `benchmarks/embedding_speed.py`), and 1.2 to 1.8 times on 2 older ones."""
-MEASURING_SECONDS: Final = 10.0
+MOST_SPEEDUP: Final = 2.0
+"""Of the stage `embed` over TensorFlow. ONNX Runtime was 1.9 to 2.0 times as fast on 2 cores with
+AVX-512 (2026-11-28, EfficientNet-Lite0 and 2 at 64 and 128 pixels, `benchmarks/embedding_speed.py`)
+and 1.2 to 1.8 times on 2 older ones."""
+CONVERSION_SECONDS: Final = 10.0
 """That are left of the plan when a conversion begins: it takes 6 s for EfficientNet-Lite0."""
 
 
@@ -42,7 +42,14 @@ class MakeProbe(Protocol):
     """Makes the probe of a model at an image size."""
 
     def __call__(
-        self, model: str, image_size: int, *, num_images: int, most_seconds: float, seconds: float
+        self,
+        model: str,
+        image_size: int,
+        *,
+        num_images: int,
+        most_seconds: float,
+        seconds: float,
+        is_converted: bool,
     ) -> Probe:
         """Returns it.
 
@@ -52,6 +59,8 @@ class MakeProbe(Protocol):
             num_images: Of the sample, that it looks at.
             most_seconds: An image may take.
             seconds: For all of them; it looks at fewer where they take longer.
+            is_converted: Whether it is run as the stage `embed` will, mostly by ONNX Runtime, and
+                not in TensorFlow: a conversion takes longer than most probes.
 
         Raises:
             TooSlowError: If an image takes longer.
@@ -63,9 +72,6 @@ class Chooser:
 
     Args:
         make_probe: Makes the probe of a model at a size.
-        measure_speedup: Says how many times as fast as the probe of a model at a size the stage
-            `embed` will be, >= 1. It takes seconds, and is asked where something depends on it: of
-            the first candidate that a probe's speed is too slow for, and of the one that is chosen.
         limits: Of time and bytes.
         num_rows: Images that will be embedded, views aside.
         num_train: Images of the training part, which heads will be trained on.
@@ -77,7 +83,6 @@ class Chooser:
     def __init__(
         self,
         make_probe: MakeProbe,
-        measure_speedup: Callable[[str, int], float],
         limits: Limits,
         *,
         num_rows: int,
@@ -86,15 +91,13 @@ class Chooser:
         own_size: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make_probe, self._measure_speedup = make_probe, measure_speedup
-        self._limits, self._clock = limits, clock
+        self._make_probe, self._limits, self._clock = make_probe, limits, clock
         self._num_rows, self._num_train, self._num_probed = num_rows, num_train, num_probed
         self._own_size = own_size
         self._most_features = limits.num_features(num_train, num_rows=num_rows)
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
         self._probes: dict[tuple[str, int], Probe] = {}
-        self._speedups: dict[tuple[str, int], float] = {}
 
     def choose(self, sizes_of: Mapping[str, Sequence[int]], *, asks_views: bool) -> Choice:
         """Returns what is expected to be best on all training images.
@@ -110,10 +113,10 @@ class Chooser:
             self._begin(model, sizes_of[model])
         best = self._best()
         self._look_beside(best, sizes_of[best.model])
-        chosen = self._settled()
+        chosen = self._best()
         probe = self._probes[chosen.model, chosen.image_size]
         heads = heads_of(probe, most_features=self._most_features, num_train=self._num_train)
-        gain = self._mirror_gain(probe, heads[0], chosen.speedup) if asks_views else None
+        gain = self._mirror_gain(probe, heads[0]) if asks_views else None
         return Choice(
             chosen=chosen,
             heads=heads,
@@ -122,13 +125,13 @@ class Chooser:
             candidates=self._candidates,
         )
 
-    def _mirror_gain(self, probe: Probe, head: Head, speedup: float) -> tuple[float, float] | None:
+    def _mirror_gain(self, probe: Probe, head: Head) -> tuple[float, float] | None:
         """Returns what mirrored images add; None where there is no time for them."""
         num_features = sum(part.num_features for part in head.parts)
         num_rows, num_train = self._num_rows + self._num_train, 2 * self._num_train
         is_room = (
             self._clock() + probe.num_images * probe.seconds_per_image <= self._end
-            and probe.seconds_per_image <= speedup * self._limits.seconds_per_image(num_rows)
+            and probe.seconds_per_image <= self._limits.seconds_per_image(num_rows)
             and num_features <= self._limits.num_features(num_train, num_rows=num_rows)
         )
         return probe.mirror_gain(head.parts) if is_room else None
@@ -172,31 +175,28 @@ class Chooser:
                 self._look_at(best.model, size)
 
     def _limit(self) -> float:
-        """Returns the most seconds that an image may take in a probe."""
+        """Returns the most seconds that an image may take."""
         if self._probes:
             left = (self._end - self._clock()) / self._num_probed
         else:
             left = self._limits.plan_seconds / PROBES / min(self._num_probed, FEWEST_IMAGES)
-        speedup = max(self._speedups.values(), default=EXPECTED_SPEEDUP)
-        return min(speedup * self._limits.seconds_per_image(self._num_rows), left)
+        return min(self._limits.seconds_per_image(self._num_rows), left)
 
     def _look_at(
         self, model: str, image_size: int, *, is_smallest: bool = False
     ) -> Candidate | None:
         """Returns a candidate; None when the time is over and there is one already."""
-        # Something must be taken, whatever it costs.
-        is_last_resort = is_smallest and not self._probes
         if self._probes and self._clock() >= self._end:
             return None
+        # Something must be taken, whatever it costs.
+        limit = math.inf if is_smallest and not self._probes else self._limit()
         try:
-            limit = math.inf if is_last_resort else self._limit()
-            probe = self._make_probe(
-                model,
-                image_size,
-                num_images=self._num_probed,
-                most_seconds=limit,
-                seconds=math.inf if self._probes else self._limits.plan_seconds / PROBES,
-            )
+            try:
+                found = self._probed(model, image_size, limit)
+            except TooSlowError as error:
+                if not self._may_convert(error.seconds, limit):
+                    raise
+                found = self._probed(model, image_size, limit, is_converted=True)
         except TooSlowError as error:
             found = Candidate(
                 model=model,
@@ -207,17 +207,30 @@ class Chooser:
                 seconds_per_image=error.seconds,
                 num_images=0,
             )
-        else:
-            found = self._judged(model, image_size, probe)
-            if not is_last_resort:
-                found = self._in_time(found)
-            if found.part is not None:
-                self._probes[model, image_size] = probe
-                # The same images for all: what is compared is then the same sample.
-                self._num_probed = probe.num_images
         self._candidates.append(found)
         logger.info("%s", described(found))
         return found
+
+    def _may_convert(self, seconds: float, limit: float) -> bool:
+        """Whether an image that takes so long in TensorFlow may be affordable for `embed`."""
+        is_time = self._clock() + CONVERSION_SECONDS <= self._end
+        return is_time and seconds <= MOST_SPEEDUP * limit
+
+    def _probed(
+        self, model: str, image_size: int, limit: float, *, is_converted: bool = False
+    ) -> Candidate:
+        probe = self._make_probe(
+            model,
+            image_size,
+            num_images=self._num_probed,
+            most_seconds=limit,
+            seconds=math.inf if self._probes else self._limits.plan_seconds / PROBES,
+            is_converted=is_converted,
+        )
+        self._probes[model, image_size] = probe
+        # The same images for all: what is compared is then the same sample.
+        self._num_probed = probe.num_images
+        return replace(self._judged(model, image_size, probe), is_converted=is_converted)
 
     def _judged(self, model: str, image_size: int, probe: Probe) -> Candidate:
         """Returns a base at a size with the best head on a single cut of it."""
@@ -232,42 +245,10 @@ class Chooser:
             num_images=probe.num_images,
         )
 
-    def _in_time(self, found: Candidate) -> Candidate:
-        """Returns a candidate with the speedup that it depends on; without a part if too slow."""
-        limit = self._limits.seconds_per_image(self._num_rows)
-        if found.seconds_per_image <= limit:
-            return found
-        if not self._speedups:
-            self._measure(found)
-        speedup = self._speedups.get(_key(found)) or max(self._speedups.values(), default=1.0)
-        if found.seconds_per_image > speedup * limit:
-            return replace(found, part=None, accuracy=0.0, expected=0.0)
-        return replace(found, speedup=speedup)
-
-    def _measure(self, found: Candidate) -> None:
-        if self._clock() + MEASURING_SECONDS <= self._end:
-            self._speedups[_key(found)] = self._measure_speedup(found.model, found.image_size)
-
-    def _settled(self) -> Candidate:
-        """Returns the best, whose own speedup was measured if it needs one to fit the time."""
-        best = self._best()
-        while best.speedup > 1 and _key(best) not in self._speedups:
-            self._measure(best)
-            others = [each for each in self._candidates if each.part and each is not best]
-            if _key(best) not in self._speedups or not others:
-                break  # There is no time left, or nothing else to take.
-            self._candidates[self._candidates.index(best)] = self._in_time(best)
-            best = self._best()
-        return best
-
     def _best(self) -> Candidate:
         """Returns the best of those that fit the time, of which there must be one."""
         return max((each for each in self._candidates if each.part), key=self._worth)
 
     def _worth(self, candidate: Candidate) -> float:
-        seconds = candidate.seconds_per_image / candidate.speedup
-        return candidate.expected - PRICE * seconds / self._limits.seconds_per_image(self._num_rows)
-
-
-def _key(candidate: Candidate) -> tuple[str, int]:
-    return candidate.model, candidate.image_size
+        share = candidate.seconds_per_image / self._limits.seconds_per_image(self._num_rows)
+        return candidate.expected - PRICE * share

@@ -68,9 +68,7 @@ def candidate_rows(explained: Mapping[str, Any]) -> list[list[str]]:
     """
     rows = []
     for found in explained["candidates"]:
-        # Plans of earlier releases know of no speedup.
-        speed = f"{found.get('speedup', 1.0) / found['seconds_per_image']:,.0f}"
-        part = found["part"]
+        part, speed = found["part"], f"{1 / found['seconds_per_image']:,.0f}"
         cut = f"{part['cut']}, {part['pooling']}" if part else "too slow"
         scores = [f"{found[key]:.3f}" if part else "-" for key in ("accuracy", "expected")]
         rows.append([found["model"], str(found["image_size"]), speed, cut, *scores])

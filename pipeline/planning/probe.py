@@ -23,7 +23,6 @@ KINDS: Final = ("global", "grid2", "grid4", NO_POOLING)
 QUARTERS: Final = 4
 BATCH_SIZE: Final = 64
 BATCHES_TIMED: Final = 2
-BATCHES_MEASURED: Final = 8
 FEWEST_IMAGES: Final = 300
 FEWEST_OF_A_CLASS: Final = 10
 """On average, of the images that a probe looks at, where there are as many; else chance decides."""
@@ -220,17 +219,6 @@ class Probe:
                 break
         joined = [np.concatenate(values) for values in zip(*batches, strict=True)]
         return dict(zip(self.parts, joined, strict=True)), spent / done
-
-
-def seconds_per_image(network: Network, images: Images) -> float:
-    """Returns what an image takes, by at most `BATCHES_MEASURED` batches of some images."""
-    network(images[:BATCH_SIZE])  # What is set up by the first call is none of its time.
-    measured = images[: BATCHES_MEASURED * BATCH_SIZE]
-    start = time.perf_counter()
-    for place in range(0, len(measured), BATCH_SIZE):
-        for values in network(measured[place : place + BATCH_SIZE]):
-            np.asarray(values, np.float16)  # As a probe does, and the stage `embed`.
-    return (time.perf_counter() - start) / len(measured)
 
 
 def network_of(

@@ -106,7 +106,7 @@ def _reason(choice: Choice, limits: Limits, sample: Sample) -> str:
 
     chosen, best, other = choice.chosen, choice.heads[0], choice.runner_up
     num_rows = sample.num_images + sample.num_train * choice.is_mirrored
-    seconds = num_rows * chosen.seconds_per_image / chosen.speedup
+    seconds = num_rows * chosen.seconds_per_image
     text = (
         f"{chosen.model} at {chosen.image_size} pixels: a ridge head on {cut_of(best)} reaches "
         f"{best.accuracy:.3f} on {chosen.num_images:,} training images and is expected to reach "

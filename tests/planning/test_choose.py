@@ -25,11 +25,10 @@ def choose(labels, make_probe):
         own_size=28,
         clock=lambda: 0.0,
         seconds_per_image=lambda size: size**2 / 1e7,
-        speedup=1.0,
     ):
         tried = []
 
-        def probe(model, size, *, num_images, most_seconds, seconds):
+        def probe(model, size, *, num_images, most_seconds, seconds, is_converted=False):
             tried.append((model, size))
             noise = noises.get((model, size), 9.0)
             # The same images and directions: what differs between candidates is the noise alone.
@@ -42,7 +41,6 @@ def choose(labels, make_probe):
 
         chooser = Chooser(
             probe,
-            lambda model, size: speedup,
             LIMITS,
             num_rows=len(labels),
             num_train=len(labels),
@@ -105,7 +103,7 @@ def test_below_one_that_is_too_slow_the_largest_that_may_fit_is_tried(choose):
 def test_the_smallest_is_taken_whatever_it_takes(labels, make_probe):
     asked = []
 
-    def probe(model, size, *, num_images, most_seconds, seconds):
+    def probe(model, size, *, num_images, most_seconds, seconds, is_converted=False):
         asked.append((size, most_seconds))
         if most_seconds < 100:
             raise TooSlowError(50.0)
@@ -113,7 +111,6 @@ def test_the_smallest_is_taken_whatever_it_takes(labels, make_probe):
 
     chooser = Chooser(
         probe,
-        lambda model, size: 1.0,
         LIMITS,
         num_rows=240,
         num_train=240,
@@ -139,28 +136,25 @@ def test_what_is_hardly_better_is_not_worth_all_the_time_there_is(choose):
 
 @pytest.fixture
 def choose_slow(labels, make_probe):
-    """From seconds of a probe and speedups, by model and size, to a choice and what was measured.
+    """From seconds in TensorFlow and as converted, by size, to a choice and what was converted.
 
     There are 240 s for 2,400 images: 0.1 s each.
     """
 
-    def choose(seconds, speedups, *, clock=lambda: 0.0):
-        measured = []
+    def choose(seconds, converted, *, clock=lambda: 0.0):
+        tried = []
 
-        def probe(model, size, *, num_images, most_seconds, **limits):
-            if seconds[model, size] > most_seconds:
-                raise TooSlowError(seconds[model, size])
+        def probe(model, size, *, num_images, most_seconds, is_converted, **limits):
+            tried.extend([size] if is_converted else [])
+            needed = converted[size] if is_converted else seconds[size]
+            if needed > most_seconds:
+                raise TooSlowError(needed)
             made = make_probe({part(0): features(labels, noise=200 / size)})
-            made.seconds_per_image = seconds[model, size]
+            made.seconds_per_image = needed
             return made
-
-        def measure(model, size):
-            measured.append((model, size))
-            return speedups[model, size]
 
         chooser = Chooser(
             probe,
-            measure,
             LIMITS,
             num_rows=2400,
             num_train=240,
@@ -168,51 +162,34 @@ def choose_slow(labels, make_probe):
             own_size=28,
             clock=clock,
         )
-        sizes_of = {
-            model: [size for name, size in seconds if name == model] for model, _ in seconds
-        }
-        return chooser.choose(sizes_of, asks_views=False), measured
+        return chooser.choose({"small": [*seconds]}, asks_views=False), tried
 
     return choose
 
 
-@pytest.mark.parametrize(("speedup", "size"), [(1.0, 64), (1.4, 64), (1.6, 128)])
-def test_what_is_embedded_faster_than_it_is_probed_may_take_longer_in_its_probe(
-    choose_slow, speedup, size
+@pytest.mark.parametrize(("converted", "size"), [(0.15, 64), (0.11, 64), (0.09, 128)])
+def test_what_is_too_slow_in_tensorflow_is_tried_as_it_will_be_embedded(
+    choose_slow, converted, size
 ):
-    seconds = {("small", 64): 0.01, ("small", 96): 0.16, ("small", 128): 0.15}
-    choice, measured = choose_slow(seconds, {("small", 128): speedup})
-    assert names(choice) == ("small", size)
-    assert measured == [("small", 128)]
-    assert choice.chosen.speedup == (speedup if size == 128 else 1.0)
+    choice, tried = choose_slow({64: 0.01, 128: 0.15}, {128: converted})
+    assert (names(choice), tried) == (("small", size), [128])
+    found = choice.candidates[1]
+    assert found.seconds_per_image == converted
+    assert (found.part is not None, found.is_converted) == (
+        (True, True) if size == 128 else (False, False)
+    )
 
 
-def test_no_conversion_is_made_for_what_fits_anyway(choose_slow):
-    choice, measured = choose_slow({("small", 64): 0.01, ("small", 128): 0.09}, {})
-    assert names(choice) == ("small", 128)
-    assert measured == []
+def test_no_conversion_is_made_for_what_fits_or_never_will(choose_slow):
+    choice, tried = choose_slow({64: 0.01, 128: 0.09, 192: 0.21}, {})
+    assert (names(choice), tried) == (("small", 128), [])
 
 
-def test_what_is_chosen_was_measured_itself(choose_slow):
-    seconds = {
-        ("small", 64): 0.01,
-        ("small", 128): 0.15,
-        ("large", 160): 0.15,
-        ("large", 192): 0.15,
-    }
-    slow = {("small", 128): 1.6, ("large", 192): 1.2}
-    choice, measured = choose_slow(seconds, {**slow, ("large", 160): 1.6})
-    assert measured == [("small", 128), ("large", 192), ("large", 160)]
-    assert names(choice) == ("large", 160)
-
-
-def test_without_time_for_a_conversion_none_is_counted_on(choose_slow):
-    seconds = {("small", 64): 0.01, ("small", 128): 0.15}
-    # Of the plan's 60 s 55 are over when the first size has been looked at.
+def test_without_time_for_a_conversion_none_is_made(choose_slow):
+    # Of the plan's 60 s 51 are over when the first size has been looked at.
     times = iter([0.0, 0.0])
-    choice, measured = choose_slow(seconds, {}, clock=lambda: next(times, 51.0))
-    assert names(choice) == ("small", 64)
-    assert measured == []
+    choice, tried = choose_slow({64: 0.01, 128: 0.15}, {}, clock=lambda: next(times, 51.0))
+    assert (names(choice), tried) == (("small", 64), [])
 
 
 def test_when_the_time_is_over_what_was_found_is_taken(choose):
@@ -237,7 +214,7 @@ def test_what_was_expected_to_fit_and_does_not_is_left_for_a_smaller_one(choose)
 def test_the_first_probe_is_given_a_share_of_the_time_and_the_others_its_images(labels, make_probe):
     asked = []
 
-    def probe(model, size, *, num_images, most_seconds, seconds):
+    def probe(model, size, *, num_images, most_seconds, seconds, is_converted=False):
         asked.append((num_images, seconds, most_seconds))
         made = make_probe({part(0): features(labels, noise=1.0)})
         made.seconds_per_image = 0.001
@@ -245,7 +222,6 @@ def test_the_first_probe_is_given_a_share_of_the_time_and_the_others_its_images(
 
     chooser = Chooser(
         probe,
-        lambda model, size: 1.0,
         LIMITS,
         num_rows=240,
         num_train=240,
