@@ -166,9 +166,18 @@ class Engine:
         ):
             return self._proposals.promote(promotion)
         if not more:
-            return None
+            return self._spare(trainings)
         is_frozen = forecast is not None and forecast.fine_tuned_enough(trainings)
         return self._proposals.ask(is_frozen=is_frozen)
+
+    def _spare(self, trainings: Sequence[Training]) -> Proposal | None:
+        """Returns what goes on since there is time, where no number of trainings was asked for."""
+        forecast = self._forecast
+        if forecast is None or self._params.target is not None:
+            return None
+        fitting = self._ladder.spare(trainings, fits=lambda one: forecast.fits(one, trainings))
+        promotion = next(fitting, None)
+        return None if promotion is None else self._proposals.promote(promotion)
 
     def _num_more(self, trainings: Sequence[Training]) -> int:
         """Returns how many further configurations are wanted, as far as there is time."""

@@ -5,7 +5,8 @@ the slowest training of a rung, with two changes. A rung gives no more than a th
 trainings away, where ASHA replaces early promotions by better ones that come later: so the number
 of trainings is known beforehand. And it gives none away before a third of what it expects has
 finished, since the best of the first three says little. A rung's last promotions wait until it is
-closed; a third of it, rounded up, has then gone on.
+closed; a third of it, rounded up, has then gone on. Where the time decides and a worker would have
+nothing to do, more go on (`Ladder.spare`).
 
 Pure: what is promoted follows from the trainings that there are, so that a search that was killed
 goes on with the same.
@@ -146,6 +147,27 @@ class Ladder:
             expected /= REDUCTION
         for promotions in reversed(due):
             yield from promotions
+
+    def spare(
+        self, trainings: Sequence[Training], *, fits: Callable[[Promotion], bool]
+    ) -> Iterator[Promotion]:
+        """Yields what may go on beyond its third, rather than that a worker has nothing to do.
+
+        Of the highest rung first, and of a rung the best; nothing while a training runs from which
+        others may follow.
+
+        Args:
+            trainings: All of the study.
+            fits: Whether there is time for one.
+        """
+        top, last = len(self.shares) - 1, _last_attempts(trainings)
+        if any(one.state == "RUNNING" and self.rung_of(one.share) < top for one in trainings):
+            return
+        for rung in reversed(range(top)):
+            finished = [one for one in self.on(rung, trainings) if one.is_finished]
+            waiting = [one.number for one in _ranked(finished) if one.number not in last]
+            promotions = [self._promotion(number, rung, None) for number in waiting]
+            yield from (one for one in promotions if fits(one))
 
     def num_promoted(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have gone on: to the next, or to nothing but loss."""

@@ -707,6 +707,17 @@ def test_a_search_without_a_target_takes_the_time_it_is_given(search):
     assert "FAIL" not in states(study)
 
 
+def test_while_there_is_time_more_than_a_third_goes_on(search):
+    space = {"top": Choice(type="choice", choices=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6])}
+    study, _ = search(target="auto", rungs=2, space=space, limit_seconds=60.0)
+    assert len({trial.params["top"] for trial in on_rung(study, 1)}) == 6
+
+
+def test_a_target_is_kept_to_the_third(search):
+    study, _ = search(target=6, rungs=2, limit_seconds=60.0)
+    assert [len(on_rung(study, rung)) for rung in range(2)] == [6, 2]
+
+
 def test_a_search_that_is_late_does_less_and_never_nothing(search):
     study, _ = search(target="auto", rungs=3, epoch_seconds=0.3, limit_seconds=0.01)
     assert states(study).count("COMPLETE") == 1

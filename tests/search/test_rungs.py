@@ -125,6 +125,27 @@ def test_the_place_of_what_does_not_fit_goes_to_the_next():
     assert numbers(due(six, fits=lambda one: one.number != 0)) == [1, 2]
 
 
+def spare(trainings, *, fits=lambda one: True):
+    return [(p.number, p.rung) for p in Ladder(3, max_retries=2).spare(trainings, fits=fits)]
+
+
+def test_while_a_worker_would_idle_the_best_of_the_highest_rung_goes_on_beyond_its_third():
+    lowest = finished(0.9, 0.7, 0.8, 0.6)
+    third = finished(0.95, 0.96, first=4, share=THIRD, promoted_from=[0, 2])
+    whole = finished(0.99, first=6, share=WHOLE, promoted_from=[5])
+    running = [replace(whole[0], state="RUNNING", value=None)]
+    for top in (whole, running):
+        assert spare([*lowest, *third, *top]) == [(4, 2), (1, 1), (3, 1)]
+    fitting = spare([*lowest, *third, *whole], fits=lambda one: one.rung == 1)
+    assert fitting == [(1, 1), (3, 1)]
+
+
+def test_none_goes_on_beyond_its_third_while_others_may_follow_from_what_runs():
+    lowest = finished(0.9, 0.7, 0.8)
+    third = finished(0.95, first=3, share=THIRD, promoted_from=[0])
+    assert spare([*lowest, replace(third[0], state="RUNNING", value=None)]) == []
+
+
 def test_without_rungs_nothing_goes_on():
     ladder = Ladder(1, max_retries=2)
     whole = finished(0.9, 0.8, 0.7, share=1.0)
