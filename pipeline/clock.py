@@ -35,6 +35,8 @@ KEPT_SHARE: Final = 0.03
 """Of the budget, for what DVC does between the stages."""
 LEAST_SHARE: Final = 0.03
 """Of the budget, that each stage of a study has in any case: late, it does less, never nothing."""
+ADDED_SHARE: Final = 0.5
+"""Of what a study would have, that others have taken where it was added after them."""
 WRITE_SECONDS: Final = 5.0
 
 
@@ -88,22 +90,36 @@ def allotted(
             come before all that are.
         shares: As from `weights`.
         budget_seconds: For all stages together.
-        is_new: Whether the stage has spent nothing yet: then it has its fair share in any case, as
-            of a study that was added when the others had taken what was left.
+        is_new: Whether the stage has spent nothing yet. Then it has its fair share in any case
+            where its study was added when the others had taken what there was.
     """
     before = sum(one.seconds for name, one in spent.items() if "@" not in name)
     left, waiting = budget_seconds * (1 - KEPT_SHARE) - before, shares[stage]
     fair = left * shares[stage] / sum(shares.values())
+    for_others = left - _own(stage, shares) * left / sum(shares.values())
+    taken = 0.0
     for name in shares:
         if name == stage:
             continue
         one = spent.get(name)
         if one is not None and one.ended_for == budget_seconds:
             left -= one.seconds
+            taken += one.seconds if _study(name) != _study(stage) else 0.0
         else:
             waiting += shares[name]
     least = LEAST_SHARE * budget_seconds
-    return max(least, fair if is_new else 0.0, left * shares[stage] / waiting)
+    # Others that were late have taken some of what was for this study, those before it all.
+    is_added = taken - for_others > ADDED_SHARE * _own(stage, shares) * fair / shares[stage]
+    return max(least, fair if is_new and is_added else 0.0, left * shares[stage] / waiting)
+
+
+def _study(stage: str) -> str:
+    return stage.partition("@")[2]
+
+
+def _own(stage: str, shares: Mapping[str, float]) -> float:
+    """Returns the weight of all stages of a stage's study."""
+    return sum(shares[name] for name in shares if _study(name) == _study(stage))
 
 
 class Clock:

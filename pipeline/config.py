@@ -114,7 +114,9 @@ def _problem(model: type[BaseModel], where: str, error: dict[str, Any]) -> str:
 
 def _readable(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     # pydantic puts the tag of a discriminated union and the names of union members into the path.
-    return tuple(part for part in loc if not (isinstance(part, str) and ("[" in part)))
+    return tuple(
+        part for part in loc if isinstance(part, int) or not ("[" in part or part == "int")
+    )
 
 
 def _all_keys(model: type[BaseModel]) -> list[str]:

@@ -53,6 +53,17 @@ def test_a_stage_that_has_spent_nothing_has_its_fair_share():
     assert allotted("confirm@transfer", others, SHARES, BUDGET, is_new=False) == 30.0
 
 
+def test_where_others_were_late_a_stage_does_less():
+    # A fifth of a study's time is for the baseline, which took 75 s more: of 808 s for `transfer`,
+    # 539 of them for its search, 194 are left.
+    late = {
+        "search@scratch": ended(158.0),
+        "confirm@scratch": ended(79.0),
+        "search@transfer": ended(539.0),
+    }
+    assert allotted("confirm@transfer", late, SHARES, BUDGET) == pytest.approx(194.0, abs=1.0)
+
+
 def test_a_study_that_was_renamed_does_not_count_twice():
     before = {"search@earlier": ended(500.0), "plan": ended(100.0)}
     alone = {"plan": ended(100.0)}
@@ -99,7 +110,8 @@ def test_what_was_spent_counts_for_the_same_study_and_no_other(tmp_path):
         tmp_path / "mlruns/clock.json",
         {"search@transfer": {"seconds": 400.0, "key": "a", "ended_for": None}},
     )
-    clock = Clock(tmp_path, BUDGET)
+    # Large beside the age of this process, from whose start a stage counts.
+    clock = Clock(tmp_path, 100 * BUDGET)
     with clock.running("search@transfer", key="a"):
         again = ends_in(clock)
     with clock.running("search@transfer", key="b"):

@@ -58,10 +58,11 @@ def test_every_study_holds_exactly_its_target(checkout):
         assert "RUNNING" not in states
 
 
-def test_the_lectures_summary_is_the_first_trial(checkout):
+def test_what_is_queued_first_is_the_first_trial(checkout, params_document):
     first = read(checkout, "results/transfer/study.json")["trials"][0]
-    assert first["hyperparameters"]["activation"] == "selu"
-    assert first["hyperparameters"]["schedule"] == "performance"
+    queued = params_document["studies"]["transfer"]["enqueue"][0]
+    expected = {name: queued[name] for name in ("activation", "units", "schedule", "optimizer")}
+    assert {name: first["hyperparameters"][name] for name in expected} == expected
 
 
 def test_every_trial_has_an_mlflow_run_whose_status_is_its_state(checkout):

@@ -23,6 +23,7 @@ from pipeline.search.queue import retire
 from pipeline.search.sections import SearchParams
 from pipeline.split_record import SplitRecord, find_split
 from pipeline.stages import register
+from pipeline.studies.described import settled_search
 from pipeline.studies.opened import open_runs
 from pipeline.trials.confirmation import ConfirmationRecord, belongs, confirmation_of
 from pipeline.trials.registration import registration_of
@@ -96,10 +97,10 @@ def _restore_runs(
         print(f"{name}: confirm.json is of another study or model; `dvc repro` makes it anew")
         record = None
     if not _is_mirrored(store, exported, record, url=params.storage):
+        own, space = load_study(name)
         same = params.model_copy(update={"objective": exported.objective})
-        with open_runs(
-            study, same, name=name, base=load_study(name)[0].base, split=split, root=root
-        ) as runs:
+        same = settled_search(same, own.base, space, split, root=root)
+        with open_runs(study, same, name=name, base=own.base, split=split, root=root) as runs:
             print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
             if record is not None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bases.table import NO_BASE
 from pipeline.clock import Clock, Spent, read_budget
 from pipeline.config import parse_section, read_document
 from pipeline.database_addresses import sqlite_file, without_password
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
     storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
     found = {name: _look(root, storage, name, dataset=dataset, search=search) for name in names}
     searches = {
-        name: search.with_epochs(planned_epochs(root / PLAN_FILE, str(study["base"])))
+        name: search.with_epochs(planned_epochs(root / PLAN_FILE, _base(study)))
         for name, study in document["studies"].items()
     }
     stores = {
@@ -98,6 +99,10 @@ def main(args: argparse.Namespace) -> int:
         if line := _clock_line(spent, _trained(root, found), num_workers=search.num_workers):
             print(line)
     return 0
+
+
+def _base(study: object) -> str:
+    return str(study.get("base")) if isinstance(study, dict) else NO_BASE
 
 
 def _look(

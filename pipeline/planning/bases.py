@@ -14,7 +14,7 @@ from pipeline.features.params import AUTO, BaseParams
 from pipeline.planning.choice import Choice
 from pipeline.planning.choose import MOST_SPEEDUP, Chooser
 from pipeline.planning.heads import Head
-from pipeline.planning.limits import Limits
+from pipeline.planning.limits import EPOCHS, Limits
 from pipeline.planning.probe import MOST_FEATURES, Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
 from pipeline.processes import num_cores
@@ -92,8 +92,12 @@ class PlannedBase:
 
     @property
     def num_epochs(self) -> int:
-        """Most epochs of a whole training on the best head's features."""
-        num_features = sum(part.num_features for part in self.choice.heads[0].parts)
+        """Most epochs of a whole training on the widest head; the usual ones on cuts of a user."""
+        if self._own.cuts != AUTO:
+            return EPOCHS
+        num_features = max(
+            sum(part.num_features for part in head.parts) for head in self.choice.heads
+        )
         num_train = self._sample.num_train * (1 + self._num_views())
         return self._limits.num_epochs(num_features, num_train)
 

@@ -196,7 +196,7 @@ class Chooser:
             except TooSlowError as error:
                 if not self._may_convert(error.seconds, limit):
                     raise
-                found = self._probed(model, image_size, limit, is_converted=True)
+                found = self._probed(model, image_size, self._limit(), is_converted=True)
         except TooSlowError as error:
             found = Candidate(
                 model=model,

@@ -17,6 +17,9 @@ PLAN_SHARE: Final = 0.1
 # of its trainings are pruned, or stop early. Ten epochs each, on a layer of 256 units.
 WHOLE_TRAININGS: Final = 12
 EPOCHS: Final = 10
+LONGER: Final = (15, 20, 30)
+"""Epochs of longer trainings: few steps, since a study of other epochs is another one, and how fast
+a machine is differs from minute to minute."""
 MOST_PASSES: Final = 30
 IMAGES_PER_EPOCH: Final = 8192  # of a smaller training part, as params.yaml comes
 UNITS: Final = 256
@@ -67,8 +70,11 @@ class Limits:
             num_train: Rows that are trained on.
         """
         num_passes = max(1, round(IMAGES_PER_EPOCH / num_train))
-        most = max(EPOCHS, MOST_PASSES // num_passes)
-        return min(most, max(EPOCHS, int(EPOCHS * self._affordable(num_train) / num_features)))
+        most = min(
+            max(EPOCHS, MOST_PASSES // num_passes),
+            EPOCHS * self._affordable(num_train) / num_features,
+        )
+        return max([EPOCHS, *(epochs for epochs in LONGER if epochs <= most)])
 
     def _affordable(self, num_train: int) -> float:
         """Returns how many features a study has the time for, with `EPOCHS` of them."""

@@ -55,7 +55,7 @@ class Plan:
                 *_table([COLUMNS, *candidate_rows(self.explained[name])]),
             ]
             lines += [f"{name}.{key}: {value}" for key, value in chosen.items()]
-            lines.append(f"{name}: {self.epochs[name]} epochs in a whole training")
+            lines.append(f"{name}: search.epochs, where it is auto: {self.epochs[name]}")
             lines.append(_mirror_line(self.explained[name]["mirror_gain"]))
         return lines
 
@@ -122,6 +122,25 @@ def plan_for_more(file: Path, inputs: str, budget_seconds: float) -> Plan | None
     if plan.inputs != inputs or plan.measured.get("budget_seconds", 0.0) >= budget_seconds:
         return None
     return replace(plan, measured={**plan.measured, "budget_seconds": budget_seconds})
+
+
+def with_epochs_of(file: Path, plan: Plan) -> Plan:
+    """Returns a plan with the epochs of an earlier one where that chose the same for a base.
+
+    They follow a speed that differs from minute to minute, and a study of other epochs is another
+    one: what has been trained would be lost.
+
+    Args:
+        file: The earlier plan, if there is one. Of other inputs or another budget it says nothing.
+        plan: The new one.
+    """
+    if not file.is_file():
+        return plan
+    last, budget = read_plan(file), "budget_seconds"
+    if last.inputs != plan.inputs or last.measured.get(budget) != plan.measured.get(budget):
+        return plan
+    same = {name: last.epochs[name] for name in last.epochs if last.bases[name] == plan.bases[name]}
+    return replace(plan, epochs={**plan.epochs, **same})
 
 
 def with_plan(params: EmbedParams, file: Path) -> EmbedParams:

@@ -193,7 +193,8 @@ class Engine:
         return max(0, min(missing, self._forecast.num_more(trainings, num_workers=num_workers)))
 
     def _start(self, proposal: Proposal) -> None:
-        self._num_copies = 0
+        if proposal.promoted_from is None:
+            self._num_copies = 0
         self._attempts.open(proposal)
         spec = TrialSpec(
             uid=proposal.uid,

@@ -154,20 +154,30 @@ class Ladder:
         """Yields what may go on beyond its third, rather than that a worker has nothing to do.
 
         Of the highest rung first, and of a rung the best; nothing while a training runs from which
-        others may follow.
+        others will follow.
 
         Args:
             trainings: All of the study.
             fits: Whether there is time for one.
         """
-        top, last = len(self.shares) - 1, _last_attempts(trainings)
-        if any(one.state == "RUNNING" and self.rung_of(one.share) < top for one in trainings):
+        last = _last_attempts(trainings)
+        rungs = range(len(self.shares) - 1)
+        if any(self._is_owed(rung, trainings) for rung in rungs):
             return
-        for rung in reversed(range(top)):
+        for rung in reversed(rungs):
             finished = [one for one in self.on(rung, trainings) if one.is_finished]
-            waiting = [one.number for one in _ranked(finished) if one.number not in last]
-            promotions = [self._promotion(number, rung, None) for number in waiting]
-            yield from (one for one in promotions if fits(one))
+            waiting = [
+                self._promotion(one.number, rung, last.get(one.number))
+                for one in _ranked(finished)
+                if one.number not in last or self._is_lost(last[one.number])
+            ]
+            yield from (one for one in waiting if fits(one))
+
+    def _is_owed(self, rung: int, trainings: Sequence[Training]) -> bool:
+        """Whether others will go on from a rung when what runs on it has ended."""
+        there = [one for one in self.on(rung, trainings) if one.is_there]
+        is_running = any(one.state == "RUNNING" for one in there)
+        return is_running and -(-len(there) // REDUCTION) > self.num_promoted(rung, trainings)
 
     def num_promoted(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have gone on: to the next, or to nothing but loss."""

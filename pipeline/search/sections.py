@@ -1,6 +1,6 @@
 """The sections `search` and `confirm` of `params.yaml`, which all studies share."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,13 +36,13 @@ class SearchParams(Section):
         description="configurations wanted in each study; a target, or auto: what `budget` leaves "
         "time for"
     )
-    rungs: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_RUNGS)] = Field(
+    rungs: Literal["auto"] | int = Field(
         default=1,
         description="1: each trial is a whole training; 2: each configuration is tried by a third "
         "of one, and the best third goes on to a whole one; 3: by a ninth, and so forth; auto: as "
         "many as leave the lowest steps enough to tell configurations apart",
     )
-    epochs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+    epochs: Literal["auto"] | int = Field(
         description="most epochs of a whole training; auto: what the plan has time for"
     )
     objective: str
@@ -68,10 +68,12 @@ class SearchParams(Section):
             problems.append(unknown_name("objective", self.objective, list(OBJECTIVES)))
         if self.sampler not in set(SAMPLERS):
             problems.append(unknown_name("sampler", self.sampler, list(SAMPLERS)))
-        for name in ("trials", "workers"):
+        for name in ("trials", "workers", "epochs", "rungs"):
             count = getattr(self, name)
             if count != "auto" and count < 1:
                 problems.append(f"{name} must be auto or at least 1. Received: {count}.")
+        if self.rungs != "auto" and self.rungs > MOST_RUNGS:
+            problems.append(f"rungs must be at most {MOST_RUNGS}. Received: {self.rungs}.")
         problem = storage_problem(self.storage)
         if problem is not None:
             problems.append(f"storage {problem}")

@@ -26,7 +26,7 @@ from pipeline.files import sha256_file
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.limits import EMBED_SHARE, Limits
 from pipeline.planning.params import PlanParams
-from pipeline.planning.plan import Plan, plan_for_more, write_plan
+from pipeline.planning.plan import Plan, plan_for_more, with_epochs_of, write_plan
 from pipeline.processes import num_cores
 from pipeline.workspace import store_root
 
@@ -143,19 +143,18 @@ def main(*, dry_run: bool = False) -> None:
             print(line)
         return
     clock, inputs = Clock(Path.cwd(), budget_seconds), _inputs(params, embed)
-    kept = plan_for_more(
-        store_root(Path.cwd()) / LAST_PLAN, inputs, budget_seconds or UNLIMITED_SECONDS
-    )
+    last = store_root(Path.cwd()) / LAST_PLAN
+    kept = plan_for_more(last, inputs, budget_seconds or UNLIMITED_SECONDS)
     if kept is not None:
         logger.info("the plan of a smaller budget stays; `dvc repro -f plan` plans anew")
         _keep(kept)
         return
     clock.reset("plan")
     with clock.running("plan"):
-        plan = _planned(params, embed, budget_seconds)
+        plan = with_epochs_of(last, replace(_planned(params, embed, budget_seconds), inputs=inputs))
         for line in plan.lines():
             logger.info("%s", line)
-        _keep(replace(plan, inputs=inputs))
+        _keep(plan)
 
 
 def _keep(plan: Plan) -> None:

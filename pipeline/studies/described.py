@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.bases.table import NO_BASE
 from pipeline.config import load_section
-from pipeline.errors import PipelineError, StudyError
+from pipeline.errors import ConfigError, PipelineError, StudyError
 from pipeline.features.manifest import Cuts, read_manifest
 from pipeline.losses import RESTORE
 from pipeline.plan_record import PLAN_FILE, planned_epochs
@@ -104,11 +105,7 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
     """
     (params, space), search = load_study(name), load_section(SearchParams, "search")
     split = read_split(root)
-    search = search.settled(
-        epochs=planned_epochs(root / PLAN_FILE, params.base),
-        num_train=split.counts["train"].images,
-        images_per_epoch=_least_images(space),
-    )
+    search = settled_search(search, params.base, space, split, root=root)
     manifest = read_manifest(root / "data/features" / params.base)
     space = embedded_space(params, space, search, manifest.cuts)
     identity = study_identity(
@@ -128,6 +125,31 @@ def describe(name: str, *, root: Path) -> DescribedStudy:
         space=space,
         cuts=manifest.cuts,
         split=split,
+    )
+
+
+def settled_search(
+    search: SearchParams, base: str, space: SearchSpace, split: SplitRecord, *, root: Path
+) -> SearchParams:
+    """Returns the section `search` with the epochs and rungs that `auto` means for a study.
+
+    Args:
+        search: The section.
+        base: Of the study.
+        space: Its space.
+        split: The data set and its division.
+        root: The repository.
+
+    Raises:
+        ConfigError: If the plan is missing that says how long a training on the base is.
+    """
+    file = root / PLAN_FILE
+    if search.epochs == "auto" and base != NO_BASE and not file.is_file():
+        raise ConfigError(f"No {PLAN_FILE} here. Run the stage `plan` first.")
+    return search.settled(
+        epochs=planned_epochs(file, base),
+        num_train=split.counts["train"].images,
+        images_per_epoch=_least_images(space),
     )
 
 

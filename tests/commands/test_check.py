@@ -31,7 +31,11 @@ BASE_SIZE = "image_size: 64\n"
 
 WRONG = {
     "typo in a key": ("trials: auto ", "trails: auto ", "search.trails: there is no such key."),
-    "text for a number": ("epochs: 10 ", "epochs: '64' ", "search.epochs: Input should be a valid"),
+    "text for a number": (
+        "epochs: auto ",
+        "epochs: '64' ",
+        "search.epochs: Input should be a valid",
+    ),
     "low above high": ("low: 64, high: 384", "low: 384, high: 64", "units: low < high must hold"),
     "unknown activation": ("[relu, leaky_relu, elu", "[reluu, leaky_relu, elu", "'reluu'"),
     "empty choices": ("choices: [64, 128, 256]", "choices: []", "at least 1 item"),
@@ -130,7 +134,7 @@ WRONG = {
         "xception takes images of 71 pixels or more. Received: image_size=64.",
     ),
     "one epoch for two phases": (
-        "epochs: 10 ",
+        "epochs: auto ",
         "epochs: 1 ",
         "search.epochs: must be 2 or more where a study unfreezes layers, since each of two phases "
         "takes one. Received: 1, and studies.transfer with unfreeze up to 1.",
@@ -156,10 +160,15 @@ WRONG = {
         "budget: none",
         "search.trials: must be a number where neither budget nor search.timeout limits the time.",
     ),
-    "rungs with a sampler of whole trials": (
-        "sampler: tpe",
-        "sampler: cmaes",
-        "search: sampler cmaes learns from whole trainings alone",
+    "no epochs at all": (
+        "epochs: auto ",
+        "epochs: 0 ",
+        "search: epochs must be auto or at least 1. Received: 0.",
+    ),
+    "too many rungs": (
+        "rungs: auto ",
+        "rungs: 9 ",
+        "search: rungs must be at most 5. Received: 9.",
     ),
     "sizes that fall": (
         "image_sizes: [64, 96",
@@ -202,6 +211,17 @@ def test_a_wrong_value_is_refused_with_its_key(case, tmp_path):
     problems = problems_of(read_document(tmp_path / "params.yaml"))
     assert any(expected in problem for problem in problems), problems
     assert all("\n" not in problem for problem in problems)
+
+
+@pytest.mark.parametrize(("rungs", "is_refused"), [("4", True), ("1", False), ("auto", False)])
+def test_rungs_are_refused_beside_a_sampler_of_whole_trials(tmp_path, rungs, is_refused):
+    text = GOOD.replace("rungs: auto ", f"rungs: {rungs} ").replace(
+        "sampler: tpe", "sampler: cmaes"
+    )
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    problems = problems_of(read_document(tmp_path / "params.yaml"))
+    expected = "search: sampler cmaes learns from whole trainings alone"
+    assert any(expected in problem for problem in problems) == is_refused
 
 
 @pytest.mark.parametrize(

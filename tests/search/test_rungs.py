@@ -140,6 +140,23 @@ def test_while_a_worker_would_idle_the_best_of_the_highest_rung_goes_on_beyond_i
     assert fitting == [(1, 1), (3, 1)]
 
 
+def test_several_go_on_beyond_their_third_at_once():
+    lowest = finished(0.9, 0.7, 0.8)
+    third = finished(0.95, first=3, share=THIRD, promoted_from=[0])
+    whole = finished(0.99, first=4, share=WHOLE, promoted_from=[3])
+    running = replace(third[0], number=5, promoted_from=2, state="RUNNING", value=None)
+    # Of two on the second rung one goes on, and has gone.
+    assert spare([*lowest, *third, *whole, running]) == [(1, 1)]
+
+
+def test_what_was_lost_beyond_its_third_goes_on_again():
+    lowest = finished(0.9, 0.7, 0.8)
+    third = finished(0.95, first=3, share=THIRD, promoted_from=[0])
+    whole = finished(0.99, first=4, share=WHOLE, promoted_from=[3])
+    lost = replace(third[0], number=5, promoted_from=2, state="FAIL", value=None, can_retry=True)
+    assert spare([*lowest, *third, *whole, lost]) == [(2, 1), (1, 1)]
+
+
 def test_none_goes_on_beyond_its_third_while_others_may_follow_from_what_runs():
     lowest = finished(0.9, 0.7, 0.8)
     third = finished(0.95, first=3, share=THIRD, promoted_from=[0])

@@ -15,7 +15,7 @@ from pipeline.features import frozen
 from pipeline.features.params import EmbedParams
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.params import PlanParams
-from pipeline.planning.plan import Plan, read_plan, with_plan, write_plan
+from pipeline.planning.plan import Plan, read_plan, with_epochs_of, with_plan, write_plan
 from pipeline.stages import embed, plan
 
 NUM_TRAIN, NUM_IMAGES = 120, 180
@@ -226,6 +226,27 @@ def test_a_larger_budget_goes_on_with_the_plan_that_is_there(tmp_path, monkeypat
     written(tmp_path, budget)
     assert main(["plan"]) == 0
     assert read_plan(PLAN_FILE).reasons == (made.reasons if stays else {})
+
+
+@pytest.mark.parametrize(
+    ("change", "epochs"),
+    [
+        ({}, 20),
+        ({"inputs": "other"}, 15),
+        ({"measured": {"budget_seconds": 900.0}}, 15),
+        ({"bases": {"auto": {"cuts": ["block9"]}}}, 15),
+    ],
+)
+def test_a_plan_of_the_same_keeps_how_long_a_training_is(tmp_path, change, epochs):
+    measured = {"budget_seconds": 600.0}
+    bases = {"auto": {"cuts": ["block4"]}}
+    new = Plan(
+        bases=bases, reasons={}, explained={}, measured=measured, epochs={"auto": 15}, inputs="a"
+    )
+    file = tmp_path / "plan.json"
+    assert with_epochs_of(file, new) == new
+    write_plan(replace(new, epochs={"auto": 20}, **change), file)
+    assert with_epochs_of(file, new).epochs == {"auto": epochs}
 
 
 def test_other_images_are_planned_anew(tmp_path, monkeypatch):
