@@ -17,7 +17,7 @@ from tests.search.training_double import behave, note, result
 
 
 def train(spec, data, report):
-    settings = spec.hyperparameters
+    settings, start = spec.hyperparameters, time.perf_counter()
     features = data.load_cut(settings["cut"], judge=spec.judge).training.features
     if "log" in settings:
         note(settings["log"], f"start {spec.uid} {os.getpid()}")
@@ -41,7 +41,7 @@ def train(spec, data, report):
         "scratch": tempfile.mkdtemp(),
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
     }
-    done = result(outcome, epoch, value)
+    done = result(outcome, epoch, value, start)
     return dataclasses.replace(done, notes=notes, model_file=spec.model_file)
 
 
