@@ -33,7 +33,8 @@ PRICE: Final = 0.01
 MOST_SPEEDUP: Final = 2.0
 """Of the stage `embed` over TensorFlow. ONNX Runtime was 1.9 to 2.0 times as fast on 2 cores with
 AVX-512 (2026-11-28, EfficientNet-Lite0 and 2 at 64 and 128 pixels, `benchmarks/embedding_speed.py`)
-and 1.2 to 1.8 times on 2 older ones."""
+and 1.2 times on 2 of an Intel Xeon at 2.5 GHz (2026-11-29, EfficientNet-Lite1 at 96 pixels, 322 and
+266 images a second, n = 1, 05e79c1)."""
 CONVERSION_SECONDS: Final = 10.0
 """That are left of the plan when a conversion begins: it takes 6 s for EfficientNet-Lite0."""
 
