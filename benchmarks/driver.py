@@ -84,7 +84,7 @@ def search(root: Path, num_trials: int) -> None:
             executor=workers,
             recorder=recorder,
             data=DataReference(features="", train_file=""),
-            progress=Progress(num_trials, maximize=True, states=[], best=None, stream=nowhere),
+            progress=Progress(num_trials, direction="maximize", stream=nowhere),
         ).run()
 
 

@@ -104,7 +104,7 @@ def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
             executor=executor,
             recorder=_Unrecorded(),
             data=_NoData(),
-            progress=Progress(trials, maximize=True, states=[], best=None),
+            progress=Progress(trials, direction="maximize"),
         ).run()
 
 

@@ -154,7 +154,7 @@ def search(root, recorder, num_trials):
             executor=workers,
             recorder=recorder,
             data=DataReference(features="", train_file=str(root / "notes")),
-            progress=Progress(num_trials, maximize=True, states=[], best=None, stream=nowhere),
+            progress=Progress(num_trials, direction="maximize", stream=nowhere),
         ).run()
     return trial_records(study)
 

@@ -38,6 +38,8 @@ LEAST_SHARE: Final = 0.03
 ADDED_SHARE: Final = 0.5
 """Of what a study would have, that others have taken where it was added after them."""
 WRITE_SECONDS: Final = 5.0
+FURTHER_SECONDS: Final = 900.0
+"""Of which people are told what they would be good for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,17 @@ def weights(bases: Mapping[str, str]) -> dict[str, float]:
         found[f"search@{name}"] = SEARCH_WEIGHT * of_study
         found[f"confirm@{name}"] = of_study
     return found
+
+
+def search_share(study: str, bases: Mapping[str, str]) -> float:
+    """Returns what share of further time a study's search has, where nothing is embedded anew.
+
+    Args:
+        study: Its name.
+        bases: As for `weights`.
+    """
+    shares = weights(bases)
+    return shares[f"search@{study}"] / sum(shares.values())
 
 
 def allotted(

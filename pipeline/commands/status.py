@@ -7,35 +7,32 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.bases.table import NO_BASE
-from pipeline.clock import Clock, Spent, read_budget
+from pipeline.clock import FURTHER_SECONDS, Clock, Spent, read_budget
 from pipeline.config import parse_section, read_document
 from pipeline.database_addresses import sqlite_file, without_password
-from pipeline.errors import PipelineError, StudyError
-from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
 from pipeline.plan_record import PLAN_FILE, planned_epochs
 from pipeline.records.archive import stored_studies
 from pipeline.records.mirror.store import tracking_uri
-from pipeline.records.overview import Holder, Overview, RunningTrial, overview, read_holder
+from pipeline.records.overview import Holder, Overview, RunningTrial
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
-from pipeline.records.studies import trial_records
-from pipeline.search.progress import duration
+from pipeline.search.progress import duration, duration_range
 from pipeline.search.sections import SearchParams
 from pipeline.split_record import find_split
-from pipeline.studies.described import describe, lost_study, num_kept, own_study
+from pipeline.studies.overviews import look
 from pipeline.training.portions import Portion
 from pipeline.trials.confirmation import confirmation_of
-from pipeline.trials.study import Stopped, best_of
+from pipeline.trials.study import best_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-    from optuna.study import Study
 
 HEADERS = (
     *("study", "finished", "complete", "pruned", "failed", "running", "waiting"),
@@ -63,10 +60,11 @@ def main(args: argparse.Namespace) -> int:
     search = parse_section(SearchParams, "search", document.get("search"))
     names, dataset = list(document["studies"]), _dataset()
     storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
-    found = {name: _look(root, storage, name, dataset=dataset, search=search) for name in names}
+    bases = {name: _base(study) for name, study in document["studies"].items()}
+    found = look(root, storage, bases, dataset=dataset, search=search)
     searches = {
-        name: search.with_epochs(planned_epochs(root / PLAN_FILE, _base(study)))
-        for name, study in document["studies"].items()
+        name: search.with_epochs(planned_epochs(root / PLAN_FILE, base))
+        for name, base in bases.items()
     }
     stores = {
         "studies": without_password(storage_url(root, search.storage)),
@@ -75,13 +73,7 @@ def main(args: argparse.Namespace) -> int:
     file = sqlite_file(tracking_uri(root))
     is_here = file is None or file.exists()
     lost = None if is_here else lost_runs(root, str(file))
-    checkout = sharing_checkout(root, search.storage)
-    stored = (
-        stored_studies(storage, dataset=dataset, studies=names, checkout=checkout)
-        if storage
-        else []
-    )
-    num_old = sum(study.old is not None and study.is_own for study in stored)
+    num_old = _num_old(root, storage, names, dataset=dataset, url=search.storage)
     spent = Clock(root, None).read()
     if args.json:
         content = {"studies": {name: _plain(one) for name, one in found.items()}}
@@ -101,44 +93,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _num_old(
+    root: Path, storage: BaseStorage | None, names: Sequence[str], *, dataset: str, url: str
+) -> int:
+    if storage is None:
+        return 0
+    checkout = sharing_checkout(root, url)
+    stored = stored_studies(storage, dataset=dataset, studies=names, checkout=checkout)
+    return sum(study.old is not None and study.is_own for study in stored)
+
+
 def _base(study: object) -> str:
     return str(study.get("base")) if isinstance(study, dict) else NO_BASE
-
-
-def _look(
-    root: Path, storage: BaseStorage | None, name: str, *, dataset: str, search: SearchParams
-) -> Overview:
-    study_name = f"{dataset}-{name}"
-    study = own_study(root, storage, study_name, name=name, url=search.storage) if storage else None
-    kept, unclear = None, None
-    if study is not None:
-        try:
-            kept = num_kept(study, describe(name, root=root))
-        except PipelineError as error:  # In params.yaml as it is now, or the features are not made.
-            unclear = str(error)
-    holder = read_holder(root, study_name, search.storage)
-    seen = overview(
-        trial_records(study) if study else [],
-        target=search.target,
-        direction=_direction(study, search),
-        holder=holder,
-        stopped=_stopped(study) if study else None,
-        kept=kept,
-        unclear=unclear,
-    )
-    # A search that has just begun has not made it yet.
-    is_missing = study is None and holder is None
-    return replace(seen, lost=lost_study(root, name, study_name)) if is_missing else seen
-
-
-def _stopped(study: Study) -> Stopped | None:
-    noted = study.user_attrs.get("stopped")
-    return Stopped(**noted) if noted else None
-
-
-def _direction(study: Study | None, search: SearchParams) -> str:
-    # That of another objective, if the trials are of other params.
-    return study.direction.name.lower() if study else OBJECTIVES[search.objective].direction
 
 
 def _print(
@@ -176,7 +142,7 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
 def _remarks(name: str, one: Overview, search: SearchParams) -> list[str]:
     at_work = _at_work(one.holder, one, search) if one.holder else []
     known = [remark for remark in (one.unclear, one.code.remark) if remark]
-    remarks = [*at_work, *_rungs(one), *known, *_missing(name, one)]
+    remarks = [*at_work, *_rungs(one), *_outlook(one, search), *known, *_missing(name, one)]
     return [line if line.startswith(" ") else f"{name}: {line}" for line in remarks]
 
 
@@ -190,6 +156,13 @@ def _rungs(one: Overview) -> list[str]:
         for rung in one.rungs
     ]
     return ["; ".join(texts)]
+
+
+def _outlook(one: Overview, search: SearchParams) -> list[str]:
+    if one.outlook is None:
+        return []
+    said = one.outlook.sentence(search.objective)
+    return [f"another {duration(FURTHER_SECONDS)} of budget: {said}"]
 
 
 def _clock_line(
@@ -229,7 +202,7 @@ def _trained(root: Path, found: Mapping[str, Overview]) -> dict[str, float]:
 def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
     rate = one.trials_per_minute
     speed = f"{rate:.1f} trials a minute" if rate else "no trial finished yet"
-    left = f", {duration(one.seconds_left)} left" if one.seconds_left else ""
+    left = f", {duration_range(*one.seconds_left)} left" if one.seconds_left else ""
     workers = "1 worker" if search.num_workers == 1 else f"{search.num_workers} workers"
     return [
         f"process {holder.pid} on {holder.host} is at work with {workers}: {speed}{left}",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,8 @@ import psutil
 from pipeline.database_addresses import AUTO
 from pipeline.records.lock import is_locked, lock_folder
 from pipeline.trials.identity import OtherCode, of_other_code
+from pipeline.trials.outlook import Outlook
+from pipeline.trials.pace import Work, time_left
 from pipeline.trials.ranking import RungSummary, best_trial, by_rung, num_finished
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import Stopped
@@ -102,14 +106,17 @@ class Overview:
         holder: Who searches it now, or None.
         trials_per_minute: Finished ones, over the last of them; None while nobody searches or
             nothing has finished.
-        seconds_left: Until the target, at this rate; None if there is no rate.
+        seconds_left: A range of the time until the target, as from `trials.pace.time_left`; None
+            where nobody searches, time decides, or too few trials have ended.
         stopped: Why the last search ended before its target; None if it did not.
         kept: Finished trials that the next search begins with, where it does not go on with these;
             else None.
-        unclear: Why that cannot be said, or None.
         code: How many finished trials are not of the present code.
         rungs: What became of each rung, the lowest first.
+        unclear: Why `kept` cannot be said, or None.
         lost: What `lost_study` says of a study that is not in the store, or None.
+        outlook: What more time would be good for; None while somebody searches, or where time does
+            not decide.
     """
 
     counts: Mapping[str, int]
@@ -120,13 +127,14 @@ class Overview:
     trained_seconds: float
     holder: Holder | None
     trials_per_minute: float | None
-    seconds_left: float | None
+    seconds_left: tuple[float, float] | None
     stopped: Stopped | None
     kept: int | None
-    unclear: str | None
     code: OtherCode
     rungs: Sequence[RungSummary]
+    unclear: str | None = None
     lost: str | None = None
+    outlook: Outlook | None = None
 
     @property
     def num_counted(self) -> int:
@@ -147,7 +155,7 @@ def overview(
     holder: Holder | None = None,
     stopped: Stopped | None = None,
     kept: int | None = None,
-    unclear: str | None = None,
+    wanted: Work | None = None,
     now: datetime | None = None,
 ) -> Overview:
     """Returns how far a study is.
@@ -159,11 +167,12 @@ def overview(
         holder: As from `read_holder`.
         stopped: The study's attribute of that name.
         kept: As from `current.num_kept`.
-        unclear: Why there is no such number.
+        wanted: All trainings that the target amounts to; None where there is none.
         now: Local time; the present unless given.
     """
     searching = holder if holder is not None and holder.is_alive else None
-    rate = _trials_per_minute(trials, searching, now or datetime.now()) if searching else None
+    ended = _ended_since(trials, searching.began) if searching else []
+    rate = _trials_per_minute(ended, searching, now or datetime.now()) if searching else None
     finished = num_finished(trials)
     return Overview(
         counts=dict(Counter(trial.state for trial in trials)),
@@ -174,10 +183,11 @@ def overview(
         trained_seconds=sum(trial.seconds or 0.0 for trial in trials),
         holder=searching,
         trials_per_minute=rate,
-        seconds_left=60 * max(0, target - finished) / rate if rate and target else None,
+        seconds_left=_seconds_left(trials, ended, searching, wanted=wanted)
+        if searching and wanted
+        else None,
         stopped=stopped if finished < (target or 0) and kept is None else None,
         kept=kept,
-        unclear=unclear,
         code=of_other_code(trials),
         rungs=by_rung(trials, direction),
     )
@@ -194,19 +204,42 @@ def _running(trial: TrialRecord) -> RunningTrial:
     )
 
 
+def _ended_since(trials: Sequence[TrialRecord], began: datetime | None) -> list[TrialRecord]:
+    """Returns the finished trials of this search, by their end: before, nobody trained anything."""
+    ended = [one for one in trials if one.is_finished and one.ended]
+    since = [one for one in ended if _end(one) >= (began or datetime.min)]
+    return sorted(since, key=_end)
+
+
+def _end(trial: TrialRecord) -> datetime:
+    return trial.ended or datetime.min
+
+
 def _trials_per_minute(
-    trials: Sequence[TrialRecord], searching: Holder, now: datetime
+    ended: Sequence[TrialRecord], searching: Holder, now: datetime
 ) -> float | None:
-    # Only of this search: in between, nobody trained anything.
-    ends = sorted(
-        trial.ended
-        for trial in trials
-        if trial.is_finished and trial.ended and trial.ended >= (searching.began or datetime.min)
-    )
-    recent = ends[-NUM_RECENT:]
+    recent = ended[-NUM_RECENT:]
     if not recent:
         return None
-    before = ends[: -len(recent)][-1:]
-    start = before[0] if before else searching.began or recent[0]
+    before = ended[: -len(recent)][-1:]
+    start = _end(before[0]) if before else searching.began or _end(recent[0])
     minutes = (now - start).total_seconds() / 60
     return len(recent) / minutes if minutes > 0 else None
+
+
+def _seconds_left(
+    trials: Sequence[TrialRecord],
+    ended: Sequence[TrialRecord],
+    searching: Holder,
+    *,
+    wanted: Work,
+) -> tuple[float, float] | None:
+    done = [one.share for one in trials if one.is_finished]
+    ends = [searching.began or _end(ended[0]), *map(_end, ended)] if ended else []
+    return time_left(
+        [(end - before).total_seconds() for before, end in pairwise(ends)],
+        [one.share for one in ended],
+        left=Work(
+            num_trainings=wanted.num_trainings - len(done), whole=wanted.whole - math.fsum(done)
+        ),
+    )

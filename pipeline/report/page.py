@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.evaluation.intervals import Interval, mean_interval, paired_difference
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
@@ -15,6 +16,7 @@ from pipeline.report.search import view_search
 from pipeline.report.summary import summarize_search
 from pipeline.report.text import (
     capitalized,
+    duration,
     mean_and_deviation,
     objective_value,
     percent,
@@ -22,6 +24,7 @@ from pipeline.report.text import (
 )
 from pipeline.split_record import SplitRecord
 from pipeline.trials.confirmation import MemberRecord
+from pipeline.trials.outlook import outlook
 from pipeline.trials.ranking import num_finished
 from pipeline.trials.registration import RegistrationRecord
 
@@ -99,9 +102,14 @@ def _registered(registration: RegistrationRecord | None) -> list[tuple[str, str]
 
 def _again(results: Results) -> dict[str, Any]:
     """Returns what the commands at the page's end name."""
-    first = results.studies[0]
+    first, budget_seconds = results.studies[0], results.studies[0].search.budget_seconds
+    more = (
+        f"search.trials={2 * (first.search.target or num_finished(first.search.trials))}"
+        if budget_seconds is None
+        else f"budget={2 * budget_seconds:.0f}s"
+    )
     return {
-        "trials": 2 * (first.search.target or num_finished(first.search.trials)),
+        "more": more,
         "model_file": first.confirm.exported.file,
         "model_address": _model_address(results.registration),
     }
@@ -175,14 +183,15 @@ SEED = 0
 def verdict(results: Results) -> list[str]:
     """Returns what was found, sentence by sentence.
 
-    First the first study against each other one on the test images, then how it was chosen.
+    First the first study against each other one on the test images, then how it was chosen, then
+    what more time is expected to bring.
 
     Args:
         results: All results; the first study is what the others are compared with.
     """
     first, *others = results.studies
     found = [_compared(first, other, results) for other in others] or [_alone(first)]
-    return [*found, _choice(first)]
+    return [*found, _choice(first), *_further(first, results)]
 
 
 def _alone(study: StudyResults) -> str:
@@ -233,6 +242,23 @@ def _choice(study: StudyResults) -> str:
         f"{_exported(study.confirm.exported.members)}The test part was read after that and "
         "decided nothing."
     )
+
+
+def _further(study: StudyResults, results: Results) -> list[str]:
+    """Says what more time would go to; nothing where no time decides what is searched."""
+    search = study.search
+    if search.budget_seconds is None:
+        return []
+    bases = {one.name: one.confirm.base for one in results.studies}
+    seconds = FURTHER_SECONDS * search_share(study.name, bases)
+    found = outlook(search.trials, search.direction, seconds=seconds)
+    if found is None:
+        return []
+    measure = summarize_search(search).objective_name
+    return [
+        f"Another {duration(FURTHER_SECONDS)} would go to {found.sentence(measure)}, and to "
+        "further seeds of the best."
+    ]
 
 
 def _exported(members: Sequence[MemberRecord]) -> str:

@@ -1,11 +1,17 @@
 """The live line of a search: trials by state, best so far, time left."""
 
 import logging
+import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
+
+from pipeline.search.rungs import shares, work_of
+from pipeline.trials.pace import Work, time_left
+from pipeline.trials.ranking import best_trial
+from pipeline.trials.record import FINISHED, TrialRecord
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +29,29 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def duration_range(low: float, high: float, *, most: float | None = None) -> str:
+    """Returns a range of durations for people.
+
+    Args:
+        low: Seconds.
+        high: Seconds.
+        most: Seconds after which all is over in any case; None: no such limit.
+
+    >>> duration_range(75, 130), duration_range(75, 130, most=100), duration_range(3, 3)
+    ('1:15 to 2:10', '1:15 to 1:40', '0:03')
+    """
+    ends = [duration(one if most is None else min(one, most)) for one in (low, high)]
+    return " to ".join(dict.fromkeys(ends))
+
+
 class Progress:
     """Says how far a search is: a line that is rewritten or, without a terminal, one a trial.
 
     Args:
         target: Configurations wanted; None: as many as there is time for.
-        maximize: Whether larger values are better.
-        states: States of the trials that are there already, of each the first of its configuration.
-        promoted: States of those that went on from a lower rung.
-        best: Best value among those of the highest rung that any has ended on.
-        best_rung: Which that is, counted from 0; None where a study has no rungs.
+        direction: Where better lies, in Optuna's words.
+        trials: Those that are there already.
+        num_rungs: Of successive halving; 1: every training is whole.
         limit_seconds: When the search ends whatever its target, or None.
         stream: Where the line goes.
     """
@@ -41,25 +60,26 @@ class Progress:
         self,
         target: int | None,
         *,
-        maximize: bool,
-        states: Sequence[str],
-        best: float | None,
-        promoted: Sequence[str] = (),
-        best_rung: int | None = None,
+        direction: str,
+        trials: Sequence[TrialRecord] = (),
+        num_rungs: int = 1,
         limit_seconds: float | None = None,
         stream: TextIO = sys.stderr,
     ) -> None:
         self._target = target
-        self._maximize = maximize
-        self._counts = Counter(states)
-        self._promoted = Counter(promoted)
-        self._best = best
-        self._best_rung = best_rung
+        self._maximize = direction == "maximize"
+        self._counts = Counter[str](one.state for one in trials if one.promoted_from is None)
+        self._promoted = Counter[str](one.state for one in trials if one.promoted_from is not None)
+        best = best_trial(trials, direction)
+        self._best, self._best_rung = (best.value, best.rung) if best else (None, None)
         self._stream = stream
         self._is_terminal = stream.isatty()
-        self._started = time.monotonic()
-        self._ends = None if limit_seconds is None else self._started + limit_seconds
-        self._num_before = self._num_finished()
+        self._shares = shares(num_rungs)
+        self._before = [one.share for one in trials if one.is_finished]
+        self._last_end = time.monotonic()
+        self._ends = None if limit_seconds is None else self._last_end + limit_seconds
+        self._seconds: list[float] = []
+        self._trained: list[float] = []
         self._num_running = 0
 
     def _num_finished(self) -> int:
@@ -74,11 +94,19 @@ class Progress:
             rung: Where, counted from 0; None where a study has no rungs.
         """
         (self._promoted if rung else self._counts)[state] += 1
+        if state in FINISHED:
+            self._keep_pace(rung or 0)
         if state == "COMPLETE" and value is not None:
             self._keep_best(value, rung or 0)
         self._num_running = max(0, self._num_running - 1)
         if not self._is_terminal:
             logger.info("%s", self.line())
+
+    def _keep_pace(self, rung: int) -> None:
+        now = time.monotonic()
+        self._seconds.append(now - self._last_end)
+        self._trained.append(self._shares[rung])
+        self._last_end = now
 
     def _keep_best(self, value: float, rung: int) -> None:
         # Values of different rungs do not compare.
@@ -116,10 +144,13 @@ class Progress:
     def _time_left(self) -> str:
         left = None if self._ends is None else max(0.0, self._ends - time.monotonic())
         if self._target is None:
-            return "no end" if left is None else f"{duration(left)} left"
-        done = self._num_finished() - self._num_before
-        if not done:
-            return "time left unknown"
-        rate = (time.monotonic() - self._started) / done
-        wanted = rate * max(0, self._target - self._num_finished())
-        return f"{duration(wanted if left is None else min(left, wanted))} left"
+            return "no end" if left is None else f"at most {duration(left)} left"
+        wanted = work_of(self._target, len(self._shares))
+        done = [*self._before, *self._trained]
+        rest = Work(
+            num_trainings=wanted.num_trainings - len(done), whole=wanted.whole - math.fsum(done)
+        )
+        found = time_left(self._seconds, self._trained, left=rest)
+        if found is None:
+            return "time left unknown" if left is None else f"at most {duration(left)} left"
+        return f"{duration_range(*found, most=left)} left"

@@ -14,10 +14,12 @@ goes on with the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pipeline.trials.pace import Work
 from pipeline.trials.record import FINISHED, State
 
 if TYPE_CHECKING:
@@ -34,6 +36,21 @@ def shares(num_rungs: int) -> tuple[float, ...]:
     (0.1111111111111111, 0.3333333333333333, 1.0)
     """
     return tuple(1 / REDUCTION**above for above in reversed(range(num_rungs)))
+
+
+def work_of(target: int, num_rungs: int) -> Work:
+    """Returns all trainings of a search.
+
+    Args:
+        target: Configurations wanted.
+        num_rungs: Of successive halving.
+
+    >>> work_of(9, 2)  # nine thirds, and three whole ones
+    Work(num_trainings=12, whole=6.0)
+    """
+    counts = [-(-target // REDUCTION**rung) for rung in range(num_rungs)]
+    steps = zip(counts, shares(num_rungs), strict=True)
+    return Work(num_trainings=sum(counts), whole=math.fsum(count * share for count, share in steps))
 
 
 def share_of(trial: FrozenTrial) -> float:

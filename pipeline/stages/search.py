@@ -34,7 +34,6 @@ from pipeline.studies.opened import (
 from pipeline.studies.timing import earliest_end, is_restored, searching
 from pipeline.training.data import DataReference
 from pipeline.trials.identity import of_other_code
-from pipeline.trials.ranking import best_trial
 from pipeline.trials.study import Stopped, StudyRecord
 from pipeline.workspace import write_stamp
 
@@ -141,16 +140,11 @@ def _until(ends: float | None) -> float | None:
 
 
 def _progress(study: Study, params: SearchParams, limit_seconds: float | None) -> Progress:
-    objective = OBJECTIVES[params.objective]
-    trials = trial_records(study)
-    best = best_trial(trials, objective.direction)
     return Progress(
         params.target,
-        maximize=objective.direction == "maximize",
-        states=[trial.state for trial in trials if trial.promoted_from is None],
-        promoted=[trial.state for trial in trials if trial.promoted_from is not None],
-        best=best.value if best else None,
-        best_rung=best.rung if best else None,
+        direction=OBJECTIVES[params.objective].direction,
+        trials=trial_records(study),
+        num_rungs=params.num_rungs,
         limit_seconds=limit_seconds,
     )
 

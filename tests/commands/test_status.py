@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from pipeline.records.overview import Holder, overview, read_holder
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study
 from pipeline.search.queue import retire
+from pipeline.search.rungs import work_of
 from pipeline.studies.described import describe
 from pipeline.trials import identity
 from testing.records import made_trial
@@ -310,13 +312,29 @@ def finished(minutes_ago, state="COMPLETE"):
 
 class TestRate:
     def look(self, trials, holder=ALIVE, target=20):
-        return overview(trials, target=target, direction="maximize", holder=holder, now=NOW)
+        return overview(
+            trials,
+            target=target,
+            direction="maximize",
+            holder=holder,
+            wanted=work_of(target, 2 if trials[-1].share < 1 else 1),
+            now=NOW,
+        )
 
     def test_it_is_of_this_search_alone(self):
         # Two in the ten minutes since it began, and many an hour before.
-        one = self.look([finished(70)] * 8 + [finished(6), finished(2)])
-        assert one.trials_per_minute == pytest.approx(2 / 10)
-        assert one.seconds_left == pytest.approx(10 / 0.2 * 60)
+        one = self.look([finished(70)] * 8 + [finished(8), finished(6), finished(4)])
+        assert one.trials_per_minute == pytest.approx(3 / 10)
+
+    def test_the_time_to_the_target_is_at_the_pace_of_this_search(self):
+        # One every two minutes, after many at once an hour before.
+        one = self.look([finished(70)] * 8 + [finished(8), finished(6), finished(4)], target=20)
+        assert one.seconds_left == pytest.approx((9 * 120, 9 * 120))
+
+    def test_what_goes_on_from_the_rungs_is_still_to_come(self):
+        trials = [replace(finished(8 - n), attributes={"share": 1 / 3}) for n in range(3)]
+        one = self.look([*trials], holder=replace(ALIVE, began=finished(9).ended), target=3)
+        assert one.seconds_left[1] == pytest.approx(180)
 
     def test_only_the_last_ten_count(self):
         # Ten in the last five minutes, after a slow one.

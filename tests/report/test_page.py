@@ -236,6 +236,29 @@ def test_one_exported_training_is_no_average(results):
     assert "averages" not in verdict(replace(results, studies=[alone]))[-1]
 
 
+def timed(results, budget_seconds):
+    """Returns the results of a search that took what time there was."""
+    first, *others = results.studies
+    search = replace(first.search, target=None, budget_seconds=budget_seconds)
+    return replace(results, studies=[replace(first, search=search), *others])
+
+
+def test_more_time_has_its_worth_where_time_decides(results):
+    assert not any("Another 15 min" in sentence for sentence in verdict(results))
+    sentence = verdict(timed(results, 900.0))[-1]
+    found = re.match(
+        r"Another 15 min 0 s would go to about (\d+) more configurations; expected gain in "
+        r"validation accuracy: at most 0\.\d{4} on whole trainings, and to further seeds",
+        sentence,
+    )
+    assert found is not None, sentence
+    assert int(found[1]) > 0
+
+
+def test_a_search_that_took_its_time_is_given_more_of_it(lean):
+    assert "dvc exp run -S budget=1800s " in render(timed(lean, 900.0))
+
+
 PART = {"depth": 3, "cut": "block4_add", "pooling": "grid2", "num_features": 160}
 CANDIDATE = {
     "model": "efficientnet_lite0",

@@ -106,9 +106,7 @@ class Search:
                 data=DataReference(
                     features=str(self._folder), train_file=str(self._folder / "log")
                 ),
-                progress=Progress(
-                    None if target == "auto" else target, maximize=True, states=[], best=None
-                ),
+                progress=Progress(None if target == "auto" else target, direction="maximize"),
             )
             if self.interrupt_after is not None:
                 self._press_ctrl_c(driver, study)

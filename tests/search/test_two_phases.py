@@ -571,7 +571,7 @@ def test_a_trial_whose_phase_2_diverges_counts_with_its_phase_1_and_can_be_confi
     recorder, objective = Ignoring(), OBJECTIVES["val_accuracy"]
     with LocalExecutor(1) as executor:
         told = {"executor": executor, "recorder": recorder, "data": reference}
-        progress = Progress(1, maximize=True, states=[], best=None)
+        progress = Progress(1, direction="maximize")
         space = SearchSpace({}, values)
         Engine(study, space, params, limit_seconds=None, **told, progress=progress).run()
         (trial,) = trial_records(study)

@@ -288,7 +288,7 @@ def search_with_kills(executor, data, folder, monkeypatch, *, killed):
     # A trial that is killed may itself be a retry.
     retries = {"max_retries": 3, "max_failures": 4}
     params = search_params(trials=6, epochs=2, seed=1, sampler="random", **retries)
-    progress = Progress(params.trials, maximize=True, states=[], best=None)
+    progress = Progress(params.trials, direction="maximize")
     told = {"recorder": Killer(), "data": data, "progress": progress}
     Engine(study, searched, params, limit_seconds=None, executor=executor, **told).run()
     return study

@@ -1,0 +1,52 @@
+"""Do the ranges of the time that is left hold the truth?
+
+After each training of the searches of a checkout, the range that would have been shown, had what
+the search came to been its target, is compared with when it ended. Printed is how often it held
+that, and how wide it was in the middle of the search.
+
+Run in a checkout that has been searched: python -m benchmarks.time_left
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+from pipeline.trials.pace import Work, time_left
+from pipeline.trials.record import TrialRecord
+from pipeline.trials.study import exported_study
+
+
+def show(name: str, trials: list[TrialRecord]) -> None:
+    """Prints a line for a study.
+
+    Args:
+        name: Of the study.
+        trials: Its finished ones, by their end.
+    """
+    began = min(trial.started for trial in trials if trial.started)
+    ends = [0.0, *((one.ended - began).total_seconds() for one in trials if one.ended)]
+    seconds = [end - before for before, end in pairwise(ends)]
+    shares = [trial.share for trial in trials]
+    held, middle = [], ""
+    for count in range(1, len(trials)):
+        rest = Work(num_trainings=len(shares) - count, whole=sum(shares[count:]))
+        found = time_left(seconds[:count], shares[:count], left=rest)
+        if found is None:
+            continue
+        truth = ends[-1] - ends[count]
+        held.append(found[0] <= truth <= found[1])
+        if count == len(trials) // 2:
+            middle = f"in the middle {found[0]:.0f} to {found[1]:.0f} s, in truth {truth:.0f} s"
+    print(f"{name}: {sum(held)} of {len(held)} ranges held the truth; {middle}")
+
+
+def main() -> None:
+    """Prints a line for each study that has been searched."""
+    for folder in sorted(Path("results").iterdir()):
+        study = exported_study(Path(), folder.name) if folder.is_dir() else None
+        if study is not None:
+            finished = [trial for trial in study.trials if trial.is_finished and trial.ended]
+            show(study.study_name, sorted(finished, key=lambda one: str(one.ended)))
+
+
+if __name__ == "__main__":
+    main()

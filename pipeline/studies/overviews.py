@@ -1,0 +1,100 @@
+"""What a study of params.yaml looks like from outside, from its store and its locks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.clock import FURTHER_SECONDS, search_share
+from pipeline.errors import PipelineError
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.records.overview import Overview, overview, read_holder
+from pipeline.records.studies import trial_records
+from pipeline.search.rungs import work_of
+from pipeline.search.sections import SearchParams
+from pipeline.studies.described import describe, lost_study, num_kept, own_study
+from pipeline.trials.outlook import outlook
+from pipeline.trials.study import Stopped
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+
+def look(
+    root: Path,
+    storage: BaseStorage | None,
+    bases: Mapping[str, str],
+    *,
+    dataset: str,
+    search: SearchParams,
+) -> dict[str, Overview]:
+    """Returns how far each study is, by its name.
+
+    Args:
+        root: The repository.
+        storage: The study store; None where there is none yet.
+        bases: The base of each study by its name below `studies`, `none` for the pixels.
+        dataset: What they learn from.
+        search: The section `search`.
+    """
+    found = {}
+    for name in bases:
+        further = FURTHER_SECONDS * search_share(name, bases)
+        found[name] = _look(
+            root, storage, name, dataset=dataset, search=search, further_seconds=further
+        )
+    return found
+
+
+def _look(
+    root: Path,
+    storage: BaseStorage | None,
+    name: str,
+    *,
+    dataset: str,
+    search: SearchParams,
+    further_seconds: float,
+) -> Overview:
+    study_name = f"{dataset}-{name}"
+    study = own_study(root, storage, study_name, name=name, url=search.storage) if storage else None
+    kept, unclear, settled = None, None, search
+    if study is not None:
+        try:
+            described = describe(name, root=root)
+            kept, settled = num_kept(study, described), described.search
+        except PipelineError as error:  # In params.yaml as it is now, or the features are not made.
+            unclear = str(error)
+    holder, target = read_holder(root, study_name, search.storage), search.target
+    trials = trial_records(study) if study else []
+    direction = _direction(study, search)
+    seen = overview(
+        trials,
+        target=target,
+        direction=direction,
+        holder=holder,
+        stopped=_stopped(study) if study else None,
+        kept=kept,
+        wanted=None if target is None else work_of(target, settled.num_rungs),
+    )
+    # A search that has just begun has not made it yet.
+    is_missing = study is None and holder is None
+    is_asked = target is None and search.timeout is None and seen.holder is None
+    return replace(
+        seen,
+        unclear=unclear,
+        lost=lost_study(root, name, study_name) if is_missing else None,
+        outlook=outlook(trials, direction, seconds=further_seconds) if is_asked else None,
+    )
+
+
+def _stopped(study: Study) -> Stopped | None:
+    noted = study.user_attrs.get("stopped")
+    return Stopped(**noted) if noted else None
+
+
+def _direction(study: Study | None, search: SearchParams) -> str:
+    # That of another objective, if the trials are of other params.
+    return study.direction.name.lower() if study else OBJECTIVES[search.objective].direction
