@@ -14,8 +14,8 @@ from pipeline.features.params import AUTO, BaseParams
 from pipeline.planning.choice import Choice
 from pipeline.planning.choose import MOST_SPEEDUP, Chooser
 from pipeline.planning.heads import Head
-from pipeline.planning.limits import EPOCHS, Limits
-from pipeline.planning.probe import MOST_FEATURES, Probe, network_of, parts_of, probed_cuts
+from pipeline.planning.limits import EPOCHS, MOST_OF_A_CUT, Limits
+from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
 from pipeline.processes import num_cores
 
@@ -117,7 +117,7 @@ class PlannedBase:
         cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
         sample = self._sample
         most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
-        parts = parts_of(cuts, most_features=min(most, MOST_FEATURES))
+        parts = parts_of(cuts, most_features=min(most, MOST_OF_A_CUT))
         images = sample.images[:num_images]
         network = network_of(base, parts, images.shape[1:], image_size=image_size)
         return Probe(

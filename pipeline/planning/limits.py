@@ -13,9 +13,9 @@ TRIAL_SHARE: Final = 0.2
 """Of the budget, for the fine-tuning of one trial: the lectures' procedure has two such."""
 PLAN_SHARE: Final = 0.1
 """Of the budget, for the plan itself."""
-# What a study of 10 trials, the best three of which are confirmed with three seeds, comes to: most
-# of its trainings are pruned, or stop early. Ten epochs each, on a layer of 256 units.
-WHOLE_TRAININGS: Final = 12
+# What a study comes to, whose rungs cost about a whole training each and whose confirmation has
+# three or four of them. Ten epochs each, on a layer of 256 units.
+WHOLE_TRAININGS: Final = 8
 EPOCHS: Final = 10
 LONGER: Final = (15, 20, 30)
 """Epochs of longer trainings: few steps, since a study of other epochs is another one, and how fast
@@ -25,7 +25,9 @@ IMAGES_PER_EPOCH: Final = 8192  # of a smaller training part, as params.yaml com
 UNITS: Final = 256
 SPEED_SHARE: Final = 0.4  # of matrix products alone: 0.36 measured, 512 units on 1,792 features
 OPERATIONS: Final = 6  # for a weight and an image: a product and a sum, forward and twice backward
-HEADS: Final = 3  # that a plan keeps arrays for: two single cuts, and several side by side
+HEADS: Final = 3  # that a plan keeps arrays for: SINGLE_HEADS, and several cuts side by side
+MOST_OF_A_CUT: Final = 4096
+"""Features of one cut, pooled."""
 MOST_FEATURES: Final = 12_288  # of a head, whatever the time: its first layer has 3 million weights
 
 
@@ -92,5 +94,7 @@ class Limits:
             num_train: Rows that are trained on.
             num_rows: Rows that are embedded.
         """
-        kept = self.max_bytes // (HEADS * BYTES_PER_VALUE * num_rows)
+        values = self.max_bytes // (BYTES_PER_VALUE * num_rows)
+        # What single cuts can take at most is left by the others, where that is more than a third.
+        kept = max(values // HEADS, values - (HEADS - 1) * MOST_OF_A_CUT)
         return max(1, min(MOST_FEATURES, kept, int(self._affordable(num_train))))

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from pipeline.bases.cuts import NO_POOLING, Cut, default_cuts, find_cuts
 from pipeline.errors import PipelineError
 from pipeline.features.pooling import pooled_shape
+from pipeline.planning.limits import MOST_OF_A_CUT
 from pipeline.training.ridge import held_out, kernel, left_out
 
 if TYPE_CHECKING:
     import keras
 
-MOST_FEATURES: Final = 4096
-"""Of one cut, pooled."""
 KINDS: Final = ("global", "grid2", "grid4", NO_POOLING)
 QUARTERS: Final = 4
 BATCH_SIZE: Final = 64
@@ -94,7 +93,7 @@ def probed_cuts(base: "keras.Model", names: Sequence[str] | None = None) -> list
     return ends[1:] or ends
 
 
-def parts_of(cuts: Sequence[Cut], *, most_features: int = MOST_FEATURES) -> list[Part]:
+def parts_of(cuts: Sequence[Cut], *, most_features: int = MOST_OF_A_CUT) -> list[Part]:
     """Returns what may be kept of some cuts.
 
     Of a map one value a channel, a grid of 2x2 or of 4x4 averages, and all of it, as far as these

@@ -1,11 +1,15 @@
 """Heads stand on what is best, side by side where that helps, and no larger than there is time."""
 
+import numpy as np
+import pytest
+
 from pipeline.planning.heads import heads_of
+from pipeline.planning.probe import Errors
 from tests.planning.conftest import features, part
 
 
-def chosen(probe, *, most_features=10_000):
-    heads = heads_of(probe, most_features=most_features, num_train=240)
+def chosen(probe, *, most_features=10_000, num_train=240):
+    heads = heads_of(probe, most_features=most_features, num_train=num_train)
     return [[(each.cut, each.pooling) for each in head.parts] for head in heads]
 
 
@@ -24,6 +28,26 @@ def test_a_cut_that_adds_nothing_is_not_joined(labels, make_probe):
     assert [len(head) for head in chosen(make_probe(by_part))] == [1, 1]
     by_part = {part(0): same, part(1): features(labels, noise=30.0, seed=2)}
     assert [len(head) for head in chosen(make_probe(by_part))] == [1, 1]
+
+
+class Counted:
+    """A probe of two cuts; side by side, five images more of 240 are right: one standard error."""
+
+    parts = (part(0), part(1))
+    num_images = 240
+
+    def errors(self, parts):
+        is_right = np.ones(self.num_images, bool)
+        is_right[:40] = False
+        if len(parts) > 1:
+            is_right[:15], is_right[100:110] = True, False
+        return Errors(is_right=is_right, of_quarters=0.3)
+
+
+@pytest.mark.parametrize(("num_train", "num_parts"), [(240, 1), (24_000, 2)])
+def test_a_small_sample_is_asked_for_less_evidence(num_train, num_parts):
+    best, *_ = heads_of(Counted(), most_features=100, num_train=num_train)
+    assert len(best.parts) == num_parts
 
 
 def test_single_cuts_follow_the_best_first(labels, make_probe):
