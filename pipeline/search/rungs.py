@@ -170,18 +170,15 @@ class Ladder:
     ) -> Iterator[Promotion]:
         """Yields what may go on beyond its third, rather than that a worker has nothing to do.
 
-        Of the highest rung first, and of a rung the best; nothing while a training runs from which
-        others will follow.
+        Of the highest rung first, and of a rung the best so far: what still runs has a worker of
+        its own, and with it what follows from it.
 
         Args:
             trainings: All of the study.
             fits: Whether there is time for one.
         """
         last = _last_attempts(trainings)
-        rungs = range(len(self.shares) - 1)
-        if any(self._is_owed(rung, trainings) for rung in rungs):
-            return
-        for rung in reversed(rungs):
+        for rung in reversed(range(len(self.shares) - 1)):
             finished = [one for one in self.on(rung, trainings) if one.is_finished]
             waiting = [
                 self._promotion(one.number, rung, last.get(one.number))
@@ -189,12 +186,6 @@ class Ladder:
                 if one.number not in last or self._is_lost(last[one.number])
             ]
             yield from (one for one in waiting if fits(one))
-
-    def _is_owed(self, rung: int, trainings: Sequence[Training]) -> bool:
-        """Whether others will go on from a rung when what runs on it has ended."""
-        there = [one for one in self.on(rung, trainings) if one.is_there]
-        is_running = any(one.state == "RUNNING" for one in there)
-        return is_running and -(-len(there) // REDUCTION) > self.num_promoted(rung, trainings)
 
     def num_promoted(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have gone on: to the next, or to nothing but loss."""

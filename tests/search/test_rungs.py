@@ -157,10 +157,12 @@ def test_what_was_lost_beyond_its_third_goes_on_again():
     assert spare([*lowest, *third, *whole, lost]) == [(2, 1), (1, 1)]
 
 
-def test_none_goes_on_beyond_its_third_while_others_may_follow_from_what_runs():
+def test_what_still_runs_keeps_no_worker_idle():
     lowest = finished(0.9, 0.7, 0.8)
-    third = finished(0.95, first=3, share=THIRD, promoted_from=[0])
-    assert spare([*lowest, replace(third[0], state="RUNNING", value=None)]) == []
+    third = finished(0.95, 0.96, first=3, share=THIRD, promoted_from=[0, 2])
+    running = replace(third[1], state="RUNNING", value=None)
+    # The second of that rung may turn out better; until then the first is the best.
+    assert spare([*lowest, third[0], running]) == [(3, 2), (1, 1)]
 
 
 def test_without_rungs_nothing_goes_on():
