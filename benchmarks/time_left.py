@@ -1,13 +1,12 @@
 """Do the ranges of the time that is left hold the truth?
 
-After each training of the searches of a checkout, the range that would have been shown, had what
-the search came to been its target, is compared with when it ended. Printed is how often it held
-that, and how wide it was in the middle of the search.
+The searches of a checkout are gone through again: after each training, and in the middle between it
+and the next, the range that would have been shown, had what the search came to been its target, is
+compared with when it ended. Printed is how often it held that, and how wide it was half way.
 
-Run in a checkout that has been searched: python -m benchmarks.time_left
+Run in a checkout that has been searched, each study at once: python -m benchmarks.time_left
 """
 
-from itertools import pairwise
 from pathlib import Path
 
 from pipeline.trials.pace import Work, time_left
@@ -22,20 +21,20 @@ def show(name: str, trials: list[TrialRecord]) -> None:
         name: Of the study.
         trials: Its finished ones, by their end.
     """
-    began = min(trial.started for trial in trials if trial.started)
-    ends = [0.0, *((one.ended - began).total_seconds() for one in trials if one.ended)]
-    seconds = [end - before for before, end in pairwise(ends)]
+    began = min(trial.started.timestamp() for trial in trials if trial.started)
+    ends = [trial.ended.timestamp() for trial in trials if trial.ended]
     shares = [trial.share for trial in trials]
     held, middle = [], ""
     for count in range(1, len(trials)):
         rest = Work(num_trainings=len(shares) - count, whole=sum(shares[count:]))
-        found = time_left(seconds[:count], shares[:count], left=rest)
-        if found is None:
-            continue
-        truth = ends[-1] - ends[count]
-        held.append(found[0] <= truth <= found[1])
-        if count == len(trials) // 2:
-            middle = f"in the middle {found[0]:.0f} to {found[1]:.0f} s, in truth {truth:.0f} s"
+        for now in (ends[count - 1], (ends[count - 1] + ends[count]) / 2):
+            found = time_left(ends[:count], shares[:count], began=began, now=now, left=rest)
+            if found is None:
+                continue
+            truth = ends[-1] - now
+            held.append(found[0] <= truth <= found[1])
+            if count == len(trials) // 2:
+                middle = f"half way {found[0]:.0f} to {found[1]:.0f} s, in truth {truth:.0f} s"
     print(f"{name}: {sum(held)} of {len(held)} ranges held the truth; {middle}")
 
 

@@ -23,6 +23,7 @@ from pipeline.config import read_document
 from pipeline.durations import duration_seconds
 from pipeline.errors import ConfigError
 from pipeline.files import read_json, write_json
+from pipeline.processes import core_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ ADDED_SHARE: Final = 0.5
 """Of what a study would have, that others have taken where it was added after them."""
 WRITE_SECONDS: Final = 5.0
 FURTHER_SECONDS: Final = 900.0
-"""Of which people are told what they would be good for."""
+"""Of further budget, of which `status` and the report say what it would be used for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Spent:
 
     Attributes:
         seconds: Of wall-clock time, from the start of its process, over all that it took.
+        core_seconds: Processor time of the stage and all that it started on this machine.
         key: What it was for, which begins with the study: of another one of the same name it is
             forgotten. Empty for a stage that has no study.
         ended_for: The budget under which it has ended, seconds, 0 where there was none; None: it
@@ -55,6 +57,7 @@ class Spent:
     """
 
     seconds: float
+    core_seconds: float = 0.0
     key: str = ""
     ended_for: float | None = None
 
@@ -82,6 +85,9 @@ def search_share(study: str, bases: Mapping[str, str]) -> float:
     Args:
         study: Its name.
         bases: As for `weights`.
+
+    >>> round(search_share("transfer", {"scratch": "none", "transfer": "auto"}), 2)
+    0.56
     """
     shares = weights(bases)
     return shares[f"search@{study}"] / sum(shares.values())
@@ -173,14 +179,20 @@ class Clock:
         before = self.read()
         found = before.get(stage, Spent(seconds=0.0))
         goes_on = found.key == key if key else found.ended_for is None
-        earlier, began = found.seconds if goes_on else 0.0, psutil.Process().create_time()
-        self._is_new = not earlier
+        earlier = found if goes_on else Spent(seconds=0.0)
+        began = psutil.Process().create_time()
+        self._is_new = not earlier.seconds
         if next_stage in before and not before[next_stage].key.startswith(key):
             self._write(next_stage, Spent(seconds=0.0, key=key))
 
         def note(ended_for: float | None = None) -> None:
-            seconds = earlier + time.time() - began
-            self._write(stage, Spent(seconds=round(seconds, 1), key=key, ended_for=ended_for))
+            spent = Spent(
+                seconds=round(earlier.seconds + time.time() - began, 1),
+                core_seconds=round(earlier.core_seconds + core_seconds(), 1),
+                key=key,
+                ended_for=ended_for,
+            )
+            self._write(stage, spent)
 
         note()
         is_over = threading.Event()

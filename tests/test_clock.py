@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.clock import Clock, Spent, allotted, weights
 from pipeline.files import read_json, write_json
+from pipeline.processes import core_seconds
 
 ROOT = Path(__file__).parents[1]
 SHARES = weights({"scratch": "none", "transfer": "auto"})
@@ -99,6 +100,21 @@ def test_a_stage_counts_from_the_start_of_its_process(tmp_path):
     found = clock.read()["search@transfer"]
     assert found.seconds > 0.2
     assert found.ended_for == BUDGET
+
+
+def test_what_children_use_of_the_cores_counts(tmp_path):
+    clock = Clock(tmp_path, BUDGET)
+    burn = "import time\nwhile time.process_time() < 1: pass"
+    with clock.running("plan"):
+        before = clock.read()["plan"].core_seconds
+        subprocess.run([sys.executable, "-c", burn], check=True)  # Has ended.
+        command = [sys.executable, "-c", f"{burn}\ninput()"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as one:
+            time.sleep(3)  # Runs.
+            among = core_seconds()
+            one.communicate(b"\n")
+    assert 1.9 < among - before < 4
+    assert clock.read()["plan"].core_seconds >= among - 0.1
 
 
 def ends_in(clock, stage="search@transfer"):

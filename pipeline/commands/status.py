@@ -19,6 +19,7 @@ from pipeline.database_addresses import sqlite_file, without_password
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
 from pipeline.plan_record import PLAN_FILE, planned_epochs
+from pipeline.processes import num_cores
 from pipeline.records.archive import stored_studies
 from pipeline.records.mirror.store import tracking_uri
 from pipeline.records.overview import Holder, Overview, RunningTrial
@@ -28,7 +29,6 @@ from pipeline.search.sections import SearchParams
 from pipeline.split_record import find_split
 from pipeline.studies.overviews import look
 from pipeline.training.portions import Portion
-from pipeline.trials.confirmation import confirmation_of
 from pipeline.trials.study import best_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def main(args: argparse.Namespace) -> int:
         _print(found, searches, num_old=num_old, stores=stores)
         if lost:
             print(f"MLflow:  {lost}")
-        if line := _clock_line(spent, _trained(root, found), num_workers=search.num_workers):
+        if line := _clock_line(spent):
             print(line)
     return 0
 
@@ -165,38 +165,31 @@ def _outlook(one: Overview, search: SearchParams) -> list[str]:
     return [f"another {duration(FURTHER_SECONDS)} of budget: {said}"]
 
 
-def _clock_line(
-    spent: Mapping[str, Spent], trained: Mapping[str, float], *, num_workers: int
-) -> str | None:
-    """Says where the time of the budget went, how busy its workers were, and what is left of it.
+def _clock_line(spent: Mapping[str, Spent]) -> str | None:
+    """Says where the time of the budget went, how busy this machine was, and what is left of it.
 
     Args:
         spent: By stage.
-        trained: Seconds of all trainings of a stage together, those that have any.
-        num_workers: That trained at the same time.
     """
     if not spent:
         return None
-    texts = []
-    for stage, one in spent.items():
-        share = trained.get(stage, 0.0) / max(one.seconds, 1.0) / num_workers
-        texts.append(f"{stage} {duration(one.seconds)}" + (f" ({share:.0%} busy)" if share else ""))
+    texts = [f"{stage} {duration(one.seconds)}{_busy([one])}" for stage, one in spent.items()]
+    of_studies = [one for stage, one in spent.items() if "@" in stage]
+    together = f"searches and confirmations together{_busy(of_studies)}" if of_studies else ""
+    said = ", ".join(texts) + (f"; {together}" if _busy(of_studies) else "")
     budget_seconds = read_budget()
     if budget_seconds is None:
-        return f"time: {', '.join(texts)}; there is no budget"
+        return f"time: {said}; there is no budget"
     left = budget_seconds - sum(one.seconds for one in spent.values())
-    said = f"{duration(left)} left" if left >= 0 else f"{duration(-left)} over it"
-    return f"budget {duration(budget_seconds)}: {', '.join(texts)}; {said}"
+    rest = f"{duration(left)} left" if left >= 0 else f"{duration(-left)} over it"
+    return f"budget {duration(budget_seconds)}: {said}; {rest}"
 
 
-def _trained(root: Path, found: Mapping[str, Overview]) -> dict[str, float]:
-    """Returns what all trainings of each stage took together, seconds."""
-    trained = {f"search@{name}": one.trained_seconds for name, one in found.items()}
-    for name in found:
-        record = confirmation_of(root, name)
-        if record is not None:
-            trained[f"confirm@{name}"] = sum(one.seconds or 0.0 for one in record.trials)
-    return trained
+def _busy(stages: Sequence[Spent]) -> str:
+    """Returns the share of this machine's cores that some stages used; empty if not measured."""
+    used = sum(one.core_seconds for one in stages)
+    given = sum(one.seconds for one in stages) * num_cores()
+    return f" ({used / given:.0%} busy)" if used and given else ""
 
 
 def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:

@@ -169,7 +169,14 @@ class PlannedBase:
         num_rows = self._sample.num_images + num_trained - self._sample.num_train
         num_values = sum(part.num_features for head in heads for part in head.parts)
         needed = num_rows * (start.bytes_per_image + BYTES_PER_VALUE * num_values)
-        return [start.name] if needed <= self._limits.max_bytes else []
+        if needed > self._limits.max_bytes:
+            logger.info(
+                "%s: phase 2 does not start from %s, which does not fit embed.max_bytes beside the "
+                "heads' features; %d would do",
+                *(self._name, start.name, needed),
+            )
+            return []
+        return [start.name]
 
     def _num_views(self) -> int:
         views = self._own.views

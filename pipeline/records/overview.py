@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -17,7 +15,6 @@ from pipeline.database_addresses import AUTO
 from pipeline.records.lock import is_locked, lock_folder
 from pipeline.trials.identity import OtherCode, of_other_code
 from pipeline.trials.outlook import Outlook
-from pipeline.trials.pace import Work, time_left
 from pipeline.trials.ranking import RungSummary, best_trial, by_rung, num_finished
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import Stopped
@@ -127,11 +124,11 @@ class Overview:
     trained_seconds: float
     holder: Holder | None
     trials_per_minute: float | None
-    seconds_left: tuple[float, float] | None
     stopped: Stopped | None
     kept: int | None
     code: OtherCode
     rungs: Sequence[RungSummary]
+    seconds_left: tuple[float, float] | None = None
     unclear: str | None = None
     lost: str | None = None
     outlook: Outlook | None = None
@@ -155,7 +152,6 @@ def overview(
     holder: Holder | None = None,
     stopped: Stopped | None = None,
     kept: int | None = None,
-    wanted: Work | None = None,
     now: datetime | None = None,
 ) -> Overview:
     """Returns how far a study is.
@@ -167,11 +163,10 @@ def overview(
         holder: As from `read_holder`.
         stopped: The study's attribute of that name.
         kept: As from `current.num_kept`.
-        wanted: All trainings that the target amounts to; None where there is none.
         now: Local time; the present unless given.
     """
     searching = holder if holder is not None and holder.is_alive else None
-    ended = _ended_since(trials, searching.began) if searching else []
+    ended = ended_since(trials, searching.began) if searching else []
     rate = _trials_per_minute(ended, searching, now or datetime.now()) if searching else None
     finished = num_finished(trials)
     return Overview(
@@ -183,9 +178,6 @@ def overview(
         trained_seconds=sum(trial.seconds or 0.0 for trial in trials),
         holder=searching,
         trials_per_minute=rate,
-        seconds_left=_seconds_left(trials, ended, searching, wanted=wanted)
-        if searching and wanted
-        else None,
         stopped=stopped if finished < (target or 0) and kept is None else None,
         kept=kept,
         code=of_other_code(trials),
@@ -204,14 +196,21 @@ def _running(trial: TrialRecord) -> RunningTrial:
     )
 
 
-def _ended_since(trials: Sequence[TrialRecord], began: datetime | None) -> list[TrialRecord]:
-    """Returns the finished trials of this search, by their end: before, nobody trained anything."""
+def ended_since(trials: Sequence[TrialRecord], began: datetime | None) -> list[TrialRecord]:
+    """Returns the finished trials of a search, by their end: before, nobody trained anything.
+
+    Args:
+        trials: All of the study.
+        began: When the search began; None: nobody knows, and they are the last `NUM_RECENT`.
+    """
     ended = [one for one in trials if one.is_finished and one.ended]
-    since = [one for one in ended if _end(one) >= (began or datetime.min)]
-    return sorted(since, key=_end)
+    since = [one for one in ended if end_of(one) >= (began or datetime.min)]
+    by_end = sorted(since, key=end_of)
+    return by_end if began else by_end[-NUM_RECENT:]
 
 
-def _end(trial: TrialRecord) -> datetime:
+def end_of(trial: TrialRecord) -> datetime:
+    """Returns when a finished trial ended, local time."""
     return trial.ended or datetime.min
 
 
@@ -222,24 +221,6 @@ def _trials_per_minute(
     if not recent:
         return None
     before = ended[: -len(recent)][-1:]
-    start = _end(before[0]) if before else searching.began or _end(recent[0])
+    start = end_of(before[0]) if before else searching.began or end_of(recent[0])
     minutes = (now - start).total_seconds() / 60
     return len(recent) / minutes if minutes > 0 else None
-
-
-def _seconds_left(
-    trials: Sequence[TrialRecord],
-    ended: Sequence[TrialRecord],
-    searching: Holder,
-    *,
-    wanted: Work,
-) -> tuple[float, float] | None:
-    done = [one.share for one in trials if one.is_finished]
-    ends = [searching.began or _end(ended[0]), *map(_end, ended)] if ended else []
-    return time_left(
-        [(end - before).total_seconds() for before, end in pairwise(ends)],
-        [one.share for one in ended],
-        left=Work(
-            num_trainings=wanted.num_trainings - len(done), whole=wanted.whole - math.fsum(done)
-        ),
-    )

@@ -16,7 +16,6 @@ from pipeline.report.search import view_search
 from pipeline.report.summary import summarize_search
 from pipeline.report.text import (
     capitalized,
-    duration,
     mean_and_deviation,
     objective_value,
     percent,
@@ -256,8 +255,8 @@ def _further(study: StudyResults, results: Results) -> list[str]:
         return []
     measure = summarize_search(search).objective_name
     return [
-        f"Another {duration(FURTHER_SECONDS)} would go to {found.sentence(measure)}, and to "
-        "further seeds of the best."
+        f"With {FURTHER_SECONDS / 60:.0f} minutes more of budget {study.name} would try "
+        f"{found.sentence(measure)}, and the best would be trained with further seeds."
     ]
 
 

@@ -189,7 +189,9 @@ class Attempts:
         self._recorder.end_trial(
             uid, state, value=value, metrics=metrics, tags=tags, traceback=traceback
         )
-        self._progress.trial_ended(state, value, rung=attempt.proposal.rung)
+        proposal = attempt.proposal
+        is_copy = proposal.duplicate is not None
+        self._progress.trial_ended(state, value, rung=proposal.rung, is_copy=is_copy)
 
     def abandon(self, reason: str) -> None:
         """Closes what was left running, so that it is tried again the next time."""

@@ -162,6 +162,7 @@ class Engine:
             trainings,
             expected=len([one for one in self._ladder.on(0, trainings) if one.is_there]) + more,
             is_closed=not more,
+            is_exact=self._params.target is not None,
             fits=lambda one: forecast is None or forecast.fits(one, trainings),
         ):
             return self._proposals.promote(promotion)

@@ -1,15 +1,14 @@
 """The live line of a search: trials by state, best so far, time left."""
 
 import logging
-import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
-from pipeline.search.rungs import shares, work_of
-from pipeline.trials.pace import Work, time_left
+from pipeline.search.rungs import shares, work_left
+from pipeline.trials.pace import time_left
 from pipeline.trials.ranking import best_trial
 from pipeline.trials.record import FINISHED, TrialRecord
 
@@ -75,38 +74,39 @@ class Progress:
         self._stream = stream
         self._is_terminal = stream.isatty()
         self._shares = shares(num_rungs)
-        self._before = [one.share for one in trials if one.is_finished]
-        self._last_end = time.monotonic()
-        self._ends = None if limit_seconds is None else self._last_end + limit_seconds
-        self._seconds: list[float] = []
+        # Of finished trainings that took no time of this search: those before it, and copies.
+        self._untimed = [one.share for one in trials if one.is_finished]
+        self._began = time.monotonic()
+        self._ends = None if limit_seconds is None else self._began + limit_seconds
+        self._ended_at: list[float] = []
         self._trained: list[float] = []
         self._num_running = 0
 
     def _num_finished(self) -> int:
         return self._counts["COMPLETE"] + self._counts["PRUNED"]
 
-    def trial_ended(self, state: str, value: float | None, *, rung: int | None = None) -> None:
+    def trial_ended(
+        self, state: str, value: float | None, *, rung: int | None = None, is_copy: bool = False
+    ) -> None:
         """Takes note of a trial's end.
 
         Args:
             state: As Optuna calls it.
             value: The objective it reached, or None.
             rung: Where, counted from 0; None where a study has no rungs.
+            is_copy: Whether it was given the result of another, which took no time.
         """
         (self._promoted if rung else self._counts)[state] += 1
-        if state in FINISHED:
-            self._keep_pace(rung or 0)
+        if state in FINISHED and is_copy:
+            self._untimed.append(self._shares[rung or 0])
+        elif state in FINISHED:
+            self._trained.append(self._shares[rung or 0])
+            self._ended_at.append(time.monotonic())
         if state == "COMPLETE" and value is not None:
             self._keep_best(value, rung or 0)
         self._num_running = max(0, self._num_running - 1)
         if not self._is_terminal:
             logger.info("%s", self.line())
-
-    def _keep_pace(self, rung: int) -> None:
-        now = time.monotonic()
-        self._seconds.append(now - self._last_end)
-        self._trained.append(self._shares[rung])
-        self._last_end = now
 
     def _keep_best(self, value: float, rung: int) -> None:
         # Values of different rungs do not compare.
@@ -145,12 +145,14 @@ class Progress:
         left = None if self._ends is None else max(0.0, self._ends - time.monotonic())
         if self._target is None:
             return "no end" if left is None else f"at most {duration(left)} left"
-        wanted = work_of(self._target, len(self._shares))
-        done = [*self._before, *self._trained]
-        rest = Work(
-            num_trainings=wanted.num_trainings - len(done), whole=wanted.whole - math.fsum(done)
+        done = [*self._untimed, *self._trained]
+        found = time_left(
+            self._ended_at,
+            self._trained,
+            began=self._began,
+            now=time.monotonic(),
+            left=work_left(self._target, len(self._shares), done),
         )
-        found = time_left(self._seconds, self._trained, left=rest)
         if found is None:
             return "time left unknown" if left is None else f"at most {duration(left)} left"
         return f"{duration_range(*found, most=left)} left"

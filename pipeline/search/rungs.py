@@ -15,6 +15,7 @@ goes on with the same.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -36,21 +37,6 @@ def shares(num_rungs: int) -> tuple[float, ...]:
     (0.1111111111111111, 0.3333333333333333, 1.0)
     """
     return tuple(1 / REDUCTION**above for above in reversed(range(num_rungs)))
-
-
-def work_of(target: int, num_rungs: int) -> Work:
-    """Returns all trainings of a search.
-
-    Args:
-        target: Configurations wanted.
-        num_rungs: Of successive halving.
-
-    >>> work_of(9, 2)  # nine thirds, and three whole ones
-    Work(num_trainings=12, whole=6.0)
-    """
-    counts = [-(-target // REDUCTION**rung) for rung in range(num_rungs)]
-    steps = zip(counts, shares(num_rungs), strict=True)
-    return Work(num_trainings=sum(counts), whole=math.fsum(count * share for count, share in steps))
 
 
 def share_of(trial: FrozenTrial) -> float:
@@ -144,6 +130,7 @@ class Ladder:
         *,
         expected: float,
         is_closed: bool,
+        is_exact: bool = True,
         fits: Callable[[Promotion], bool] = lambda promotion: True,
     ) -> Iterator[Promotion]:
         """Yields what may be promoted now, of the highest rung first, and of a rung the best.
@@ -152,11 +139,16 @@ class Ladder:
             trainings: All of the study.
             expected: How many configurations the lowest rung will have in the end.
             is_closed: Whether it has them all.
+            is_exact: Whether a third of each rung goes on, rounded up, and no more. Otherwise the
+                best third of a rung that is over goes on even where worse ones have gone before.
             fits: Whether there is time for one; the place of another goes to the next.
         """
         due: list[list[Promotion]] = []
         for rung in range(len(self.shares) - 1):
-            found = self._due(rung, trainings, expected=expected, is_closed=is_closed, fits=fits)
+            waiting, num_due = self._due(
+                rung, trainings, expected=expected, is_closed=is_closed, is_exact=is_exact
+            )
+            found = [one for one in waiting if fits(one)][:num_due] if num_due else []
             due.append(found)
             is_open = any(one.state == "RUNNING" for one in self.on(rung, trainings))
             # Of a rung that waits for one below it more will come.
@@ -200,21 +192,22 @@ class Ladder:
         *,
         expected: float,
         is_closed: bool,
-        fits: Callable[[Promotion], bool],
-    ) -> list[Promotion]:
+        is_exact: bool,
+    ) -> tuple[list[Promotion], int]:
+        """Returns what may go on from a rung, the best first, and how many of these are to."""
         on, last = self.on(rung, trainings), _last_attempts(trainings)
         finished = [one for one in on if one.is_finished]
         is_over = is_closed and all(one.state != "RUNNING" for one in on)
         if not is_over and len(finished) < expected / REDUCTION:
-            return []
+            return [], 0
         going_on = -(-len(finished) // REDUCTION) if is_over else len(finished) // REDUCTION
-        waiting = [
-            self._promotion(one.number, rung, last.get(one.number))
-            for one in _ranked(finished)
-            if one.number not in last or self._is_lost(last[one.number])
-        ]
+        ranked = _ranked(finished)
+        gone = {number for number, attempt in last.items() if not self._is_lost(attempt)}
+        waiting = [one for one in ranked if one.number not in gone]
         num_due = max(0, going_on - self.num_promoted(rung, trainings))
-        return [promotion for promotion in waiting if fits(promotion)][:num_due] if num_due else []
+        if is_over and not is_exact:
+            num_due = max(num_due, sum(one in waiting for one in ranked[:going_on]))
+        return [self._promotion(one.number, rung, last.get(one.number)) for one in waiting], num_due
 
     def _promotion(self, number: int, rung: int, lost: Training | None) -> Promotion:
         return Promotion(
@@ -229,6 +222,24 @@ class Ladder:
         """Whether an attempt gave nothing, and another one may give something."""
         can_retry = attempt.can_retry and attempt.attempt <= self._max_retries
         return attempt.state == "FAIL" and can_retry
+
+
+def work_left(target: int, num_rungs: int, done: Sequence[float]) -> Work:
+    """Returns the trainings that a search still needs.
+
+    Args:
+        target: Configurations wanted.
+        num_rungs: Of successive halving.
+        done: What each finished training was given of a whole one.
+
+    >>> work_left(9, 2, [])  # nine thirds, and three whole ones
+    Work(num_trainings=12, whole=6.0)
+    """
+    ladder = Ladder(num_rungs, max_retries=0)
+    on = Counter(ladder.rung_of(share) for share in done)
+    missing = [max(0, -(-target // REDUCTION**rung) - on[rung]) for rung in range(num_rungs)]
+    steps = (count * share for count, share in zip(missing, ladder.shares, strict=True))
+    return Work(num_trainings=sum(missing), whole=math.fsum(steps))
 
 
 def _last_attempts(trainings: Sequence[Training]) -> dict[int, Training]:

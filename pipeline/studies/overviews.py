@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING
 from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.errors import PipelineError
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.records.overview import Overview, overview, read_holder
+from pipeline.records.overview import Holder, Overview, end_of, ended_since, overview, read_holder
 from pipeline.records.studies import trial_records
-from pipeline.search.rungs import work_of
+from pipeline.search.rungs import work_left
 from pipeline.search.sections import SearchParams
 from pipeline.studies.described import describe, lost_study, num_kept, own_study
 from pipeline.trials.outlook import outlook
+from pipeline.trials.pace import time_left
+from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import Stopped
 
 if TYPE_CHECKING:
@@ -77,16 +80,34 @@ def _look(
         holder=holder,
         stopped=_stopped(study) if study else None,
         kept=kept,
-        wanted=None if target is None else work_of(target, settled.num_rungs),
     )
     # A search that has just begun has not made it yet.
     is_missing = study is None and holder is None
-    is_asked = target is None and search.timeout is None and seen.holder is None
+    # Of what the next search begins without nothing is to be said.
+    is_asked = target is None and search.timeout is None and seen.holder is None and kept is None
     return replace(
         seen,
+        seconds_left=_seconds_left(trials, seen.holder, settled),
         unclear=unclear,
         lost=lost_study(root, name, study_name) if is_missing else None,
         outlook=outlook(trials, direction, seconds=further_seconds) if is_asked else None,
+    )
+
+
+def _seconds_left(
+    trials: Sequence[TrialRecord], holder: Holder | None, search: SearchParams
+) -> tuple[float, float] | None:
+    if holder is None or search.target is None:
+        return None
+    timed = [one for one in ended_since(trials, holder.began) if one.duplicate_of is None]
+    return time_left(
+        [end_of(one).timestamp() for one in timed],
+        [one.share for one in timed],
+        began=None if holder.began is None else holder.began.timestamp(),
+        now=time.time(),
+        left=work_left(
+            search.target, search.num_rungs, [one.share for one in trials if one.is_finished]
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 NORMAL_QUANTILE = 1.28
 """Of 80% on both sides."""
@@ -26,7 +27,7 @@ class Work:
 
 
 def time_left(
-    seconds: Sequence[float], shares: Sequence[float], *, left: Work
+    ends: Sequence[float], shares: Sequence[float], *, began: float | None, now: float, left: Work
 ) -> tuple[float, float] | None:
     """Returns a range that is to hold the time to the target in about four of five cases.
 
@@ -34,24 +35,32 @@ def time_left(
     each is known only when rungs of several lengths have had some trainings. So two fits by least
     squares are taken, time that goes with the steps alone and a line, and the range is from the
     lower end of one to the upper end of the other, each that of a sum of predictions (Draper and
-    Smith 1998, Applied Regression Analysis, 3rd ed., section 3.1).
+    Smith 1998, Applied Regression Analysis, 3rd ed., section 3.1). What is counted is the time
+    between the end of a training and that of the one before, of whatever worker.
 
     Args:
-        seconds: Between the end of each training and the one before, of all workers.
+        ends: When each training ended, seconds, rising.
         shares: Of the same trainings, what each was given of a whole one, in (0, 1].
+        began: When the first of them began; None: unknown, and the first end is where time begins.
+        now: The present, in the same seconds.
         left: What is still to be done.
 
     Returns:
-        Seconds, the shorter time first; None while too few have ended.
+        Seconds from now on, the shorter time first; None while too few have ended, and where
+        nothing is left.
     """
-    if len(seconds) < FEWEST:
+    times = [*ends] if began is None else [began, *ends]
+    seconds = [after - before for before, after in pairwise(times)]
+    shares = list(shares)[len(shares) - len(seconds) :]
+    if len(seconds) < FEWEST or left.num_trainings < 1:
         return None
-    count, whole = max(0, left.num_trainings), max(0.0, left.whole)
-    ends = [
+    count, whole = left.num_trainings, left.whole
+    found = [
         *_range(seconds, [[share] for share in shares], [whole], count),
         *_range(seconds, [[1.0, share] for share in shares], [count, whole], count),
     ]
-    return max(0.0, min(ends)), max(0.0, *ends)
+    passed = now - times[-1]
+    return max(0.0, min(found) - passed), max(0.0, max(found) - passed)
 
 
 def _range(

@@ -4,22 +4,23 @@ import fcntl
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from pipeline.commands import status as status_command
 from pipeline.errors import StudyError
 from pipeline.records.lock import lock_folder, study_lock
 from pipeline.records.overview import Holder, overview, read_holder
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study
 from pipeline.search.queue import retire
-from pipeline.search.rungs import work_of
+from pipeline.studies import overviews
 from pipeline.studies.described import describe
 from pipeline.trials import identity
 from testing.records import made_trial
@@ -278,6 +279,21 @@ def test_where_the_time_of_the_budget_went_is_said(repository, capsys):
     assert line.endswith("; 9:00 left")
 
 
+def test_how_busy_the_cores_were_is_said(repository, capsys, monkeypatch):
+    monkeypatch.setattr(status_command, "num_cores", lambda: 2)
+    repository.study()
+    spent = {
+        "plan": {"seconds": 60.0},
+        "search@tiny": {"seconds": 300.0, "core_seconds": 540.0},
+        "confirm@tiny": {"seconds": 100.0, "core_seconds": 140.0},
+    }
+    repository.write("mlruns/clock.json", spent)
+    assert (
+        "plan 1:00, search@tiny 5:00 (90% busy), confirm@tiny 1:40 (70% busy); searches and "
+        "confirmations together (85% busy); 7:20 left"
+    ) in status(capsys)
+
+
 def test_what_became_of_each_rung_is_said(repository, capsys):
     study = repository.study()
     for value in (0.5, 0.75, 0.25):
@@ -312,29 +328,12 @@ def finished(minutes_ago, state="COMPLETE"):
 
 class TestRate:
     def look(self, trials, holder=ALIVE, target=20):
-        return overview(
-            trials,
-            target=target,
-            direction="maximize",
-            holder=holder,
-            wanted=work_of(target, 2 if trials[-1].share < 1 else 1),
-            now=NOW,
-        )
+        return overview(trials, target=target, direction="maximize", holder=holder, now=NOW)
 
     def test_it_is_of_this_search_alone(self):
-        # Two in the ten minutes since it began, and many an hour before.
+        # Three in the ten minutes since it began, and many an hour before.
         one = self.look([finished(70)] * 8 + [finished(8), finished(6), finished(4)])
         assert one.trials_per_minute == pytest.approx(3 / 10)
-
-    def test_the_time_to_the_target_is_at_the_pace_of_this_search(self):
-        # One every two minutes, after many at once an hour before.
-        one = self.look([finished(70)] * 8 + [finished(8), finished(6), finished(4)], target=20)
-        assert one.seconds_left == pytest.approx((9 * 120, 9 * 120))
-
-    def test_what_goes_on_from_the_rungs_is_still_to_come(self):
-        trials = [replace(finished(8 - n), attributes={"share": 1 / 3}) for n in range(3)]
-        one = self.look([*trials], holder=replace(ALIVE, began=finished(9).ended), target=3)
-        assert one.seconds_left[1] == pytest.approx(180)
 
     def test_only_the_last_ten_count(self):
         # Ten in the last five minutes, after a slow one.
@@ -348,6 +347,53 @@ class TestRate:
     def test_there_is_none_while_nobody_searches(self, holder):
         one = self.look([finished(2)], holder=holder)
         assert (one.trials_per_minute, one.seconds_left, one.holder) == (None, None, None)
+
+
+def test_the_time_to_the_target_is_a_range_at_the_pace_of_this_search(
+    repository, capsys, monkeypatch
+):
+    repository.set(trials=20)
+    study = repository.study()
+    for _ in range(4):
+        repository.train(study, (0.5,))
+    began = datetime.now() - timedelta(seconds=8)
+    holder = Holder(pid=7, host="here", is_alive=True, began=began)
+    monkeypatch.setattr(overviews, "read_holder", lambda *arguments: holder)
+    low, high = json.loads(status(capsys, "--json"))["studies"]["tiny"]["seconds_left"]
+    assert 0 <= low < 32 < high < 500
+    assert re.search(r"trials a minute, \d+:\d\d to \d+:\d\d left", status(capsys))
+
+
+class TestOutlook:
+    @pytest.fixture
+    def searched(self, repository):
+        repository.set(trials="auto")
+        study = repository.study()
+        for value in range(8):
+            repository.train(study, (0.5 + value / 100,))
+        return study
+
+    def test_where_time_decides_it_is_said_what_more_would_bring(self, searched, capsys):
+        assert re.search(
+            r"tiny: another 15:00 of budget: about \d+ more configurations; the best val_accuracy "
+            r"on whole trainings is expected to improve by 0\.0\d{3}",
+            status(capsys),
+        )
+        found = json.loads(status(capsys, "--json"))["studies"]["tiny"]["outlook"]
+        assert found["num_more"][0] > 0
+
+    def test_nothing_is_said_of_trials_that_the_next_search_leaves(
+        self, repository, searched, capsys
+    ):
+        repository.set(epochs=9)
+        assert "another 15:00" not in status(capsys)
+
+    @pytest.mark.parametrize("changes", [{"trials": 20}, {"timeout": "5m"}])
+    def test_nothing_is_said_where_something_else_decides(
+        self, repository, searched, capsys, changes
+    ):
+        repository.set(**changes)
+        assert "another 15:00" not in status(capsys)
 
 
 def test_it_loads_neither_tensorflow_nor_mlflow(repository):

@@ -55,6 +55,24 @@ def test_what_goes_on_from_a_rung_is_still_to_come(monkeypatch):
     assert progress.line().endswith("0:36 to 1:30 left")
 
 
+def test_what_is_there_more_than_needed_takes_no_place_of_what_is_missing(monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    whole = [made_trial(n, value=0.5, rung=1, promoted_from=20 + n) for n in range(9)]
+    progress = Progress(9, direction="maximize", trials=whole, num_rungs=2)
+    for at in (10.0, 20.0, 30.0):
+        monkeypatch.setattr(time, "monotonic", lambda at=at: at)
+        progress.trial_ended("COMPLETE", 0.5, rung=0)
+    assert progress.line().endswith("1:00 left")
+
+
+def test_copies_say_nothing_of_the_pace(monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    progress = Progress(14, direction="maximize")
+    clocked(monkeypatch, progress, [10.0, 20.0, 30.0, 40.0])
+    progress.trial_ended("COMPLETE", 0.5, is_copy=True)
+    assert progress.line().endswith("1:30 left")
+
+
 def test_a_limit_ends_the_range(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     progress = Progress(14, direction="maximize", limit_seconds=100.0)

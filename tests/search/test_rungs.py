@@ -125,6 +125,15 @@ def test_the_place_of_what_does_not_fit_goes_to_the_next():
     assert numbers(due(six, fits=lambda one: one.number != 0)) == [1, 2]
 
 
+@pytest.mark.parametrize(("is_exact", "wanted"), [(True, []), (False, [5])])
+def test_the_best_that_comes_last_goes_on_where_no_number_was_asked_for(is_exact, wanted):
+    # Two of six go on; while the last one ran, a worker had nothing to do.
+    lowest = finished(0.9, 0.8, 0.7, 0.6, 0.5, 0.95)
+    third = finished(0.91, 0.81, first=6, share=THIRD, promoted_from=[0, 1])
+    found = due([*lowest, *third], is_closed=True, is_exact=is_exact)
+    assert [one for one in numbers(found) if one < 6] == wanted
+
+
 def spare(trainings, *, fits=lambda one: True):
     return [(p.number, p.rung) for p in Ladder(3, max_retries=2).spare(trainings, fits=fits)]
 

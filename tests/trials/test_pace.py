@@ -10,30 +10,45 @@ def left(num_trainings, whole=None):
     return Work(num_trainings=num_trainings, whole=num_trainings if whole is None else whole)
 
 
+def told(seconds, shares, *, left, waited=0.0, began=0.0):
+    """The range after trainings that ended one after another."""
+    ends = [sum(seconds[: count + 1]) for count in range(len(seconds))]
+    return time_left(ends, shares, began=began, now=ends[-1] + waited, left=left)
+
+
 def test_an_even_pace_leaves_no_doubt():
-    assert time_left([10.0] * 5, [1.0] * 5, left=left(7)) == pytest.approx((70.0, 70.0))
+    assert told([10.0] * 5, [1.0] * 5, left=left(7)) == pytest.approx((70.0, 70.0))
+
+
+def test_what_has_passed_since_the_last_end_is_over():
+    found = told([10.0] * 5, [1.0] * 5, left=left(7), waited=8.0)
+    assert found == pytest.approx((62.0, 62.0))
+    assert told([10.0] * 5, [1.0] * 5, left=left(1), waited=18.0) == (0.0, 0.0)
 
 
 def test_a_training_takes_time_for_itself_and_for_its_steps():
     # Two seconds each, and nine for a whole training's steps; twice as many of the same.
     seconds, shares = [3.0, 5.0, 11.0] * 4, [1 / 9, 1 / 3, 1.0] * 4
-    low, high = time_left(seconds, shares, left=left(24, whole=104 / 9))
+    low, high = told(seconds, shares, left=left(24, whole=104 / 9))
     assert low < 152
     assert high == pytest.approx(152)
 
 
 def test_of_one_length_alone_longer_ones_may_take_as_long_or_in_proportion():
-    low, high = time_left([10.0] * 9, [1 / 3] * 9, left=left(3))
+    low, high = told([10.0] * 9, [1 / 3] * 9, left=left(3))
     assert low < 60
     assert high == pytest.approx(90)
 
 
-def test_nothing_is_said_of_two_trainings():
-    assert time_left([10.0, 12.0], [1.0, 1.0], left=left(7)) is None
+def test_without_a_beginning_the_first_end_is_one():
+    # An hour of something else lies before.
+    found = told([3600.0, 10.0, 10.0, 10.0], [1.0] * 4, left=left(7), began=None)
+    assert found == pytest.approx((70.0, 70.0))
 
 
-def test_no_time_is_left_of_a_target_that_is_passed():
-    assert time_left([10.0, 12.0, 9.0], [1.0] * 3, left=left(-2)) == (0.0, 0.0)
+@pytest.mark.parametrize(("count", "num_left"), [(2, 7), (9, 0), (9, -2)])
+def test_nothing_is_said_of_two_trainings_or_of_none_that_is_left(count, num_left):
+    assert told([10.0] * count, [1.0] * count, left=left(num_left)) is None
 
 
 @pytest.mark.parametrize(("num_ended", "num_left"), [(5, 5), (10, 20), (20, 5)])
@@ -44,6 +59,6 @@ def test_about_four_of_five_ranges_hold_the_truth(num_ended, num_left):
         shares = random.choice([1 / 9, 1 / 9, 1 / 9, 1 / 3], size=num_ended + num_left)
         seconds = (1 + 9 * shares) * random.lognormal(sigma=0.3, size=len(shares))
         rest = left(num_left, whole=shares[num_ended:].sum())
-        low, high = time_left(seconds[:num_ended], shares[:num_ended], left=rest)
+        low, high = told(list(seconds[:num_ended]), list(shares[:num_ended]), left=rest)
         held += low <= seconds[num_ended:].sum() <= high
     assert 700 <= held <= 950
