@@ -184,7 +184,7 @@ def by_keras_tuner(data: Data, args: argparse.Namespace) -> tuple[Curve, float]:
             epochs=args.epochs,
         )
 
-    class Stop(keras.callbacks.Callback):  # type: ignore[misc]
+    class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if logs["val_accuracy"] > best[0]:
                 best[0] = logs["val_accuracy"]

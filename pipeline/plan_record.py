@@ -1,4 +1,4 @@
-"""How long a whole training is, for those that train: what the stage `plan` wrote of it."""
+"""What the stage `plan` wrote for those that train: how long that is, and how fast a base is."""
 
 from pathlib import Path
 from typing import Final
@@ -16,3 +16,14 @@ def planned_epochs(file: Path, base: str) -> int | None:
         base: A name under `embed.bases`, or `none`.
     """
     return read_json(file).get("epochs", {}).get(base) if file.is_file() else None
+
+
+def planned_image_seconds(file: Path, base: str) -> float:
+    """Returns how long a base was seen to take for an image; 0 where no plan says anything.
+
+    Args:
+        file: The plan, if there is one.
+        base: A name under `embed.bases`, or `none`.
+    """
+    explained = read_json(file).get("explained", {}) if file.is_file() else {}
+    return float(explained[base]["chosen"]["seconds_per_image"]) if base in explained else 0.0

@@ -19,7 +19,7 @@ from pipeline.report.charts import (
     mark_trials,
 )
 from pipeline.report.summary import Distribution, SearchSummary, TrialSummary
-from pipeline.report.text import hyperparameter
+from pipeline.report.text import hyperparameter, short
 
 # Steps of the golden section spread neighbouring trials evenly and the same way every time.
 _GOLDEN = 0.618034
@@ -129,7 +129,7 @@ def _show_range(axes: Axes, distribution: Distribution) -> None:
 
 
 def _name_choices(axes: Axes, choices: Sequence[Value]) -> None:
-    names = [hyperparameter(choice) for choice in choices]
+    names = [short(hyperparameter(choice)) for choice in choices]
     is_long = sum(map(len, names)) > 20
     axes.set_xticks(
         range(len(names)),

@@ -5,6 +5,8 @@ from pipeline.hyperparameter import Value
 from pipeline.report.summary import Distribution, SearchSummary
 
 DASH = "\N{EM DASH}"
+LONGEST_NAME = 20
+"""Characters below an axis."""
 
 
 def decimals(n: int) -> int:
@@ -61,6 +63,21 @@ def hyperparameter(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def short(name: str) -> str:
+    """Returns a choice's name as it fits below an axis; of cuts side by side the first.
+
+    >>> short("block3_add:grid4+block6_add:none+avg_pool:none"), short("relu")
+    ('block3_add:grid4 +2', 'relu')
+    """
+    first, *others = name.split("+")
+    cut = (
+        first
+        if len(first) <= LONGEST_NAME
+        else f"{first[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
+    return f"{cut} +{len(others)}" if others else cut
 
 
 def describe_distribution(distribution: Distribution) -> str:

@@ -13,14 +13,20 @@ import psutil
 from pipeline.clock import Clock, read_budget, weights
 from pipeline.config import read_document
 from pipeline.errors import ConfigError
+from pipeline.plan_record import PLAN_FILE, planned_image_seconds
+from pipeline.search.candidates import PART
 from pipeline.search.sections import SearchParams
+from pipeline.split_record import read_split
 from pipeline.studies.described import DescribedStudy
 from pipeline.trials.identity import training_code
 from pipeline.trials.study import exported_study
 from pipeline.workspace import stamp_file
 
-# The model is put together and run on the confirmation part when all are trained.
-EXPORT_SHARE: Final = 0.15
+EXPORT_SECONDS: Final = 25.0
+"""That it takes to put the model together when all are trained, and to load TensorFlow for it; it
+is run on the confirmation part besides. On 2 cores it was 20 to 37 s (2026-11-29)."""
+MOST_EXPORT: Final = 0.5
+"""Of the time that a confirmation has, whatever the export takes."""
 
 
 @contextmanager
@@ -93,7 +99,15 @@ def confirming(name: str, *, identity: str, root: Path) -> Iterator[float | None
     clock = Clock(root, read_budget())
     with clock.running(f"confirm@{name}", key=f"{identity} {training_code()}"):
         ends = clock.ends(f"confirm@{name}", _weights())
-        yield ends and ends - EXPORT_SHARE * (ends - time.time())
+        yield ends and ends - min(
+            MOST_EXPORT * (ends - time.time()), _export_seconds(name, root=root)
+        )
+
+
+def _export_seconds(name: str, *, root: Path) -> float:
+    base = str(read_document()["studies"][name]["base"])
+    num_images = read_split(root).counts[PART].images
+    return EXPORT_SECONDS + num_images * planned_image_seconds(root / PLAN_FILE, base)
 
 
 def _weights() -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Confirm trains anew, but only writes the runs again where the databases were lost."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from pipeline.search.sections import ConfirmParams, SearchParams
 from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
+from pipeline.studies.timing import confirming
 from pipeline.workspace import stamp_file
 from testing.records import made_trial
 from testing.split import split_record
@@ -292,3 +294,33 @@ def test_trials_that_an_interrupted_search_added_keep_their_runs(repository):
     assert run_command("audit", "--repair") == 0
     stage(repository)
     assert run_command("audit") == 0
+
+
+class TestExportTime:
+    """What the export takes is kept free: the clock's end is that of the stage."""
+
+    @pytest.fixture
+    def left(self, tmp_path, params_document, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        made = Repository(tmp_path, params_document)
+        made.document["studies"]["tiny"]["base"] = "auto"
+
+        def left(budget, seconds_per_image=None):
+            made.document["budget"] = budget
+            made.set()
+            chosen = {"chosen": {"seconds_per_image": seconds_per_image}}
+            made.write("results/plan.json", {"explained": {"auto": chosen}})
+            (tmp_path / "mlruns/clock.json").unlink(missing_ok=True)
+            with confirming("tiny", identity="a", root=tmp_path) as ends:
+                return ends - time.time()
+
+        return left
+
+    def test_the_model_answers_for_every_image_of_the_confirmation_part(self, left):
+        num_images = split_record().counts["confirmation"].images
+        assert left("10h", 0.0) - left("10h", 2.0) == pytest.approx(2 * num_images, abs=2.0)
+
+    def test_half_of_the_time_is_for_trainings_in_any_case(self, left):
+        # All that there is at least: three percent of the budget.
+        assert left("10m", 1000.0) == pytest.approx(left("10m", 2000.0), abs=2.0)
+        assert left("10m", 1000.0) > 8
