@@ -161,7 +161,7 @@ def _rungs(one: Overview) -> list[str]:
 def _outlook(one: Overview, search: SearchParams) -> list[str]:
     if one.outlook is None:
         return []
-    said = one.outlook.sentence(search.objective)
+    said = one.outlook.sentence(search.objective, f"{one.outlook.gain:.4f}")
     return [f"another {duration(FURTHER_SECONDS)} of budget: {said}"]
 
 

@@ -253,10 +253,12 @@ def _further(study: StudyResults, results: Results) -> list[str]:
     found = outlook(search.trials, search.direction, seconds=seconds)
     if found is None:
         return []
-    measure = summarize_search(search).objective_name
+    summary = summarize_search(search)
+    gain = f"{100 * found.gain:.2f} points" if summary.is_share else f"{found.gain:.4f}"
     return [
         f"With {FURTHER_SECONDS / 60:.0f} minutes more of budget {study.name} would try "
-        f"{found.sentence(measure)}, and the best would be trained with further seeds."
+        f"{found.sentence(summary.objective_name, gain)}, and the best would be trained with "
+        "further seeds."
     ]
 
 

@@ -28,17 +28,20 @@ class Outlook:
     rung: str
     gain: float
 
-    def sentence(self, measure: str) -> str:
+    def sentence(self, measure: str, gain: str) -> str:
         """Returns it in words, to go on with after who is given the time.
 
         Args:
             measure: What the search optimizes, in words.
+            gain: The gain, as such values are written.
         """
         first, *others = self.num_more
-        on = f", of which {', '.join(map(str, others))} would go on" if others else ""
+        *most, last = map(str, others) if others else ("",)
+        listed = f"{', '.join(most)} and {last}" if most else last
+        on = f", of which {listed} would go on" if others else ""
         return (
             f"about {first} more configurations{on}; the best {measure} on {self.rung} is expected "
-            f"to improve by {self.gain:.4f}"
+            f"to improve by {gain}"
         )
 
 

@@ -247,8 +247,8 @@ def test_more_time_has_its_worth_where_time_decides(results):
     assert not any("minutes more" in sentence for sentence in verdict(results))
     found = re.fullmatch(
         r"With 15 minutes more of budget transfer would try about (\d+) more configurations; the "
-        r"best validation accuracy on whole trainings is expected to improve by 0\.\d{4}, and the "
-        r"best would be trained with further seeds\.",
+        r"best validation accuracy on whole trainings is expected to improve by \d\.\d\d points, "
+        r"and the best would be trained with further seeds\.",
         verdict(timed(results, 900.0))[-1],
     )
     assert found is not None

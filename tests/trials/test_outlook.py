@@ -89,9 +89,9 @@ def test_copies_are_no_further_configurations():
 
 def test_it_is_said_in_a_sentence():
     one = Outlook(num_more=[31, 10, 3], rung="1/9 of a training", gain=0.00123)
-    assert one.sentence("val_accuracy") == (
-        "about 31 more configurations, of which 10, 3 would go on; the best val_accuracy on 1/9 of "
-        "a training is expected to improve by 0.0012"
+    assert one.sentence("val_accuracy", "0.0012") == (
+        "about 31 more configurations, of which 10 and 3 would go on; the best val_accuracy on 1/9 "
+        "of a training is expected to improve by 0.0012"
     )
 
 
