@@ -27,6 +27,8 @@ from ruamel.yaml import YAML
 
 from benchmarks.machine import machine
 from pipeline.evaluation.intervals import mean_interval
+from pipeline.trials.ranking import num_finished
+from pipeline.trials.record import TrialRecord
 
 ROOT = Path(__file__).parents[1]
 STUDY, DEFAULT = "transfer", "default"
@@ -87,7 +89,9 @@ def run(left_out: str, args: argparse.Namespace, *, seed: int) -> dict[str, Any]
         programs = Path(sys.executable).parent
         environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
         command = ["dvc", "repro", "-q", "evaluate"]
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
         accuracy = json.loads((folder / "results/metrics.json").read_text())[STUDY]["accuracy"]
         confirmed = json.loads((folder / f"results/{STUDY}/confirm.json").read_text())
         spent = json.loads((folder / "mlruns/clock.json").read_text())
@@ -96,7 +100,7 @@ def run(left_out: str, args: argparse.Namespace, *, seed: int) -> dict[str, Any]
         "test": accuracy["value"],
         "n": accuracy["n"],
         "confirmation": max(one["mean"] for one in confirmed["candidates"]),
-        "configurations": sum("promoted_from" not in one["user_attrs"] for one in study["trials"]),
+        "configurations": num_finished(map(TrialRecord.from_json, study["trials"])),
         "seconds": sum(one["seconds"] for one in spent.values()),
     }
 
@@ -122,7 +126,7 @@ def main() -> None:
     """Runs what is missing, and prints what there is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--path", default="data/own")
+    parser.add_argument("--path", type=lambda name: str(Path(name).resolve()), default="data/own")
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=list(CHANGES), choices=list(CHANGES))
@@ -130,7 +134,12 @@ def main() -> None:
     args = parser.parse_args()
     command = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.check_output(command, cwd=ROOT, text=True).strip()
-    known = {"dataset": args.dataset, "budget": args.budget, "commit": commit}
+    known = {
+        "dataset": args.dataset,
+        "path": args.path,
+        "budget": args.budget,
+        "commit": commit,
+    }
     print(f"{args.dataset}, {args.budget}, {commit}; {machine()}", flush=True)
     lines = args.to.read_text(encoding="utf-8").splitlines() if args.to.exists() else []
     found = [one for one in map(json.loads, lines) if known.items() <= one.items()]

@@ -18,12 +18,12 @@ def planned_epochs(file: Path, base: str) -> int | None:
     return read_json(file).get("epochs", {}).get(base) if file.is_file() else None
 
 
-def planned_image_seconds(file: Path, base: str) -> float:
-    """Returns how long a base was seen to take for an image; 0 where no plan says anything.
+def planned_image_seconds(file: Path, base: str) -> float | None:
+    """Returns how long a base was seen to take for an image; None where no plan says anything.
 
     Args:
         file: The plan, if there is one.
         base: A name under `embed.bases`, or `none`.
     """
     explained = read_json(file).get("explained", {}) if file.is_file() else {}
-    return float(explained[base]["chosen"]["seconds_per_image"]) if base in explained else 0.0
+    return explained[base]["chosen"]["seconds_per_image"] if base in explained else None

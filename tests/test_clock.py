@@ -108,9 +108,10 @@ def test_what_children_use_of_the_cores_counts(tmp_path):
     with clock.running("plan"):
         before = clock.read()["plan"].core_seconds
         subprocess.run([sys.executable, "-c", burn], check=True)  # Has ended.
-        command = [sys.executable, "-c", f"{burn}\ninput()"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as one:
-            time.sleep(3)  # Runs.
+        command = [sys.executable, "-c", f"{burn}\nprint(flush=True)\ninput()"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, **pipes) as one:
+            one.stdout.readline()  # Runs, and has burnt its second.
             among = core_seconds()
             one.communicate(b"\n")
     assert 1.9 < among - before < 4

@@ -19,7 +19,7 @@ from pipeline.report.charts import (
     mark_trials,
 )
 from pipeline.report.summary import Distribution, SearchSummary, TrialSummary
-from pipeline.report.text import hyperparameter, short
+from pipeline.report.text import short_names
 
 # Steps of the golden section spread neighbouring trials evenly and the same way every time.
 _GOLDEN = 0.618034
@@ -129,7 +129,7 @@ def _show_range(axes: Axes, distribution: Distribution) -> None:
 
 
 def _name_choices(axes: Axes, choices: Sequence[Value]) -> None:
-    names = [short(hyperparameter(choice)) for choice in choices]
+    names = short_names(choices)
     is_long = sum(map(len, names)) > 20
     axes.set_xticks(
         range(len(names)),

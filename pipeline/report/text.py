@@ -1,5 +1,7 @@
 """Numbers as text, the same way wherever the report shows them."""
 
+from collections.abc import Sequence
+
 from pipeline.evaluation.intervals import Interval
 from pipeline.hyperparameter import Value
 from pipeline.report.summary import Distribution, SearchSummary
@@ -65,18 +67,27 @@ def hyperparameter(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def short(name: str) -> str:
-    """Returns a choice's name as it fits below an axis; of cuts side by side the first.
+def short_names(choices: Sequence[Value]) -> list[str]:
+    """Returns choices as they fit below an axis: of cuts side by side the first and a count.
 
-    >>> short("block3_add:grid4+block6_add:none+avg_pool:none"), short("relu")
-    ('block3_add:grid4 +2', 'relu')
+    What could then not be told apart is numbered.
+
+    >>> short_names(["block3_add:grid4+block6_add:none+avg_pool:none", "relu", 1e6])
+    ['block3_add:grid4 +2', 'relu', '1e+06']
+    >>> short_names(["a:grid2+b:none", "a:grid2+c:none"])
+    ['a:grid2 +1 (1)', 'a:grid2 +1 (2)']
     """
+    names = [_short(one) if isinstance(one, str) else hyperparameter(one) for one in choices]
+    return [
+        f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]
+
+
+def _short(name: str) -> str:
     first, *others = name.split("+")
-    cut = (
-        first
-        if len(first) <= LONGEST_NAME
-        else f"{first[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-    )
+    is_long = len(first) > LONGEST_NAME
+    cut = f"{first[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}" if is_long else first
     return f"{cut} +{len(others)}" if others else cut
 
 

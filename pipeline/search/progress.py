@@ -151,7 +151,12 @@ class Progress:
             self._trained,
             began=self._began,
             now=time.monotonic(),
-            left=work_left(self._target, len(self._shares), done),
+            left=work_left(
+                self._target,
+                len(self._shares),
+                done,
+                num_configurations=self._num_finished(),
+            ),
         )
         if found is None:
             return "time left unknown" if left is None else f"at most {duration(left)} left"

@@ -5,8 +5,9 @@ the slowest training of a rung, with two changes. A rung gives no more than a th
 trainings away, where ASHA replaces early promotions by better ones that come later: so the number
 of trainings is known beforehand. And it gives none away before a third of what it expects has
 finished, since the best of the first three says little. A rung's last promotions wait until it is
-closed; a third of it, rounded up, has then gone on. Where the time decides and a worker would have
-nothing to do, more go on (`Ladder.spare`).
+closed; a third of it, rounded up, has then gone on. Where the time decides, more go on: rather than
+that a worker has nothing to do (`Ladder.spare`), and the best third of a rung that is over even if
+worse ones went before.
 
 Pure: what is promoted follows from the trainings that there are, so that a search that was killed
 goes on with the same.
@@ -139,15 +140,18 @@ class Ladder:
             trainings: All of the study.
             expected: How many configurations the lowest rung will have in the end.
             is_closed: Whether it has them all.
-            is_exact: Whether a third of each rung goes on, rounded up, and no more. Otherwise the
-                best third of a rung that is over goes on even where worse ones have gone before.
+            is_exact: Whether a third of each rung goes on, rounded up, and no more. Otherwise what
+                is of the best third of a rung that is over, and fits, goes on even where worse
+                ones have gone before.
             fits: Whether there is time for one; the place of another goes to the next.
         """
         due: list[list[Promotion]] = []
         for rung in range(len(self.shares) - 1):
-            waiting, num_due = self._due(
-                rung, trainings, expected=expected, is_closed=is_closed, is_exact=is_exact
+            waiting, num_due, num_best = self._due(
+                rung, trainings, expected=expected, is_closed=is_closed
             )
+            if not is_exact:
+                num_due = max(num_due, sum(map(fits, waiting[:num_best])))
             found = [one for one in waiting if fits(one)][:num_due] if num_due else []
             due.append(found)
             is_open = any(one.state == "RUNNING" for one in self.on(rung, trainings))
@@ -192,22 +196,24 @@ class Ladder:
         *,
         expected: float,
         is_closed: bool,
-        is_exact: bool,
-    ) -> tuple[list[Promotion], int]:
-        """Returns what may go on from a rung, the best first, and how many of these are to."""
+    ) -> tuple[list[Promotion], int, int]:
+        """Returns what may go on from a rung, the best first, and how many of these are to.
+
+        Last comes how many of the first are of the best third of a rung that is over.
+        """
         on, last = self.on(rung, trainings), _last_attempts(trainings)
         finished = [one for one in on if one.is_finished]
         is_over = is_closed and all(one.state != "RUNNING" for one in on)
         if not is_over and len(finished) < expected / REDUCTION:
-            return [], 0
+            return [], 0, 0
         going_on = -(-len(finished) // REDUCTION) if is_over else len(finished) // REDUCTION
         ranked = _ranked(finished)
         gone = {number for number, attempt in last.items() if not self._is_lost(attempt)}
         waiting = [one for one in ranked if one.number not in gone]
+        promotions = [self._promotion(one.number, rung, last.get(one.number)) for one in waiting]
         num_due = max(0, going_on - self.num_promoted(rung, trainings))
-        if is_over and not is_exact:
-            num_due = max(num_due, sum(one in waiting for one in ranked[:going_on]))
-        return [self._promotion(one.number, rung, last.get(one.number)) for one in waiting], num_due
+        num_best = sum(one.number not in gone for one in ranked[:going_on]) if is_over else 0
+        return promotions, num_due, num_best
 
     def _promotion(self, number: int, rung: int, lost: Training | None) -> Promotion:
         return Promotion(
@@ -224,19 +230,24 @@ class Ladder:
         return attempt.state == "FAIL" and can_retry
 
 
-def work_left(target: int, num_rungs: int, done: Sequence[float]) -> Work:
+def work_left(
+    target: int, num_rungs: int, done: Sequence[float], *, num_configurations: int
+) -> Work:
     """Returns the trainings that a search still needs.
 
     Args:
         target: Configurations wanted.
         num_rungs: Of successive halving.
         done: What each finished training was given of a whole one.
+        num_configurations: That `done` are of, each counted once.
 
-    >>> work_left(9, 2, [])  # nine thirds, and three whole ones
+    >>> work_left(9, 2, [], num_configurations=0)  # nine thirds, and three whole ones
     Work(num_trainings=12, whole=6.0)
     """
     ladder = Ladder(num_rungs, max_retries=0)
     on = Counter(ladder.rung_of(share) for share in done)
+    # With fewer rungs than before, one may lie on the lowest several times.
+    on[0] = min(on[0], num_configurations)
     missing = [max(0, -(-target // REDUCTION**rung) - on[rung]) for rung in range(num_rungs)]
     steps = (count * share for count, share in zip(missing, ladder.shares, strict=True))
     return Work(num_trainings=sum(missing), whole=math.fsum(steps))

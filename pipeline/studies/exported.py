@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.manifest import read_manifest
 from pipeline.files import sha256_file
+from pipeline.processes import num_cores
 from pipeline.search.candidates import PART
 from pipeline.search.confirmation import EXPORT_RULES, in_order
 from pipeline.split_record import read_split
@@ -65,7 +66,7 @@ def export_confirmed(
     from pipeline.training.devices import configure_tensorflow
 
     # Before what imports TensorFlow, which would start with settings of its own.
-    configure_tensorflow(num_threads=1)
+    configure_tensorflow(num_threads=num_cores())
     from pipeline.bases.model_files import weights_sha256
     from pipeline.training.ensemble import choose, export_winner
     from pipeline.training.export import load_exported

@@ -18,6 +18,7 @@ from pipeline.search.sections import SearchParams
 from pipeline.studies.described import describe, lost_study, num_kept, own_study
 from pipeline.trials.outlook import outlook
 from pipeline.trials.pace import time_left
+from pipeline.trials.ranking import num_finished
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import Stopped
 
@@ -106,7 +107,10 @@ def _seconds_left(
         began=None if holder.began is None else holder.began.timestamp(),
         now=time.time(),
         left=work_left(
-            search.target, search.num_rungs, [one.share for one in trials if one.is_finished]
+            search.target,
+            search.num_rungs,
+            [one.share for one in trials if one.is_finished],
+            num_configurations=num_finished(trials),
         ),
     )
 

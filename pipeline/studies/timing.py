@@ -10,6 +10,7 @@ from typing import Final
 
 import psutil
 
+from pipeline.bases.table import NO_BASE
 from pipeline.clock import Clock, read_budget, weights
 from pipeline.config import read_document
 from pipeline.errors import ConfigError
@@ -22,9 +23,11 @@ from pipeline.trials.identity import training_code
 from pipeline.trials.study import exported_study
 from pipeline.workspace import stamp_file
 
-EXPORT_SECONDS: Final = 25.0
-"""That it takes to put the model together when all are trained, and to load TensorFlow for it; it
-is run on the confirmation part besides. On 2 cores it was 20 to 37 s (2026-11-29)."""
+EXPORT_SECONDS: Final = 30.0
+"""That it takes to load TensorFlow when all are trained, to put the model together and to convert
+its base; it is run on the confirmation part besides. On 2 cores 20 to 37 s (2026-11-29)."""
+UNPLANNED_SHARE: Final = 0.15
+"""Of the time that a confirmation has, for the same where no plan says how fast the base is."""
 MOST_EXPORT: Final = 0.5
 """Of the time that a confirmation has, whatever the export takes."""
 
@@ -99,15 +102,17 @@ def confirming(name: str, *, identity: str, root: Path) -> Iterator[float | None
     clock = Clock(root, read_budget())
     with clock.running(f"confirm@{name}", key=f"{identity} {training_code()}"):
         ends = clock.ends(f"confirm@{name}", _weights())
-        yield ends and ends - min(
-            MOST_EXPORT * (ends - time.time()), _export_seconds(name, root=root)
-        )
+        yield ends and ends - _export_seconds(name, ends - time.time(), root=root)
 
 
-def _export_seconds(name: str, *, root: Path) -> float:
+def _export_seconds(name: str, seconds_left: float, *, root: Path) -> float:
     base = str(read_document()["studies"][name]["base"])
-    num_images = read_split(root).counts[PART].images
-    return EXPORT_SECONDS + num_images * planned_image_seconds(root / PLAN_FILE, base)
+    per_image = planned_image_seconds(root / PLAN_FILE, base)
+    of_images = read_split(root).counts[PART].images * (per_image or 0.0)
+    wanted = EXPORT_SECONDS + of_images
+    if per_image is None and base != NO_BASE:
+        wanted = max(wanted, UNPLANNED_SHARE * seconds_left)
+    return min(wanted, MOST_EXPORT * seconds_left)
 
 
 def _weights() -> dict[str, float]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.search.rungs import Ladder, Promotion, Training, shares
+from pipeline.search.rungs import Ladder, Promotion, Training, shares, work_left
 
 NINTH, THIRD, WHOLE = shares(3)
 
@@ -132,6 +132,21 @@ def test_the_best_that_comes_last_goes_on_where_no_number_was_asked_for(is_exact
     third = finished(0.91, 0.81, first=6, share=THIRD, promoted_from=[0, 1])
     found = due([*lowest, *third], is_closed=True, is_exact=is_exact)
     assert [one for one in numbers(found) if one < 6] == wanted
+
+
+def test_a_best_that_does_not_fit_draws_none_of_the_others_after_it():
+    nine = finished(0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+    third = finished(0.91, 0.81, 0.71, first=9, share=THIRD, promoted_from=[1, 2, 3])
+    found = due(
+        [*nine, *third], is_closed=True, is_exact=False, fits=lambda one: one.number not in (0, 9)
+    )
+    assert numbers(found) == [10]
+
+
+def test_with_fewer_rungs_than_before_a_configuration_counts_once():
+    # Nine, three of which went on to what is now the lowest rung, too.
+    done = [1 / 9] * 9 + [1 / 3] * 3
+    assert work_left(18, 2, done, num_configurations=9).num_trainings == 9 + 6
 
 
 def spare(trainings, *, fits=lambda one: True):

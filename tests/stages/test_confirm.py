@@ -309,7 +309,8 @@ class TestExportTime:
             made.document["budget"] = budget
             made.set()
             chosen = {"chosen": {"seconds_per_image": seconds_per_image}}
-            made.write("results/plan.json", {"explained": {"auto": chosen}})
+            explained = {} if seconds_per_image is None else {"auto": chosen}
+            made.write("results/plan.json", {"explained": explained})
             (tmp_path / "mlruns/clock.json").unlink(missing_ok=True)
             with confirming("tiny", identity="a", root=tmp_path) as ends:
                 return ends - time.time()
@@ -319,6 +320,10 @@ class TestExportTime:
     def test_the_model_answers_for_every_image_of_the_confirmation_part(self, left):
         num_images = split_record().counts["confirmation"].images
         assert left("10h", 0.0) - left("10h", 2.0) == pytest.approx(2 * num_images, abs=2.0)
+
+    def test_without_a_plan_a_share_of_the_time_is_kept(self, left):
+        of_stage = left("100h", 0.0) + 30
+        assert left("100h") == pytest.approx(0.85 * of_stage, rel=0.01)
 
     def test_half_of_the_time_is_for_trainings_in_any_case(self, left):
         # All that there is at least: three percent of the budget.
