@@ -84,7 +84,9 @@ def search(root: Path, num_trials: int) -> None:
             executor=workers,
             recorder=recorder,
             data=DataReference(features="", train_file=""),
-            progress=Progress(num_trials, direction="maximize", stream=nowhere),
+            progress=Progress(
+                num_trials, direction="maximize", num_rungs=params.num_rungs, stream=nowhere
+            ),
         ).run()
 
 

@@ -95,18 +95,23 @@ class Search:
         if isinstance(behaviour, list):
             settings["behaviour"] = Choice(type="choice", choices=behaviour)
         told = {"seed": 1, "sampler": "random", "max_retries": 2, "max_failures": 3, **changes}
+        params = search_params(trials=target, epochs=3, **told)
         with LocalExecutor(workers, train=train) as executor:
             driver = Engine(
                 study,
                 SearchSpace(settings, defaults),
-                search_params(trials=target, epochs=3, **told),
+                params,
                 limit_seconds=limit_seconds,
                 executor=executor,
                 recorder=recorder,
                 data=DataReference(
                     features=str(self._folder), train_file=str(self._folder / "log")
                 ),
-                progress=Progress(None if target == "auto" else target, direction="maximize"),
+                progress=Progress(
+                    None if target == "auto" else target,
+                    direction="maximize",
+                    num_rungs=params.num_rungs,
+                ),
             )
             if self.interrupt_after is not None:
                 self._press_ctrl_c(driver, study)
