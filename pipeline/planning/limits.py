@@ -15,7 +15,7 @@ PLAN_SHARE: Final = 0.1
 """Of the budget, for the plan itself."""
 # Of ten epochs, on a layer of `UNITS`, that a study comes to: each rung costs about one, the
 # confirmation three or four, and the heads that win are half as wide again. With eight, a joined
-# head of 6,784 features on 49,974 images took 49 to 79 s for a third of a training, and none was
+# head of 6,784 features on 49,974 images took 42 to 79 s for a third of a training, and none was
 # trained whole in 400 s of search (Fashion-MNIST, 15 minutes, bac5b58, 2026-11-29).
 WHOLE_TRAININGS: Final = 12
 EPOCHS: Final = 10
