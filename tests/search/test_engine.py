@@ -24,6 +24,7 @@ from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.forecast import Forecast
 from pipeline.search.progress import Progress
 from pipeline.search.queue import retire
+from pipeline.search.rungs import Ladder
 from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
 from testing.search import search_params
@@ -294,6 +295,19 @@ def test_a_configuration_that_was_tried_is_not_trained_again(search, tmp_path):
         assert copy.user_attrs["seed"] == original.user_attrs["seed"]
         assert copy.intermediate_values == original.intermediate_values
         assert recorder.calls[copy.user_attrs["trial_uid"]][-1] == ("end", "COMPLETE")
+
+
+def test_the_progress_knows_what_was_not_trained(search, monkeypatch):
+    told, original = [], Progress.trial_ended
+
+    def trial_ended(self, *arguments, is_copy, **settings):
+        told.append(is_copy)
+        original(self, *arguments, is_copy=is_copy, **settings)
+
+    monkeypatch.setattr(Progress, "trial_ended", trial_ended)
+    study, _ = search(target=3, workers=1, space={"top": Choice(type="choice", choices=[0.5])})
+    assert told == ["duplicate_of" in trial.user_attrs for trial in study.trials]
+    assert told.count(True) > 0
 
 
 def test_a_result_of_other_code_is_not_reused(search, tmp_path, monkeypatch):
@@ -723,6 +737,22 @@ def test_while_there_is_time_more_than_a_third_goes_on(search, monkeypatch):
 def test_a_target_is_kept_to_the_third(search):
     study, _ = search(target=6, rungs=2, limit_seconds=60.0)
     assert [len(on_rung(study, rung)) for rung in range(2)] == [6, 2]
+
+
+@pytest.mark.parametrize(("target", "is_exact"), [(4, True), ("auto", False)])
+def test_thirds_are_exact_where_a_number_was_asked_for(search, monkeypatch, target, is_exact):
+    told, original = set(), Ladder.promotions
+
+    def promotions(self, trainings, **settings):
+        told.add(settings.get("is_exact", True))
+        return original(self, trainings, **settings)
+
+    monkeypatch.setattr(Ladder, "promotions", promotions)
+    monkeypatch.setattr(
+        Forecast, "num_more", lambda self, trainings, **_: 3 - self.num_there(0, trainings)
+    )
+    search(target=target, rungs=2, limit_seconds=60.0 if target == "auto" else None)
+    assert told == {is_exact}
 
 
 def test_a_search_that_is_late_does_less_and_never_nothing(search):
