@@ -17,10 +17,10 @@ NOTICEABLE: Final = 1.0
 is all of the training part. Of a smaller sample less is asked, by the square root: its errors hide
 a gain of a point, and the weights of more features are learnt from more images. With
 EfficientNet-Lite2 at 192 pixels on CIFAR-10, `block17_add` beside `block20_bn2` added 0.55, 0.25
-and 1.25 points to ridge heads of three samples of 2,000. A network of 512 units trained on all 39,910
-images for 10 epochs had 0.9162, 0.9256, 0.9306 and 0.9332 of the confirmation part (n = 5,000, one
-seed, 2026-11-29) on one, two, three and all five cuts. With EfficientNet-Lite0 at 64 and 96 pixels
-and 5,000 images no gain was to be seen (`benchmarks.joined_cuts`)."""
+and 1.25 points to ridge heads of three samples of 2,000. A network of 512 units trained on all
+39,910 images for 10 epochs had 0.9162, 0.9256, 0.9306 and 0.9332 of the confirmation part (n =
+5,000, one seed, 2026-11-29) on one, two, three and all five cuts. With EfficientNet-Lite0 at 64 and
+96 pixels and 5,000 images no gain was to be seen (`benchmarks.joined_cuts`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
