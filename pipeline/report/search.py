@@ -23,7 +23,6 @@ from pipeline.report.inputs import StudyResults
 from pipeline.report.summary import (
     SearchSummary,
     best_so_far,
-    best_trials,
     bound_notes,
     in_table_order,
     summarize_search,
@@ -137,7 +136,7 @@ def _top_trials(summary: SearchSummary) -> list[Row]:
                 if name in trial.hyperparameters
             ),
         ]
-        for trial in best_trials(summary, limit=NUM_TOP_TRIALS)
+        for trial in summary.ranked[:NUM_TOP_TRIALS]
     ]
 
 

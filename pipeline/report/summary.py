@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
 from pipeline.training.hyperparameters import HYPERPARAMETERS
-from pipeline.trials.ranking import RungSummary, by_rung
+from pipeline.trials.ranking import RungSummary, by_rung, ranked
 from pipeline.trials.record import TrialRecord, as_record
 from pipeline.trials.study import StudyRecord
 
@@ -66,7 +66,7 @@ class SearchSummary:
         maximize: Whether higher is better.
         space: By searched hyperparameter its distribution.
         trials: All attempts, by number.
-        best: The best complete trial, of the highest rung; None without any.
+        ranked: The complete trials, best first, those of the highest rung before all others.
         rungs: What became of each rung, the lowest first.
     """
 
@@ -74,8 +74,13 @@ class SearchSummary:
     maximize: bool
     space: Mapping[str, Distribution]
     trials: list[TrialSummary]
-    best: TrialSummary | None
+    ranked: Sequence[TrialSummary]
     rungs: Sequence[RungSummary] = ()
+
+    @property
+    def best(self) -> TrialSummary | None:
+        """The best complete trial, of the highest rung; None without any."""
+        return next(iter(self.ranked), None)
 
     @property
     def compared(self) -> list[TrialSummary]:
@@ -111,6 +116,7 @@ def summarize_search(search: StudyRecord) -> SearchSummary:
     """
     maximize = search.direction == "maximize"
     trials = [_trial(trial) for trial in search.trials]
+    best_first, of = ranked(search.trials, search.direction), {one.number: one for one in trials}
     return SearchSummary(
         objective=search.objective,
         maximize=maximize,
@@ -118,7 +124,7 @@ def summarize_search(search: StudyRecord) -> SearchSummary:
             {name: as_record(Distribution, one) for name, one in search.space.items()}
         ),
         trials=trials,
-        best=next(iter(_ranked(trials, maximize=maximize)), None),
+        ranked=[of[one.number] for one in best_first if of[one.number].value is not None],
         rungs=by_rung(search.trials, search.direction),
     )
 
@@ -144,17 +150,6 @@ def best_so_far(summary: SearchSummary) -> list[tuple[int, float]]:
         steps.append((trial.number, trial.value if is_higher or can_improve else steps[-1][1]))
         share = max(share, trial.share)
     return steps
-
-
-def best_trials(summary: SearchSummary, *, limit: int) -> list[TrialSummary]:
-    """Returns the best complete trials, those of the highest rung first, at most `limit`."""
-    return _ranked(summary.trials, maximize=summary.maximize)[:limit]
-
-
-def _ranked(trials: Sequence[TrialSummary], *, maximize: bool) -> list[TrialSummary]:
-    sign = -1.0 if maximize else 1.0
-    complete = [t for t in trials if t.outcome == "complete" and t.value is not None]
-    return sorted(complete, key=lambda t: (-t.share, sign * (t.value or 0.0), t.number))
 
 
 def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:

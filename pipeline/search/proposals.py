@@ -207,6 +207,7 @@ def _training(trial: FrozenTrial, sign: float, now: datetime) -> Training:
         state=trial.state.name,
         share=share_of(trial),
         value=None if value is None else sign * value,
+        loss=(attrs.get("metrics") or {}).get("val_loss", math.inf),
         seconds=_seconds(trial, now),
         promoted_from=attrs.get("promoted_from"),
         is_fine_tuned=bool(attrs.get("hyperparameters", {}).get("unfreeze")),

@@ -54,6 +54,7 @@ class Training:
         state: As Optuna calls it.
         share: What it was given of a whole training.
         value: The objective, larger is better; None unless it is complete.
+        loss: On the validation part, by which equal values are told apart.
         seconds: How long it took; None while it runs.
         promoted_from: The trial of the rung below that it goes on with; None: it is the first of
             its configuration.
@@ -68,6 +69,7 @@ class Training:
     state: State
     share: float = 1.0
     value: float | None = None
+    loss: float = math.inf
     seconds: float | None = None
     promoted_from: int | None = None
     is_fine_tuned: bool = False
@@ -266,4 +268,4 @@ def best_of(trainings: Sequence[Training]) -> list[Training]:
 
 def _ranked(finished: Sequence[Training]) -> list[Training]:
     able = [one for one in finished if one.value is not None and not one.is_copy]
-    return sorted(able, key=lambda one: (-(one.value or 0.0), one.number))
+    return sorted(able, key=lambda one: (-(one.value or 0.0), one.loss, one.number))

@@ -14,9 +14,11 @@ def num_finished(trials: Iterable[TrialRecord]) -> int:
 
 
 def ranked(trials: Iterable[TrialRecord], direction: str) -> list[TrialRecord]:
-    """Returns the complete trials, best first, and of equals the earliest.
+    """Returns the complete trials, best first.
 
-    Those of a higher rung come first: values of different rungs do not compare.
+    Those of a higher rung come first: values of different rungs do not compare. Of equal values,
+    which a share of a few hundred images often has, the smaller validation loss comes first, and
+    then the earlier trial.
 
     Args:
         trials: Of a study.
@@ -24,7 +26,11 @@ def ranked(trials: Iterable[TrialRecord], direction: str) -> list[TrialRecord]:
     """
     sign = -1.0 if direction == "maximize" else 1.0
     complete = [trial for trial in trials if trial.state == "COMPLETE"]
-    return sorted(complete, key=lambda one: (-one.share, sign * (one.value or 0.0), one.number))
+
+    def key(one: TrialRecord) -> tuple[float, float, float, int]:
+        return -one.share, sign * (one.value or 0.0), one.loss, one.number
+
+    return sorted(complete, key=key)
 
 
 def best_trial(trials: Iterable[TrialRecord], direction: str) -> TrialRecord | None:

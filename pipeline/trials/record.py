@@ -132,6 +132,11 @@ class TrialRecord:
         return self.value if self.value is not None and math.isfinite(self.value) else None
 
     @property
+    def loss(self) -> float:
+        """The validation loss beside the value, which tells equals apart; infinite if unknown."""
+        return self.metrics.get("val_loss", math.inf)
+
+    @property
     def curve(self) -> dict[int, float]:
         """The objective by epoch, in order; only what is finite."""
         return only_finite(self.intermediate_values.items())

@@ -7,7 +7,6 @@ import pytest
 from pipeline.report.summary import (
     Distribution,
     best_so_far,
-    best_trials,
     bound_notes,
     focus,
     in_table_order,
@@ -53,7 +52,7 @@ def test_the_best_is_the_first_of_equals_among_complete_trials():
 def test_the_best_of_a_loss_is_the_smallest():
     summary = search(trial(0, 0.4), trial(1, 0.2), trial(2, 0.3), objective="val_log_loss")
     assert summary.best.number == 1
-    assert [t.number for t in best_trials(summary, limit=2)] == [1, 2]
+    assert [one.number for one in summary.ranked] == [1, 2, 0]
     assert best_so_far(summary) == [(0, 0.4), (1, 0.2), (2, 0.2)]
 
 

@@ -16,7 +16,7 @@ from pipeline.report.text import (
 
 
 def summary(objective):
-    return SearchSummary(objective=objective, maximize=True, space={}, trials=[], best=None)
+    return SearchSummary(objective=objective, maximize=True, space={}, trials=[], ranked=[])
 
 
 @pytest.mark.parametrize(

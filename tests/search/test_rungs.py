@@ -49,8 +49,11 @@ def test_a_third_goes_on_the_best_first():
     ]
 
 
-def test_of_equal_values_the_earlier_goes_on():
-    assert numbers(due(finished(0.9, 0.9, 0.9))) == [0]
+def test_of_equal_values_the_smaller_loss_goes_on_and_then_the_earlier():
+    equal = finished(0.9, 0.9, 0.9)
+    assert numbers(due(equal)) == [0]
+    losses = [replace(one, loss=loss) for one, loss in zip(equal, (0.3, 0.1, 0.1), strict=True)]
+    assert numbers(due(losses)) == [1]
 
 
 def test_what_has_gone_on_counts_and_does_not_go_on_again():

@@ -8,8 +8,8 @@ from pipeline.trials.record import TrialRecord
 START = datetime(2026, 11, 29)
 
 
-def trial(number, value, *, share=1.0, promoted_from=None, state="COMPLETE", seconds=2.0):
-    attributes = {"share": share}
+def trial(number, value, *, share=1.0, promoted_from=None, state="COMPLETE", seconds=2.0, **more):
+    attributes = {"share": share, **more}
     if promoted_from is not None:
         attributes["promoted_from"] = promoted_from
     return TrialRecord(
@@ -34,6 +34,15 @@ TRIALS = [
 def test_a_higher_rung_comes_before_a_better_value():
     assert [one.number for one in ranked(TRIALS, "maximize")] == [4, 1, 0, 2]
     assert [one.number for one in ranked(TRIALS, "minimize")] == [4, 2, 0, 1]
+
+
+def test_of_equal_values_the_smaller_loss_comes_first_and_then_the_earlier():
+    losses = [0.3, None, 0.2, 0.2]
+    trials = [
+        trial(number, 0.9, **({"metrics": {"val_loss": loss}} if loss else {}))
+        for number, loss in enumerate(losses)
+    ]
+    assert [one.number for one in ranked(trials, "maximize")] == [2, 3, 0, 1]
 
 
 def test_a_configuration_counts_once():
