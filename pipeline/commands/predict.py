@@ -1,21 +1,26 @@
 """Class and probabilities of image files, from the registered champion or another model.
 
-Run: python -m pipeline predict IMAGE... [--model URI] [--top N]
+Run: python -m pipeline predict IMAGE|FOLDER|PATTERN... [--model URI] [--top N] [--json | --csv]
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import csv
+import glob
+import json
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from pipeline.config import load_section
 from pipeline.data.fetch_params import FetchParams
+from pipeline.data.formats import looks_like_picture
 from pipeline.data.images import ValueRange, load_image
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.split_record import find_split
 from pipeline.stages.fetch import expected_name
 from pipeline.trials.registration import registration_of
@@ -26,11 +31,17 @@ if TYPE_CHECKING:
     from pipeline.records.model_registry.classifier import Classifier
 
 RGB_RANK = 3
+IMAGES_IN_MEMORY: Final = 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, ...")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="JPEG, PNG, ...; a folder, with all pictures below it; or a pattern in quotes",
+    )
     parser.add_argument(
         "--model",
         metavar="URI",
@@ -40,21 +51,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top", type=int, default=3, help="probabilities shown per image (default: %(default)s)"
     )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json", action="store_true", help="one object a line: image, class, probabilities"
+    )
+    form.add_argument(
+        "--csv", action="store_true", help="a table: image, class, a probability for each class"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Prints a line for each image: its class, and the largest probabilities.
 
+    A file that cannot be read is named on stderr, and the others are answered.
+
+    Returns:
+        1 if a file could not be read, else 0.
+
     Raises:
         ConfigError: If there is no such model or image, or the champion is of other data.
-        DataIntegrityError: If a file is no image, or the model not what was registered.
+        DataIntegrityError: If the model is not what was registered.
     """
+    from pipeline.features.frozen import freeze
     from pipeline.records.model_registry.classifier import load_champion, load_classifier
-    from pipeline.training.export import predict_probabilities
 
-    missing = [str(path) for path in args.images if not path.is_file()]
-    if missing:
-        raise ConfigError(f"IMAGE must be a file. Received: {', '.join(missing)}.")
+    paths = image_files(args.images)
     root = Path.cwd()
     classifier = (
         load_classifier(root, args.model)
@@ -62,13 +83,53 @@ def main(args: argparse.Namespace) -> int:
         else load_champion(root, registered_model(root))
     )
     shape, values = classifier.model.input_shape[1:], value_range(classifier, root)
-    images = np.stack([_load(path, shape, values) for path in args.images])
-    names = class_names(classifier, root)
-    probabilities = predict_probabilities(classifier.model, images)
-    print(f"model: {classifier.source}")
-    for path, row in zip(args.images, probabilities, strict=True):
-        print(f"{path}: {described(row, names, top=args.top)}")
-    return 0
+    _check_can_prepare(shape)
+    show = _printer(args, class_names(classifier, root), source=classifier.source)
+    network, num_read = None, 0
+    for start in range(0, len(paths), IMAGES_IN_MEMORY):
+        read = _readable(paths[start : start + IMAGES_IN_MEMORY], shape, values)
+        if not read:
+            continue
+        images = np.stack(list(read.values()))
+        network = network or freeze(classifier.model, images, num_images=len(paths))
+        for path, row in zip(read, network(images)[0], strict=True):
+            show(path, row)
+        num_read += len(read)
+    return 0 if num_read == len(paths) else 1
+
+
+def image_files(named: Sequence[str]) -> list[Path]:
+    """Returns the files that are named, each once, in the order of their names.
+
+    Args:
+        named: Files; folders, of which all files below that are called as pictures are; and
+            patterns of `glob`, with `**` for any folders.
+
+    Raises:
+        ConfigError: If one of them names nothing.
+    """
+    found: dict[Path, None] = {}
+    missing = []
+    for name in named:
+        path = Path(name)
+        if path.is_file():
+            files = [path]
+        elif path.is_dir():
+            below = (file for file in path.rglob("*") if looks_like_picture(file.name))
+            files = sorted(file for file in below if file.is_file())
+        else:
+            # `Path.glob` takes no pattern that begins with /.
+            matches = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
+            files = [match for match in matches if match.is_file()]
+        if not files:
+            missing.append(name)
+        found |= dict.fromkeys(files)
+    if missing:
+        raise ConfigError(
+            "IMAGE must be a file, a folder with pictures in it, or a pattern that files match. "
+            f"Received: {', '.join(missing)}."
+        )
+    return list(found)
 
 
 def registered_model(root: Path) -> str:
@@ -127,12 +188,52 @@ def described(probabilities: NDArray[np.float32], names: Sequence[str], *, top: 
     return f"{names[order[0]]} ({shown})"
 
 
-def _load(path: Path, input_shape: tuple[int, ...], values: ValueRange | None) -> NDArray[np.uint8]:
-    height, width = input_shape[:2]
-    if height != width:
-        raise ConfigError(
-            f"predict prepares square images only. Received: a model for {height}x{width} pixels. "
-            "Load the model in Python and give it arrays of that shape."
-        )
+def _printer(
+    args: argparse.Namespace, names: Sequence[str], *, source: str
+) -> Callable[[Path, NDArray[np.float32]], None]:
+    """Returns what prints an image's answer; says first which model it comes from."""
+    # What other programs read holds nothing else.
+    print(f"model: {source}", file=sys.stderr if args.json or args.csv else sys.stdout)
+    table = csv.writer(sys.stdout)
+    if args.csv:
+        table.writerow(["image", "class", *names])
+
+    def show(path: Path, row: NDArray[np.float32]) -> None:
+        likeliest = names[int(row.argmax())]
+        if args.json:
+            probabilities = {name: float(share) for name, share in zip(names, row, strict=True)}
+            print(
+                json.dumps({"image": str(path), "class": likeliest, "probabilities": probabilities})
+            )
+        elif args.csv:
+            table.writerow([path, likeliest, *row.tolist()])
+        else:
+            print(f"{path}: {described(row, names, top=args.top)}")
+
+    return show
+
+
+def _readable(
+    paths: Sequence[Path], input_shape: tuple[int, ...], values: ValueRange | None
+) -> dict[Path, NDArray[np.uint8]]:
+    """Returns the pixels of the images that can be read, and names the others on stderr."""
     color: Literal["rgb", "gray"] = "rgb" if len(input_shape) == RGB_RANK else "gray"
-    return load_image(path, image_size=height, color=color, value_range=values)
+    read = {}
+    for path in paths:
+        try:
+            read[path] = load_image(
+                path, image_size=input_shape[0], color=color, value_range=values
+            )
+        except DataIntegrityError as error:
+            print(error, file=sys.stderr)
+    return read
+
+
+def _check_can_prepare(input_shape: tuple[int | None, ...]) -> None:
+    height = input_shape[0]
+    if height is None or input_shape not in [(height, height), (height, height, 3)]:
+        raise ConfigError(
+            "predict prepares square images, gray ones of shape (n, n) and others of (n, n, 3). "
+            f"Received: a model for {input_shape}. Load the model in Python and give it arrays of "
+            "that shape."
+        )

@@ -1,14 +1,22 @@
 """Image files get a class and probabilities from the champion, or from a file."""
 
 import argparse
+import csv
+import io
 import json
 import re
 
 import numpy as np
 import pytest
 
-from pipeline.commands.predict import add_arguments, described, main, registered_model
-from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.commands.predict import (
+    add_arguments,
+    described,
+    image_files,
+    main,
+    registered_model,
+)
+from pipeline.errors import ConfigError
 from pipeline.files import sha256_file
 from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.trials.confirmation import write_confirmation
@@ -116,8 +124,19 @@ def test_only_the_largest_probabilities_are_shown():
 
 
 def test_files_that_are_not_there_are_named_before_anything_is_loaded(root, photos):
-    with pytest.raises(ConfigError, match=r"IMAGE must be a file. Received: no\.png, nor\.png"):
-        predict("no.png", photos[0], "nor.png")
+    with pytest.raises(ConfigError, match=r"IMAGE must be .* Received: no\.png, nor/\*\.png"):
+        predict("no.png", photos[0], "nor/*.png")
+
+
+def test_folders_and_patterns_name_pictures_each_once_in_order(tmp_path):
+    for name in ("b/2.png", "b/c/1.JPG", "a.png", "b/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = image_files([str(tmp_path / "b"), str(tmp_path / "**/*.png")])
+    assert [str(file.relative_to(tmp_path)) for file in found] == ["b/2.png", "b/c/1.JPG", "a.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="a folder with pictures in it"):
+        image_files([str(tmp_path / "empty")])
 
 
 def test_without_a_store_it_says_what_to_do(root, photos):
@@ -212,16 +231,37 @@ class TestWithModels:
         predict(photos[0], "--model", save_model(root / "colour.keras", (8, 8, 3)))
         assert ": 0 (0 0.97" in capsys.readouterr().out
 
-    def test_a_model_for_oblong_images_is_refused(self, root, photos):
-        oblong = save_model(root / "oblong.keras", (8, 6))
-        with pytest.raises(ConfigError, match="a model for 8x6 pixels"):
-            predict(photos[0], "--model", oblong)
+    @pytest.mark.parametrize("shape", [(8, 6), (8, 8, 1)])
+    def test_a_model_for_what_it_cannot_prepare_is_refused(self, root, photos, shape):
+        other = save_model(root / "other.keras", shape)
+        with pytest.raises(ConfigError, match=re.escape(f"a model for {shape}")):
+            predict(photos[0], "--model", other)
 
-    def test_a_file_that_is_no_image_is_named(self, registered, tmp_path):
+    def test_a_file_that_is_no_image_is_named_and_the_others_are_answered(
+        self, registered, photos, tmp_path, capsys
+    ):
         text = tmp_path / "text.png"
         text.write_text("no image")
-        with pytest.raises(DataIntegrityError, match=r"text\.png cannot be read as an image"):
-            predict(text)
+        assert predict(text, *photos) == 1
+        shown = capsys.readouterr()
+        assert "text.png cannot be read as an image" in shown.err
+        assert [line.split(": ")[1][:4] for line in shown.out.splitlines()[1:]] == ["dark", "brig"]
+
+    def test_as_json_and_csv_only_answers_are_put_out(
+        self, registered, photos, capsys, monkeypatch
+    ):
+        monkeypatch.setattr("pipeline.commands.predict.IMAGES_IN_MEMORY", 1)
+        predict(*photos, "--json")
+        shown = capsys.readouterr()
+        night, day = map(json.loads, shown.out.splitlines())
+        assert (night["image"], night["class"], day["class"]) == (str(photos[0]), "dark", "bright")
+        assert night["probabilities"]["dark"] == pytest.approx(0.9756, abs=1e-3)
+        assert sum(day["probabilities"].values()) == pytest.approx(1)
+        assert shown.err == "model: light-classifier version 1\n"
+        predict(*photos, "--csv")
+        rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert [row["class"] for row in rows] == ["dark", "bright"]
+        assert float(rows[1]["bright"]) == pytest.approx(day["probabilities"]["bright"])
 
     def test_a_version_that_is_not_there_is_said(self, registered, photos):
         with pytest.raises(ConfigError, match="There is no such model"):
