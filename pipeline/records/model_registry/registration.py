@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.projection import now_ms
 from pipeline.records.mirror.store import Store, locked
+from pipeline.records.model_registry.aliases import (
+    CHAMPION,
+    PREVIOUS,
+    move_champion,
+    version_of,
+)
 from pipeline.records.model_registry.champion import Champion, Decision, Evidence, decide
 from pipeline.records.model_registry.registered_models import (
     MADE_IN,
@@ -14,6 +20,7 @@ from pipeline.records.model_registry.registered_models import (
     ready_versions,
     registered_model_name,
 )
+from pipeline.records.model_registry.rollback import ROLLED_BACK
 from pipeline.records.model_registry.versions import Candidate, log_version
 from pipeline.trials.registration import RegistrationRecord
 from pipeline.workspace import checkout_name
@@ -22,9 +29,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
-
-CHAMPION = "champion"
-PREVIOUS = "previous"
 
 
 def register(
@@ -50,11 +54,14 @@ def register(
         champion = _champion(store, name)
         if champion is not None and champion.version == str(version.version):
             decision = Decision(moves=False, reason="it is the champion already")
+        elif ROLLED_BACK in version.tags:
+            decision = Decision(moves=False, reason="somebody rolled back from it")
         else:
             decision = decide(candidate.evidence, champion)
         if decision.moves:
             _warn_of_others(store, name, candidate, champion)
-            _move_champion(store, name, str(version.version), champion)
+            before = None if champion is None else champion.version
+            move_champion(store, name, str(version.version), before=before)
         known = "" if is_new else f"these weights are version {version.version} already; "
         reason = f"{known}{decision.reason}"
         return _record(store, version, candidate, is_new=is_new, reason=reason)
@@ -84,7 +91,8 @@ def restore(
         champion = _champion(store, name)
         may_move = was_champion and (is_new or champion is None)
         if may_move and decide(candidate.evidence, champion).moves:
-            _move_champion(store, name, str(version.version), champion)
+            before = None if champion is None else champion.version
+            move_champion(store, name, str(version.version), before=before)
         reason = "it was restored" if is_new else "it was there already"
         return _record(store, version, candidate, is_new=is_new, reason=reason)
 
@@ -183,24 +191,10 @@ def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion
 
 
 def _champion(store: Store, name: str) -> Champion | None:
-    version = _by_alias(store, name, CHAMPION)
+    version = version_of(store, name, CHAMPION)
     if version is None:
         return None
     return Champion(version=str(version.version), evidence=Evidence.from_tags(version.tags))
-
-
-def _by_alias(store: Store, name: str, alias: str) -> "ModelVersion | None":
-    aliases = store.client.get_registered_model(name).aliases
-    if alias not in aliases:
-        return None
-    return store.client.get_model_version(name, str(aliases[alias]))
-
-
-def _move_champion(store: Store, name: str, version: str, champion: Champion | None) -> None:
-    # In this order: after a crash between the two nobody is without a champion.
-    if champion is not None:
-        store.client.set_registered_model_alias(name, PREVIOUS, champion.version)
-    store.client.set_registered_model_alias(name, CHAMPION, version)
 
 
 def log_test(

@@ -1,0 +1,63 @@
+"""Gives the alias `champion` back to the version before, and marks the one it was taken from."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.errors import ConfigError
+from pipeline.records.mirror.store import Store, locked
+from pipeline.records.model_registry.aliases import CHAMPION, PREVIOUS, version_of
+
+ROLLED_BACK: Final = "rolled_back"
+"""Tag of a version that a person took the alias from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack:
+    """What a rollback did.
+
+    Attributes:
+        champion: Number of the version that has the alias now.
+        former: Number of the one that had it until then; None if that is gone.
+    """
+
+    champion: str
+    former: str | None
+
+
+def roll_back(store: Store, name: str) -> RolledBack:
+    """Exchanges the aliases `champion` and `previous` of a registered model.
+
+    Killed at any moment it leaves a champion.
+
+    Args:
+        store: An open store.
+        name: The registered model's.
+
+    Raises:
+        ConfigError: If there is no such model, or no other version that was champion before.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with locked(store.root, "registry"):
+        try:
+            former, champion = (version_of(store, name, alias) for alias in (CHAMPION, PREVIOUS))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise ConfigError(f"There is no registered model {name}. Run: dvc repro") from None
+        if champion is None or (former is not None and former.version == champion.version):
+            raise ConfigError(
+                f"No version of {name} was champion before"
+                f"{f' version {former.version}' if former else ''}: there is none to go back to."
+            )
+        now = str(champion.version)
+        if former is not None:
+            store.client.set_model_version_tag(name, former.version, ROLLED_BACK, "true")
+        store.client.set_registered_model_alias(name, CHAMPION, now)
+        if ROLLED_BACK in champion.tags:
+            store.client.delete_model_version_tag(name, now, ROLLED_BACK)
+        if former is None:
+            store.client.delete_registered_model_alias(name, PREVIOUS)
+            return RolledBack(champion=now, former=None)
+        store.client.set_registered_model_alias(name, PREVIOUS, str(former.version))
+        return RolledBack(champion=now, former=str(former.version))
