@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
+from pipeline.trials.candidate import CandidateRecord
 from pipeline.trials.confirmation import (
-    CandidateRecord,
     ConfirmationRecord,
     ExportRecord,
     MemberRecord,

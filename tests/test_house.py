@@ -190,6 +190,7 @@ READ_OR_WRITE_JSON = {
     "features.manifest",
     "trials.record",
     "trials.study",
+    "trials.candidate",
     "trials.confirmation",
     "trials.registration",
     "planning.plan",

@@ -97,6 +97,23 @@ def part_images(file: Path, part: str, *, batch_size: int) -> Iterator[NDArray[n
         yield waiting
 
 
+def part_labels(file: Path, part: str) -> NDArray[np.int64]:
+    """Returns the class ids of one part, in the order of its rows, shape (n,).
+
+    Args:
+        file: `data/train.npz`, as the stage `split` wrote it.
+        part: `train`, `val` or `confirmation`.
+
+    Raises:
+        DataIntegrityError: As `row_batches`.
+    """
+    labels, rows = (
+        np.concatenate(list(row_batches(file, name, batch_size=max(1, row_shape(file, name)[0]))))
+        for name in ("labels", part)
+    )
+    return np.asarray(labels[rows], np.int64)
+
+
 def row_shape(file: Path, name: str) -> tuple[int, ...]:
     """Returns the shape of an array without reading it; see `row_batches` for the errors."""
     with _opened(file, name) as stream:

@@ -36,7 +36,7 @@ from pipeline.report.text import (
     objective_value,
     percent,
 )
-from pipeline.trials.confirmation import CandidateRecord
+from pipeline.trials.candidate import CandidateRecord, StandingRecord
 
 Row = list[str]
 NUM_TOP_TRIALS = 8
@@ -142,7 +142,8 @@ def _top_trials(summary: SearchSummary) -> list[Row]:
 
 def _confirmation_columns(num_seeds: int) -> Row:
     trainings = [f"Training {number}" for number in range(1, num_seeds + 1)]
-    return ["Trial", "Search", *trainings, "Mean \N{PLUS-MINUS SIGN} std", "95% interval"]
+    measured = ["Trial", "Search", *trainings, "Mean \N{PLUS-MINUS SIGN} std", "95% interval"]
+    return [*measured, "Best with probability", "Behind the best mean by", "Weights"]
 
 
 def _confirmation(candidates: Sequence[CandidateRecord], summary: SearchSummary) -> list[Row]:
@@ -156,8 +157,24 @@ def _confirmation(candidates: Sequence[CandidateRecord], summary: SearchSummary)
             *[text(value) for value in one.values],
             mean_and_deviation(one.mean, one.std, summary),
             DASH if one.low is None else f"{text(one.low)} to {text(one.high)}",
+            *_standing(one.standing, summary),
         ]
         for one in candidates
+    ]
+
+
+def _standing(one: StandingRecord | None, summary: SearchSummary) -> list[str]:
+    if one is None:
+        return [DASH] * 3
+    scale, decimals = (100, 2) if summary.is_share else (1, 4)
+    behind, low, high = (
+        f"{scale * number:.{decimals}f}" for number in (one.behind, one.low, one.high)
+    )
+    tied = ", tied" if one.is_tied else ""
+    return [
+        f"{one.probability_best:.2f}",
+        f"{behind} ({low} to {high}){tied}",
+        f"{one.num_parameters:,}",
     ]
 
 

@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import StudyError
-from pipeline.evaluation.intervals import mean_interval
-from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import raise_received
-from pipeline.search.candidates import PART, Candidate
+from pipeline.search.candidates import Candidate
 from pipeline.search.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
 from pipeline.search.kept_trainings import KeptTraining
 from pipeline.search.rounds import Rounds
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
-from pipeline.trials.confirmation import CandidateRecord, TrainingRecord
+from pipeline.trials.confirmation import TrainingRecord
 from pipeline.trials.record import Epoch
 from pipeline.trials.recorder import Recorder, run_summary
 
@@ -200,73 +199,3 @@ class Confirmation:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def judge(
-    planned: Sequence[Candidate], results: Mapping[str, TrialResult], objective: ObjectiveSpec
-) -> list[CandidateRecord]:
-    """Returns what each configuration reached on the confirmation part, in the order of `planned`.
-
-    Raises:
-        StudyError: If a training diverged before it had any epoch to keep.
-    """
-    metric = objective.metric_on(PART)
-    judged = []
-    for candidate in planned:
-        found = [results[spec.uid] for spec in candidate.specs]
-        if any(metric not in result.metrics for result in found):
-            raise StudyError(
-                f"Trial {candidate.trial.number} diverges with other seeds. Lower the learning "
-                "rates in its space, or choose more candidates in confirm.top."
-            )
-        values = [result.metrics[metric] for result in found]
-        interval = mean_interval(values)
-        judged.append(
-            CandidateRecord(
-                number=candidate.trial.number,
-                hyperparameters=candidate.trial.hyperparameters,
-                search_value=candidate.trial.value,
-                seeds=[spec.seed for spec in candidate.specs],
-                values=values,
-                mean=interval.mean,
-                std=interval.std,
-                low=interval.low,
-                high=interval.high,
-                num_seeds=len(values),
-            )
-        )
-    return judged
-
-
-def winner_of(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> int:
-    """Returns the position of the configuration with the best mean, as `judge` has them."""
-    sign = -1.0 if objective.direction == "maximize" else 1.0
-    return min(range(len(judged)), key=lambda position: (sign * judged[position].mean, position))
-
-
-def in_order(
-    planned: Sequence[Candidate],
-    results: Mapping[str, TrialResult],
-    objective: ObjectiveSpec,
-    *,
-    winner: int,
-) -> list[TrialSpec]:
-    """Returns the trainings in the order in which they are exported: a seed of the winner first.
-
-    Of that seed as of the others the best validation value decides, so that the confirmation part
-    stays an estimate that nothing was selected by but the configuration.
-
-    Args:
-        planned: The candidates.
-        results: By uid.
-        objective: What they are compared by.
-        winner: The winner's position among the candidates.
-    """
-    sign = -1.0 if objective.direction == "maximize" else 1.0
-
-    def by_value(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
-        return sorted(specs, key=lambda spec: sign * results[spec.uid].metrics[objective.metric])
-
-    first = by_value(planned[winner].specs)[0]
-    others = [spec for one in planned for spec in one.specs if spec is not first]
-    return [first, *by_value(others)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import read_json, sha256_file, write_json
-from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.training.messages import TrialResult, TrialSpec, answers_file
 from pipeline.trials.confirmation import TrainingRecord
 
 
@@ -79,7 +79,11 @@ class KeptTrainings:
 
     def _find(self, spec: TrialSpec) -> KeptTraining | None:
         file, model = self._file(spec.uid), Path(str(spec.model_file))
-        if not file.is_file() or not model.is_file():
+        if (
+            not file.is_file()
+            or not model.is_file()
+            or not Path(answers_file(str(model))).is_file()
+        ):
             return None
         content = read_json(file)
         is_same = content["conditions"] == self._conditions_of(spec)

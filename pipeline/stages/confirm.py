@@ -22,13 +22,14 @@ from pipeline.records.mirror.thread import Mirror
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import stored_trials
 from pipeline.search.candidates import PART, candidates, is_of, trained
-from pipeline.search.confirmation import EXPORT_RULES, Confirmation, judge, winner_of
+from pipeline.search.confirmation import EXPORT_RULES, Confirmation
 from pipeline.search.executors.registry import build_executor, prepare_executor
+from pipeline.search.judging import winner_of
 from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.search.params import load_study
 from pipeline.search.sections import ConfirmParams, SearchParams
 from pipeline.split_record import SplitRecord, read_split
-from pipeline.studies.exported import base_source, export_confirmed
+from pipeline.studies.exported import base_source, export_confirmed, judge_all
 from pipeline.studies.timing import confirming
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
@@ -57,6 +58,7 @@ CODE = (
     "evaluation",
     "search/candidates.py",
     "search/confirmation.py",
+    "search/judging.py",
     "training/ensemble.py",
     "stages/confirm.py",
     "studies/exported.py",
@@ -176,7 +178,7 @@ def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
     planned = _planned(study, params, work.search, folder=str(work.kept.folder))
     results, trainings = _train_all(work, planned, data)
     planned = trained(planned, results)
-    judged = judge(planned, results, objective)
+    judged = judge_all(planned, results, data, objective)
     winner = winner_of(judged, objective)
     exported, metrics = export_confirmed(
         root,
@@ -251,13 +253,14 @@ def _train_all(
 def _log_winner(record: ConfirmationRecord) -> None:
     winner = record.winner
     logger.info(
-        "%s: trial %d wins with a mean %s of %.4f over %d seeds (%d images)",
+        "%s: trial %d is taken, with a mean %s of %.4f over %d seeds (%d images)%s",
         record.study,
         winner.number,
         OBJECTIVES[record.objective].metric_on(PART),
         winner.mean,
         winner.num_seeds,
         record.n,
+        f"; {told}" if (told := record.told_of_others) else "",
     )
 
 

@@ -7,15 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from pipeline.data.rows import part_labels
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.manifest import read_manifest
 from pipeline.files import sha256_file
 from pipeline.processes import num_cores
 from pipeline.search.candidates import PART
-from pipeline.search.confirmation import EXPORT_RULES, in_order
+from pipeline.search.confirmation import EXPORT_RULES
+from pipeline.search.judging import in_order, judge, placed
 from pipeline.split_record import read_split
 from pipeline.training.data import DataReference
-from pipeline.training.messages import TrialResult
+from pipeline.training.messages import TrialResult, answers_file
+from pipeline.trials.candidate import CandidateRecord
 from pipeline.trials.confirmation import ExportRecord, MemberRecord
 
 if TYPE_CHECKING:
@@ -32,6 +37,32 @@ def base_source(features: Path) -> dict[str, object]:
     if manifest.source is None:
         return {}
     return {**manifest.source.known(), "weights_sha256": manifest.weights_sha256}
+
+
+def judge_all(
+    planned: Sequence[Candidate],
+    results: Mapping[str, TrialResult],
+    data: DataReference,
+    objective: ObjectiveSpec,
+) -> list[CandidateRecord]:
+    """Returns what each candidate reached on the confirmation part, and where it stands.
+
+    Args:
+        planned: The candidates.
+        results: Of their trainings, by uid; each kept what it answers there.
+        data: What they were trained on.
+        objective: What they are compared by.
+
+    Raises:
+        StudyError: If a training diverged before it had any epoch to keep.
+    """
+    judged = judge(planned, results, objective)
+    answers = [
+        [np.load(answers_file(str(results[spec.uid].model_file))) for spec in one.specs]
+        for one in planned
+    ]
+    sizes = [results[one.specs[0].uid].num_parameters for one in planned]
+    return placed(judged, sizes, answers, part_labels(Path(data.train_file), PART), objective)
 
 
 def export_confirmed(

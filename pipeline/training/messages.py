@@ -28,7 +28,7 @@ class TrialSpec:
         judge: A further part ("confirmation") to measure once, after training; never trained or
             selected on.
         model_file: Where to save the trained model, features of the result's `starts_from` to
-            probabilities; or None.
+            probabilities; or None. What it answers on the judged part lies in `answers_file`.
     """
 
     uid: str
@@ -39,6 +39,17 @@ class TrialSpec:
     share: float = 1.0
     judge: str | None = None
     model_file: str | None = None
+
+
+def answers_file(model_file: str) -> str:
+    """Returns where a training keeps the probabilities of the part that it was judged on.
+
+    An array of float32, shape (n, num_classes), in the order of the part's rows.
+
+    >>> answers_file("models/a-1.keras")
+    'models/a-1.npy'
+    """
+    return f"{model_file.removesuffix('.keras')}.npy"
 
 
 @dataclass(frozen=True, kw_only=True)

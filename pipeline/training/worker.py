@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InfeasibleTrialError
 from pipeline.hyperparameter import Value
 from pipeline.training.data import TrialData
-from pipeline.training.messages import Report, TrialResult, TrialSpec
+from pipeline.training.messages import Report, TrialResult, TrialSpec, answers_file
 from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES
 
 if TYPE_CHECKING:
@@ -260,12 +260,19 @@ def _train(
 
 
 def _judged(trained: _Trained, spec: TrialSpec) -> dict[str, float]:
+    import numpy as np
+
     from pipeline.evaluation.metrics import classification_metrics
+    from pipeline.files import write_whole
 
     rows, data = trained.cut_data.judge, trained.cut_data.training
     if rows is None:
         return {}
-    metrics = classification_metrics(trained.fit.steps.predict(data, rows), data.labels[rows])
+    answers = trained.fit.steps.predict(data, rows)
+    if spec.model_file is not None:
+        with write_whole(Path(answers_file(spec.model_file))) as part:
+            np.save(part, answers)
+    metrics = classification_metrics(answers, data.labels[rows])
     return {f"{spec.judge}_{name}": value for name, value in metrics.items()}
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Self
 
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.hyperparameter import Hyperparameters
+from pipeline.trials.candidate import CandidateRecord
 from pipeline.trials.record import Epoch, TrialRecord, as_record
 from pipeline.trials.study import StudyRecord
 from pipeline.workspace import confirmation_file
@@ -62,35 +64,6 @@ class TrainingRecord:
             started=datetime.fromtimestamp(self.start_ms / 1000, UTC),
             ended=datetime.fromtimestamp(self.end_ms / 1000, UTC),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CandidateRecord:
-    """What a configuration reached on the confirmation part.
-
-    Attributes:
-        number: Number of the trial in the search that it comes from.
-        hyperparameters: All active ones.
-        search_value: The objective that this trial reached.
-        seeds: A seed for each training that was done anew.
-        values: The objective's metric on the confirmation part, one for each training.
-        mean: Mean of the values.
-        std: Their sample standard deviation; None for a single one.
-        low: Lower end of the mean's 95% interval; None for a single value.
-        high: Upper end of it, likewise.
-        num_seeds: How many trainings there are, >= 1.
-    """
-
-    number: int
-    hyperparameters: Hyperparameters
-    search_value: float | None
-    seeds: Sequence[int]
-    values: Sequence[float]
-    mean: float
-    std: float | None
-    low: float | None
-    high: float | None
-    num_seeds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +125,7 @@ class ConfirmationRecord:
         seeds: Trainings of each, `confirm.seeds`; auto likewise.
         epochs: Most epochs of a training.
         candidates: What each configuration reached, in the order of their ranks in the search.
-        winner_number: Number of the candidate with the best mean.
+        winner_number: Of the candidates that are tied with the best mean, the smallest's number.
         metrics: The exported model's on the confirmation part; empty in early releases.
         exported: The model file.
         trainings: All of them, in the order that they were planned in; none in early releases.
@@ -185,7 +158,7 @@ class ConfirmationRecord:
         return as_record(
             cls,
             content,
-            candidates=[as_record(CandidateRecord, one) for one in content["candidates"]],
+            candidates=[CandidateRecord.from_json(one) for one in content["candidates"]],
             winner_number=winner["number"],
             metrics=winner.get("metrics", {}),
             exported=as_record(ExportRecord, exported, members=members),
@@ -194,15 +167,45 @@ class ConfirmationRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of `confirm.json`."""
-        content, winner = asdict(self), asdict(self.winner)
+        content, winner = asdict(self), self.winner.to_json()
         del content["winner_number"], winner["seeds"]
         metrics = content.pop("metrics")
-        return {**content, "winner": {**winner, "n": self.n, "metrics": metrics}}
+        return {
+            **content,
+            "candidates": [one.to_json() for one in self.candidates],
+            "winner": {**winner, "n": self.n, "metrics": metrics},
+        }
 
     @property
     def winner(self) -> CandidateRecord:
-        """The candidate with the best mean."""
+        """Of the candidates that are tied with the best mean the smallest."""
         return next(one for one in self.candidates if one.number == self.winner_number)
+
+    @property
+    def told_of_others(self) -> str:
+        """Says whether the winner is better than the other candidates; empty if there are none."""
+        others = [one for one in self.candidates if one.number != self.winner_number]
+        standing = self.winner.standing
+        if not others or standing is None:
+            return ""
+        tied = [str(one.number) for one in others if one.is_tied]
+        chance = f"its mean is the best with probability {standing.probability_best:.2f}"
+        if not tied:
+            return chance
+        trials = f"trial {tied[0]}" if len(tied) == 1 else f"trials {', '.join(tied)}"
+        return f"{chance}; tied with {trials}, of which it is the smallest"
+
+    @property
+    def selection_bias(self) -> float | None:
+        """What selection added to the winner's value: that of the search, less that of new seeds.
+
+        Both on the validation part; None if one of them is missing.
+        """
+        again = [one.value for one in self.trainings if one.number == self.winner_number]
+        values = [value for value in again if value is not None]
+        if self.winner.search_value is None or not values:
+            return None
+        return self.winner.search_value - fmean(values)
 
     @property
     def is_timed(self) -> bool:

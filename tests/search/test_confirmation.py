@@ -8,14 +8,16 @@ import math
 import signal
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from pipeline import processes as interrupts
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.search.candidates import candidates
-from pipeline.search.confirmation import Confirmation, in_order, judge, winner_of
+from pipeline.search.confirmation import Confirmation
 from pipeline.search.executors.local import LocalExecutor
+from pipeline.search.judging import in_order, judge, placed, winner_of
 from pipeline.search.kept_trainings import KeptTraining
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult
@@ -199,6 +201,24 @@ def test_the_winner_is_the_best_on_the_part_that_no_search_has_seen(objective):
     winner = winner_of(judged, objective)
     assert judged[winner].number == 1
     assert judged[winner].mean == pytest.approx(0.7 if objective is ACCURACY else 0.3)
+
+
+def test_of_those_tied_with_the_best_mean_the_smallest_wins():
+    planned = plan(study(0.9, 0.8, 0.7), top=3, seeds=1)
+    results = outcomes(planned, [(0.9, 0.75)], [(0.9, 0.745)], [(0.9, 0.5)])
+    labels, images = np.zeros(400, np.int64), np.arange(400)
+    answers = [
+        [np.eye(2, dtype=np.float32)[np.where((images >= first) & (images < end), 0, 1)]]
+        for first, end in ((0, 300), (4, 302), (0, 200))
+    ]
+    judged = placed(judge(planned, results, ACCURACY), [9, 5, 1], answers, labels, ACCURACY)
+    assert [one.is_tied for one in judged] == [True, True, False]
+    assert winner_of(judged, ACCURACY) == 1
+    sizes = [5, 9, 1]
+    judged = placed(judge(planned, results, ACCURACY), sizes, answers, labels, ACCURACY)
+    assert winner_of(judged, ACCURACY) == 0
+    assert [one.standing.num_parameters for one in judged] == sizes
+    assert judged[2].standing.behind == 0.25
 
 
 @pytest.mark.parametrize("objective", [ACCURACY, LOSS])

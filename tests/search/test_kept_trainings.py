@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pipeline.search.kept_trainings import KeptTrainings
-from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.training.messages import TrialResult, TrialSpec, answers_file
 from pipeline.trials.record import Epoch
 from testing.records import made_training
 
@@ -53,6 +54,7 @@ def kept(tmp_path):
 def add(kept, spec, **changes):
     result = result_of(spec, **changes)
     (kept.folder / f"{spec.uid}.keras").write_bytes(b"weights of " + spec.uid.encode())
+    Path(answers_file(spec.model_file)).write_bytes(b"answers")
     kept.keep(spec, result, made_training(spec.uid, epochs=EPOCHS))
 
 
@@ -92,8 +94,9 @@ def test_one_whose_model_is_not_the_one_is_not_found(kept, content):
     assert kept.find([spec_in(kept.folder)]) == {}
 
 
-def test_one_that_was_being_written_is_not_found(kept):
-    (kept.folder / "one.json").unlink()
+@pytest.mark.parametrize("name", ["one.json", "one.npy"])
+def test_one_that_is_not_whole_is_not_found(kept, name):
+    (kept.folder / name).unlink()
     assert kept.find([spec_in(kept.folder)]) == {}
 
 
@@ -118,4 +121,5 @@ def test_what_no_report_tells_of_is_removed(kept):
     add(kept, spec_in(kept.folder, uid="two"))
     add(kept, spec_in(kept.folder, uid="three"), outcome="diverged")
     kept.forget_others(["one", "three"])
-    assert sorted(file.name for file in kept.folder.iterdir()) == ["one.json", "one.keras"]
+    names = sorted(file.name for file in kept.folder.iterdir())
+    assert names == ["one.json", "one.keras", "one.npy"]

@@ -15,9 +15,10 @@ from pipeline.records.storage import open_storage
 from pipeline.records.studies import open_study, trial_records
 from pipeline.search.candidates import candidates
 from pipeline.search.configurations import completed
-from pipeline.search.confirmation import Confirmation, judge
+from pipeline.search.confirmation import Confirmation
 from pipeline.search.engine import Engine
 from pipeline.search.executors.local import LocalExecutor
+from pipeline.search.judging import judge
 from pipeline.search.progress import Progress
 from pipeline.search.queue import retire
 from pipeline.search.space import SearchSpace

@@ -3,15 +3,17 @@
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.data.rows import part_labels
 from pipeline.errors import ConfigError, DataIntegrityError, InfeasibleTrialError
 from pipeline.search.configurations import completed
 from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
-from pipeline.training.messages import TrialSpec
+from pipeline.training.messages import TrialSpec, answers_file
 from pipeline.training.worker import run_trial
 from testing.features import embedded, write_cuts
 
@@ -107,8 +109,12 @@ class TestRunTrial:
         )  # fmt: skip
         result = run_trial(spec, reference, go_on)
         assert result.model_file == str(model_file)
-        assert [path.name for path in model_file.parent.iterdir()] == ["trial.keras"]
+        assert {path.name for path in model_file.parent.iterdir()} == {"trial.keras", "trial.npy"}
         assert result.metrics["confirmation_accuracy"] == judged_by_hand(model_file, reference)
+        answers = np.load(answers_file(str(model_file)))
+        labels = part_labels(Path(reference.train_file), "confirmation")
+        is_right = answers.argmax(axis=1) == labels
+        assert result.metrics["confirmation_accuracy"] == is_right.mean()
         assert {"confirmation_loss", "confirmation_macro_f1"} <= result.metrics.keys()
         assert result.metrics["confirmation_accuracy"] < 1.0
 

@@ -236,7 +236,14 @@ def _log_beside(store: Store, run_id: str, candidate: Candidate) -> None:
 def _metrics(confirm: ConfirmationRecord) -> dict[str, float]:
     names = ("mean", "std", "low", "high", "num_seeds")
     own = {name: getattr(confirm.winner, name) for name in names}
-    figures = {**own, "n": confirm.n, **confirm.metrics}
+    standing = confirm.winner.standing
+    figures = {
+        **own,
+        "n": confirm.n,
+        **confirm.metrics,
+        "probability_best": standing.probability_best if standing else None,
+        "selection_bias": confirm.selection_bias,
+    }
     # One training shows no spread.
     return {f"confirmation_{n}": float(value) for n, value in figures.items() if value is not None}
 

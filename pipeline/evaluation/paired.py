@@ -1,0 +1,125 @@
+"""Which of several configurations is the best, where each was trained with a few seeds.
+
+All were judged on the same images, so what is hard for all of them tells nothing, and a mean over
+seeds is uncertain twice: other images would have given others, and so would other seeds. Both are
+drawn anew here, images and seeds independently of each other: the pigeonhole bootstrap (Owen 2007,
+"The pigeonhole bootstrap", Annals of Applied Statistics 1(2), section 3), which errs on the wide
+side.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.intervals import CONFIDENCE, Interval
+from pipeline.evaluation.metrics import METRICS, Labels, Probabilities
+from pipeline.evaluation.resampling import resampled_metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a configuration stands among those that it was compared with.
+
+    Attributes:
+        probability_best: Share of the resamples in which its mean is the best, in [0, 1]; those in
+            which several are, count for each in part.
+        behind: How much better the best mean is than its own, >= 0, and the interval. All intervals
+            hold together in 95% of cases: each is wide enough for the number of comparisons
+            (Dunn 1961, "Multiple comparisons among means", Bonferroni's inequality).
+        standard_error: Of that difference.
+    """
+
+    probability_best: float
+    behind: Interval
+    standard_error: float
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether it is behind by no more than a standard error.
+
+        As in the one-standard-error rule of Breiman, Friedman, Olshen and Stone 1984,
+        "Classification and Regression Trees", section 3.4.3: within it the simplest is taken.
+        """
+        return self.behind.value <= self.standard_error
+
+
+def standings(
+    answers: Sequence[Sequence[Probabilities]],
+    labels: Labels,
+    metric: str,
+    *,
+    is_larger_better: bool,
+    num_resamples: int,
+    seed: int,
+) -> list[Standing]:
+    """Returns where each configuration stands.
+
+    Args:
+        answers: For each configuration, at least one, the probabilities that each of its trainings
+            gave, at least one of shape (n, num_classes). One training shows nothing of other seeds:
+            of such a configuration the images alone are drawn anew.
+        labels: Class ids of the images, shape (n,).
+        metric: A key of `METRICS`.
+        is_larger_better: Whether its larger values are better.
+        num_resamples: Bootstrap resamples, >= 1.
+        seed: Seed that they are drawn with, >= 0.
+    """
+    sign = 1.0 if is_larger_better else -1.0
+    compute = METRICS.get(metric)
+    means = np.array([sign * np.mean([compute(one, labels) for one in own]) for own in answers])
+    generator = np.random.default_rng(seed)
+    resampled = sign * np.stack(
+        [
+            _resampled_mean(own, labels, metric, num_resamples, generator=generator, seed=seed)
+            for own in answers
+        ]
+    )
+    is_best = resampled == resampled.max(axis=0)
+    shares = (is_best / is_best.sum(axis=0)).mean(axis=1)
+    best = int(means.argmax())
+    ends = (1 - CONFIDENCE) / 2 / max(1, len(answers) - 1)
+    found = []
+    for mean, drawn, share in zip(means, resampled, shares, strict=True):
+        behind, differences = float(means[best] - mean), resampled[best] - drawn
+        low, high = np.quantile(differences, [ends, 1 - ends])
+        found.append(
+            Standing(
+                probability_best=float(share),
+                behind=Interval(
+                    value=behind,
+                    low=min(float(low), behind),
+                    high=max(float(high), behind),
+                    n=len(labels),
+                ),
+                standard_error=float(differences.std()),
+            )
+        )
+    return found
+
+
+def _resampled_mean(
+    own: Sequence[Probabilities],
+    labels: Labels,
+    metric: str,
+    num_resamples: int,
+    *,
+    generator: np.random.Generator,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Returns the mean over drawn seeds, each on the same drawn images; shape (num_resamples,)."""
+    # The same seed for all: the same images are drawn.
+    values = np.stack(
+        [
+            resampled_metrics([metric], one, labels, num_resamples=num_resamples, seed=seed)[metric]
+            for one in own
+        ]
+    )
+    num_seeds, centre = len(own), values.mean(axis=0)
+    # Draws of n seeds vary by (n - 1) / n of what seeds do.
+    spread = math.sqrt(num_seeds / max(1, num_seeds - 1)) * (values - centre)
+    drawn = generator.integers(0, num_seeds, size=(num_seeds, num_resamples))
+    mean: NDArray[np.float64] = centre + np.take_along_axis(spread, drawn, axis=0).mean(axis=0)
+    return mean

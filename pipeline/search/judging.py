@@ -1,0 +1,145 @@
+"""Who wins a confirmation: what each candidate reached, where it stands, and what is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import StudyError
+from pipeline.evaluation.intervals import mean_interval
+from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.search.candidates import PART, Candidate
+from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.trials.candidate import CandidateRecord, StandingRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RESAMPLES: Final = 2000
+SEED: Final = 0
+
+
+def judge(
+    planned: Sequence[Candidate], results: Mapping[str, TrialResult], objective: ObjectiveSpec
+) -> list[CandidateRecord]:
+    """Returns what each configuration reached on the confirmation part, in the order of `planned`.
+
+    Raises:
+        StudyError: If a training diverged before it had any epoch to keep.
+    """
+    metric = objective.metric_on(PART)
+    judged = []
+    for candidate in planned:
+        found = [results[spec.uid] for spec in candidate.specs]
+        if any(metric not in result.metrics for result in found):
+            raise StudyError(
+                f"Trial {candidate.trial.number} diverges with other seeds. Lower the learning "
+                "rates in its space, or choose more candidates in confirm.top."
+            )
+        values = [result.metrics[metric] for result in found]
+        interval = mean_interval(values)
+        judged.append(
+            CandidateRecord(
+                number=candidate.trial.number,
+                hyperparameters=candidate.trial.hyperparameters,
+                search_value=candidate.trial.value,
+                seeds=[spec.seed for spec in candidate.specs],
+                values=values,
+                mean=interval.mean,
+                std=interval.std,
+                low=interval.low,
+                high=interval.high,
+                num_seeds=len(values),
+            )
+        )
+    return judged
+
+
+def placed(
+    judged: Sequence[CandidateRecord],
+    sizes: Sequence[int],
+    answers: Sequence[Sequence[NDArray[np.float32]]],
+    labels: NDArray[np.int64],
+    objective: ObjectiveSpec,
+) -> list[CandidateRecord]:
+    """Returns what each configuration reached, with where it stands among the others.
+
+    Args:
+        judged: As from `judge`.
+        sizes: Of each, the number of weights.
+        answers: Of each, what its trainings answer on the confirmation part, each of shape
+            (n, num_classes).
+        labels: Class ids of the n images.
+        objective: What they are compared by.
+    """
+    from pipeline.evaluation.paired import standings
+
+    found = standings(
+        answers,
+        labels,
+        {"loss": "log_loss"}.get(objective.measure, objective.measure),
+        is_larger_better=objective.direction == "maximize",
+        num_resamples=RESAMPLES,
+        seed=SEED,
+    )
+    return [
+        replace(
+            one,
+            standing=StandingRecord(
+                probability_best=place.probability_best,
+                behind=place.behind.value,
+                low=place.behind.low,
+                high=place.behind.high,
+                is_tied=place.is_tied,
+                num_parameters=size,
+            ),
+        )
+        for one, size, place in zip(judged, sizes, found, strict=True)
+    ]
+
+
+def winner_of(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> int:
+    """Returns the position of the winner: of those that are tied with the best mean the smallest.
+
+    Args:
+        judged: As from `placed`; as from `judge` the best mean wins.
+        objective: What they are compared by.
+    """
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+
+    def key(position: int) -> tuple[float, ...]:
+        one = judged[position]
+        size = one.standing.num_parameters if one.standing is not None and one.is_tied else 0
+        return not one.is_tied, size, sign * one.mean, position
+
+    return min(range(len(judged)), key=key)
+
+
+def in_order(
+    planned: Sequence[Candidate],
+    results: Mapping[str, TrialResult],
+    objective: ObjectiveSpec,
+    *,
+    winner: int,
+) -> list[TrialSpec]:
+    """Returns the trainings in the order in which they are exported: a seed of the winner first.
+
+    Of that seed as of the others the best validation value decides, so that the confirmation part
+    stays an estimate that nothing was selected by but the configuration.
+
+    Args:
+        planned: The candidates.
+        results: By uid.
+        objective: What they are compared by.
+        winner: The winner's position among the candidates.
+    """
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+
+    def by_value(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
+        return sorted(specs, key=lambda spec: sign * results[spec.uid].metrics[objective.metric])
+
+    first = by_value(planned[winner].specs)[0]
+    others = [spec for one in planned for spec in one.specs if spec is not first]
+    return [first, *by_value(others)]

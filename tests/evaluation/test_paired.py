@@ -1,0 +1,98 @@
+"""Which of several configurations is the best, on data whose truth is known."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.paired import standings
+
+NUM_IMAGES = 400
+ACCURACY = {"metric": "accuracy", "is_larger_better": True}
+
+
+def answers(rng, rate, *, seeds=3, hard=None, spread=0.0):
+    """Probabilities of trainings that are right at a rate, the same images hard for all.
+
+    Args:
+        rng: Draws them.
+        rate: How often they are right.
+        seeds: How many.
+        hard: How hard each image is, in [0, 1].
+        spread: Standard deviation of the rate over seeds.
+    """
+    found = []
+    for _ in range(seeds):
+        own = rate + spread * rng.standard_normal()
+        difficulty = 0.7 * hard + 0.3 * rng.random(NUM_IMAGES)
+        is_right = difficulty < np.quantile(difficulty, own)
+        found.append(np.stack([is_right, ~is_right], axis=1).astype(np.float32))
+    return found
+
+
+def judged(*answered, num_resamples=400, **wanted):
+    labels = np.zeros(NUM_IMAGES, np.int64)
+    return standings(
+        answered, labels, **{**ACCURACY, **wanted}, num_resamples=num_resamples, seed=1
+    )
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_a_clear_winner_is_best_with_certainty_and_the_other_is_shown_to_be_behind(rng):
+    hard = rng.random(NUM_IMAGES)
+    worse, better = judged(answers(rng, 0.8, hard=hard), answers(rng, 0.9, hard=hard))
+    assert (better.probability_best, worse.probability_best) == (1.0, 0.0)
+    assert (better.behind.value, better.behind.low, better.behind.high) == (0.0, 0.0, 0.0)
+    assert worse.behind.value == pytest.approx(0.1, abs=0.01)
+    assert 0 < worse.behind.low < worse.behind.value < worse.behind.high
+    assert better.is_tied
+    assert not worse.is_tied
+
+
+def test_the_same_answers_are_equally_good(rng):
+    one = answers(rng, 0.9, hard=rng.random(NUM_IMAGES), seeds=1)
+    first, second = judged(one, one)
+    assert first.probability_best == second.probability_best == 0.5
+    assert first.is_tied
+    assert second.is_tied
+
+
+def test_of_a_loss_the_smaller_is_better(rng):
+    right, wrong = (np.tile(np.float32([p, 1 - p]), (NUM_IMAGES, 1)) for p in (0.9, 0.6))
+    found = judged([wrong], [right], metric="log_loss", is_larger_better=False)
+    assert [one.probability_best for one in found] == [0.0, 1.0]
+    assert found[0].behind.value == pytest.approx(np.log(0.9 / 0.6), rel=1e-3)
+
+
+def test_seeds_that_differ_widen_the_interval(rng):
+    hard = rng.random(NUM_IMAGES)
+    alike = judged(*(answers(rng, 0.9, hard=hard, seeds=8) for _ in range(2)))
+    apart = judged(*(answers(rng, 0.9, hard=hard, seeds=8, spread=0.04) for _ in range(2)))
+    assert max(one.standard_error for one in apart) > 2 * max(o.standard_error for o in alike)
+
+
+def test_of_equals_one_is_shown_to_be_behind_in_few_cases(rng):
+    """Of 100 comparisons of four equal configurations: at most 5%, and chance."""
+    false = 0
+    for _ in range(100):
+        hard = rng.random(NUM_IMAGES)
+        found = judged(
+            *(answers(rng, 0.9, hard=hard, spread=0.005) for _ in range(4)), num_resamples=200
+        )
+        false += any(one.behind.low > 0 for one in found)
+    # The one-sided 99% bound of a binomial of 100 at 5%.
+    assert false <= 11
+
+
+def test_a_gap_of_four_points_is_mostly_found(rng):
+    found = 0
+    for _ in range(50):
+        hard = rng.random(NUM_IMAGES)
+        worse, _ = judged(
+            *(answers(rng, rate, hard=hard, spread=0.005) for rate in (0.86, 0.9)),
+            num_resamples=200,
+        )
+        found += worse.behind.low > 0
+    assert found >= 40
