@@ -26,6 +26,11 @@ class ObjectiveSpec:
         return self.metric.removeprefix("val_")
 
     @property
+    def probability_metric(self) -> str:
+        """The key of `evaluation.metrics.METRICS` that it is, such as `log_loss`."""
+        return "log_loss" if self.measure == "loss" else self.measure
+
+    @property
     def worst(self) -> float:
         """A value that every finite one is better than."""
         return -math.inf if self.direction == "maximize" else math.inf

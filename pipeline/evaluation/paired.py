@@ -1,20 +1,21 @@
-"""Which of several configurations is the best, where each was trained with a few seeds.
+"""What is better on the same images: one of two models, or one of several configurations.
 
-All were judged on the same images, so what is hard for all of them tells nothing, and a mean over
-seeds is uncertain twice: other images would have given others, and so would other seeds. Both are
-drawn anew here, images and seeds independently of each other: the pigeonhole bootstrap (Owen 2007,
-"The pigeonhole bootstrap", Annals of Applied Statistics 1(2), section 3), which errs on the wide
-side.
+What is hard for all of them tells nothing, and cancels. Configurations were trained with a few
+seeds each, and a mean over seeds is uncertain twice: other images would have given others, and so
+would other seeds. Both are drawn anew here, images and seeds independently of each other: the
+pigeonhole bootstrap (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2),
+section 3), which errs on the wide side.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.intervals import CONFIDENCE, Interval
+from pipeline.evaluation.intervals import CONFIDENCE, Interval, paired_difference
 from pipeline.evaluation.metrics import METRICS, Labels, Probabilities
 from pipeline.evaluation.resampling import resampled_metrics
 
@@ -123,3 +124,76 @@ def _resampled_mean(
     drawn = generator.integers(0, num_seeds, size=(num_seeds, num_resamples))
     mean: NDArray[np.float64] = centre + np.take_along_axis(spread, drawn, axis=0).mean(axis=0)
     return mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Superiority:
+    """Whether a model is better than another on the same images.
+
+    Attributes:
+        first: The metric of the one.
+        second: The metric of the other.
+        difference: How much better the first is, and the 95% interval; below 0 if it is worse.
+        p_value: How likely so large a difference, or a larger one, is if it is not better, in
+            [0, 1].
+    """
+
+    first: float
+    second: float
+    difference: Interval
+    p_value: float
+
+
+def superiority(
+    metric: str,
+    first: Probabilities,
+    second: Probabilities,
+    labels: Labels,
+    *,
+    is_larger_better: bool,
+    num_resamples: int,
+    seed: int,
+) -> Superiority:
+    """Returns whether the first of two models is better.
+
+    Of accuracy the p-value is McNemar's, exact and one-sided: among the images that one alone gets
+    right, the first has more by chance (McNemar 1947, "Note on the sampling error of the difference
+    between correlated proportions or percentages"). Of other metrics it is that of the difference
+    in standard errors of the bootstrap, by the normal distribution.
+
+    Args:
+        metric: A key of `METRICS`.
+        first: Probabilities of one model, shape (n, num_classes).
+        second: Probabilities of the other, of the same images.
+        labels: Class ids, shape (n,).
+        is_larger_better: Whether larger values of the metric are better.
+        num_resamples: Bootstrap resamples, >= 1.
+        seed: Seed that they are drawn with, >= 0.
+    """
+    compute, better = METRICS.get(metric), (first, second) if is_larger_better else (second, first)
+    difference = paired_difference(metric, *better, labels, num_resamples=num_resamples, seed=seed)
+    return Superiority(
+        first=compute(first, labels),
+        second=compute(second, labels),
+        difference=difference,
+        p_value=_mcnemar(first, second, labels)
+        if metric == "accuracy"
+        else _by_standard_error(difference),
+    )
+
+
+def _mcnemar(first: Probabilities, second: Probabilities, labels: Labels) -> float:
+    from scipy.special import bdtrc  # type: ignore[import-untyped]
+
+    ours, theirs = (one.argmax(axis=1) == labels for one in (first, second))
+    num_ours, num_differing = int(np.sum(ours & ~theirs)), int(np.sum(ours != theirs))
+    # The share of coins that show heads as often, or more often.
+    return float(bdtrc(num_ours - 1, num_differing, 0.5)) if num_ours else 1.0
+
+
+def _by_standard_error(difference: Interval) -> float:
+    width = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    standard_error = (difference.high - difference.low) / 2 / width
+    if standard_error == 0:
+        return 0.0 if difference.value > 0 else 1.0
+    return 1 - NormalDist().cdf(difference.value / standard_error)

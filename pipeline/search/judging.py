@@ -79,7 +79,7 @@ def placed(
     found = standings(
         answers,
         labels,
-        {"loss": "log_loss"}.get(objective.measure, objective.measure),
+        objective.probability_metric,
         is_larger_better=objective.direction == "maximize",
         num_resamples=RESAMPLES,
         seed=SEED,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ def run(
     # After the refusals, which should not wait for MLflow and TensorFlow to load.
     from pipeline.records.mirror.store import open_store
     from pipeline.records.model_registry.registration import register
+    from pipeline.studies.comparison import compare
 
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
     if num_threads is not None:
@@ -89,7 +91,7 @@ def run(
     else:
         check_is_verified(candidate)
         of = None if earlier is None else earlier.registered_model
-        done = record = register(store, candidate, earlier=of)
+        done = record = register(store, candidate, compare=partial(compare, root=root), earlier=of)
         write_registration(root, record)
     write_stamp(root, "register", record.stamp)
     logger.info("%s: %s version %s: %s", study, done.registered_model, done.version, done.reason)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bases.table import NO_BASE
-from pipeline.data.rows import part_images
 from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.metrics import classification_metrics
 from pipeline.evaluation.objectives import ObjectiveSpec
-from pipeline.features.frozen import freeze
 from pipeline.features.manifest import Manifest, read_manifest
 from pipeline.features.saved_base import load_saved_base
+from pipeline.training.answers import answers_on_part
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member, export, load_exported
 from pipeline.training.messages import TrialResult, TrialSpec
@@ -25,7 +23,6 @@ from pipeline.training.steps import Predictor
 
 logger = logging.getLogger(__name__)
 
-IMAGES_AT_A_TIME: Final = 256
 # What an exported file may differ by from its members' answers from the cache; see `verified`.
 MOST_DIFFERENCE: Final = 0.005
 MOST_OTHER_CLASSES: Final = 0.005
@@ -117,11 +114,10 @@ def export_winner(
     found: list[Verified] = []
 
     def verify(file: Path) -> None:
-        images = part_images(Path(data.train_file), part, batch_size=IMAGES_AT_A_TIME)
-        first = next(images)
-        network = freeze(load_exported(file), first, num_images=len(labels))
-        answers = [network(batch)[0] for batch in chain([first], images)]
-        found.append(verified(np.concatenate(answers), cached, labels, file=path, part=part))
+        answers = answers_on_part(
+            load_exported(file), Path(data.train_file), part, num_images=len(labels)
+        )
+        found.append(verified(answers, cached, labels, file=path, part=part))
 
     export(
         path,

@@ -25,6 +25,8 @@ class RegistrationRecord:
         weights_sha256: SHA-256 of all the model's weights.
         confirmation: The evidence: `objective`, `mean`, `low`, `high`, `n`, `num_seeds`.
         lineage: `lineage.revision_tags` of when it was made; None in early releases.
+        stayed: Number of the champion that it was compared with on these data, and that stayed;
+            None if there was no such comparison.
     """
 
     registered_model: str
@@ -36,6 +38,7 @@ class RegistrationRecord:
     weights_sha256: str
     confirmation: Mapping[str, str | float | None]
     lineage: Mapping[str, str] | None = None
+    stayed: str | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -56,4 +59,7 @@ def registration_of(root: Path) -> RegistrationRecord | None:
 
 def write_registration(root: Path, record: RegistrationRecord) -> None:
     """Writes `registration.json`."""
-    write_json(root / REGISTRATION_FILE, asdict(record))
+    content = asdict(record)
+    if record.stayed is None:
+        del content["stayed"]
+    write_json(root / REGISTRATION_FILE, content)

@@ -119,9 +119,11 @@ def test_neither_of_two_checkouts_sees_the_others_champion(
         for name, checkout in own.items():
             answer = checkout.predict(monkeypatch, capsys)
             assert answer == (f"{names[name]} version 1", kinds[name][0][0])
-        # With a new image ann goes on where she was.
+        # With a new image ann goes on where she was: no better, and the champion answers on.
         Image.new("L", (8, 8), 3).save(own["ann"].root / "data/own/cat/new.png")
-        assert own["ann"].repro(monkeypatch) == (names["ann"], True)
+        assert own["ann"].repro(monkeypatch) == (names["ann"], False)
+        answer = own["ann"].predict(monkeypatch, capsys)
+        assert answer == ("project-classifier version 1", "cat")
         # Without its own registration bob would be given her champion.
         (own["bob"].root / "results/registration.json").unlink()
         with pytest.raises(ConfigError, match=rf"in \S+{own['ann'].root}; the data of this check"):
@@ -129,4 +131,4 @@ def test_neither_of_two_checkouts_sees_the_others_champion(
         asked = own["bob"].predict(
             monkeypatch, capsys, "--model", "models:/project-classifier@champion"
         )
-        assert asked[0] == "project-classifier version 2"
+        assert asked[0] == "project-classifier version 1"

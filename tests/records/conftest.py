@@ -13,6 +13,40 @@ from testing.split import split_record
 from tests.conftest import STUDY_UID
 
 MEMBERS = [(5, 7), (5, 9), (3, 7)]
+NUM_IMAGES = 2400
+BAND = 80  # Gray levels of a class, whose images are all of one gray each.
+
+
+def write_confirmation_part(root):
+    """Writes images of three classes by how bright they are; all are of the confirmation part."""
+    import numpy as np
+
+    grays = np.repeat(np.arange(3 * BAND), NUM_IMAGES // (3 * BAND)).astype(np.uint8)
+    images = np.tile(grays[:, None, None], (1, 8, 8))
+    (root / "data").mkdir(exist_ok=True)
+    np.savez(
+        root / "data/train.npz",
+        images=images,
+        labels=grays.astype(np.int64) // BAND,
+        confirmation=np.arange(len(images)),
+    )
+
+
+def classifier(seed, accuracy):
+    """A model that takes the brightest images below a class for that class, so many are wrong."""
+    import keras
+    import numpy as np
+
+    images = keras.Input((8, 8), dtype="uint8")
+    brightness = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
+    dense = keras.layers.Dense(3, activation="softmax")
+    model = keras.Model(images, dense(brightness))
+    late = (1 - accuracy) * 3 * BAND / 2 - 0.5
+    first, second = BAND + late, 2 * BAND + late
+    scale = 0.05 * (1 + seed / 100)  # Other weights, the same classes.
+    slopes = np.tile([0.0, 1.0, 2.0], (64, 1)) / 64
+    dense.set_weights([scale * slopes, scale * np.array([0.0, -first, -first - second])])
+    return model
 
 
 @pytest.fixture(scope="session")
@@ -63,20 +97,21 @@ def split():
 
 @pytest.fixture
 def candidate(root, split):
-    """Makes a model of three classes on 8x8 images, with what confirm found out about it."""
+    """Makes a model of three classes on 8x8 images, with what confirm found out about it.
+
+    Its mean is also its accuracy on the confirmation images, give or take 1 of 240.
+    """
 
     def candidate(seed=0, mean=0.94, data="ab" * 32, study="transfer", test_accuracy=0.9):
-        import keras
         import numpy as np
 
         from pipeline.bases.model_files import weights_sha256
         from pipeline.records.model_registry.champion import Evidence
         from pipeline.records.model_registry.versions import Candidate
 
-        keras.utils.set_random_seed(seed)
-        images = keras.Input((8, 8), dtype="uint8")
-        features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
-        model = keras.Model(images, keras.layers.Dense(3, activation="softmax")(features))
+        if not (root / "data/train.npz").exists():
+            write_confirmation_part(root)
+        model = classifier(seed, mean)
         file = root / "models" / f"{study}.keras"
         file.parent.mkdir(exist_ok=True)
         model.save(file)

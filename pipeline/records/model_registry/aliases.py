@@ -11,6 +11,9 @@ CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"
 """Held the alias `champion` before the one that holds it now."""
 
+CHALLENGER: Final = "challenger"
+"""Was compared with the champion last, and not shown to be better."""
+
 
 def version_of(store: Store, name: str, alias: str) -> "ModelVersion | None":
     """Returns the version that has an alias; None if none has.
@@ -24,16 +27,21 @@ def version_of(store: Store, name: str, alias: str) -> "ModelVersion | None":
     return store.client.get_model_version(name, str(aliases[alias]))
 
 
-def move_champion(store: Store, name: str, version: str, *, before: str | None) -> None:
+def move_champion(
+    store: Store, name: str, version: "ModelVersion", *, before: "ModelVersion | None"
+) -> None:
     """Gives the alias `champion` to a version, and `previous` to the one that had it.
 
     Args:
         store: An open store, whose registry's lock is held.
         name: The registered model's.
-        version: Number of the version.
-        before: Number of the champion until now, or None.
+        version: The version; if it was `challenger`, it is that no longer.
+        before: The champion until now, or None.
     """
     # In this order: after a crash between the two nobody is without a champion.
     if before is not None:
-        store.client.set_registered_model_alias(name, PREVIOUS, before)
-    store.client.set_registered_model_alias(name, CHAMPION, version)
+        store.client.set_registered_model_alias(name, PREVIOUS, str(before.version))
+    store.client.set_registered_model_alias(name, CHAMPION, str(version.version))
+    challenger = version_of(store, name, CHALLENGER)
+    if challenger is not None and challenger.version == version.version:
+        store.client.delete_registered_model_alias(name, CHALLENGER)

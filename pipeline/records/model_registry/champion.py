@@ -1,14 +1,16 @@
-"""When the alias `champion` moves: a comparison of what two versions showed, that is pure.
+"""When the alias `champion` moves: to a file that is shown to be better than the champion's."""
 
-Two versions are compared only where they were judged alike: by the same objective on the same
-confirmation images, which the digest of the training file stands for.
-"""
+from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Final
 
-from pipeline.evaluation.objectives import OBJECTIVES
+if TYPE_CHECKING:
+    from pipeline.evaluation.paired import Superiority
+
+LEVEL: Final = 0.05
+"""How often, at most, a version that is not better becomes champion on some confirmation images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,87 +55,65 @@ class Evidence:
             },
         }
 
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
-        """Reads evidence back; None where a version has none, such as one made by hand."""
-        try:
-            return cls(
-                objective=tags["objective"],
-                data_digest=tags["data_digest"],
-                weights_sha256=tags["weights_sha256"],
-                mean=float(tags["confirmation.mean"]),
-                low=_optional(tags.get("confirmation.low")),
-                high=_optional(tags.get("confirmation.high")),
-                n=int(tags["confirmation.n"]),
-                num_seeds=int(tags["confirmation.num_seeds"]),
-            )
-        except (KeyError, ValueError):
-            return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Champion:
-    """The version that holds the alias.
-
-    Attributes:
-        version: Its number.
-        evidence: What it showed, or None if nobody wrote that down.
-    """
-
-    version: str
-    evidence: Evidence | None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Whether the alias moves, and why, in a sentence that people read."""
+    """Whether a version becomes champion.
+
+    Attributes:
+        moves: Whether it does.
+        reason: Why, in a sentence that people read.
+        is_challenger: Whether it was to be, and stays the one that might.
+    """
 
     moves: bool
     reason: str
+    is_challenger: bool = False
 
 
-def decide(candidate: Evidence, champion: Champion | None) -> Decision:
-    """Compares a version with the champion.
+def level(number: int) -> float:
+    """Returns what the p-value of a comparison must not exceed.
 
-    It moves to a candidate that is strictly better on the same confirmation images. Where the two
-    cannot be compared it moves too: the registry follows what the pipeline now works on.
+    The levels of all comparisons on the same images sum to `LEVEL`, however many there are: so
+    often at most does one that is not better become champion, by Boole's inequality, whatever was
+    tried before. The form is a choice; spending a fixed level over looks that are not counted in
+    advance is Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials".
 
     Args:
-        candidate: What the candidate showed.
-        champion: The present champion, or None.
+        number: Of the comparison among those on the same images, counted from 1.
+
+    >>> [round(level(number), 4) for number in (1, 2, 10)]
+    [0.0304, 0.0076, 0.0003]
     """
-    if champion is None:
-        return Decision(moves=True, reason="there was no champion yet")
-    other = champion.evidence
-    if other is None:
-        reason = f"version {champion.version} carries no confirmation result to compare with"
-        return Decision(moves=True, reason=reason)
-    if (candidate.objective, candidate.data_digest) != (other.objective, other.data_digest):
-        return Decision(moves=True, reason=_judged_otherwise(candidate, other, champion.version))
-    objective = OBJECTIVES[candidate.objective]
-    moves = objective.is_better(candidate.mean, other.mean)
-    verb = "is better than" if moves else "is not better than"
+    return LEVEL * 6 / (math.pi * number) ** 2
+
+
+def decide(
+    found: Superiority, *, number: int, version: str, measure: str, is_other_data: bool
+) -> Decision:
+    """Says whether a version takes the alias from the champion.
+
+    Args:
+        found: Of the two files on the same confirmation images, the challenger's first.
+        number: Of this comparison among those on these images, counted from 1.
+        version: The champion's number.
+        measure: What was compared, such as `accuracy`.
+        is_other_data: Whether the champion learned from other data, perhaps from these images.
+    """
+    allowed = level(number)
+    moves = found.p_value <= allowed
+    between = found.difference
     reason = (
-        f"confirmation {objective.measure} {_figures(candidate)} {verb} "
-        f"version {champion.version}'s {_figures(other)} on the same images"
+        f"its file has {measure} {found.first:.4f} on the {between.n} confirmation images, version "
+        f"{version}'s {found.second:.4f} (better by {between.value:.4f}, 95% interval "
+        f"{between.low:.4f} to {between.high:.4f}): {'' if moves else 'not '}shown to be better "
+        f"(p = {found.p_value:.2g}, at most {allowed:.2g} in comparison {number} on these images)"
     )
-    return Decision(moves=moves, reason=reason)
-
-
-def _judged_otherwise(candidate: Evidence, other: Evidence, version: str) -> str:
-    return (
-        f"version {version} was judged by {other.objective} on data {other.data_digest[:8]}, this "
-        f"one by {candidate.objective} on data {candidate.data_digest[:8]}: not comparable, so "
-        "the newer one is taken"
-    )
-
-
-def _figures(evidence: Evidence) -> str:
-    interval = interval_text(evidence)
-    return (
-        f"{evidence.mean:.4f} ({f'{interval}, ' if interval else ''}"
-        f"n={evidence.n}, {evidence.num_seeds} seeds)"
-    )
+    if is_other_data:
+        reason += (
+            f"; version {version} learned from other data, in which these images may have been"
+        )
+    return Decision(moves=moves, reason=reason, is_challenger=not moves)
 
 
 def interval_text(evidence: Evidence) -> str:
@@ -141,7 +121,3 @@ def interval_text(evidence: Evidence) -> str:
     if evidence.low is None or evidence.high is None:
         return ""
     return f"95% interval {evidence.low:.4f} to {evidence.high:.4f}"
-
-
-def _optional(text: str | None) -> float | None:
-    return None if text is None else float(text)

@@ -65,9 +65,11 @@ def load_classifier(root: Path, uri: str) -> Classifier:
 def load_champion(root: Path, name: str) -> Classifier:
     """Loads a champion after checking that it learned from the data of this checkout.
 
-    It has the digest of the training data, the classes and the image shape of `data/split.json`.
-    Where that has not been pulled, `dvc.lock` must have it as it was when the version was made, or
-    `results/registration.json` must tell of this very version.
+    It has the digest of the training data, the classes and the image shape of `data/split.json`;
+    or these classes and this shape, and stayed champion when what was learned from the data of this
+    checkout was compared with it. Where `data/split.json` has not been pulled, `dvc.lock` must have
+    it as it was when the version was made, or `results/registration.json` must tell of this very
+    version.
 
     Args:
         root: The repository.
@@ -119,6 +121,8 @@ def _other_data(root: Path, file: RegisteredFile) -> str:
     own = (data_digest(split), contract(split))
     if own == (file.tags.get("data_digest"), metadata.contract):
         return ""
+    if own[1] == metadata.contract and _has_stayed(root, file):
+        return ""
     return (
         f"{champion}, {learned}; the data of this checkout are "
         f"{_described(own[0], split.class_names)}."
@@ -130,6 +134,13 @@ def _is_known(root: Path, file: RegisteredFile) -> bool:
     if locked != NONE and locked == file.tags.get("dvc.split"):
         return True
     return record is not None and record.weights_sha256 == file.tags.get("weights_sha256")
+
+
+def _has_stayed(root: Path, file: RegisteredFile) -> bool:
+    """Whether what was learned here was compared with a version, and not shown to be better."""
+    record = registration_of(root)
+    asked = (file.name, file.version)
+    return record is not None and (record.registered_model, record.stayed) == asked
 
 
 def _described(digest: str | None, names: Sequence[str]) -> str:

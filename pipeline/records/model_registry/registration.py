@@ -2,25 +2,26 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.projection import now_ms
 from pipeline.records.mirror.store import Store, locked
 from pipeline.records.model_registry.aliases import (
+    CHALLENGER,
     CHAMPION,
     PREVIOUS,
     move_champion,
     version_of,
 )
-from pipeline.records.model_registry.champion import Champion, Decision, Evidence, decide
+from pipeline.records.model_registry.gate import DATA_DIGEST, Compare, gate
 from pipeline.records.model_registry.registered_models import (
     MADE_IN,
     choose_model,
     ready_versions,
     registered_model_name,
 )
-from pipeline.records.model_registry.rollback import ROLLED_BACK
 from pipeline.records.model_registry.versions import Candidate, log_version
 from pipeline.trials.registration import RegistrationRecord
 from pipeline.workspace import checkout_name
@@ -32,15 +33,16 @@ logger = logging.getLogger(__name__)
 
 
 def register(
-    store: Store, candidate: Candidate, *, earlier: str | None = None
+    store: Store, candidate: Candidate, *, compare: Compare, earlier: str | None = None
 ) -> RegistrationRecord:
-    """Registers a model and lets the alias `champion` move to it if the evidence says so.
+    """Registers a model, and makes it champion if it is shown to be better; else `challenger`.
 
     Weights that are registered already get no second version. One process at a time does this.
 
     Args:
         store: An open store.
         candidate: The model.
+        compare: As for `gate`.
         earlier: As for `registered_models.choose_model`.
     """
     with locked(store.root, "registry"):
@@ -51,20 +53,18 @@ def register(
         if version is None:
             version = log_version(store, candidate, name)
         log_test(store, version, candidate.test)
-        champion = _champion(store, name)
-        if champion is not None and champion.version == str(version.version):
-            decision = Decision(moves=False, reason="it is the champion already")
-        elif ROLLED_BACK in version.tags:
-            decision = Decision(moves=False, reason="somebody rolled back from it")
-        else:
-            decision = decide(candidate.evidence, champion)
+        champion = version_of(store, name, CHAMPION)
+        decision = gate(store, candidate, version, champion, compare)
         if decision.moves:
             _warn_of_others(store, name, candidate, champion)
-            before = None if champion is None else champion.version
-            move_champion(store, name, str(version.version), before=before)
+            move_champion(store, name, version, before=champion)
+        elif decision.is_challenger:
+            store.client.set_registered_model_alias(name, CHALLENGER, str(version.version))
         known = "" if is_new else f"these weights are version {version.version} already; "
         reason = f"{known}{decision.reason}"
-        return _record(store, version, candidate, is_new=is_new, reason=reason)
+        stayed = str(champion.version) if champion is not None and decision.is_challenger else None
+        record = _record(store, version, candidate, is_new=is_new, reason=reason)
+        return replace(record, stayed=stayed)
 
 
 def restore(
@@ -77,8 +77,7 @@ def restore(
         candidate: The model, with the lineage it had.
         earlier: The registered model that it was a version of, and is again unless others have it.
         number: The version's.
-        was_champion: Whether it held the alias. It gets that back where nobody has it; from another
-            champion only a version that had to be made again takes it, on its evidence.
+        was_champion: Whether it held the alias. It gets that back where nobody has it.
     """
     with locked(store.root, "registry"):
         name = _chosen(store, candidate, earlier)
@@ -88,11 +87,8 @@ def restore(
         if version is None:
             version = log_version(store, candidate, name, restored_number=int(number))
         log_test(store, version, candidate.test)
-        champion = _champion(store, name)
-        may_move = was_champion and (is_new or champion is None)
-        if may_move and decide(candidate.evidence, champion).moves:
-            before = None if champion is None else champion.version
-            move_champion(store, name, str(version.version), before=before)
+        if was_champion and version_of(store, name, CHAMPION) is None:
+            move_champion(store, name, version, before=None)
         reason = "it was restored" if is_new else "it was there already"
         return _record(store, version, candidate, is_new=is_new, reason=reason)
 
@@ -110,18 +106,18 @@ def is_registered(store: Store, record: RegistrationRecord) -> bool:
     version = _find_version(store, name, record.weights_sha256)
     if version is None:
         return False
-    return not record.champion or _champion(store, name) is not None
+    return not record.champion or version_of(store, name, CHAMPION) is not None
 
 
 def _record(
     store: Store, version: "ModelVersion", candidate: Candidate, *, is_new: bool, reason: str
 ) -> RegistrationRecord:
-    champion, number = _champion(store, version.name), str(version.version)
+    champion, number = version_of(store, version.name, CHAMPION), str(version.version)
     return RegistrationRecord(
         registered_model=version.name,
         version=number,
         registered=is_new,
-        champion=champion is not None and champion.version == number,
+        champion=champion is not None and str(champion.version) == number,
         reason=reason,
         study=candidate.confirm.study,
         weights_sha256=candidate.evidence.weights_sha256,
@@ -144,14 +140,14 @@ def _chosen(store: Store, candidate: Candidate, earlier: str | None) -> str:
 
 
 def _warn_of_others(
-    store: Store, name: str, candidate: Candidate, champion: Champion | None
+    store: Store, name: str, candidate: Candidate, champion: "ModelVersion | None"
 ) -> None:
     """Says that the alias is taken from what was perhaps somebody else's."""
-    if champion is None or champion.evidence is None or not store.is_shared:
+    if champion is None or not store.is_shared:
         return
-    made_in = store.client.get_model_version(name, champion.version).tags.get(MADE_IN)
-    other, own = champion.evidence.data_digest, candidate.evidence.data_digest
-    if other != own and made_in != checkout_name(store.root):
+    made_in, other = champion.tags.get(MADE_IN), champion.tags.get(DATA_DIGEST)
+    own = candidate.evidence.data_digest
+    if other and other != own and made_in != checkout_name(store.root):
         logger.warning(
             "%s: the champion until now, version %s, learned from other data (%s, made in %s; "
             "here: %s); it stays as %s. If it is of another project, set fetch.name",
@@ -172,7 +168,8 @@ def _ensure_registered_model(store: Store, candidate: Candidate, name: str) -> N
     text = (
         f"Classifier of {split.dataset}: uint8 images of shape {shape} in, probabilities of "
         f"{num_classes} classes out. Alias `{CHAMPION}`: the best on the confirmation images, "
-        f"which no search has seen; `{PREVIOUS}`: the one before it."
+        f"which no search has seen; `{PREVIOUS}`: the one before it; `{CHALLENGER}`: the last one "
+        "that was not shown to be better."
     )
     try:
         store.client.create_registered_model(name, description=text)
@@ -188,13 +185,6 @@ def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion
         if version.tags.get("weights_sha256") == weights_sha256
     ]
     return max(same, key=lambda version: int(version.version), default=None)
-
-
-def _champion(store: Store, name: str) -> Champion | None:
-    version = version_of(store, name, CHAMPION)
-    if version is None:
-        return None
-    return Champion(version=str(version.version), evidence=Evidence.from_tags(version.tags))
 
 
 def log_test(

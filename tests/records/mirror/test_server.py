@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.records.mirror.store import open_store
 from pipeline.records.model_registry.classifier import load_classifier
-from pipeline.records.model_registry.registration import register
 from pipeline.training.messages import EpochRecord
+from testing.registering import register
 from tests.conftest import STUDY_UID
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]

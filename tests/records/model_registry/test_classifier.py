@@ -6,7 +6,7 @@ import pytest
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.records.mirror.store import open_store
 from pipeline.records.model_registry.classifier import load_classifier
-from pipeline.records.model_registry.registration import register
+from testing.registering import register
 
 pytestmark = pytest.mark.keras
 

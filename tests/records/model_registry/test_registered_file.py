@@ -8,7 +8,7 @@ from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
 from pipeline.records.mirror.store import open_store
 from pipeline.records.model_registry.registered_file import registered_file
-from pipeline.records.model_registry.registration import register
+from testing.registering import register
 from testing.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.keras

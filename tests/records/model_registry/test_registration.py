@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.records.mirror.store import locked, open_store
-from pipeline.records.model_registry.registration import is_registered, register, restore
+from pipeline.records.model_registry.registration import is_registered, restore
 from testing.records import made_registration
+from testing.registering import register
 
 pytestmark = pytest.mark.keras
 
@@ -39,19 +40,49 @@ def test_a_better_model_takes_over_and_the_old_one_is_kept_as_previous(store, ca
     assert aliases(store) == {"champion": "2", "previous": "1"}
 
 
-def test_a_worse_model_is_registered_but_not_champion(store, candidate):
+def test_a_worse_model_is_registered_as_challenger(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
     done = register(store, candidate(seed=1, mean=0.93))
     assert (done.version, done.registered, done.champion) == ("2", True, False)
-    assert "is not better than version 1's" in done.reason
-    assert aliases(store) == {"champion": "1"}
+    assert "not shown to be better" in done.reason
+    assert aliases(store) == {"champion": "1", "challenger": "2"}
 
 
-def test_a_model_on_other_data_takes_over_and_says_so(store, candidate):
+def test_the_files_are_compared_and_not_what_was_said_of_them(store, candidate):
+    """The mean over seeds is of other models than the one that is exported."""
+    register(store, candidate(seed=0, mean=0.94))
+    flattered = candidate(seed=1, mean=0.93)
+    done = register(store, replace(flattered, evidence=replace(flattered.evidence, mean=0.99)))
+    assert not done.champion
+    assert "accuracy 0.9333 on the 2400 confirmation images, version 1's 0.9417" in done.reason
+
+
+def test_a_champion_of_other_data_is_compared_on_the_images_of_today(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
     done = register(store, candidate(seed=1, mean=0.50, data="ef" * 32))
-    assert done.champion
-    assert "not comparable" in done.reason
+    assert not done.champion
+    assert "learned from other data" in done.reason
+    assert register(store, candidate(seed=2, mean=0.96, data="ef" * 32)).champion
+
+
+def test_a_comparison_counts_and_is_made_once(store, candidate):
+    register(store, candidate(seed=0, mean=0.94))
+    for seed in (1, 2):
+        done = register(store, candidate(seed=seed, mean=0.93))
+    assert "in comparison 2 on these images" in done.reason
+    again = register(store, candidate(seed=2, mean=0.93))
+    assert again.reason.endswith("comparison 2 on these images), as was found before")
+    tags = store.client.get_registered_model(NAME).tags
+    assert [n for key, n in tags.items() if key.startswith("comparisons.")] == ["2"]
+
+
+def test_a_champion_whose_file_is_gone_keeps_the_alias_and_that_is_said(store, candidate):
+    register(store, candidate(seed=0, mean=0.94))
+    for file in (store.root / "mlruns").rglob("model.keras"):
+        file.unlink()
+    done = register(store, candidate(seed=1, mean=0.96))
+    assert not done.champion
+    assert "version 1, the champion, cannot be compared with" in done.reason
 
 
 def test_the_same_weights_are_registered_once(store, candidate):
@@ -62,13 +93,13 @@ def test_the_same_weights_are_registered_once(store, candidate):
     assert len(store.client.search_model_versions(f"name = '{NAME}'")) == 1
 
 
-def test_known_weights_can_win_the_alias_back(store, candidate):
-    """As when parameters are set back: the registry follows what the pipeline works on."""
+def test_a_challenger_becomes_champion_where_there_is_none_any_more(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
-    register(store, candidate(seed=1, mean=0.50, data="ef" * 32))
-    done = register(store, candidate(seed=0, mean=0.94))
-    assert (done.version, done.registered, done.champion) == ("1", False, True)
-    assert aliases(store) == {"champion": "1", "previous": "2"}
+    register(store, candidate(seed=1, mean=0.93))
+    store.client.delete_model_version(NAME, "1")
+    done = register(store, candidate(seed=1, mean=0.93))
+    assert (done.version, done.registered, done.champion) == ("2", False, True)
+    assert aliases(store) == {"champion": "2"}
 
 
 def test_a_deleted_champion_is_replaced(store, candidate):
@@ -88,7 +119,10 @@ def test_nobody_registers_while_another_process_does(store, candidate, monkeypat
 
 
 def test_two_at_once_make_two_versions_and_the_better_one_champion(store, candidate):
-    rivals = [candidate(seed=seed, mean=mean) for seed, mean in ((0, 0.94), (1, 0.95))]
+    rivals = [
+        candidate(seed=seed, mean=mean, study=f"study-{seed}")
+        for seed, mean in ((0, 0.94), (1, 0.95))
+    ]
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda rival: register(store, rival), rivals))
     assert {one.version for one in done} == {"1", "2"}
@@ -99,7 +133,7 @@ def test_the_test_part_has_no_say_in_who_is_champion(store, candidate):
     register(store, candidate(seed=0, mean=0.94, test_accuracy=0.10))
     done = register(store, candidate(seed=1, mean=0.93, test_accuracy=0.99))
     assert not done.champion
-    assert aliases(store) == {"champion": "1"}
+    assert aliases(store)["champion"] == "1"
     versions = {v.version: v.tags for v in store.client.search_model_versions()}
     assert {number: tags["test.accuracy"] for number, tags in versions.items()} == {
         **{1: "0.1", 2: "0.99"},
@@ -154,7 +188,7 @@ class TestRestore:
 
     def test_a_present_champion_is_not_taken_from_by_one_that_was_there(self, store, candidate):
         register(store, candidate(seed=0, mean=0.94))
-        register(store, candidate(seed=1, mean=0.50, data="ef" * 32))
+        register(store, candidate(seed=1, mean=0.96))
         restore(store, candidate(seed=0, mean=0.94), earlier=NAME, number="1", was_champion=True)
         assert aliases(store)["champion"] == "2"
 

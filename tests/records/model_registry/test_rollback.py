@@ -7,8 +7,8 @@ import pytest
 from pipeline.commands import rollback
 from pipeline.errors import ConfigError
 from pipeline.records.mirror.store import open_store
-from pipeline.records.model_registry.registration import register
 from pipeline.records.model_registry.rollback import RolledBack, roll_back
+from testing.registering import register
 
 pytestmark = pytest.mark.keras
 
