@@ -31,14 +31,15 @@ def revision_tags(root: Path) -> dict[str, str]:
 
 
 def git_tags(root: Path) -> dict[str, str]:
-    """Returns commit and branch, and whether the working tree has uncommitted changes.
+    """Returns commit and branch, and whether tracked files were changed and not committed.
 
-    A repository around `root` that holds none of its files says nothing about them.
+    `dvc.lock` counts for nothing: DVC writes it, and the hashes in it are recorded by themselves. A
+    repository around `root` that holds none of its files says nothing about them.
     """
     commit = _git(root, "rev-parse", "HEAD")
     if len(commit) != LENGTH_OF_COMMIT or not _git(root, "ls-files"):
         return {"git.commit": NONE, "git.branch": NONE, "git.dirty": NONE}
-    changes = _git(root, "status", "--porcelain")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no", ":!dvc.lock")
     return {
         "git.commit": commit,
         "git.branch": _git(root, "rev-parse", "--abbrev-ref", "HEAD") or NONE,

@@ -19,6 +19,7 @@ from pipeline.config import load_section, read_document
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import num_cores
+from pipeline.records.chain import chain_of
 from pipeline.records.model_registry.candidate import (
     check_is_verified,
     existing,
@@ -90,6 +91,8 @@ def run(
         record, done = earlier, restore_version(store, candidate, earlier)
     else:
         check_is_verified(candidate)
+        base = confirmations[study].base
+        candidate = replace(candidate, chain=chain_of(root, study=study, base=base))
         of = None if earlier is None else earlier.registered_model
         done = record = register(store, candidate, compare=partial(compare, root=root), earlier=of)
         write_registration(root, record)
@@ -124,7 +127,7 @@ def restore_version(
 
     restored = restore(
         store,
-        replace(candidate, lineage=record.lineage or {}),
+        replace(candidate, lineage=record.lineage or {}, chain=record.chain),
         earlier=record.registered_model,
         number=record.version,
         was_champion=record.champion,

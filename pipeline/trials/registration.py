@@ -25,6 +25,7 @@ class RegistrationRecord:
         weights_sha256: SHA-256 of all the model's weights.
         confirmation: The evidence: `objective`, `mean`, `low`, `high`, `n`, `num_seeds`.
         lineage: `lineage.revision_tags` of when it was made; None in early releases.
+        chain: As `records.chain.chain_of` returned it; None in early releases.
         stayed: Number of the champion that it was compared with on these data, and that stayed;
             None if there was no such comparison.
     """
@@ -38,6 +39,7 @@ class RegistrationRecord:
     weights_sha256: str
     confirmation: Mapping[str, str | float | None]
     lineage: Mapping[str, str] | None = None
+    chain: Mapping[str, Mapping[str, str]] | None = None
     stayed: str | None = None
 
     @classmethod
@@ -60,6 +62,6 @@ def registration_of(root: Path) -> RegistrationRecord | None:
 def write_registration(root: Path, record: RegistrationRecord) -> None:
     """Writes `registration.json`."""
     content = asdict(record)
-    if record.stayed is None:
-        del content["stayed"]
-    write_json(root / REGISTRATION_FILE, content)
+    unknown = [name for name in ("chain", "stayed") if content[name] is None]
+    known = {name: value for name, value in content.items() if name not in unknown}
+    write_json(root / REGISTRATION_FILE, known)

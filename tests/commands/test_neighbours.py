@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.files import sha256_file
 from pipeline.stages import fetch, register, split
 from pipeline.trials.confirmation import write_confirmation
+from testing.chain import write_missing
 from testing.records import made_confirmation
 from testing.tracking_server import TrackingServer
 from tests.commands.repository import run
@@ -71,6 +72,7 @@ class Checkout:
         )
         write_confirmation(self.root, record)
         self.write("results/metrics.json", {})
+        write_missing(self.root)
         register.run(register.RegisterParams(study="auto"), studies=["transfer"], root=self.root)
         report = json.loads((self.root / "results/registration.json").read_text())
         return report["registered_model"], report["champion"]

@@ -21,6 +21,7 @@ from pipeline.files import sha256_file
 from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.trials.confirmation import write_confirmation
 from pipeline.trials.registration import write_registration
+from testing.chain import write_missing
 from testing.records import made_confirmation, made_registration
 from testing.split import split_record
 
@@ -95,6 +96,7 @@ def repository(tmp_path_factory):
     )
     write_confirmation(root, record)
     np.savez(root / "data/train.npz", images=np.zeros((3, 8, 8), np.uint8), train=np.arange(3))
+    write_missing(root)
     run(RegisterParams(study="auto"), studies=["transfer"], root=root)
     return root
 

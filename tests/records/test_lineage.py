@@ -53,6 +53,13 @@ def test_an_uncommitted_change_is_said(repository):
     assert git_tags(repository)["git.dirty"] == "true"
 
 
+def test_what_dvc_writes_is_no_change(repository):
+    (repository / "dvc.lock").write_text("one")
+    assert git_tags(repository)["git.dirty"] == "false"
+    subprocess.run(["git", "add", "dvc.lock"], cwd=repository, check=True)
+    assert git_tags(repository)["git.dirty"] == "false"
+
+
 def test_no_repository_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_tags(tmp_path) == dict.fromkeys(("git.commit", "git.branch", "git.dirty"), "none")

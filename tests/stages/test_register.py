@@ -13,6 +13,7 @@ from pipeline.records.model_registry.params import RegisterParams
 from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages.register import choose_study, run
 from pipeline.trials.confirmation import write_confirmation
+from testing.chain import write_missing
 from testing.records import made_candidate, made_confirmation
 from testing.split import split_record
 
@@ -108,6 +109,7 @@ def root(tmp_path, monkeypatch):
         write_confirmation(tmp_path, confirmation(study, base))
     measured = {"accuracy": {"value": 0.875, "low": 0.8, "high": 0.95, "n": 40}}
     write_json(tmp_path / "results/metrics.json", {"scratch": {}, "transfer": measured})
+    write_missing(tmp_path)
     return tmp_path
 
 
@@ -141,7 +143,8 @@ class TestRun:
         from pipeline.bases.model_files import weights_sha256
 
         report = read_report(root)
-        lineage = report.pop("lineage")
+        lineage, chain = report.pop("lineage"), report.pop("chain")
+        assert list(chain["model"]) == ["models/transfer.keras"]
         assert {"git.commit", "version.keras", "dvc.train", "machine.cores"} <= lineage.keys()
         assert lineage.items() <= versions(root)[1].tags.items()
         assert report == {
@@ -227,7 +230,8 @@ class TestRun:
         write_json(root / "results/registration.json", {**was, **change, "version": "4"})
         lose_registry(root)
         run(AUTO, studies=STUDIES, root=root)
-        assert {**read_report(root), "lineage": was["lineage"]} == was
+        now = read_report(root)
+        assert {**now, "lineage": was["lineage"], "chain": was["chain"]} == was
 
     def test_a_report_of_an_earlier_release_is_made_anew(self, root):
         save_model(root, "transfer")

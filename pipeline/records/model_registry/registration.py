@@ -123,6 +123,7 @@ def _record(
         weights_sha256=candidate.evidence.weights_sha256,
         confirmation=candidate.evidence.figures,
         lineage={key: version.tags[key] for key in candidate.lineage if key in version.tags},
+        chain=candidate.chain,
     )
 
 

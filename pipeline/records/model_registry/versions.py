@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files import sha256_file
+from pipeline.records.chain import CHAIN_FILE, Chain, as_text, chain_tags
 from pipeline.records.lineage import NONE, installed_version
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.dataset_inputs import dataset_inputs
@@ -50,6 +51,7 @@ class Candidate:
         split: The data that it learned from.
         examples: A few raw training images, uint8, shape (k, h, w) or (k, h, w, 3).
         results: Folder `results/STUDY`; its files become artifacts.
+        chain: Of hashes, from the raw images to the file; None of what an earlier release made.
     """
 
     model: "keras.Model"
@@ -61,6 +63,7 @@ class Candidate:
     split: SplitRecord
     examples: "NDArray[np.uint8]"
     results: Path
+    chain: Chain | None = None
 
 
 def log_version(
@@ -179,6 +182,8 @@ def _log_model(
             metadata=_metadata(candidate),
         )
         shutil.copyfile(candidate.model_file, path / MODEL_FILE)
+        if candidate.chain is not None:
+            (path / CHAIN_FILE).write_text(as_text(candidate.chain), encoding="utf-8")
         store.client.log_model_artifacts(logged.model_id, str(path))
     return store.client.finalize_logged_model(logged.model_id, "READY")
 
@@ -265,6 +270,7 @@ def _tags(candidate: Candidate) -> dict[str, str]:
         "model_sha256": sha256_file(candidate.model_file),
         "export_rule": confirm.exported.rule[:MOST_CHARACTERS],
         **candidate.evidence.tags(),
+        **chain_tags(candidate.chain),
     }
 
 
