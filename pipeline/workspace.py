@@ -21,7 +21,7 @@ COPIES = (".dvc", "tmp", "exps")
 
 Stage = Literal["search", "confirm", "register"]
 FOLDER = Path("mlruns/stages")
-# Confirmation trainings that are over: a folder for each study, two files for each training.
+# Confirmation trainings that are over: a folder for each study, three files for each training.
 TRAININGS = Path("mlruns/trainings")
 REGISTRATION_FILE: Final = Path("results/registration.json")
 

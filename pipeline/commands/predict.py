@@ -102,8 +102,8 @@ def image_files(named: Sequence[str]) -> list[Path]:
     """Returns the files that are named, each once, in the order of their names.
 
     Args:
-        named: Files; folders, of which all files below that are called as pictures are; and
-            patterns of `glob`, with `**` for any folders.
+        named: Files; folders, of which all files below that are called as pictures and are not
+            hidden; and patterns of `glob`, with `**` for any folders.
 
     Raises:
         ConfigError: If one of them names nothing.
@@ -115,8 +115,8 @@ def image_files(named: Sequence[str]) -> list[Path]:
         if path.is_file():
             files = [path]
         elif path.is_dir():
-            below = (file for file in path.rglob("*") if looks_like_picture(file.name))
-            files = sorted(file for file in below if file.is_file())
+            below = sorted(file for file in path.rglob("*") if looks_like_picture(file.name))
+            files = [file for file in below if file.is_file() and not _is_hidden(file, path)]
         else:
             # `Path.glob` takes no pattern that begins with /.
             matches = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
@@ -130,6 +130,11 @@ def image_files(named: Sequence[str]) -> list[Path]:
             f"Received: {', '.join(missing)}."
         )
     return list(found)
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    """Whether a file, or a folder that it is in below the one that was named, is a hidden one."""
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def registered_model(root: Path) -> str:

@@ -6,11 +6,13 @@ Run: python -m pipeline reproduce [MODEL]
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.commands.predict import registered_model
 from pipeline.errors import ConfigError
+from pipeline.workspace import REGISTRATION_FILE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +64,11 @@ def commands(tags: Mapping[str, str], address: str, *, root: Path) -> Iterator[s
     yield f"# on {tags.get('machine.platform')}, {tags.get('machine.cores')} cores"
     if tags.get("git.dirty") == "true":
         yield "# Tracked files had changes that were not committed: these are not in the commit."
-    yield f"git clone {root} rebuilt"
+    yield "# Images of your own (fetch.path) must lie there, too; git does not bring them."
+    yield f"git clone {shlex.quote(str(root))} rebuilt"
     yield "cd rebuilt"
     yield f"git checkout {tags['git.commit']}"
     yield "make .venv/installed && source .venv/bin/activate"
-    yield "dvc repro    # or `dvc pull` and `python -m pipeline restore`, if DVC's remote has all"
-    yield "python -m pipeline verify"
+    yield "dvc repro"
+    yield "# The same weights, on a machine of the same kind; with a budget, what fits decides:"
+    yield f"grep {tags.get('weights_sha256')} {REGISTRATION_FILE}"

@@ -42,5 +42,6 @@ def _what_of(former: str | None) -> str:
         return "there was none."
     return (
         f"version {former}, which was, is `previous`, and `register` does not make it champion by "
-        "itself. Roll back again to take this back."
+        "itself. `dvc repro -f register` notes that in its report. Roll back again to take this "
+        "back."
     )

@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     """Prints a line for each link of the chain, from the raw images to the model.
 
     Returns:
-        0 if all are as they were, 1 at the first that is not.
+        0 if all are as they were, else 1: the first that is not is where it began.
 
     Raises:
         ConfigError: If there is no such model, or it was registered without a chain.
@@ -52,11 +52,13 @@ def main(args: argparse.Namespace) -> int:
         _check_is_registered(chain_file, file.tags.get(CHAIN_SHA256), uri)
         chain = json.loads(chain_file.read_text(encoding="utf-8"))
         print(f"{file.name} version {file.version}: its file is the one that was registered")
-    for link in check(root, chain):
-        if link.problem:
-            print(f"{link.name:12}  DIFFERS: {link.problem}")
-            return 1
-        print(f"{link.name:12}  OK, {link.num_files} of {link.num_files}")
+    num_problems = 0
+    for link in check(root, chain, study=file.tags["study"]):
+        num_problems += bool(link.problem)
+        found = f"DIFFERS: {link.problem}" if link.problem else f"OK, {link.num_files} files"
+        print(f"{link.name:12}  {found}")
+    if num_problems:
+        return 1
     return _trained_again(file.tags) if args.deep else 0
 
 
@@ -72,7 +74,8 @@ def _trained_again(tags: Mapping[str, str]) -> int:
 def _check_is_registered(chain_file: Path, expected: str | None, uri: str) -> None:
     if expected is None:
         raise ConfigError(
-            f"{uri} has no chain of hashes: only versions that were registered since 2026-11-29 do."
+            f"{uri} has no chain of hashes: it was made by an earlier release. "
+            "`dvc repro -f register` gives it one where its weights are those of this checkout."
         )
     found = sha256_file(chain_file) if chain_file.is_file() else "no file"
     if found != expected:

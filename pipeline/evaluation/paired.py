@@ -28,8 +28,8 @@ class Standing:
         probability_best: Share of the resamples in which its mean is the best, in [0, 1]; those in
             which several are, count for each in part.
         behind: How much better the best mean is than its own, >= 0, and the interval. All intervals
-            hold together in 95% of cases: each is wide enough for the number of comparisons
-            (Dunn 1961, "Multiple comparisons among means", Bonferroni's inequality).
+            hold together in 95% of cases: each is wide enough for all pairs, since any could have
+            been the best (Dunn 1961, "Multiple comparisons among means", Bonferroni's inequality).
         standard_error: Of that difference.
     """
 
@@ -81,7 +81,9 @@ def standings(
     is_best = resampled == resampled.max(axis=0)
     shares = (is_best / is_best.sum(axis=0)).mean(axis=1)
     best = int(means.argmax())
-    ends = (1 - CONFIDENCE) / 2 / max(1, len(answers) - 1)
+    # The best was found in the same data, so that each pair of them counts, at both ends.
+    num_pairs = max(1, len(answers) * (len(answers) - 1) // 2)
+    ends = (1 - CONFIDENCE) / (2 * num_pairs)
     found = []
     for mean, drawn, share in zip(means, resampled, shares, strict=True):
         behind, differences = float(means[best] - mean), resampled[best] - drawn

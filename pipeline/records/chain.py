@@ -22,6 +22,8 @@ from pipeline.trials.identity import TRAINING_CODE, code_sha256
 from pipeline.workspace import confirmation_file, study_file
 
 LINKS: Final = ("raw", "split", "features", "params", "code", "study", "confirmation", "model")
+SECTIONS: Final = ("fetch", "split", "budget", "plan", "embed", "search", "defaults", "confirm")
+"""Of `params.yaml`: what a model depends on, beside its study."""
 CODE: Final = "the code of a training"
 """Stands for many files, whose hash is one."""
 CHAIN_FILE: Final = "lineage.json"
@@ -71,37 +73,43 @@ def chain_of(root: Path, *, study: str, base: str) -> Chain:
         "confirmation": [confirmation_file(root, study).relative_to(root).as_posix()],
         "model": [f"models/{study}.keras"],
     }
-    return {link: {name: _existing(root, name) for name in names[link]} for link in LINKS}
+    return {link: {name: _existing(root, name, study) for name in names[link]} for link in LINKS}
 
 
-def as_text(chain: Chain) -> str:
-    """Returns what `CHAIN_FILE` holds; equal chains give equal texts."""
-    return json.dumps(chain, indent=2, sort_keys=True) + "\n"
+def write_chain(folder: Path, chain: Chain | None) -> None:
+    """Writes `CHAIN_FILE`, equal for equal chains; nothing without a chain."""
+    if chain is not None:
+        (folder / CHAIN_FILE).write_text(_as_text(chain), encoding="utf-8")
 
 
 def chain_tags(chain: Chain | None) -> dict[str, str]:
     """Returns the tag of a version that says what its `CHAIN_FILE` is; none without a chain."""
     if chain is None:
         return {}
-    return {CHAIN_SHA256: hashlib.sha256(as_text(chain).encode()).hexdigest()}
+    return {CHAIN_SHA256: hashlib.sha256(_as_text(chain).encode()).hexdigest()}
 
 
-def check(root: Path, chain: Chain) -> Iterator[CheckedLink]:
+def _as_text(chain: Chain) -> str:
+    return json.dumps(chain, indent=2, sort_keys=True) + "\n"
+
+
+def check(root: Path, chain: Chain, *, study: str) -> Iterator[CheckedLink]:
     """Yields each link of a chain, computed again from what is on disk.
 
     Args:
         root: The repository.
         chain: As `chain_of` returned it when the model was registered.
+        study: The study's name.
     """
     for link in LINKS:
         files = chain.get(link, {})
-        problems = (_problem(root, name, sha256) for name, sha256 in files.items())
+        problems = (_problem(root, name, sha256, study) for name, sha256 in files.items())
         first = next((problem for problem in problems if problem), "")
         yield CheckedLink(name=link, num_files=len(files), problem=first)
 
 
-def _problem(root: Path, name: str, expected: str) -> str:
-    found = _sha256(root, name)
+def _problem(root: Path, name: str, expected: str, study: str) -> str:
+    found = _sha256(root, name, study)
     if found == expected:
         return ""
     if found is None:
@@ -109,10 +117,11 @@ def _problem(root: Path, name: str, expected: str) -> str:
     return f"{name} is another one: sha256 {expected[:12]} was recorded, {found[:12]} is here"
 
 
-def _sha256(root: Path, name: str) -> str | None:
+def _sha256(root: Path, name: str, study: str) -> str | None:
     """Returns a file's SHA-256; None if there is none.
 
-    Of `params.yaml` it is that of what it says, whatever its comments and its layout.
+    Of `params.yaml` it is that of what it says of a study and of what comes before it, whatever its
+    comments and its layout.
     """
     if name == CODE:
         return code_sha256(*TRAINING_CODE)
@@ -120,13 +129,19 @@ def _sha256(root: Path, name: str) -> str | None:
     if not file.is_file():
         return None
     if name == PARAMS_FILE.name:
-        text = json.dumps(read_document(file), sort_keys=True, default=str)
+        document = read_document(file)
+        studies = document.get("studies")
+        own = {
+            **{section: document.get(section) for section in SECTIONS},
+            "study": studies.get(study) if isinstance(studies, dict) else None,
+        }
+        text = json.dumps(own, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
     return sha256_file(file)
 
 
-def _existing(root: Path, name: str) -> str:
-    sha256 = _sha256(root, name)
+def _existing(root: Path, name: str, study: str) -> str:
+    sha256 = _sha256(root, name, study)
     if sha256 is None:
         raise DataIntegrityError(f"{root / name} must exist before this stage. Run `dvc repro`.")
     return sha256

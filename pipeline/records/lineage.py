@@ -31,7 +31,7 @@ def revision_tags(root: Path) -> dict[str, str]:
 
 
 def git_tags(root: Path) -> dict[str, str]:
-    """Returns commit and branch, and whether tracked files were changed and not committed.
+    """Returns commit and branch, and whether there are changes that are not committed.
 
     `dvc.lock` counts for nothing: DVC writes it, and the hashes in it are recorded by themselves. A
     repository around `root` that holds none of its files says nothing about them.
@@ -39,7 +39,7 @@ def git_tags(root: Path) -> dict[str, str]:
     commit = _git(root, "rev-parse", "HEAD")
     if len(commit) != LENGTH_OF_COMMIT or not _git(root, "ls-files"):
         return {"git.commit": NONE, "git.branch": NONE, "git.dirty": NONE}
-    changes = _git(root, "status", "--porcelain", "--untracked-files=no", ":!dvc.lock")
+    changes = _git(root, "status", "--porcelain", "--", ".", ":!dvc.lock")
     return {
         "git.commit": commit,
         "git.branch": _git(root, "rev-parse", "--abbrev-ref", "HEAD") or NONE,

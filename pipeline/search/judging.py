@@ -68,7 +68,7 @@ def placed(
 
     Args:
         judged: As from `judge`.
-        sizes: Of each, the number of weights.
+        sizes: Of each, the number of weights, those of the base below it among them.
         answers: Of each, what its trainings answer on the confirmation part, each of shape
             (n, num_classes).
         labels: Class ids of the n images.

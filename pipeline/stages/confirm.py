@@ -59,9 +59,11 @@ CODE = (
     "search/candidates.py",
     "search/confirmation.py",
     "search/judging.py",
+    "training/answers.py",
     "training/ensemble.py",
     "stages/confirm.py",
     "studies/exported.py",
+    "trials/ranking.py",
     "trials/record.py",
 )
 

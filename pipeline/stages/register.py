@@ -130,7 +130,6 @@ def restore_version(
         replace(candidate, lineage=record.lineage or {}, chain=record.chain),
         earlier=record.registered_model,
         number=record.version,
-        was_champion=record.champion,
     )
     was = f"version {record.version} of {record.registered_model}"
     now = f"version {restored.version} of {restored.registered_model}"

@@ -61,7 +61,15 @@ def judge_all(
         [np.load(answers_file(str(results[spec.uid].model_file))) for spec in one.specs]
         for one in planned
     ]
-    sizes = [results[one.specs[0].uid].num_parameters for one in planned]
+    cuts = read_manifest(Path(data.features)).cuts
+    sizes = [
+        max(
+            results[spec.uid].num_parameters
+            + cuts[results[spec.uid].starts_from].num_parameters_below
+            for spec in one.specs
+        )
+        for one in planned
+    ]
     return placed(judged, sizes, answers, part_labels(Path(data.train_file), PART), objective)
 
 

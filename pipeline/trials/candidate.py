@@ -20,7 +20,7 @@ class StandingRecord:
         low: Lower end of the interval of that difference.
         high: Upper end of it. The intervals of all candidates hold together in 95% of cases.
         is_tied: Whether it is behind by no more than a standard error.
-        num_parameters: Weights of what was trained.
+        num_parameters: Weights, those of the base below it among them; of its largest training.
     """
 
     probability_best: float

@@ -193,7 +193,7 @@ class ConfirmationRecord:
         if not tied:
             return chance
         trials = f"trial {tied[0]}" if len(tied) == 1 else f"trials {', '.join(tied)}"
-        return f"{chance}; tied with {trials}, of which it is the smallest"
+        return f"{chance}; tied with {trials}, none of which has fewer weights"
 
     @property
     def selection_bias(self) -> float | None:

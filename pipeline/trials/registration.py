@@ -26,8 +26,8 @@ class RegistrationRecord:
         confirmation: The evidence: `objective`, `mean`, `low`, `high`, `n`, `num_seeds`.
         lineage: `lineage.revision_tags` of when it was made; None in early releases.
         chain: As `records.chain.chain_of` returned it; None in early releases.
-        stayed: Number of the champion that it was compared with on these data, and that stayed;
-            None if there was no such comparison.
+        stayed: `version` of the champion that stayed when this one was compared with it, or had
+            been rolled back from, and the `data_digest` of that; None if it became champion.
     """
 
     registered_model: str
@@ -40,7 +40,7 @@ class RegistrationRecord:
     confirmation: Mapping[str, str | float | None]
     lineage: Mapping[str, str] | None = None
     chain: Mapping[str, Mapping[str, str]] | None = None
-    stayed: str | None = None
+    stayed: Mapping[str, str] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:

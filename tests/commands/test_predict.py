@@ -131,7 +131,7 @@ def test_files_that_are_not_there_are_named_before_anything_is_loaded(root, phot
 
 
 def test_folders_and_patterns_name_pictures_each_once_in_order(tmp_path):
-    for name in ("b/2.png", "b/c/1.JPG", "a.png", "b/notes.txt"):
+    for name in ("b/2.png", "b/c/1.JPG", "a.png", "b/notes.txt", "b/._1.jpg", "b/.thumbs/x.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found = image_files([str(tmp_path / "b"), str(tmp_path / "**/*.png")])

@@ -28,7 +28,10 @@ def chain_in(root):
 
 
 def first_problem(root, recorded):
-    return next(((one.name, one.problem) for one in check(root, recorded) if one.problem), None)
+    return next(
+        ((one.name, one.problem) for one in check(root, recorded, study="transfer") if one.problem),
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,16 +69,18 @@ def test_other_code_of_a_training_is_found(root, monkeypatch):
     assert first_problem(root, recorded)[1].startswith(f"{CODE} is another one")
 
 
-def test_a_comment_in_the_parameters_is_no_change(root):
+def test_a_comment_and_what_others_depend_on_are_no_change(root):
     recorded = chain_in(root)
-    (root / "params.yaml").write_text("# Why\nsplit:\n  seed: 1\n")
+    others = "evaluate: {seed: 3}\nstudies: {other: {base: none}}\n"
+    (root / "params.yaml").write_text(f"# Why\nsplit:\n  seed: 1\n{others}")
     assert first_problem(root, recorded) is None
 
 
 def test_the_links_are_told_in_the_order_in_which_they_are_made(root):
     recorded = chain_in(root)
-    assert tuple(one.name for one in check(root, recorded)) == LINKS
-    assert {one.name: one.num_files for one in check(root, recorded)}["features"] == 2
+    found = list(check(root, recorded, study="transfer"))
+    assert tuple(one.name for one in found) == LINKS
+    assert {one.name: one.num_files for one in found}["features"] == 2
 
 
 def test_without_an_earlier_file_there_is_no_chain(root):

@@ -58,6 +58,8 @@ def test_what_dvc_writes_is_no_change(repository):
     assert git_tags(repository)["git.dirty"] == "false"
     subprocess.run(["git", "add", "dvc.lock"], cwd=repository, check=True)
     assert git_tags(repository)["git.dirty"] == "false"
+    (repository / "new.py").write_text("one")
+    assert git_tags(repository)["git.dirty"] == "true"
 
 
 def test_no_repository_is_said(tmp_path, monkeypatch):

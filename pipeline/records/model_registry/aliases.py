@@ -11,6 +11,8 @@ CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"
 """Held the alias `champion` before the one that holds it now."""
 
+ROLLED_BACK: Final = "rolled_back"
+"""Tag of a version that a person took the alias `champion` from."""
 CHALLENGER: Final = "challenger"
 """Was compared with the champion last, and not shown to be better."""
 
@@ -42,6 +44,8 @@ def move_champion(
     if before is not None:
         store.client.set_registered_model_alias(name, PREVIOUS, str(before.version))
     store.client.set_registered_model_alias(name, CHAMPION, str(version.version))
+    if ROLLED_BACK in version.tags:
+        store.client.delete_model_version_tag(name, str(version.version), ROLLED_BACK)
     challenger = version_of(store, name, CHALLENGER)
     if challenger is not None and challenger.version == version.version:
         store.client.delete_registered_model_alias(name, CHALLENGER)

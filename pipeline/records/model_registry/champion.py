@@ -63,12 +63,14 @@ class Decision:
     Attributes:
         moves: Whether it does.
         reason: Why, in a sentence that people read.
-        is_challenger: Whether it was to be, and stays the one that might.
+        is_challenger: Whether it was compared with the champion, and not shown to be better.
+        leaves_champion: Whether another version stays champion, by a comparison or a person's will.
     """
 
     moves: bool
     reason: str
     is_challenger: bool = False
+    leaves_champion: bool = False
 
 
 def level(number: int) -> float:
@@ -77,7 +79,9 @@ def level(number: int) -> float:
     The levels of all comparisons on the same images sum to `LEVEL`, however many there are: so
     often at most does one that is not better become champion, by Boole's inequality, whatever was
     tried before. The form is a choice; spending a fixed level over looks that are not counted in
-    advance is Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials".
+    advance is Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials". That a
+    challenger was chosen among the candidates of its own confirmation, on the same images, is not
+    counted: it flatters a champion of the same data as much, one of other data not.
 
     Args:
         number: Of the comparison among those on the same images, counted from 1.
@@ -113,7 +117,7 @@ def decide(
         reason += (
             f"; version {version} learned from other data, in which these images may have been"
         )
-    return Decision(moves=moves, reason=reason, is_challenger=not moves)
+    return Decision(moves=moves, reason=reason, is_challenger=not moves, leaves_champion=not moves)
 
 
 def interval_text(evidence: Evidence) -> str:

@@ -121,7 +121,7 @@ def _other_data(root: Path, file: RegisteredFile) -> str:
     own = (data_digest(split), contract(split))
     if own == (file.tags.get("data_digest"), metadata.contract):
         return ""
-    if own[1] == metadata.contract and _has_stayed(root, file):
+    if own[1] == metadata.contract and _has_stayed(root, file, own[0]):
         return ""
     return (
         f"{champion}, {learned}; the data of this checkout are "
@@ -136,11 +136,12 @@ def _is_known(root: Path, file: RegisteredFile) -> bool:
     return record is not None and record.weights_sha256 == file.tags.get("weights_sha256")
 
 
-def _has_stayed(root: Path, file: RegisteredFile) -> bool:
-    """Whether what was learned here was compared with a version, and not shown to be better."""
+def _has_stayed(root: Path, file: RegisteredFile, data_digest: str) -> bool:
+    """Whether a version stayed champion when what was learned from these data was registered."""
     record = registration_of(root)
-    asked = (file.name, file.version)
-    return record is not None and (record.registered_model, record.stayed) == asked
+    if record is None or record.registered_model != file.name:
+        return False
+    return record.stayed == {"version": file.version, "data_digest": data_digest}
 
 
 def _described(digest: str | None, names: Sequence[str]) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.records.mirror.store import Store
+from pipeline.records.model_registry.aliases import ROLLED_BACK
 from pipeline.records.model_registry.champion import Decision, decide
 from pipeline.records.model_registry.registered_file import REGISTRY, registered_file
-from pipeline.records.model_registry.rollback import ROLLED_BACK
 from pipeline.records.model_registry.versions import Candidate
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ DATA_DIGEST: Final = "data_digest"
 # Of a version: what it was compared with last, on which data, and what came out.
 COMPARED: Final = "compared_with"
 OUTCOME: Final = "comparison"
+MOVES: Final = "comparison.won"
 # Of a registered model, before the digest of the data: how many comparisons there were.
 NUM_COMPARISONS: Final = "comparisons."
 
@@ -40,8 +41,8 @@ def gate(
 ) -> Decision:
     """Decides whether a version becomes champion.
 
-    A comparison is counted before its outcome is known to anybody, since each makes a false one
-    more likely; asked again for the same two on the same data, the answer is that of before.
+    What came of a comparison is kept before the alias moves: asked again for the same two on the
+    same data, the answer is that of before, and it counts as one comparison.
 
     Args:
         store: An open store, whose registry's lock is held.
@@ -49,40 +50,51 @@ def gate(
         version: The version.
         champion: The champion until now, or None.
         compare: Runs both on the confirmation images of this checkout.
+
+    Raises:
+        ConfigError: If the champion's file cannot be fetched, such as from a server that is away.
     """
     if champion is None:
         return Decision(moves=True, reason="there was no champion yet")
     if champion.version == version.version:
         return Decision(moves=False, reason="it is the champion already")
     if ROLLED_BACK in version.tags:
-        return Decision(moves=False, reason="somebody rolled back from it")
+        reason = "somebody rolled back from it"
+        return Decision(moves=False, reason=reason, leaves_champion=True)
     own, number = candidate.evidence.data_digest, str(champion.version)
     pair = f"{champion.tags.get(WEIGHTS)} on {own}"
     if version.tags.get(COMPARED) == pair:
-        reason = f"{version.tags.get(OUTCOME)}, as was found before"
-        return Decision(moves=False, reason=reason, is_challenger=True)
+        return _as_before(version.tags)
     try:
         theirs = _load(store, version.name, number)
-    except (ConfigError, DataIntegrityError) as error:
-        return Decision(
-            moves=False,
-            reason=f"version {number}, the champion, cannot be compared with: {error} Where it is "
-            "no longer wanted, delete that version",
-            is_challenger=True,
+    except DataIntegrityError as error:
+        reason = (
+            f"version {number}, the champion, cannot be compared with: {error} Where it is no "
+            "longer wanted, delete that version"
         )
-    num_comparisons = _count(store, version.name, own)
+        return Decision(moves=False, reason=reason, is_challenger=True)
     found = compare(candidate.model, theirs, candidate.evidence.objective)
     decision = decide(
         found,
-        number=num_comparisons,
+        number=_count(store, version.name, own),
         version=number,
         measure=OBJECTIVES[candidate.evidence.objective].measure,
         is_other_data=champion.tags.get(DATA_DIGEST) != own,
     )
-    if not decision.moves:
-        for key, text in ((OUTCOME, decision.reason), (COMPARED, pair)):
-            store.client.set_model_version_tag(version.name, version.version, key, text)
+    moves = str(decision.moves).lower()
+    for key, text in ((OUTCOME, decision.reason), (MOVES, moves), (COMPARED, pair)):
+        store.client.set_model_version_tag(version.name, version.version, key, text)
     return decision
+
+
+def _as_before(tags: Mapping[str, str]) -> Decision:
+    moves = tags.get(MOVES) == "true"
+    return Decision(
+        moves=moves,
+        reason=f"{tags.get(OUTCOME)}, as was found before",
+        is_challenger=not moves,
+        leaves_champion=not moves,
+    )
 
 
 def _load(store: Store, name: str, number: str) -> keras.Model:

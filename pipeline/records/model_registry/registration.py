@@ -1,10 +1,13 @@
 """Registers a model as a version, and decides whether it becomes the champion."""
 
 import logging
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.records.chain import Chain, chain_tags, write_chain
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.projection import now_ms
 from pipeline.records.mirror.store import Store, locked
@@ -27,6 +30,7 @@ from pipeline.trials.registration import RegistrationRecord
 from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -52,6 +56,9 @@ def register(
         is_new = version is None
         if version is None:
             version = log_version(store, candidate, name)
+        elif candidate.chain is not None:
+            # The same weights in another file, or of another release: what leads to them now.
+            _log_chain(store, version, candidate.chain)
         log_test(store, version, candidate.test)
         champion = version_of(store, name, CHAMPION)
         decision = gate(store, candidate, version, champion, compare)
@@ -62,22 +69,23 @@ def register(
             store.client.set_registered_model_alias(name, CHALLENGER, str(version.version))
         known = "" if is_new else f"these weights are version {version.version} already; "
         reason = f"{known}{decision.reason}"
-        stayed = str(champion.version) if champion is not None and decision.is_challenger else None
         record = _record(store, version, candidate, is_new=is_new, reason=reason)
-        return replace(record, stayed=stayed)
+        if champion is None or not decision.leaves_champion:
+            return record
+        own = candidate.evidence.data_digest
+        return replace(record, stayed={"version": str(champion.version), "data_digest": own})
 
 
-def restore(
-    store: Store, candidate: Candidate, *, earlier: str, number: str, was_champion: bool
-) -> RegistrationRecord:
+def restore(store: Store, candidate: Candidate, *, earlier: str, number: str) -> RegistrationRecord:
     """Makes a version again that was registered before the registry was lost.
+
+    Where nobody is champion it is that, also if another one was: that one is lost.
 
     Args:
         store: An open store.
         candidate: The model, with the lineage it had.
         earlier: The registered model that it was a version of, and is again unless others have it.
         number: The version's.
-        was_champion: Whether it held the alias. It gets that back where nobody has it.
     """
     with locked(store.root, "registry"):
         name = _chosen(store, candidate, earlier)
@@ -87,7 +95,7 @@ def restore(
         if version is None:
             version = log_version(store, candidate, name, restored_number=int(number))
         log_test(store, version, candidate.test)
-        if was_champion and version_of(store, name, CHAMPION) is None:
+        if version_of(store, name, CHAMPION) is None:
             move_champion(store, name, version, before=None)
         reason = "it was restored" if is_new else "it was there already"
         return _record(store, version, candidate, is_new=is_new, reason=reason)
@@ -96,7 +104,7 @@ def restore(
 def is_registered(store: Store, record: RegistrationRecord) -> bool:
     """Whether the version that a record tells of is there; nothing is changed.
 
-    One that was champion counts only where somebody is.
+    It counts only where somebody is champion.
 
     Args:
         store: An open store.
@@ -106,7 +114,7 @@ def is_registered(store: Store, record: RegistrationRecord) -> bool:
     version = _find_version(store, name, record.weights_sha256)
     if version is None:
         return False
-    return not record.champion or version_of(store, name, CHAMPION) is not None
+    return version_of(store, name, CHAMPION) is not None
 
 
 def _record(
@@ -168,9 +176,9 @@ def _ensure_registered_model(store: Store, candidate: Candidate, name: str) -> N
     shape, num_classes = split.image_shape, len(split.class_names)
     text = (
         f"Classifier of {split.dataset}: uint8 images of shape {shape} in, probabilities of "
-        f"{num_classes} classes out. Alias `{CHAMPION}`: the best on the confirmation images, "
-        f"which no search has seen; `{PREVIOUS}`: the one before it; `{CHALLENGER}`: the last one "
-        "that was not shown to be better."
+        f"{num_classes} classes out. Alias `{CHAMPION}`: shown to be better than the one before it "
+        f"on confirmation images, which no search has seen; `{PREVIOUS}`: the one before it; "
+        f"`{CHALLENGER}`: the last one that was not shown to be better."
     )
     try:
         store.client.create_registered_model(name, description=text)
@@ -186,6 +194,23 @@ def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion
         if version.tags.get("weights_sha256") == weights_sha256
     ]
     return max(same, key=lambda version: int(version.version), default=None)
+
+
+def _log_chain(store: Store, version: "ModelVersion", chain: Chain) -> None:
+    """Puts a chain beside a version's model, in place of the one that was there."""
+    model_id = _model_id(store.client.get_run(version.run_id))
+    if model_id is None:  # Made by hand.
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write_chain(Path(folder), chain)
+        store.client.log_model_artifacts(model_id, folder)
+    for key, text in chain_tags(chain).items():
+        store.client.set_model_version_tag(version.name, version.version, key, text)
+
+
+def _model_id(run: "Run") -> str | None:
+    outputs = run.outputs.model_outputs if run.outputs else []
+    return str(outputs[0].model_id) if outputs else None
 
 
 def log_test(
@@ -207,8 +232,7 @@ def log_test(
     figures = _test_figures(test)
     changed = {name: v for name, v in figures.items() if run.data.metrics.get(name) != v}
     if run.info.lifecycle_stage == "active":  # Not in the trash, where nothing can be logged.
-        outputs = run.outputs.model_outputs if run.outputs else []
-        model_id = outputs[0].model_id if outputs else None
+        model_id = _model_id(run)
         points = [Metric(name, v, now_ms(), 0, model_id=model_id) for name, v in changed.items()]
         writer.log(store.client, version.run_id, metrics=points)
     tags = {f"test.{name}": str(one["value"]) for name, one in test.items()}

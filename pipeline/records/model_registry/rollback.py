@@ -1,14 +1,15 @@
 """Gives the alias `champion` back to the version before, and marks the one it was taken from."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
 from pipeline.records.mirror.store import Store, locked
-from pipeline.records.model_registry.aliases import CHAMPION, PREVIOUS, version_of
+from pipeline.records.model_registry.aliases import CHAMPION, PREVIOUS, ROLLED_BACK, version_of
+from pipeline.records.model_registry.registered_models import ready_versions
 
-ROLLED_BACK: Final = "rolled_back"
-"""Tag of a version that a person took the alias from."""
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class RolledBack:
 def roll_back(store: Store, name: str) -> RolledBack:
     """Exchanges the aliases `champion` and `previous` of a registered model.
 
-    Killed at any moment it leaves a champion.
+    Killed at any moment it leaves a champion; called again it finishes what was begun. A version
+    that the alias was taken from carries a tag, until it is given back to it.
 
     Args:
         store: An open store.
@@ -45,19 +47,32 @@ def roll_back(store: Store, name: str) -> RolledBack:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise ConfigError(f"There is no registered model {name}. Run: dvc repro") from None
-        if champion is None or (former is not None and former.version == champion.version):
+        if champion is not None and former is not None and former.version == champion.version:
+            # A rollback that was killed in the middle: it is finished.
+            former = _rolled_back(store, name, besides=str(champion.version))
+        if champion is None or (former is None and version_of(store, name, CHAMPION) is not None):
             raise ConfigError(
-                f"No version of {name} was champion before"
-                f"{f' version {former.version}' if former else ''}: there is none to go back to."
+                f"No other version of {name} was champion before: there is none to go back to."
             )
         now = str(champion.version)
-        if former is not None:
+        is_taken_back = ROLLED_BACK in champion.tags
+        if former is not None and not is_taken_back:
             store.client.set_model_version_tag(name, former.version, ROLLED_BACK, "true")
         store.client.set_registered_model_alias(name, CHAMPION, now)
-        if ROLLED_BACK in champion.tags:
+        if is_taken_back:
             store.client.delete_model_version_tag(name, now, ROLLED_BACK)
         if former is None:
             store.client.delete_registered_model_alias(name, PREVIOUS)
             return RolledBack(champion=now, former=None)
         store.client.set_registered_model_alias(name, PREVIOUS, str(former.version))
         return RolledBack(champion=now, former=str(former.version))
+
+
+def _rolled_back(store: Store, name: str, *, besides: str) -> "ModelVersion | None":
+    """Returns the newest version that a person took the alias from; None if there is none."""
+    found = [
+        version
+        for version in ready_versions(store, name)
+        if ROLLED_BACK in version.tags and str(version.version) != besides
+    ]
+    return max(found, key=lambda version: int(version.version), default=None)

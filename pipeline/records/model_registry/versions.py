@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files import sha256_file
-from pipeline.records.chain import CHAIN_FILE, Chain, as_text, chain_tags
+from pipeline.records.chain import Chain, chain_tags, write_chain
 from pipeline.records.lineage import NONE, installed_version
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.dataset_inputs import dataset_inputs
@@ -182,8 +182,7 @@ def _log_model(
             metadata=_metadata(candidate),
         )
         shutil.copyfile(candidate.model_file, path / MODEL_FILE)
-        if candidate.chain is not None:
-            (path / CHAIN_FILE).write_text(as_text(candidate.chain), encoding="utf-8")
+        write_chain(path, candidate.chain)
         store.client.log_model_artifacts(logged.model_id, str(path))
     return store.client.finalize_logged_model(logged.model_id, "READY")
 

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Hashable, Iterator
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,7 +19,6 @@ from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import ConfigError
-from pipeline.files import write_whole
 from pipeline.search.executors.base import (
     EpochDone,
     Event,
@@ -31,7 +29,14 @@ from pipeline.search.executors.base import (
 )
 from pipeline.search.executors.ray_cluster import LOCAL, Cluster
 from pipeline.search.executors.ray_errors import CONNECTION_LOST, WITH_MACHINE, last_line, reason
-from pipeline.search.executors.ray_worker import Attempt, Mailbox, Message, Started, run_attempt
+from pipeline.search.executors.ray_worker import (
+    Attempt,
+    Mailbox,
+    Message,
+    Started,
+    run_attempt,
+    write_files,
+)
 from pipeline.training.data import TrialData
 from pipeline.training.messages import TrialSpec
 
@@ -239,13 +244,12 @@ class RayExecutor(Executor):
         attempt = self._attempts[uid]
         event: Event
         try:
-            event, model = ray.get(attempt.reply)
+            event, files = ray.get(attempt.reply)
         except exceptions.RayError as error:
             self._mailbox.give_up.remote(uid)
-            event, model = attempt.raised or self._failure(attempt, error), None
-        if model is not None:
-            with write_whole(Path(str(attempt.spec.model_file))) as part:
-                part.write_bytes(model)
+            event, files = attempt.raised or self._failure(attempt, error), None
+        if files is not None:
+            write_files(str(attempt.spec.model_file), *files)
         # Only now: if the connection breaks meanwhile, it is lost with all others.
         del self._attempts[uid]
         return event

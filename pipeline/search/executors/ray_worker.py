@@ -23,6 +23,7 @@ from ray.exceptions import RayError
 
 from pipeline.errors import InfeasibleTrialError
 from pipeline.features.manifest import MANIFEST
+from pipeline.files import write_whole
 from pipeline.hyperparameter import Value
 from pipeline.search.executors.base import (
     EpochDone,
@@ -33,7 +34,7 @@ from pipeline.search.executors.base import (
     tensorflow_worker,
 )
 from pipeline.search.executors.local import START_SECONDS
-from pipeline.training.messages import EpochRecord, TrialSpec
+from pipeline.training.messages import EpochRecord, TrialResult, TrialSpec, answers_file
 
 if TYPE_CHECKING:
     import keras
@@ -56,6 +57,8 @@ class Started:
 
 
 Message = Started | EpochDone | TrialRaised
+Files = tuple[bytes, bytes | None]
+"""What the file of a model holds, and that of its answers, if it was judged."""
 
 
 class Mailbox:
@@ -165,7 +168,7 @@ def run_attempt(
     *cuts_and_base: Any,
     train: Train | None,
     num_threads: int,
-) -> tuple[TrialDone | TrialRaised, bytes | None]:
+) -> tuple[TrialDone | TrialRaised, Files | None]:
     """Trains one trial; the function of the Ray task.
 
     Args:
@@ -178,7 +181,8 @@ def run_attempt(
         num_threads: Of TensorFlow, >= 1.
 
     Returns:
-        How it ended, and the model file's content if the spec asks for one and there is a model.
+        How it ended, and what the model's file and that of its answers hold, if the spec asks for
+        them and there is a model.
     """
 
     # Futures, since a task that waits in `ray.get` lends its CPU to another one meanwhile.
@@ -206,9 +210,25 @@ def run_attempt(
             result = train(here, data, report)
         except InfeasibleTrialError as error:
             return TrialRaised(spec.uid, str(error), traceback.format_exc(), True), None
-        model = None if result.model_file is None else Path(result.model_file).read_bytes()
-        kept = None if model is None else spec.model_file
-        return TrialDone(spec.uid, replace(result, model_file=kept)), model
+        kept = None if result.model_file is None else spec.model_file
+        return TrialDone(spec.uid, replace(result, model_file=kept)), _files_of(result)
+
+
+def _files_of(result: TrialResult) -> Files | None:
+    """Returns what the model's file holds, and that of its answers where it was judged."""
+    if result.model_file is None:
+        return None
+    answers = Path(answers_file(result.model_file))
+    return Path(result.model_file).read_bytes(), answers.read_bytes() if answers.exists() else None
+
+
+def write_files(model_file: str, model: bytes, answers: bytes | None) -> None:
+    """Writes what came back of a training where its specification wants it, the model last."""
+    if answers is not None:
+        with write_whole(Path(answers_file(model_file))) as part:
+            part.write_bytes(answers)
+    with write_whole(Path(model_file)) as part:
+        part.write_bytes(model)
 
 
 @dataclass

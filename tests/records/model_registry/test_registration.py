@@ -153,7 +153,7 @@ def numbers(store):
 class TestRestore:
     def test_a_lost_version_gets_its_number_its_alias_and_its_lineage_back(self, store, candidate):
         one = candidate()
-        done = restore(store, one, earlier=NAME, number="3", was_champion=True)
+        done = restore(store, one, earlier=NAME, number="3")
         assert (done.version, done.registered, done.champion) == ("3", True, True)
         assert numbers(store) == [3]
         assert aliases(store) == {"champion": "3"}
@@ -164,32 +164,31 @@ class TestRestore:
 
     def test_one_that_is_there_stays_as_it_is(self, store, candidate):
         register(store, candidate())
-        done = restore(store, candidate(), earlier=NAME, number="3", was_champion=True)
+        done = restore(store, candidate(), earlier=NAME, number="3")
         assert (done.version, done.registered) == ("1", False)
         assert numbers(store) == [1]
 
-    def test_one_that_was_no_champion_becomes_none(self, store, candidate):
-        done = restore(store, candidate(), earlier=NAME, number="1", was_champion=False)
-        assert not done.champion
-        assert aliases(store) == {}
+    def test_a_lost_champion_leaves_the_alias_to_what_is_restored(self, store, candidate):
+        """Also to a challenger: the champion that it was compared with was lost."""
+        assert restore(store, candidate(), earlier=NAME, number="2").champion
+        assert aliases(store) == {"champion": "2"}
 
     def test_a_better_champion_of_today_keeps_the_alias(self, store, candidate):
         register(store, candidate(seed=0, mean=0.95))
-        done = restore(
-            store, candidate(seed=1, mean=0.94), earlier=NAME, number="1", was_champion=True
-        )
+        done = restore(store, candidate(seed=1, mean=0.94), earlier=NAME, number="1")
         assert (done.version, done.champion) == ("2", False)
         assert aliases(store) == {"champion": "1"}
 
     def test_a_kill_before_the_alias_is_made_good(self, store, candidate):
-        restore(store, candidate(), earlier=NAME, number="1", was_champion=False)
-        restore(store, candidate(), earlier=NAME, number="1", was_champion=True)
+        restore(store, candidate(), earlier=NAME, number="1")
+        store.client.delete_registered_model_alias(NAME, "champion")
+        restore(store, candidate(), earlier=NAME, number="1")
         assert aliases(store) == {"champion": "1"}
 
     def test_a_present_champion_is_not_taken_from_by_one_that_was_there(self, store, candidate):
         register(store, candidate(seed=0, mean=0.94))
         register(store, candidate(seed=1, mean=0.96))
-        restore(store, candidate(seed=0, mean=0.94), earlier=NAME, number="1", was_champion=True)
+        restore(store, candidate(seed=0, mean=0.94), earlier=NAME, number="1")
         assert aliases(store)["champion"] == "2"
 
     def test_whether_it_is_there_can_be_asked(self, store, candidate):
@@ -202,4 +201,3 @@ class TestRestore:
         assert is_registered(store, record)
         store.client.delete_registered_model_alias(NAME, "champion")
         assert not is_registered(store, record)
-        assert is_registered(store, replace(record, champion=False))

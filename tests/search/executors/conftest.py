@@ -27,5 +27,7 @@ def cut(tmp_path_factory):
     write_cuts(folder, {"block4": embedded(file="block4.npy", shape=shape[1:])}, num_classes=4)
     train_rows, val_rows = np.split(np.arange(NUM_IMAGES), [30])
     labels = np.arange(NUM_IMAGES) % 4
-    np.savez(folder / "train.npz", labels=labels, train=train_rows, val=val_rows)
+    np.savez(
+        folder / "train.npz", labels=labels, train=train_rows, val=val_rows, confirmation=val_rows
+    )
     return DataReference(features=str(folder), train_file=str(folder / "train.npz"))

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import ray
 
+from pipeline.data.rows import part_labels
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.search.executors import ray as ray_module
 from pipeline.search.executors import ray_cluster
@@ -25,7 +26,7 @@ from pipeline.search.executors.ray import RayExecutor
 from pipeline.search.queue import retire
 from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
-from pipeline.training.messages import EpochRecord, TrialSpec
+from pipeline.training.messages import EpochRecord, TrialSpec, answers_file
 from testing.search import search_params
 from tests.conftest import ROOT
 from tests.search.executors.cut_double import train
@@ -583,6 +584,7 @@ def test_the_real_worker_trains_from_the_object_store(cut, params_document, tmp_
         hyperparameters=completed({}, SearchSpace({}, defaults)),
         seed=1,
         epochs=2,
+        judge="confirmation",
         model_file=str(file),
     )
     with RayExecutor(max_trials=1, trial_timeout_seconds=0.1) as executor:
@@ -597,6 +599,11 @@ def test_the_real_worker_trains_from_the_object_store(cut, params_document, tmp_
     assert [event.record.epoch for event in events[:-1]] == [0, 1]
     assert len(events[-1].result.weights_sha256) == 64
     assert keras.models.load_model(file).count_params() == events[-1].result.num_parameters
+    # What it answers on the judged part comes back, too.
+    answers = np.load(answers_file(str(file)))
+    labels = part_labels(Path(cut.train_file), "confirmation")
+    found = float((answers.argmax(axis=1) == labels).mean())
+    assert found == events[-1].result.metrics["confirmation_accuracy"]
 
 
 @pytest.mark.keras
