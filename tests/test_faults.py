@@ -16,8 +16,7 @@ TRIALS, FINISHED = 5, 7
 OUTPUTS = ("study.json", "best.json", "trials.csv")
 # Every point with the signal that nothing can be done about, and the others where they matter most.
 CASES = [(point, "SIGKILL") for point in POINTS]
-CASES += [("mid-epoch", "SIGTERM"), ("before-tell", "SIGINT"), ("mid-file", "SIGTERM")]
-CASES += [("after-ask", "SIGINT"), ("after-proposal", "SIGTERM"), ("before-record", "SIGINT")]
+CASES += [("mid-epoch", "SIGTERM"), ("before-tell", "SIGINT")]
 
 
 @pytest.fixture(scope="module")
