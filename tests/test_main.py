@@ -1,5 +1,7 @@
 """What the command line sets up before anything runs."""
 
+import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -7,7 +9,7 @@ import sys
 
 import pytest
 
-from pipeline.__main__ import PRIVACY, main
+from pipeline.__main__ import COMMANDS, PRIVACY, main
 from tests.conftest import ROOT
 
 CODE = (
@@ -48,3 +50,10 @@ def test_a_checkout_that_no_store_can_hold_is_refused_before_anything_is_written
     assert told.count("\n") == 1
     assert not list(folder.iterdir())
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_argument_of_a_command_hides_which_command_it_is(command):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"pipeline.commands.{command}").add_arguments(parser)
+    assert "name" not in {action.dest for action in parser._actions}

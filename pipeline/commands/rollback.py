@@ -12,8 +12,9 @@ from pipeline.commands.predict import registered_model
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
     parser.add_argument(
-        "name",
+        "model",
         nargs="?",
+        metavar="NAME",
         help="a registered model (default: the one of this checkout's data set)",
     )
 
@@ -31,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     from pipeline.records.model_registry.rollback import roll_back
 
     root = Path.cwd()
-    name = args.name or registered_model(root)
+    name = args.model or registered_model(root)
     done = roll_back(open_store(root, create=False), name)
     print(f"{name}: version {done.champion} is champion again; {_what_of(done.former)}")
     return 0

@@ -192,8 +192,9 @@ class ConfirmationRecord:
         chance = f"its mean is the best with probability {standing.probability_best:.2f}"
         if not tied:
             return chance
-        trials = f"trial {tied[0]}" if len(tied) == 1 else f"trials {', '.join(tied)}"
-        return f"{chance}; tied with {trials}, none of which has fewer weights"
+        if len(tied) == 1:
+            return f"{chance}; tied with trial {tied[0]}, which has no fewer weights"
+        return f"{chance}; tied with trials {', '.join(tied)}, none of which has fewer weights"
 
     @property
     def selection_bias(self) -> float | None:
