@@ -55,7 +55,8 @@ def main(args: argparse.Namespace) -> int:
     num_problems = 0
     for link in check(root, chain, study=file.tags["study"]):
         num_problems += bool(link.problem)
-        found = f"DIFFERS: {link.problem}" if link.problem else f"OK, {link.num_files} files"
+        size = "1 file" if link.num_files == 1 else f"{link.num_files} files"
+        found = f"DIFFERS: {link.problem}" if link.problem else f"OK, {size}"
         print(f"{link.name:12}  {found}")
     if num_problems:
         return 1
