@@ -1,4 +1,4 @@
-"""Prints the commands that rebuild a registered model from the commit that made it.
+"""Prints the commands that run again what made a registered model, from its commit on.
 
 Run: python -m pipeline reproduce [MODEL]
 """
@@ -10,19 +10,14 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.commands.predict import registered_model
+from pipeline.commands.verify import add_model, address
 from pipeline.errors import ConfigError
 from pipeline.workspace import REGISTRATION_FILE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
-    parser.add_argument(
-        "model",
-        nargs="?",
-        metavar="MODEL",
-        help="models:/NAME@ALIAS or models:/NAME/VERSION (default: this checkout's champion)",
-    )
+    add_model(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -39,36 +34,35 @@ def main(args: argparse.Namespace) -> int:
     from pipeline.records.model_registry.registered_file import REGISTRY, registered_file
 
     root = Path.cwd()
-    uri = args.model or f"{REGISTRY}{registered_model(root)}@champion"
-    with registered_file(root, uri, asked_by="MODEL") as file:
-        tags, address = file.tags, f"{REGISTRY}{file.name}/{file.version}"
+    with registered_file(root, address(args.model, root), asked_by="MODEL") as file:
+        tags, version = file.tags, f"{REGISTRY}{file.name}/{file.version}"
     if tags.get("git.commit", NONE) == NONE:
-        raise ConfigError(f"{address} was made where git had no commit: nothing says by what code.")
-    for line in commands(tags, address, root=root):
+        raise ConfigError(f"{version} was made where git had no commit: nothing says by what code.")
+    for line in commands(tags, version, root=root):
         print(line)
     return 0
 
 
-def commands(tags: Mapping[str, str], address: str, *, root: Path) -> Iterator[str]:
+def commands(tags: Mapping[str, str], version: str, *, root: Path) -> Iterator[str]:
     """Yields the lines.
 
     Args:
         tags: Of the version.
-        address: Its `models:/NAME/VERSION`.
+        version: Its address, `models:/NAME/VERSION`.
         root: The repository that holds the commit.
     """
     versions = (("python", "Python"), ("tensorflow", "TensorFlow"), ("keras", "Keras"))
     made_with = ", ".join(f"{name} {tags.get(f'version.{key}')}" for key, name in versions)
-    yield f"# {address}: trial {tags.get('trial')} of study {tags.get('study')}"
+    yield f"# {version}: trial {tags.get('trial')} of study {tags.get('study')}"
     yield f"# Made with {made_with}"
     yield f"# on {tags.get('machine.platform')}, {tags.get('machine.cores')} cores"
     if tags.get("git.dirty") == "true":
-        yield "# Tracked files had changes that were not committed: these are not in the commit."
+        yield "# There were changes that were not committed, perhaps of params.yaml: bring them."
     yield "# Images of your own (fetch.path) must lie there, too; git does not bring them."
     yield f"git clone {shlex.quote(str(root))} rebuilt"
     yield "cd rebuilt"
     yield f"git checkout {tags['git.commit']}"
     yield "make .venv/installed && source .venv/bin/activate"
     yield "dvc repro"
-    yield "# The same weights, on a machine of the same kind; with a budget, what fits decides:"
+    yield "# Whether the weights are the same. With a budget another search may come of it."
     yield f"grep {tags.get('weights_sha256')} {REGISTRATION_FILE}"

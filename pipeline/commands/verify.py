@@ -18,17 +18,36 @@ from pipeline.records.chain import CHAIN_FILE, CHAIN_SHA256, check
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
+    add_model(parser)
+    parser.add_argument(
+        "--deep",
+        action="store_true",
+        help="also train the winning trial again and compare it, epoch by epoch",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declares the argument that `address` reads."""
     parser.add_argument(
         "model",
         nargs="?",
         metavar="MODEL",
         help="models:/NAME@ALIAS or models:/NAME/VERSION (default: this checkout's champion)",
     )
-    parser.add_argument(
-        "--deep",
-        action="store_true",
-        help="also train the winning trial again and compare it, epoch by epoch",
-    )
+
+
+def address(model: str | None, root: Path) -> str:
+    """Returns the address of a registered model; without one, that of the checkout's champion.
+
+    Raises:
+        ConfigError: If it is none, such as a file.
+    """
+    from pipeline.records.model_registry.registered_file import REGISTRY
+
+    uri = model or f"{REGISTRY}{registered_model(root)}@champion"
+    if not uri.startswith(REGISTRY):
+        raise ConfigError(f"MODEL must be an address as models:/NAME/VERSION. Received: {uri}.")
+    return uri
 
 
 def main(args: argparse.Namespace) -> int:
@@ -41,12 +60,10 @@ def main(args: argparse.Namespace) -> int:
         ConfigError: If there is no such model, or it was registered without a chain.
         DataIntegrityError: If its own file, or its chain, is not the one that was registered.
     """
-    from pipeline.records.model_registry.registered_file import REGISTRY, registered_file
+    from pipeline.records.model_registry.registered_file import registered_file
 
     root = Path.cwd()
-    uri = args.model or f"{REGISTRY}{registered_model(root)}@champion"
-    if not uri.startswith(REGISTRY):
-        raise ConfigError(f"MODEL must be an address as models:/NAME/VERSION. Received: {uri}.")
+    uri = address(args.model, root)
     with registered_file(root, uri, asked_by="MODEL") as file:
         chain_file = file.folder / CHAIN_FILE
         _check_is_registered(chain_file, file.tags.get(CHAIN_SHA256), uri)

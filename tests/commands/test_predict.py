@@ -18,7 +18,8 @@ from pipeline.commands.predict import (
 )
 from pipeline.errors import ConfigError
 from pipeline.files import sha256_file
-from pipeline.split_record import SPLIT_FILE, write_split
+from pipeline.records.mirror.dataset_inputs import data_digest
+from pipeline.split_record import SPLIT_FILE, read_split, write_split
 from pipeline.trials.confirmation import write_confirmation
 from pipeline.trials.registration import write_registration
 from testing.chain import write_missing
@@ -180,6 +181,24 @@ class TestWithModels:
         assert re.search(f"{learned}.*; the data of this checkout are {here}", message)
         assert f"--model {name} uses it anyway" in message
         assert "\n" not in message
+
+    def test_a_champion_that_stayed_on_these_very_data_answers(self, registered, photos, capsys):
+        split, report = registered / "data/split.json", registered / "results/registration.json"
+        contents = {file: file.read_text() for file in (split, report)}
+        write_json(split, {**json.loads(contents[split]), "sha256": {"train": "cd" * 32}})
+        record = {**json.loads(contents[report]), "version": "2"}
+        try:
+            for digest, is_of_these in ((data_digest(read_split(registered)), True), ("ab", False)):
+                stayed = {"version": "1", "data_digest": digest}
+                write_json(report, {**record, "stayed": stayed})
+                if is_of_these:
+                    assert predict(*photos) == 0
+                    continue
+                with pytest.raises(ConfigError, match="the data of this checkout are"):
+                    predict(*photos)
+        finally:
+            for file, text in contents.items():
+                file.write_text(text)
 
     @pytest.mark.parametrize("known_by", ["nothing", "dvc.lock", "registration.json"])
     def test_where_nothing_was_pulled_the_champion_must_be_known(

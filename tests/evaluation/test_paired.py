@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.paired import standings
+from pipeline.evaluation.paired import standings, superiority
 
 NUM_IMAGES = 400
 ACCURACY = {"metric": "accuracy", "is_larger_better": True}
@@ -96,3 +96,34 @@ def test_a_gap_of_four_points_is_mostly_found(rng):
         )
         found += worse.behind.low > 0
     assert found >= 40
+
+
+def test_mcnemars_p_value_counts_the_images_that_one_alone_gets_right():
+    """Nine only the first, one only the second: of 10 coins 9 or more heads, 11 of 1,024."""
+    labels = np.zeros(40, np.int64)
+    first, second = np.ones(40, bool), np.ones(40, bool)
+    first[0], second[1:10] = False, False
+    answered = [np.stack([one, ~one], axis=1).astype(np.float32) for one in (first, second)]
+    told = {"is_larger_better": True, "num_resamples": 50, "seed": 0}
+    found = superiority("accuracy", *answered, labels, **told)
+    assert found.p_value == pytest.approx(11 / 1024)
+    assert found.difference.value == pytest.approx(8 / 40)
+    assert superiority("accuracy", *answered[::-1], labels, **told).p_value > 0.99
+
+
+@pytest.mark.parametrize("is_first_better", [True, False])
+def test_of_a_loss_the_smaller_is_shown_to_be_better(rng, is_first_better):
+    sure, unsure = (
+        np.clip(p + 0.05 * rng.standard_normal(NUM_IMAGES), 0.01, 0.99) for p in (0.9, 0.8)
+    )
+    answered = [np.stack([one, 1 - one], axis=1).astype(np.float32) for one in (sure, unsure)]
+    found = superiority(
+        "log_loss",
+        *(answered if is_first_better else answered[::-1]),
+        np.zeros(NUM_IMAGES, np.int64),
+        is_larger_better=False,
+        num_resamples=200,
+        seed=0,
+    )
+    assert (found.difference.value > 0) is is_first_better
+    assert (found.p_value < 0.001) is is_first_better
