@@ -198,7 +198,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
 
     from pipeline.search.configurations import completed
     from pipeline.search.space import SearchSpace
-    from pipeline.studies.exported import export_confirmed
+    from pipeline.studies.exported import export_confirmed, judge_all
     from pipeline.training import devices
     from pipeline.training.export import load_exported, predict_probabilities
     from pipeline.training.messages import TrialSpec
@@ -225,13 +225,14 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     results = {one.uid: run_trial(one, reference, lambda _: False) for one in specs}
     assert starts_from in {result.starts_from for result in results.values()}
     write_split(split_record(), tmp_path / SPLIT_FILE)
+    planned, objective = [Candidate(made_trial(4), tuple(specs))], OBJECTIVES["val_accuracy"]
     exported, metrics = export_confirmed(
         tmp_path,
         "mine",
-        [Candidate(made_trial(4), tuple(specs))],
+        planned,
         results,
         data=reference,
-        objective=OBJECTIVES["val_accuracy"],
+        objective=objective,
         winner=0,
         rule=rule,
     )
@@ -245,6 +246,10 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     if rule == "best_seed":
         best = max(results.values(), key=lambda result: result.metrics["val_accuracy"])
         assert metrics["accuracy"] == best.metrics["confirmation_accuracy"]
+        # Candidates are compared by the size of the whole file, the base below the cut included.
+        (judged,) = judge_all(planned, results, reference, objective)
+        sizes = [best.num_parameters, load_exported(tmp_path / exported.file).count_params()]
+        assert sizes[0] < sizes[1] <= judged.standing.num_parameters
 
 
 def test_a_study_that_is_searched_is_not_confirmed(repository):
