@@ -32,6 +32,10 @@ SEARCH_WEIGHT: Final = 2.0
 """Of a study's search, where its confirmation has 1."""
 BASELINE_WEIGHT: Final = 0.2
 """Of a study without a base, where one that has a base has 1."""
+CONFIRM_SECONDS: Final = 30.0
+"""Of a confirmation, taken off before the shares: its start, one training and the export."""
+CONFIRM_SHARE: Final = 0.08
+"""Of the budget, that these seconds are at most."""
 KEPT_SHARE: Final = 0.03
 """Of the budget, for what DVC does between the stages."""
 LEAST_SHARE: Final = 0.03
@@ -113,32 +117,39 @@ def allotted(
             where its study was added when the others had taken what there was.
     """
     before = sum(one.seconds for name, one in spent.items() if "@" not in name)
-    left, waiting = budget_seconds * (1 - KEPT_SHARE) - before, shares[stage]
-    fair = left * shares[stage] / sum(shares.values())
-    for_others = left - _own(stage, shares) * left / sum(shares.values())
-    taken = 0.0
+    # What a confirmation costs however little it trains is no search's to take.
+    fixed = {name: _fixed_seconds(name, budget_seconds) for name in shares}
+    left = budget_seconds * (1 - KEPT_SHARE) - before - sum(fixed.values())
+    per_weight = max(0.0, left) / sum(shares.values())
+    fair = {name: fixed[name] + share * per_weight for name, share in shares.items()}
+    waiting, taken = shares[stage], 0.0
     for name in shares:
         if name == stage:
             continue
         one = spent.get(name)
         if one is not None and one.ended_for == budget_seconds:
-            left -= one.seconds
+            left -= one.seconds - fixed[name]
             taken += one.seconds if _study(name) != _study(stage) else 0.0
         else:
             waiting += shares[name]
     least = LEAST_SHARE * budget_seconds
+    own = sum(seconds for name, seconds in fair.items() if _study(name) == _study(stage))
     # Others that were late have taken some of what was for this study, those before it all.
-    is_added = taken - for_others > ADDED_SHARE * _own(stage, shares) * fair / shares[stage]
-    return max(least, fair if is_new and is_added else 0.0, left * shares[stage] / waiting)
+    is_added = taken - (sum(fair.values()) - own) > ADDED_SHARE * own
+    return max(
+        least,
+        fair[stage] if is_new and is_added else 0.0,
+        fixed[stage] + left * shares[stage] / waiting,
+    )
 
 
 def _study(stage: str) -> str:
     return stage.partition("@")[2]
 
 
-def _own(stage: str, shares: Mapping[str, float]) -> float:
-    """Returns the weight of all stages of a stage's study."""
-    return sum(shares[name] for name in shares if _study(name) == _study(stage))
+def _fixed_seconds(stage: str, budget_seconds: float) -> float:
+    is_confirmation = stage.startswith("confirm@")
+    return min(CONFIRM_SECONDS, CONFIRM_SHARE * budget_seconds) if is_confirmation else 0.0
 
 
 class Clock:

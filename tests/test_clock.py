@@ -49,7 +49,8 @@ def test_what_a_stage_did_not_need_goes_to_those_after_it():
 
 def test_a_stage_that_has_spent_nothing_has_its_fair_share():
     others = {stage: ended(500.0) for stage in SHARES if stage != "confirm@transfer"}
-    fair = 0.97 * BUDGET / 3.6
+    # Two confirmations keep 30 s each; of the rest 1 of all weights, which are 3.6.
+    fair = 30 + (0.97 * BUDGET - 60) / 3.6
     assert allotted("confirm@transfer", others, SHARES, BUDGET) == pytest.approx(fair)
     assert allotted("confirm@transfer", others, SHARES, BUDGET, is_new=False) == 30.0
 
@@ -63,6 +64,14 @@ def test_where_others_were_late_a_stage_does_less():
         "search@transfer": ended(539.0),
     }
     assert allotted("confirm@transfer", late, SHARES, BUDGET) == pytest.approx(194.0, abs=1.0)
+
+
+def test_what_a_confirmation_costs_in_any_case_is_no_searchs_to_take():
+    # CIFAR-10 in five minutes: `plan` and `embed` leave 146 s.
+    before, budget = spent(plan=47.0, embed=98.0), 300.0
+    parts = {stage: allotted(stage, before, SHARES, budget) for stage in SHARES}
+    assert min(parts["confirm@scratch"], parts["confirm@transfer"]) >= 0.08 * budget
+    assert sum(parts.values()) == pytest.approx(146.0, abs=1.0)
 
 
 def test_a_study_that_was_renamed_does_not_count_twice():
