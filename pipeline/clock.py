@@ -34,7 +34,7 @@ BASELINE_WEIGHT: Final = 0.2
 """Of a study without a base, where one that has a base has 1."""
 CONFIRM_SECONDS: Final = 30.0
 """Of a confirmation, taken off before the shares: its start, one training and the export."""
-CONFIRM_SHARE: Final = 0.08
+CONFIRM_SHARE: Final = 0.1
 """Of the budget, that these seconds are at most."""
 KEPT_SHARE: Final = 0.03
 """Of the budget, for what DVC does between the stages."""

@@ -70,7 +70,7 @@ def test_what_a_confirmation_costs_in_any_case_is_no_searchs_to_take():
     # CIFAR-10 in five minutes: `plan` and `embed` leave 146 s.
     before, budget = spent(plan=47.0, embed=98.0), 300.0
     parts = {stage: allotted(stage, before, SHARES, budget) for stage in SHARES}
-    assert min(parts["confirm@scratch"], parts["confirm@transfer"]) >= 0.08 * budget
+    assert min(parts["confirm@scratch"], parts["confirm@transfer"]) >= 0.1 * budget
     assert sum(parts.values()) == pytest.approx(146.0, abs=1.0)
 
 
