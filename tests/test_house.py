@@ -45,6 +45,8 @@ RULES = {
         "bases.model_files",
         "evaluation.metrics",
         "evaluation.objectives",
+        # What a registered model is served with.
+        "training.image_classifier",
     },
     "report": {"trials", "evaluation", "training.hyperparameters", "planning.plan"},
     "studies": RING_1 | {"trials", "search", "records"},
@@ -192,6 +194,7 @@ READ_OR_WRITE_JSON = {
     "trials.study",
     "trials.candidate",
     "trials.confirmation",
+    "trials.exported",
     "trials.registration",
     "planning.plan",
 }

@@ -21,6 +21,7 @@ from pipeline.records.mirror.store import Store
 from pipeline.records.model_registry.champion import Evidence, interval_text
 from pipeline.records.model_registry.registered_file import MODEL_FILE
 from pipeline.records.model_registry.registered_models import CONTRACT, MADE_IN, contract
+from pipeline.records.model_registry.served import serve_with_own_code
 from pipeline.split_record import SplitRecord
 from pipeline.trials.confirmation import ConfirmationRecord
 from pipeline.workspace import checkout_name
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from numpy.typing import NDArray
 
-REQUIREMENTS = ("tensorflow", "keras", "numpy")
+REQUIREMENTS = ("tensorflow", "keras", "numpy", "pillow")
 # Tags and parameters of MLflow hold texts of a few thousand characters.
 MOST_CHARACTERS = 5000
 
@@ -160,28 +161,30 @@ def _log_model(
     from mlflow.models import Model
 
     # Not mlflow.keras.log_model: that works on MLflow's global state, and would save the model
-    # again, so that the registered file would not be the one that DVC tracks.
+    # again, so that the registered file would not be the one that DVC tracks. No signature either:
+    # none can say that pixels are taken as well as files in base64.
     logged = store.client.create_logged_model(
         experiment, name="model", source_run_id=run_id, model_type="classifier"
     )
     store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
+        described = Model(
+            artifact_path=logged.artifact_location,
+            model_uuid=logged.model_id,
+            run_id=run_id,
+            model_id=logged.model_id,
+        )
         _keras_flavor().save_model(
             candidate.model,
             str(path),
-            mlflow_model=Model(
-                artifact_path=logged.artifact_location,
-                model_uuid=logged.model_id,
-                run_id=run_id,
-                model_id=logged.model_id,
-            ),
-            signature=_signature(candidate),
+            mlflow_model=described,
             # Without this a process of 20 s would find out what TensorFlow needs.
             pip_requirements=_requirements(),
             metadata=_metadata(candidate),
         )
         shutil.copyfile(candidate.model_file, path / MODEL_FILE)
+        serve_with_own_code(described, path)
         write_chain(path, candidate.chain)
         store.client.log_model_artifacts(logged.model_id, str(path))
     return store.client.finalize_logged_model(logged.model_id, "READY")
@@ -194,17 +197,6 @@ def _keras_flavor() -> Any:
         import mlflow.keras
         import mlflow.pyfunc
     return mlflow.keras
-
-
-def _signature(candidate: Candidate) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    images, classes = candidate.split.image_shape, candidate.split.class_names
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *images))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(classes)))]),
-    )
 
 
 def _requirements() -> list[str]:
