@@ -78,7 +78,7 @@ def _checkout(folder: Path, dataset: str, seeds: int) -> Checkout:
         {
             "fetch": {"dataset": dataset, "mirror": kept_files(dataset)},
             "search": {"trials": ENDLESS},
-            "confirm": {"top": 1, "seeds": seeds, "export": "ensemble"},
+            "confirm": {"top": 1, "seeds": seeds, "export": "ensemble", "max_slowdown": 2.0},
         }
     )
     return made

@@ -26,7 +26,7 @@ SMALL = {
     },
     "studies.transfer": {"base": "efficientnet_lite0"},
     "search": {"trials": 4, "rungs": 1, "epochs": 3, "workers": 2},
-    "confirm": {"top": 1, "seeds": 2, "export": "ensemble"},
+    "confirm": {"top": 1, "seeds": 2, "export": "ensemble", "max_slowdown": 2.0},
     "evaluate": {"bootstrap": 100},
 }
 

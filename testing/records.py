@@ -3,12 +3,8 @@
 from dataclasses import fields
 
 from pipeline.trials.candidate import CandidateRecord
-from pipeline.trials.confirmation import (
-    ConfirmationRecord,
-    ExportRecord,
-    MemberRecord,
-    TrainingRecord,
-)
+from pipeline.trials.confirmation import ConfirmationRecord, TrainingRecord
+from pipeline.trials.exported import ExportRecord, MemberRecord
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.registration import RegistrationRecord
 from pipeline.trials.study import StudyRecord

@@ -21,7 +21,7 @@ def checkout(embedded, tmp_path_factory):
     made = embedded.copy(tmp_path_factory.mktemp("checkout"))
     # One worker, since TensorFlow's start is most of what one costs.
     made.set({"search": {"trials": 3, "epochs": 20, "workers": 1}})
-    made.set({"confirm": {"top": 2, "seeds": 2, "export": "ensemble"}})
+    made.set({"confirm": {"top": 2, "seeds": 2, "export": "ensemble", "max_slowdown": 2.0}})
     made.repro("search@scratch")
     return made
 

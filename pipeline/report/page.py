@@ -1,6 +1,5 @@
 """The page: one HTML file that needs no other file, no network and no script."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from pipeline.report.text import (
     points,
 )
 from pipeline.split_record import SplitRecord
-from pipeline.trials.confirmation import MemberRecord
+from pipeline.trials.exported import ExportRecord
 from pipeline.trials.outlook import outlook
 from pipeline.trials.ranking import num_finished
 from pipeline.trials.registration import RegistrationRecord
@@ -238,7 +237,7 @@ def _choice(study: StudyResults) -> str:
         f"{objective_value(winner.search_value, summary)} {summary.objective_name}; on the "
         f"confirmation part, which no search has seen, it has "
         f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. "
-        f"{_exported(study.confirm.exported.members)}The test part was read after that and "
+        f"{_exported(study.confirm.exported)}The test part was read after that and "
         "decided nothing."
     )
 
@@ -262,12 +261,14 @@ def _further(study: StudyResults, results: Results) -> list[str]:
     ]
 
 
-def _exported(members: Sequence[MemberRecord]) -> str:
+def _exported(exported: ExportRecord) -> str:
+    reason = f"{capitalized(exported.reason)}. " if exported.reason else ""
+    members = exported.members
     if len(members) == 1:
-        return ""
+        return f"The exported model is one network. {reason}" if reason else ""
     numbers = sorted({member.number for member in members})
     trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
-    return f"The exported model averages {len(members)} trainings of {trials}. "
+    return f"The exported model averages {len(members)} trainings of {trials}. {reason}"
 
 
 def _span(difference: Interval) -> str:

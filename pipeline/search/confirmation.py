@@ -28,10 +28,13 @@ from pipeline.trials.recorder import Recorder, run_summary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MEAN: Final = (
+    "the mean of the probabilities over the winner's seed with the best validation value and as "
+    "many of the other trainings, best first, as have the lowest log loss on the validation part"
+)
 EXPORT_RULES: Final[Mapping[str, str]] = {
-    "ensemble": "the mean of the probabilities over the winner's seed with the best validation "
-    "value and as many of the other trainings, best first, as the validation part is judged best "
-    "with",
+    "auto": f"{_MEAN}; that seed alone unless the confirmation part shows the mean to be better",
+    "ensemble": _MEAN,
     "best_seed": "of the winner's seeds, the one with the best validation value",
 }
 """`confirm.export`, and what it means."""

@@ -148,8 +148,11 @@ class ConfirmParams(Section):
     seeds: Literal["auto"] | int = Field(
         description="trainings of each, with seeds no search has used; auto: at most 3, likewise"
     )
-    export: Literal["ensemble", "best_seed"] = Field(
-        description="the winner's seeds averaged, or the one of the best validation value"
+    export: Literal["auto", "ensemble", "best_seed"] = Field(
+        description="trainings averaged, or one of the winner's alone; auto: averaged if that pays"
+    )
+    max_slowdown: float = Field(
+        ge=1, description="most times as long as one network that an ensemble may take, of auto"
     )
 
     @model_validator(mode="after")
@@ -164,6 +167,11 @@ class ConfirmParams(Section):
     def is_timed(self) -> bool:
         """Whether the time that is left decides what is trained."""
         return "auto" in (self.top, self.seeds)
+
+    @property
+    def is_diverse(self) -> bool:
+        """Whether what is confirmed may be averaged, so that different cuts help."""
+        return self.export != "best_seed"
 
     @property
     def most_candidates(self) -> int:

@@ -60,7 +60,9 @@ CODE = (
     "search/confirmation.py",
     "search/judging.py",
     "training/answers.py",
+    "training/choice.py",
     "training/ensemble.py",
+    "training/price.py",
     "stages/confirm.py",
     "studies/exported.py",
     "trials/ranking.py",
@@ -150,7 +152,7 @@ def _planned(
         epochs=search.num_epochs,
         root_seed=search.seed,
         folder=folder,
-        is_diverse=params.export == "ensemble",
+        is_diverse=params.is_diverse,
     )
 
 
@@ -190,7 +192,7 @@ def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
         data=data,
         objective=objective,
         winner=winner,
-        rule=params.export,
+        params=params,
     )
     return ConfirmationRecord(
         study=study.study,

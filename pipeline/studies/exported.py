@@ -21,10 +21,12 @@ from pipeline.split_record import read_split
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, answers_file
 from pipeline.trials.candidate import CandidateRecord
-from pipeline.trials.confirmation import ExportRecord, MemberRecord
+from pipeline.trials.exported import ExportRecord, MemberRecord, PriceRecord
 
 if TYPE_CHECKING:
     from pipeline.search.candidates import Candidate
+    from pipeline.search.sections import ConfirmParams
+    from pipeline.training.choice import Choice
 
 
 def base_source(features: Path) -> dict[str, object]:
@@ -82,7 +84,7 @@ def export_confirmed(
     data: DataReference,
     objective: ObjectiveSpec,
     winner: int,
-    rule: str,
+    params: ConfirmParams,
 ) -> tuple[ExportRecord, dict[str, float]]:
     """Writes `models/STUDY.keras`.
 
@@ -94,7 +96,7 @@ def export_confirmed(
         data: What they were trained on.
         objective: What trainings are compared by.
         winner: The winner's position among the candidates.
-        rule: A key of `EXPORT_RULES`.
+        params: Section `confirm`, which says what is exported.
 
     Returns:
         What `confirm.json` says of the model, and its metrics on the confirmation part.
@@ -107,32 +109,50 @@ def export_confirmed(
     # Before what imports TensorFlow, which would start with settings of its own.
     configure_tensorflow(num_threads=num_cores())
     from pipeline.bases.model_files import weights_sha256
-    from pipeline.training.ensemble import choose, export_winner
+    from pipeline.training.choice import choose
+    from pipeline.training.ensemble import export_winner
     from pipeline.training.export import load_exported
 
     image_shape = read_split(root).image_shape
     file = Path("models") / f"{name}.keras"
     specs = in_order(planned, results, objective, winner=winner)
-    chosen = choose(specs, results, data, objective, rule=rule)
-    members = [member for _, member in chosen]
+    choice = choose(
+        specs,
+        results,
+        data,
+        objective,
+        rule=params.export,
+        part=PART,
+        image_shape=image_shape,
+        max_slowdown=params.max_slowdown,
+    )
+    members = [member for _, member in choice.members]
     verified = export_winner(root / file, members, data, image_shape=image_shape, part=PART)
-    numbers = {spec.uid: one.trial.number for one in planned for spec in one.specs}
     exported = ExportRecord(
         file=file.as_posix(),
-        rule=EXPORT_RULES[rule],
+        rule=EXPORT_RULES[params.export],
         file_sha256=sha256_file(root / file),
         # Of the whole model, as in registration.json; those of the members start from a cut.
         weights_sha256=weights_sha256(load_exported(root / file)),
-        members=[
-            MemberRecord(
-                number=numbers[spec.uid],
-                seed=spec.seed,
-                starts_from=results[spec.uid].starts_from,
-                weights_sha256=results[spec.uid].weights_sha256,
-            )
-            for spec, _ in chosen
-        ],
+        members=_members(choice, planned, results),
+        compared=[PriceRecord(**asdict(one)) for one in choice.compared],
+        reason=choice.reason,
         # The file itself was run on raw images before it had its name.
         verified=asdict(verified),
     )
     return exported, dict(verified.metrics)
+
+
+def _members(
+    choice: Choice, planned: Sequence[Candidate], results: Mapping[str, TrialResult]
+) -> list[MemberRecord]:
+    numbers = {spec.uid: one.trial.number for one in planned for spec in one.specs}
+    return [
+        MemberRecord(
+            number=numbers[spec.uid],
+            seed=spec.seed,
+            starts_from=results[spec.uid].starts_from,
+            weights_sha256=results[spec.uid].weights_sha256,
+        )
+        for spec, _ in choice.members
+    ]

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from pipeline.bases.table import NO_BASE
 from pipeline.errors import DataIntegrityError
-from pipeline.evaluation.metrics import classification_metrics
-from pipeline.evaluation.objectives import ObjectiveSpec
-from pipeline.features.manifest import Manifest, read_manifest
+from pipeline.features.manifest import read_manifest
 from pipeline.features.saved_base import load_saved_base
 from pipeline.training.answers import answers_on_part
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member, export, load_exported
-from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.training.price import named_metrics
 from pipeline.training.steps import Predictor
 
 logger = logging.getLogger(__name__)
@@ -45,43 +43,6 @@ class Verified:
     num_other_class: int
     metrics: Mapping[str, float]
     from_cache: Mapping[str, float]
-
-
-def choose(
-    specs: Sequence[TrialSpec],
-    results: Mapping[str, TrialResult],
-    data: DataReference,
-    objective: ObjectiveSpec,
-    *,
-    rule: str,
-) -> list[tuple[TrialSpec, Member]]:
-    """Returns the trainings that are exported, each with what it saved.
-
-    Args:
-        specs: The winning configuration's trainings, the best on the validation part first.
-        results: What each training gave, by the uid of its spec; each has a model file.
-        data: What they were trained on.
-        objective: What they are compared by.
-        rule: `ensemble`: as many of them, in this order, as answer best together on the
-            validation part; `best_seed`: the first alone.
-
-    Raises:
-        DataIntegrityError: If a file is missing or not whole.
-    """
-    manifest = read_manifest(Path(data.features))
-    wanted = specs if rule == "ensemble" else specs[:1]
-    members = [_load(results[spec.uid], manifest) for spec in wanted]
-    answers = [mean_probabilities([member], data, part="val") for member in members]
-    size = best_size([votes for votes, _ in answers], answers[0][1], objective)
-    return list(zip(wanted, members, strict=True))[:size]
-
-
-def _load(result: TrialResult, manifest: Manifest) -> Member:
-    return Member(
-        trained=load_exported(Path(str(result.model_file))),
-        cut=result.starts_from,
-        parts=manifest.feed(result.starts_from),
-    )
 
 
 def export_winner(
@@ -168,8 +129,8 @@ def verified(
         n=len(labels),
         mean_difference=difference,
         num_other_class=num_other,
-        metrics=_metrics(answers, labels) if np.isfinite(difference) else {},
-        from_cache=_metrics(cached, labels),
+        metrics=named_metrics(answers, labels) if np.isfinite(difference) else {},
+        from_cache=named_metrics(cached, labels),
     )
     is_near = difference <= MOST_DIFFERENCE  # False of NaN.
     if is_near and num_other <= max(1, MOST_OTHER_CLASSES * len(labels)):
@@ -205,33 +166,3 @@ def mean_probabilities(
         rows = training.val if cut_data.judge is None else cut_data.judge
         votes.append(Predictor(member.trained)(training, rows))
     return np.mean(votes, axis=0), training.labels[rows]
-
-
-def _metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    metrics = classification_metrics(probabilities, labels)
-    names = {"accuracy": "accuracy", "loss": "log_loss", "macro_f1": "macro_f1"}
-    return {name: metrics[key] for key, name in names.items()}
-
-
-def best_size(
-    votes: Sequence[NDArray[np.float32]], labels: NDArray[np.int64], objective: ObjectiveSpec
-) -> int:
-    """Returns how many networks, taken in their order, answer best together.
-
-    Only as many ensembles are compared as there are networks, so that little is gained by chance;
-    choosing freely among them (Caruana et al. 2004, "Ensemble selection from libraries of models",
-    section 2) overfits a small validation part.
-
-    Args:
-        votes: The probabilities that each network gives, shape (n, num_classes), one or more, in
-            the order in which networks are taken.
-        labels: Class ids of the same n images, of a part that nothing is judged on afterwards.
-        objective: What ensembles are compared by; the smaller wins a tie.
-    """
-    best, best_value = 0, objective.worst
-    for size in range(1, len(votes) + 1):
-        mean = np.mean(votes[:size], axis=0)
-        value = classification_metrics(mean, labels)[objective.measure]
-        if best == 0 or objective.is_better(value, best_value):
-            best, best_value = size, value
-    return best

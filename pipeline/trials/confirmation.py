@@ -12,6 +12,7 @@ from typing import Any, Self
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.hyperparameter import Hyperparameters
 from pipeline.trials.candidate import CandidateRecord
+from pipeline.trials.exported import ExportRecord
 from pipeline.trials.record import Epoch, TrialRecord, as_record
 from pipeline.trials.study import StudyRecord
 from pipeline.workspace import confirmation_file
@@ -67,45 +68,6 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemberRecord:
-    """A training that is part of the exported model.
-
-    Attributes:
-        number: Number of the trial in the search that its configuration comes from.
-        seed: Seed that it was trained with.
-        starts_from: The cut whose features it takes.
-        weights_sha256: SHA-256 of its weights from this cut on.
-    """
-
-    number: int
-    seed: int
-    starts_from: str = ""
-    weights_sha256: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportRecord:
-    """The model file that `confirm` wrote.
-
-    Attributes:
-        file: Its path in the repository.
-        rule: What was exported, in words.
-        file_sha256: SHA-256 of the file; empty in early releases.
-        weights_sha256: SHA-256 of all its weights.
-        members: The trainings that it averages, the winner's first; in early releases empty.
-        verified: As `training.ensemble.Verified`: what the file itself reached on raw images. None
-            in early releases, which did not run it.
-    """
-
-    file: str
-    rule: str
-    file_sha256: str = ""
-    weights_sha256: str = ""
-    members: Sequence[MemberRecord] = ()
-    verified: Mapping[str, object] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ConfirmationRecord:
     """A confirmation, as `confirm.json` holds it.
 
@@ -153,15 +115,14 @@ class ConfirmationRecord:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Reads the content of `confirm.json`."""
-        winner, exported = content["winner"], content["exported"]
-        members = [as_record(MemberRecord, one) for one in exported.get("members", [])]
+        winner = content["winner"]
         return as_record(
             cls,
             content,
             candidates=[CandidateRecord.from_json(one) for one in content["candidates"]],
             winner_number=winner["number"],
             metrics=winner.get("metrics", {}),
-            exported=as_record(ExportRecord, exported, members=members),
+            exported=ExportRecord.from_json(content["exported"]),
             trainings=[TrainingRecord.from_json(one) for one in content.get("trainings", [])],
         )
 
@@ -170,6 +131,9 @@ class ConfirmationRecord:
         content, winner = asdict(self), self.winner.to_json()
         del content["winner_number"], winner["seeds"]
         metrics = content.pop("metrics")
+        for name in ("compared", "reason"):  # Early releases have none, and nor has one network.
+            if not content["exported"][name]:
+                del content["exported"][name]
         return {
             **content,
             "candidates": [one.to_json() for one in self.candidates],

@@ -131,7 +131,7 @@ class Repository:
             epochs=described.search.epochs,
             root_seed=described.search.seed,
             folder="",
-            is_diverse=params.export == "ensemble",
+            is_diverse=params.is_diverse,
         )
         model = self.folder / "models" / f"{name}.keras"
         model.parent.mkdir(exist_ok=True)

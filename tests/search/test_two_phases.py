@@ -457,18 +457,19 @@ class TestSideBySide:
     def test_exported_it_answers_on_raw_images_as_on_the_cache(
         self, specify, side_by_side, tmp_path, unfreeze
     ):
-        from pipeline.training.ensemble import choose, export_winner
+        from pipeline.training.choice import choose
+        from pipeline.training.ensemble import export_winner
         from pipeline.training.export import load_exported, predict_probabilities
 
         spec_file, result = self.run(specify, side_by_side, tmp_path, unfreeze=unfreeze, epochs=12)
         assert result.starts_from == ("block1" if unfreeze else self.CUT)
         objective = OBJECTIVES["val_accuracy"]
         spec = TrialSpec(uid="one", hyperparameters={}, seed=0, epochs=1)
-        chosen = choose([spec], {"one": result}, side_by_side, objective, rule="best_seed")
+        images = {"image_shape": (IMAGE_SIZE,) * 2, "part": "confirmation"}
+        told = {"rule": "best_seed", "max_slowdown": 2.0, **images}
+        chosen = choose([spec], {"one": result}, side_by_side, objective, **told).members
         file, members = tmp_path / "study.keras", [member for _, member in chosen]
-        found = export_winner(
-            file, members, side_by_side, image_shape=(IMAGE_SIZE,) * 2, part="confirmation"
-        )
+        found = export_winner(file, members, side_by_side, **images)
         assert found.metrics["accuracy"] == result.metrics["confirmation_accuracy"] > 0.5
         answers = predict_probabilities(load_exported(file), digits()[0])
         cached = load_exported(spec_file).predict(

@@ -34,7 +34,7 @@ class Trained(Exception):
 def template(tmp_path_factory, params_document):
     """A repository in which `search` and `confirm` have run, but whose stores are gone."""
     made = Repository(tmp_path_factory.mktemp("template"), params_document)
-    made.document["confirm"] = {"top": 2, "seeds": 2, "export": "ensemble"}
+    made.document["confirm"] = {"top": 2, "seeds": 2, "export": "ensemble", "max_slowdown": 2.0}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(made.folder)
@@ -129,7 +129,12 @@ def test_other_trainings_are_not_restored(repository, change):
         with pytest.raises(Trained):
             stage(repository)
     finally:
-        repository.document["confirm"] |= {"top": 2, "seeds": 2, "export": "ensemble"}
+        repository.document["confirm"] |= {
+            "top": 2,
+            "seeds": 2,
+            "export": "ensemble",
+            "max_slowdown": 2.0,
+        }
 
 
 def test_more_epochs_are_not_restored(repository):
@@ -234,10 +239,17 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
         data=reference,
         objective=objective,
         winner=0,
-        rule=rule,
+        params=ConfirmParams(top=1, seeds=2, export=rule, max_slowdown=2.0),
     )
     assert {one.number for one in exported.members} == {4}
     assert len(exported.members) <= {"ensemble": 2, "best_seed": 1}[rule]
+    # The two side by side, the ensemble's answers being those of the file.
+    if len(exported.members) == 2:
+        single, both = exported.compared
+        assert (single.num_networks, both.num_networks) == (1, 2)
+        assert single.num_parameters < both.num_parameters
+        assert both.metrics["accuracy"] == pytest.approx(metrics["accuracy"], abs=0.01)
+        assert "times the time for an image" in exported.reason
     images, labels = digits()
     part = rows()["confirmation"]
     probabilities = predict_probabilities(load_exported(tmp_path / exported.file), images[part])

@@ -5,20 +5,12 @@ import pytest
 
 from pipeline.data.rows import row_batches
 from pipeline.errors import DataIntegrityError
-from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.features.arrays import ImageSet
 from pipeline.features.pixels import write_pixels
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member
 
 pytestmark = pytest.mark.keras
-
-
-def best_size(*given):
-    """As in the module, which imports Keras."""
-    from pipeline.training import ensemble
-
-    return ensemble.best_size(*given)
 
 
 NUM_IMAGES = 600
@@ -130,40 +122,3 @@ class TestTolerance:
         answers[5] = np.nan
         with pytest.raises(DataIntegrityError, match="differ by nan"):
             self.check(answers)
-
-
-ACCURACY, LOSS = OBJECTIVES["val_accuracy"], OBJECTIVES["val_log_loss"]
-
-
-LABELS = np.array([0, 1, 0, 1])
-
-
-def votes(*of_class_0):
-    first = np.array(of_class_0, np.float32)
-    return np.stack([first, 1 - first], axis=1)
-
-
-# Each is wrong about one image, and sure where the other is wrong.
-ONE, OTHER = votes(0.9, 0.1, 0.45, 0.1), votes(0.45, 0.1, 0.9, 0.1)
-
-
-USELESS = votes(0.0, 1.0, 0.0, 1.0)
-
-
-@pytest.mark.parametrize("objective", [ACCURACY, LOSS])
-def test_a_configuration_that_helps_is_taken(objective):
-    assert best_size([ONE, OTHER], LABELS, objective) == 2
-
-
-@pytest.mark.parametrize("objective", [ACCURACY, LOSS])
-def test_one_that_harms_is_left_out_with_what_follows(objective):
-    assert best_size([ONE, USELESS, OTHER], LABELS, objective) == 1
-
-
-def test_the_smaller_wins_a_tie():
-    assert best_size([ONE, ONE, ONE], LABELS, ACCURACY) == 1
-
-
-def test_the_winner_is_always_in_it():
-    assert best_size([USELESS], LABELS, ACCURACY) == 1
-    assert best_size([np.full((4, 2), np.nan, np.float32)], LABELS, LOSS) == 1

@@ -1,0 +1,146 @@
+"""Which of the confirmed trainings are exported together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bases.table import NO_BASE
+from pipeline.data.rows import part_images
+from pipeline.evaluation.metrics import classification_metrics
+from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.features.manifest import Manifest, read_manifest
+from pipeline.features.saved_base import load_saved_base
+from pipeline.training.data import DataReference
+from pipeline.training.ensemble import mean_probabilities
+from pipeline.training.export import Member, join, load_exported
+from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.training.price import Price, price, speeds, verdict
+
+TIMED_IMAGES: Final = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is exported.
+
+    Attributes:
+        members: The trainings, each with what it saved; the winner's first.
+        compared: The first network alone and the ensemble, side by side; empty where there is one
+            network only.
+        reason: Why it is the one or the other; empty likewise.
+    """
+
+    members: Sequence[tuple[TrialSpec, Member]]
+    compared: Sequence[Price] = ()
+    reason: str = ""
+
+
+def choose(
+    specs: Sequence[TrialSpec],
+    results: Mapping[str, TrialResult],
+    data: DataReference,
+    objective: ObjectiveSpec,
+    *,
+    rule: str,
+    part: str,
+    image_shape: tuple[int, ...],
+    max_slowdown: float,
+) -> Choice:
+    """Returns the trainings that are exported.
+
+    Args:
+        specs: The confirmed trainings, one of the winner's first, then the best on the validation
+            part.
+        results: What each training gave, by the uid of its spec; each has a model file.
+        data: What they were trained on.
+        objective: What they are compared by.
+        rule: `best_seed`: the first alone; `ensemble`: as many of them, in this order, as answer
+            best together on the validation part; `auto`: these, if `price.verdict` says so.
+        part: What an ensemble is compared with its first network on, such as `confirmation`.
+        image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
+        max_slowdown: As for `price.verdict`.
+
+    Raises:
+        DataIntegrityError: If a file is missing or not whole.
+    """
+    manifest = read_manifest(Path(data.features))
+    wanted = specs[:1] if rule == "best_seed" else specs
+    members = [_load(results[spec.uid], manifest) for spec in wanted]
+    chosen = list(zip(wanted, members, strict=True))
+    answers = [mean_probabilities([member], data, part="val") for member in members]
+    size = best_size([votes for votes, _ in answers], answers[0][1])
+    if size == 1:
+        return Choice(members=chosen[:1])
+    sides, labels = [], np.empty(0, np.int64)
+    for some in (members[:1], members[:size]):
+        votes, labels = mean_probabilities(some, data, part=part)
+        sides.append((some, votes))
+    compared = _compared(sides, labels, data, part=part, image_shape=image_shape)
+    single, ensemble = compared
+    is_worth, reason = verdict(
+        sides[1][1],
+        sides[0][1],
+        labels,
+        objective,
+        slowdown=single.images_per_second / ensemble.images_per_second,
+        max_slowdown=max_slowdown,
+    )
+    taken = size if is_worth or rule == "ensemble" else 1
+    reason = f"an ensemble of {size}, {reason}"
+    return Choice(members=chosen[:taken], compared=compared, reason=reason)
+
+
+def _compared(
+    sides: Sequence[tuple[Sequence[Member], NDArray[np.float32]]],
+    labels: NDArray[np.int64],
+    data: DataReference,
+    *,
+    part: str,
+    image_shape: tuple[int, ...],
+) -> list[Price]:
+    """Returns the price of each side: members with their answers on a part."""
+    features = Path(data.features)
+    manifest = read_manifest(features)
+    base = None if manifest.base == NO_BASE else load_saved_base(features)
+    models = [
+        join(some, image_shape=image_shape, image_size=manifest.image_size, base=base)
+        for some, _ in sides
+    ]
+    images = next(part_images(Path(data.train_file), part, batch_size=TIMED_IMAGES))
+    return [
+        price(model, votes, labels, num_networks=len(some), images_per_second=speed)
+        for model, (some, votes), speed in zip(models, sides, speeds(models, images), strict=True)
+    ]
+
+
+def _load(result: TrialResult, manifest: Manifest) -> Member:
+    return Member(
+        trained=load_exported(Path(str(result.model_file))),
+        cut=result.starts_from,
+        parts=manifest.feed(result.starts_from),
+    )
+
+
+def best_size(votes: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]) -> int:
+    """Returns how many networks, taken in their order, answer best together.
+
+    By their log loss, whatever trainings are compared by: all images tell of it, where one network
+    was chosen for its accuracy on these and would keep that lead by chance. Only as many ensembles
+    are compared as there are networks; choosing freely among them (Caruana et al. 2004, "Ensemble
+    selection from libraries of models", section 2) overfits a small validation part.
+
+    Args:
+        votes: The probabilities that each network gives, shape (n, num_classes), one or more, in
+            the order in which networks are taken.
+        labels: Class ids of the same n images, of a part that nothing is judged on afterwards.
+    """
+    losses = [
+        classification_metrics(np.mean(votes[:size], axis=0), labels)["loss"]
+        for size in range(1, len(votes) + 1)
+    ]
+    # The first of the smallest; where all are no numbers, the winner alone.
+    return int(np.argmin(np.nan_to_num(losses, nan=np.inf))) + 1

@@ -1,0 +1,136 @@
+"""How many of the confirmed trainings are exported, and whether that is worth its price."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.objectives import OBJECTIVES
+
+pytestmark = pytest.mark.keras
+
+ACCURACY = OBJECTIVES["val_accuracy"]
+LABELS = np.array([0, 1, 0, 1])
+
+
+def best_size(votes):
+    """As in the module, which imports Keras."""
+    from pipeline.training import choice
+
+    return choice.best_size(votes, LABELS)
+
+
+def votes(*of_class_0):
+    first = np.array(of_class_0, np.float32)
+    return np.stack([first, 1 - first], axis=1)
+
+
+# Each is wrong about one image, and sure where the other is wrong.
+ONE, OTHER = votes(0.9, 0.1, 0.45, 0.1), votes(0.45, 0.1, 0.9, 0.1)
+USELESS = votes(0.0, 1.0, 0.0, 1.0)
+
+
+class TestSize:
+    """By the log loss of the validation part."""
+
+    def test_a_configuration_that_helps_is_taken(self):
+        assert best_size([ONE, OTHER]) == 2
+
+    def test_one_that_harms_is_left_out_with_what_follows(self):
+        assert best_size([ONE, USELESS, OTHER]) == 1
+
+    def test_one_that_helps_in_spite_of_a_lower_accuracy_is_taken(self):
+        """The first was chosen for its accuracy on these very images."""
+        unsure, sure = votes(0.51, 0.49, 0.51, 0.49), votes(0.95, 0.05, 0.95, 0.52)
+        assert best_size([unsure, sure]) == 2
+
+    def test_the_smaller_wins_a_tie(self):
+        assert best_size([ONE, ONE, ONE]) == 1
+
+    def test_the_winner_is_always_in_it(self):
+        assert best_size([USELESS]) == 1
+        assert best_size([np.full((4, 2), np.nan, np.float32)]) == 1
+
+
+class TestVerdict:
+    """Only an ensemble that is shown to be better, and not too slow, is taken."""
+
+    labels = np.arange(1000) % 2
+
+    def answers(self, *, sure, num_wrong):
+        """Gives the right class a probability, but for the first images."""
+        right = np.full(1000, sure, np.float32)
+        right[:num_wrong] = 1 - sure
+        return np.where(self.labels[:, None] == np.arange(2), right[:, None], 1 - right[:, None])
+
+    def verdict(self, ensemble, single, *, objective=ACCURACY, slowdown=1.2):
+        from pipeline.training.price import verdict
+
+        return verdict(
+            self.answers(**ensemble),
+            self.answers(**single),
+            self.labels,
+            objective,
+            slowdown=slowdown,
+            max_slowdown=2.0,
+        )
+
+    def test_a_better_one_is_taken(self):
+        is_worth, reason = self.verdict(
+            {"sure": 0.9, "num_wrong": 80}, {"sure": 0.9, "num_wrong": 100}
+        )
+        assert is_worth
+        assert "accuracy 0.9200 and log loss" in reason
+        assert "0.9000" in reason
+
+    def test_one_whose_probabilities_alone_are_better_is_taken(self):
+        assert self.verdict({"sure": 0.95, "num_wrong": 40}, {"sure": 0.8, "num_wrong": 40})[0]
+
+    def test_one_of_lower_accuracy_is_not(self):
+        is_worth, reason = self.verdict(
+            {"sure": 0.95, "num_wrong": 41}, {"sure": 0.8, "num_wrong": 40}
+        )
+        assert not is_worth
+        assert reason.startswith("no better: ")
+
+    def test_one_that_may_be_lucky_is_not(self):
+        is_worth, reason = self.verdict(
+            {"sure": 0.9, "num_wrong": 99}, {"sure": 0.9, "num_wrong": 100}
+        )
+        assert not is_worth
+        assert reason.startswith("not shown to be better: ")
+
+    def test_one_that_is_too_slow_is_not(self):
+        is_worth, reason = self.verdict(
+            {"sure": 0.9, "num_wrong": 80}, {"sure": 0.9, "num_wrong": 100}, slowdown=2.1
+        )
+        assert not is_worth
+        assert "2.10 times the time" in reason
+
+    def test_of_two_equal_ones_it_is_taken_in_one_case_of_twenty_at_most(self):
+        """The stated confidence, of draws in which neither is better: 300, of 1,000 images."""
+        from pipeline.training.price import verdict
+
+        generator, num_taken = np.random.default_rng(1), 0
+        for _ in range(300):
+            hard = generator.beta(4, 1, size=(2, 1000)).astype(np.float32)
+            sides = [np.stack([right, 1 - right], axis=1) for right in hard]
+            labels = np.zeros(1000, np.int64)
+            found, _ = verdict(*sides, labels, ACCURACY, slowdown=1.0, max_slowdown=2.0)
+            num_taken += found
+        # 15 are expected at most; 26 are three standard deviations more.
+        assert num_taken <= 26
+
+
+def test_models_are_timed_side_by_side():
+    import keras
+
+    from pipeline.training.price import speeds
+
+    def model(num_layers):
+        images = keras.Input((8, 8), dtype="uint8")
+        x = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
+        for _ in range(num_layers):
+            x = keras.layers.Dense(512)(x)
+        return keras.Model(images, keras.layers.Dense(2, activation="softmax")(x))
+
+    small, large = speeds([model(0), model(40)], np.zeros((128, 8, 8), np.uint8))
+    assert small > 2 * large
