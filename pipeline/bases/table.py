@@ -252,9 +252,12 @@ def preprocessing(
     if image_size is None:
         return keras.Model(inputs, x, name="preprocessing")
     if (height, width) != (image_size, image_size):
-        x = layers.Resizing(
+        resize = layers.Resizing(
             image_size, image_size, antialias=max(height, width) > image_size, name=RESIZE
-        )(x)
+        )
+        # Keras takes its default, True, for all layers above it where a model is called plainly: a
+        # head's batch normalization and dropout would be those of training.
+        x = resize(x, training=False)
     if len(image_shape) == 2 and to_rgb:
         x = layers.Concatenate(name="gray_to_rgb")([x, x, x])
     return keras.Model(inputs, x, name="preprocessing")

@@ -324,6 +324,22 @@ def test_a_stranger_loads_it_in_safe_mode(tmp_path, head):
         check_equal(np.load(tmp_path / f"{activation}.npy"), probabilities)
 
 
+@pytest.mark.parametrize("size", [12, 6], ids=["enlarged", "shrunk"])
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_called_plainly_it_answers_as_outside_training(tmp_path, head, size, is_loaded):
+    """As `model(images)`: without the statistics of the batch, and with nothing dropped."""
+    images = random_images(20, 8, 8)
+    pixels = np.asarray(preprocessing((8, 8), size, to_rgb=False)(images))
+    trained = head(pixels, normalization="before", dropout="last", dropout_rate=0.5)
+    model = join([Member(trained=trained)], image_shape=(8, 8), image_size=size)
+    if is_loaded:
+        model.save(tmp_path / "model.keras")
+        model = load_exported(tmp_path / "model.keras")
+    plainly = np.asarray(model(images))
+    np.testing.assert_allclose(plainly, model.predict(images, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(np.asarray(model(images[:1])), plainly[:1], atol=1e-6)
+
+
 def test_the_file_names_built_in_layers_only(tmp_path, head):
     pixels = random_images(4, 8, 8, 1)
     trained = head(pixels, activation="rrelu", dropout="all")
