@@ -66,7 +66,7 @@ def view_search(study: StudyResults) -> dict[str, object]:
         ],
         notes=bound_notes(study.name, values, summary.space),
         top_trials=_top_trials(summary),
-        confirmation_columns=_confirmation_columns(winner.num_seeds),
+        confirmation_columns=_confirmation_columns(_most_seeds(study.confirm.candidates)),
         confirmation=_confirmation(study.confirm.candidates, summary),
     )
 
@@ -146,6 +146,11 @@ def _confirmation_columns(num_seeds: int) -> Row:
     return [*measured, "Best with probability", "Behind the best mean by", "Weights"]
 
 
+def _most_seeds(candidates: Sequence[CandidateRecord]) -> int:
+    """Returns how many trainings a candidate has at most; where time was short the best have it."""
+    return max(len(one.values) for one in candidates)
+
+
 def _confirmation(candidates: Sequence[CandidateRecord], summary: SearchSummary) -> list[Row]:
     def text(value: float | None) -> str:
         return objective_value(value, summary)
@@ -155,6 +160,7 @@ def _confirmation(candidates: Sequence[CandidateRecord], summary: SearchSummary)
             str(one.number),
             text(one.search_value),
             *[text(value) for value in one.values],
+            *[DASH] * (_most_seeds(candidates) - len(one.values)),
             mean_and_deviation(one.mean, one.std, summary),
             DASH if one.low is None else f"{text(one.low)} to {text(one.high)}",
             *_standing(one.standing, summary),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import raise_received
-from pipeline.search.candidates import Candidate
+from pipeline.search.candidates import PART, Candidate
 from pipeline.search.executors.base import EpochDone, Executor, TrialDone, TrialLost, TrialRaised
 from pipeline.search.kept_trainings import KeptTraining
 from pipeline.search.rounds import Rounds
@@ -103,7 +103,8 @@ class Confirmation:
         self._results = {uid: one.result for uid, one in kept.items()}
         self._trainings = {uid: one.record for uid, one in kept.items()}
         try:
-            self._train(Rounds(planned, list(kept), ends=self._ends))
+            reached = {uid: self._reached(uid) for uid in kept}
+            self._train(Rounds(planned, reached, ends=self._ends))
         finally:
             self._abandon_running()
         return self._results
@@ -122,9 +123,16 @@ class Confirmation:
                     self._on_epoch(event)
                 elif isinstance(event, TrialDone):
                     self._finish(event.uid, event.result)
-                    rounds.ended(event.uid)
+                    rounds.ended(event.uid, self._reached(event.uid))
                 else:
                     rounds.again(self._specs[self._fail(event)])
+
+    def _reached(self, uid: str) -> float:
+        """Returns what a training reached where it was judged, the larger the better."""
+        spec = self._specs[uid]
+        objective = OBJECTIVES[spec.objective]
+        value = self._results[uid].metrics.get(objective.metric_on(PART), math.nan)
+        return value if objective.direction == "maximize" else -value
 
     def _abandon_running(self) -> None:
         for uid in sorted(self._running):

@@ -1,15 +1,17 @@
 """Which training of a confirmation is next, and for which there is time.
 
 First seeds of all candidates come before second ones, so that at any moment there is a winner.
-Where the confirmation has a time to end at, a further seed is begun for all candidates or for none:
-means over different seeds compare badly.
+Where the confirmation has a time to end at, and a further seed of all candidates does not fit, the
+best so far have one: a race, as of Birattari, Stützle, Paquete and Varrentrapp 2002, "A racing
+algorithm for configuring metaheuristics". Means need not be over equally many seeds.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pipeline.search.candidates import Candidate
@@ -24,7 +26,7 @@ class Rounds:
 
     Args:
         planned: The candidates, best first.
-        kept: The uids of trainings that are over already.
+        kept: What each training reached that is over already, by uid; the larger the better.
         ends: When all must have ended, in seconds of `clock`; None: all are done.
         clock: Seconds, rising.
     """
@@ -32,7 +34,7 @@ class Rounds:
     def __init__(
         self,
         planned: Sequence[Candidate],
-        kept: Collection[str],
+        kept: Mapping[str, float],
         *,
         ends: float | None,
         clock: Callable[[], float] = time.time,
@@ -45,6 +47,9 @@ class Rounds:
         rounds = zip(*(candidate.specs for candidate in planned), strict=True)
         self._rounds = [[spec for spec in one if spec.uid not in kept] for one in rounds]
         self._first = {s.uid: one.specs[0].uid for one in planned for s in one.specs}
+        self._reached: dict[str, list[float]] = {}
+        for uid, reached in kept.items():
+            self._note(uid, reached)
         self._tried = set(kept)
         self._waiting: list[TrialSpec] = []
         self._started: dict[str, float] = {}
@@ -71,9 +76,15 @@ class Rounds:
             self._waiting = []
         return None
 
-    def ended(self, uid: str) -> None:
-        """Takes note of a training that is over."""
+    def ended(self, uid: str, reached: float) -> None:
+        """Takes note of a training that is over.
+
+        Args:
+            uid: Its own.
+            reached: The larger the better; NaN if it is not known.
+        """
         self._num_ended += 1
+        self._note(uid, reached)
         if self._seconds[uid]:
             self._ratios.append((self._clock() - self._started[uid]) / self._seconds[uid])
 
@@ -87,14 +98,32 @@ class Rounds:
         if self._num_opened:
             # Whoever there was no time for at first has no part in a further round.
             coming = [spec for spec in coming if self._first[spec.uid] in self._tried]
-        # Of the first seeds, those that there is time for; of further ones all or none.
-        if self._ends is not None and self._num_opened and not self._fits(coming, num_workers):
-            self._rounds = []
-            return False
-        self._rounds.pop(0)
+        # Of the first seeds, those that there is time for, one after the other.
+        if self._ends is not None and self._num_opened:
+            coming = self._affordable(coming, num_workers)
+        self._rounds = self._rounds[1:] if coming else []
         self._waiting = coming
         self._num_opened += 1
-        return True
+        return bool(coming)
+
+    def _affordable(self, coming: Sequence[TrialSpec], num_workers: int) -> list[TrialSpec]:
+        """Returns all that are to come if there is time, else those of the best so far."""
+        if self._fits(coming, num_workers):
+            return list(coming)
+        chosen: list[TrialSpec] = []
+        for spec in sorted(coming, key=lambda spec: self._mean(spec.uid), reverse=True):
+            if self._fits([*chosen, spec], num_workers):
+                chosen.append(spec)
+        return chosen
+
+    def _note(self, uid: str, reached: float) -> None:
+        if not math.isnan(reached):
+            self._reached.setdefault(self._first[uid], []).append(reached)
+
+    def _mean(self, uid: str) -> float:
+        """Returns the mean of a training's candidate; where nothing is known the worst."""
+        found = self._reached.get(self._first[uid])
+        return statistics.fmean(found) if found else -math.inf
 
     def _fits(self, coming: Sequence[TrialSpec], num_workers: int) -> bool:
         room = ((self._ends or 0.0) - self._clock()) * num_workers

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.report.search import history, learning_curves, view_search
 from pipeline.report.summary import in_table_order, summarize_search
+from pipeline.report.text import DASH
 from testing.records import made_study, made_trial
 
 
@@ -47,6 +48,16 @@ def test_the_confirmation_has_a_column_for_each_training(view, results):
     assert [row[0] for row in view.confirmation] == [str(one.number) for one in candidates]
     assert view.confirmation_columns[2:5] == ["Training 1", "Training 2", "Training 3"]
     assert {len(row) for row in view.confirmation} == {len(view.confirmation_columns)}
+
+
+def test_candidates_that_there_was_less_time_for_have_fewer_trainings(results):
+    study = results.studies[0]
+    first, *others = study.confirm.candidates
+    others = [replace(one, values=one.values[:1]) for one in others]
+    confirm = replace(study.confirm, candidates=[first, *others])
+    view = SimpleNamespace(**view_search(replace(study, confirm=confirm)))
+    assert {len(row) for row in view.confirmation} == {len(view.confirmation_columns)}
+    assert view.confirmation[1][3:5] == [DASH, DASH]
 
 
 def test_the_best_trials_come_first_and_the_winner_is_among_them(view):

@@ -32,14 +32,14 @@ class Time:
         return self.now
 
 
-def trained(planned, *, ends, kept=(), lasts=1.0):
+def trained(planned, *, ends, kept=(), lasts=1.0, reached=None):
     """The uids that one worker trains, where each takes so many times what it took before."""
     clock = Time()
-    rounds, done = Rounds(planned, kept, ends=ends, clock=clock), []
+    rounds, done = Rounds(planned, dict.fromkeys(kept, 0.5), ends=ends, clock=clock), []
     seconds = {s.uid: c.trial.metrics["training_seconds"] for c in planned for s in c.specs}
     while spec := rounds.next(num_workers=1):
         clock.now += lasts * seconds[spec.uid]
-        rounds.ended(spec.uid)
+        rounds.ended(spec.uid, (reached or {}).get(spec.uid, 0.5))
         done.append(spec.uid)
     return done
 
@@ -49,10 +49,30 @@ def test_without_an_end_all_are_trained_first_seeds_first():
     assert trained(planned, ends=None) == ["7-0", "3-0", "7-1", "3-1", "7-2", "3-2"]
 
 
-def test_a_further_seed_is_for_all_candidates_or_none():
+def test_a_further_seed_is_for_all_candidates_that_there_is_time_for():
     planned = [candidate(7), candidate(3)]
-    assert trained(planned, ends=35.0) == ["7-0", "3-0"]
     assert trained(planned, ends=45.0) == ["7-0", "3-0", "7-1", "3-1"]
+    assert trained(planned, ends=30.0) == ["7-0", "3-0"]
+
+
+def test_where_there_is_time_for_some_the_best_so_far_have_a_further_seed():
+    planned = [candidate(7), candidate(3), candidate(5)]
+    reached = {"7-0": 0.7, "3-0": 0.9, "5-0": 0.8}
+    assert trained(planned, ends=56.0, reached=reached)[3:] == ["3-1", "5-1"]
+    # The mean of both seeds counts, and not the better one.
+    reached |= {"3-1": 0.1}
+    assert trained(planned, ends=67.0, reached=reached)[3:] == ["7-1", "3-1", "5-1"]
+    assert trained(planned, ends=74.0, reached=reached)[6:] == ["5-2"]
+
+
+def test_the_best_that_takes_too_long_makes_room_for_the_next():
+    planned = [candidate(7, seconds=30.0), candidate(3)]
+    assert trained(planned, ends=55.0, reached={"7-0": 0.9})[2:] == ["3-1"]
+
+
+def test_one_of_which_nothing_is_known_comes_last():
+    planned = [candidate(7), candidate(3)]
+    assert trained(planned, ends=35.0, reached={"7-0": float("nan")})[2:] == ["3-1"]
 
 
 def test_there_is_always_a_first_one():
@@ -71,7 +91,7 @@ def test_a_candidate_of_a_lower_rung_takes_as_many_times_longer():
 
 def test_a_machine_that_became_slower_does_less():
     planned = [candidate(7), candidate(3)]
-    assert trained(planned, ends=65.0, lasts=2.0) == ["7-0", "3-0"]
+    assert trained(planned, ends=60.0, lasts=2.0) == ["7-0", "3-0"]
 
 
 def test_what_was_kept_is_not_trained():
@@ -85,7 +105,7 @@ def test_whoever_there_was_no_time_for_holds_up_no_further_seed():
 
 
 def test_a_first_training_that_was_lost_is_tried_again_though_it_is_late():
-    rounds = Rounds([candidate(7)], (), ends=1.0, clock=Time())
+    rounds = Rounds([candidate(7)], {}, ends=1.0, clock=Time())
     first = rounds.next(num_workers=1)
     rounds.again(first)
     assert rounds.next(num_workers=1) is first
@@ -93,7 +113,7 @@ def test_a_first_training_that_was_lost_is_tried_again_though_it_is_late():
 
 @pytest.mark.parametrize("ends", [None, 100.0])
 def test_a_lost_training_is_next(ends):
-    rounds = Rounds([candidate(7), candidate(3)], (), ends=ends, clock=Time())
+    rounds = Rounds([candidate(7), candidate(3)], {}, ends=ends, clock=Time())
     first = rounds.next(num_workers=1)
     rounds.again(first)
     assert rounds.next(num_workers=1) is first
