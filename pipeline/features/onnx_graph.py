@@ -45,18 +45,33 @@ class OnnxGraph:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        signature = [tf.TensorSpec(model.input.shape, model.input.dtype, name="images")]
-        with tempfile.TemporaryDirectory() as folder, _quiet(), _statistics_as_constants(model):
+        with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
-            model.export(file, format="onnx", verbose=False, input_signature=signature)
-            self._session = _session(file)
+            export_onnx(model, file)
+            self._session = open_session(file)
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         return [np.asarray(output) for output in self._session.run(None, {self._input: images})]
 
 
-def _session(file: Path) -> onnxruntime.InferenceSession:
+def export_onnx(model: keras.Model, file: Path) -> None:
+    """Writes a model as a graph of ONNX.
+
+    Args:
+        model: Functional, with one input.
+        file: Its name ends in `.onnx`.
+
+    Raises:
+        UNCONVERTIBLE: If tf2onnx cannot take one of its layers.
+    """
+    signature = [tf.TensorSpec(model.input.shape, model.input.dtype, name="images")]
+    with _quiet(), _statistics_as_constants(model):
+        model.export(file, format="onnx", verbose=False, input_signature=signature)
+
+
+def open_session(file: Path) -> onnxruntime.InferenceSession:
+    """Returns what runs a graph of ONNX on the CPU, with as many threads as there are cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_cores()
     options.inter_op_num_threads = 1

@@ -1,0 +1,151 @@
+"""The champion, or another model, as a file for LiteRT or ONNX, compared with the Keras file.
+
+Run: python -m pipeline export --format litert|onnx [--model URI] [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pipeline.commands.predict import registered_model
+from pipeline.data.rows import part_images
+from pipeline.errors import ConfigError, DataIntegrityError
+from pipeline.files import write_whole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.training.portable import Answer
+
+FORMATS: Final = ("litert", "onnx")
+FOLDER: Final = Path("exports")
+PARTS: Final = ("confirmation", "val")
+"""Images that both are run on; their labels are not looked at, and the test part is not touched."""
+MOST_IMAGES: Final = 10_000
+IMAGES_AT_A_TIME: Final = 64
+MOST_OTHER_CLASSES: Final = 0.001
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what the command takes."""
+    parser.add_argument("--format", required=True, choices=FORMATS, help="what is written")
+    parser.add_argument(
+        "--model",
+        metavar="URI",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION or a .keras file "
+        "(default: the champion of this checkout's data set, if it learned from these data)",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, help=f"where it goes (default: in {FOLDER}/)"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Writes the file if it answers as the Keras file does, and says how both do.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigError: If there is no such model, or the output has another suffix.
+        DataIntegrityError: If the images to compare on are missing, the model cannot be converted,
+            or the file gives more than `MOST_OTHER_CLASSES` of them another class.
+    """
+    from pipeline.features.frozen import TENSORFLOW, freeze
+    from pipeline.features.onnx_graph import UNCONVERTIBLE
+    from pipeline.records.model_registry.classifier import load_champion, load_classifier
+    from pipeline.training.portable import SUFFIXES, open_portable, write_portable
+
+    root = Path.cwd()
+    name = registered_model(root) if args.model is None else args.model
+    classifier = load_classifier(root, name) if args.model else load_champion(root, name)
+    output = args.output or FOLDER / f"{_file_name(classifier.source)}{SUFFIXES[args.format]}"
+    if output.suffix != SUFFIXES[args.format]:
+        raise ConfigError(f"--output must end in {SUFFIXES[args.format]}. Received: {output}.")
+    images = _images(root / "data/train.npz", classifier.model.input_shape[1:])
+    network = freeze(classifier.model, images, num_images=len(images), engine=TENSORFLOW)
+    expected, keras_speed = _run(lambda some: network(some)[0], images)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(output) as part:
+        # The converters look at the suffix.
+        file = part.with_name(f"{part.name}{SUFFIXES[args.format]}")
+        try:
+            write_portable(classifier.model, file, args.format)
+        except UNCONVERTIBLE as error:
+            file.unlink(missing_ok=True)
+            first_line = str(error).partition("\n")[0]
+            raise DataIntegrityError(
+                f"{classifier.source} cannot be written as {args.format}: {first_line}"
+            ) from None
+        file.rename(part)
+        found, speed = _run(open_portable(part, args.format), images)
+        _check(found, expected, classifier.source, args.format)
+    _print(output, found, expected, speeds=(speed, keras_speed))
+    return 0
+
+
+def _file_name(source: str) -> str:
+    return source.removesuffix(".keras").replace(" version ", "-v").replace("/", "-")
+
+
+def _images(train_file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if not train_file.is_file():
+        raise DataIntegrityError(
+            f"{train_file} has the images that both files are compared on. Run: dvc pull"
+        )
+    parts = chain.from_iterable(part_images(train_file, p, batch_size=1000) for p in PARTS)
+    images = np.concatenate(list(parts))[:MOST_IMAGES]
+    if images.shape[1:] != shape:
+        raise DataIntegrityError(
+            f"The images of {train_file} must be of shape {shape}, as the model takes them, to "
+            f"compare the files on. Received: {images.shape[1:]}."
+        )
+    return images
+
+
+def _run(
+    answer: Answer | Callable[[NDArray[np.uint8]], NDArray[np.float32]], images: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], float]:
+    """Returns the answers, and how many images a second they took."""
+    answer(images[:IMAGES_AT_A_TIME])  # Compiles.
+    began = time.perf_counter()
+    starts = range(0, len(images), IMAGES_AT_A_TIME)
+    rows = np.concatenate([answer(images[start : start + IMAGES_AT_A_TIME]) for start in starts])
+    return rows, len(images) / (time.perf_counter() - began)
+
+
+def _check(
+    found: NDArray[np.float32], expected: NDArray[np.float32], source: str, wanted: str
+) -> None:
+    num_other = int(np.sum(found.argmax(axis=1) != expected.argmax(axis=1)))
+    if not np.isfinite(found).all() or num_other > MOST_OTHER_CLASSES * len(found):
+        raise DataIntegrityError(
+            f"{source} as {wanted} gives another class for {num_other} of {len(found)} images; "
+            f"more than {100 * MOST_OTHER_CLASSES:g}% is no copy of it. Nothing was written: "
+            "please report it, with the base."
+        )
+
+
+def _print(
+    output: Path,
+    found: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    *,
+    speeds: tuple[float, float],
+) -> None:
+    same = np.mean(found.argmax(axis=1) == expected.argmax(axis=1))
+    print(
+        f"{output}: {output.stat().st_size / 1e6:.1f} MB, {speeds[0]:,.0f} images a second; the "
+        f"Keras model in TensorFlow {speeds[1]:,.0f}"
+    )
+    print(
+        f"on {len(found):,} confirmation and validation images: largest difference of a "
+        f"probability {np.abs(found - expected).max():.1e}, same class for {100 * same:.2f}%"
+    )

@@ -1,0 +1,126 @@
+"""A model as other runtimes take it: LiteRT for phones and small devices, ONNX for the rest."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.processes import num_cores
+
+if TYPE_CHECKING:
+    import keras
+
+Format = Literal["litert", "onnx"]
+SUFFIXES: Final[dict[Format, str]] = {"litert": ".tflite", "onnx": ".onnx"}
+Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Raw images, shape (n, ...), to probabilities, shape (n, num_classes)."""
+
+
+def write_portable(model: keras.Model, path: Path, to: Format) -> None:
+    """Writes a model for another runtime.
+
+    Args:
+        model: Raw images to probabilities, made of Keras' own layers.
+        path: Where the file goes; its name ends in the format's suffix.
+        to: The format.
+
+    Raises:
+        features.onnx_graph.UNCONVERTIBLE: If a layer has no counterpart there.
+    """
+    from pipeline.features.onnx_graph import export_onnx
+
+    plain = _with_plain_resizing(model)
+    if to == "onnx":
+        export_onnx(plain, path)
+    else:
+        plain.export(path, format="litert", verbose=False)
+
+
+def open_portable(path: Path, to: Format) -> Answer:
+    """Returns what answers through a file that `write_portable` wrote, on this machine's CPU."""
+    if to == "onnx":
+        from pipeline.features.onnx_graph import open_session
+
+        session = open_session(path)
+        name = session.get_inputs()[0].name
+        return lambda images: np.asarray(session.run(None, {name: images})[0])
+    return _LiteRt(path)
+
+
+class _LiteRt:
+    def __init__(self, path: Path) -> None:
+        import tensorflow as tf
+
+        with warnings.catch_warnings():
+            # TensorFlow 2.21 says that its next releases leave this to the package ai-edge-litert.
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
+            self._interpreter = tf.lite.Interpreter(str(path), num_threads=num_cores())
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._num_images = 0
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if len(images) != self._num_images:
+            self._interpreter.resize_tensor_input(self._input, images.shape)
+            self._interpreter.allocate_tensors()
+            self._num_images = len(images)
+        self._interpreter.set_tensor(self._input, images)
+        self._interpreter.invoke()
+        answers: NDArray[np.float32] = self._interpreter.get_tensor(self._output)
+        return answers
+
+
+def _with_plain_resizing(model: keras.Model) -> keras.Model:
+    """Returns a model whose averaging resizing is two matrix products, which every runtime has.
+
+    Resizing is linear in the pixels, and in height and width by itself: its matrices are what it
+    makes of the rows of an identity.
+    """
+    import keras
+
+    layers = keras.layers
+
+    def clone(layer: Any) -> Any:
+        if isinstance(layer, layers.Resizing) and layer.antialias:
+            return _as_products(layer)
+        return layer
+
+    if not any(isinstance(one, layers.Resizing) and one.antialias for one in model.layers):
+        return model
+    return keras.models.clone_model(model, clone_function=clone)
+
+
+def _as_products(resize: keras.layers.Resizing) -> keras.layers.Layer:
+    import keras
+
+    height, width = resize.input.shape[1:3]
+    rows = _matrix(resize, height, axis=0)
+    columns = _matrix(resize, width, axis=1)
+    channels = resize.input.shape[3]
+    of_rows = keras.layers.EinsumDense("bhwc,hH->bHwc", (len(rows[0]), width, channels))
+    of_columns = keras.layers.EinsumDense(
+        "bhwc,wW->bhWc", (len(rows[0]), len(columns[0]), channels)
+    )
+    both = keras.Sequential([keras.Input((height, width, channels)), of_rows, of_columns])
+    of_rows.set_weights([rows])
+    of_columns.set_weights([columns])
+    return both
+
+
+def _matrix(resize: keras.layers.Resizing, size: int, *, axis: int) -> NDArray[np.float32]:
+    """Returns what resizing does along an axis, shape (size, new size)."""
+    import keras
+
+    new_size = resize.height if axis == 0 else resize.width
+    # One column, or row, of which the other axis keeps the size, so that nothing happens there.
+    shape = (new_size, 1) if axis == 0 else (1, new_size)
+    along = keras.layers.Resizing(*shape, interpolation=resize.interpolation, antialias=True)
+    identity = np.eye(size, dtype=np.float32)
+    images = identity[:, :, None, None] if axis == 0 else identity[:, None, :, None]
+    matrix: NDArray[np.float32] = np.asarray(along(images)).reshape(size, new_size)
+    return matrix
