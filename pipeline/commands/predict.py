@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> int:
         else load_champion(root, registered_model(root))
     )
     shape, values = classifier.model.input_shape[1:], value_range(classifier, root)
-    _check_can_prepare(shape)
+    check_can_prepare(shape)
     show = _printer(args, class_names(classifier, root), source=classifier.source)
     network, num_read = None, 0
     for start in range(0, len(paths), IMAGES_IN_MEMORY):
@@ -234,11 +234,15 @@ def _readable(
     return read
 
 
-def _check_can_prepare(input_shape: tuple[int | None, ...]) -> None:
+def check_can_prepare(input_shape: tuple[int | None, ...]) -> None:
+    """Refuses a model whose images no file can be brought to.
+
+    Raises:
+        ConfigError: If it takes no square images of gray or of RGB.
+    """
     height = input_shape[0]
     if height is None or input_shape not in [(height, height), (height, height, 3)]:
         raise ConfigError(
-            "predict prepares square images, gray ones of shape (n, n) and others of (n, n, 3). "
-            f"Received: a model for {input_shape}. Load the model in Python and give it arrays of "
-            "that shape."
+            "A file becomes a square image, gray of shape (n, n) or RGB of shape (n, n, 3). "
+            f"Received: a model for {input_shape}. Load it in Python and give it such arrays."
         )

@@ -54,14 +54,19 @@ def main(args: argparse.Namespace) -> int:
     uri = tracking_uri(root)
     if uri.startswith("http"):
         raise ConfigError(f"The runs are on a server: open {uri} in a browser.")
-    _check_port(args.port)
+    check_port(args.port)
     open_store(root, create=False).close()
     print(f"MLflow UI: http://{HOST}:{args.port} (takes about 15 s to start)", file=sys.stderr)
     command = server_command(uri, port=args.port, root=root)
     os.execve(command[0], command, {**os.environ, **SAFE})
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int) -> None:
+    """Refuses a port of `--port` where nothing can listen.
+
+    Raises:
+        ConfigError: If it is taken, or none.
+    """
     try:
         with socket.socket() as probe:
             # As the server itself does: a port whose last owner has just ended is free.
