@@ -187,6 +187,7 @@ def test_one_module_names_a_file_that_several_read(name):
 
 UNTYPED = re.compile(r"(dict|Mapping)\[str, Any\]|\bJson\b")
 READ_OR_WRITE_JSON = {
+    "evaluation.record",
     "files",
     "config",
     "features.manifest",

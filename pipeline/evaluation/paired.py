@@ -129,6 +129,41 @@ def _resampled_mean(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """The examples that one of two classifiers gets right and the other does not.
+
+    Attributes:
+        only_first: How many the first alone gets right.
+        only_second: How many the second alone does.
+        p_value: How likely so unequal numbers, or more so, are of two equally good ones, in [0, 1].
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def disagreement(first: Probabilities, second: Probabilities, labels: Labels) -> Disagreement:
+    """Returns where two classifiers disagree, with McNemar's exact two-sided p-value.
+
+    Reference: McNemar 1947, "Note on the sampling error of the difference between correlated
+    proportions or percentages".
+
+    Args:
+        first: Probabilities of one, shape (n, num_classes).
+        second: Probabilities of the other, of the same images.
+        labels: Class ids, shape (n,).
+    """
+    ours, theirs = (one.argmax(axis=1) == labels for one in (first, second))
+    smaller = min(_mcnemar(first, second, labels), _mcnemar(second, first, labels))
+    return Disagreement(
+        only_first=int(np.sum(ours & ~theirs)),
+        only_second=int(np.sum(theirs & ~ours)),
+        p_value=min(1.0, 2 * smaller),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Superiority:
     """Whether a model is better than another on the same images.
 

@@ -9,5 +9,11 @@ class EvaluateParams(Section):
     """Section `evaluate`: how the test part is judged."""
 
     bootstrap: int = Field(ge=100, le=100_000, description="resamples behind each interval")
-    seed: int = Field(ge=0, description="seed of the resamples")
+    seed: int = Field(ge=0, description="seed of resamples, corruptions and dropout")
     batch_size: BatchSize = Field(description="images at a time")
+    corrupted_images: int = Field(
+        ge=0, description="test images that noise, blur, ... are tried on; 0: none"
+    )
+    dropout_passes: int = Field(
+        ge=0, le=1000, description="passes of Monte Carlo dropout over each test image; 0: none"
+    )

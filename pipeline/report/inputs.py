@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import DataIntegrityError, StudyError
 from pipeline.evaluation.intervals import Interval
 from pipeline.evaluation.metrics import CalibrationBin
+from pipeline.evaluation.record import ComparisonRecord, EvaluationRecord, StudyEvaluation
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.plan import Plan, read_plan
 from pipeline.split_record import SplitRecord, read_split
@@ -34,6 +35,7 @@ class StudyResults:
         probabilities: Its model's, of the test images, shape (n, num_classes).
         wrong_images: The test images it was most sure and wrong about, uint8.
         wrong_indices: Their places in the test part, surest first.
+        evaluation: What else was found out there; None where an earlier release judged it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class StudyResults:
     probabilities: NDArray[np.float32]
     wrong_images: NDArray[np.uint8]
     wrong_indices: NDArray[np.int64]
+    evaluation: StudyEvaluation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,7 @@ class Results:
         studies: At least one; the registered one first, else the best of the confirmation part.
         registration: The registered version; None if nothing is registered yet.
         plan: `results/plan.json`; None where a checkout was run before there were plans.
+        comparisons: Of each two studies on the same test images.
     """
 
     split: SplitRecord
@@ -63,6 +67,7 @@ class Results:
     studies: list[StudyResults]
     registration: RegistrationRecord | None
     plan: Plan | None
+    comparisons: Sequence[ComparisonRecord] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -85,6 +90,12 @@ def read_results(root: Path) -> Results:
     calibration = _read_json(results / "calibration.json")
     registration_file, plan_file = root / REGISTRATION_FILE, root / PLAN_FILE
     arrays = _read_arrays(results / "predictions.npz", studies=metrics)
+    evaluation_file = results / "evaluation.json"
+    evaluation = (
+        EvaluationRecord.from_json(_read_json(evaluation_file))
+        if evaluation_file.exists()
+        else None
+    )
     studies = [
         StudyResults(
             name=name,
@@ -95,6 +106,7 @@ def read_results(root: Path) -> Results:
             probabilities=arrays[name],
             wrong_images=arrays[f"{name}_wrong_images"],
             wrong_indices=arrays[f"{name}_wrong_indices"],
+            evaluation=evaluation.studies.get(name) if evaluation is not None else None,
         )
         for name in metrics
     ]
@@ -109,6 +121,7 @@ def read_results(root: Path) -> Results:
         studies=_in_order(studies, registration),
         registration=registration,
         plan=read_plan(plan_file) if plan_file.exists() else None,
+        comparisons=evaluation.comparisons if evaluation is not None else (),
     )
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.evaluation.intervals import Interval, mean_interval, paired_difference
+from pipeline.evaluation.record import ComparisonRecord
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 from pipeline.report.inputs import Results, StudyResults
@@ -20,6 +21,7 @@ from pipeline.report.text import (
     percent,
     points,
 )
+from pipeline.report.trust import export_rows, view_trust
 from pipeline.split_record import SplitRecord
 from pipeline.trials.exported import ExportRecord
 from pipeline.trials.outlook import outlook
@@ -60,6 +62,7 @@ def render(results: Results) -> str:
         style_sheet=style_sheet,
         dataset=results.split.dataset,
         sentences=verdict(results),
+        comparisons=[_comparison_row(one) for one in results.comparisons],
         studies=[view_study(study, results) for study in results.studies],
         plans=view_plan(results.plan),
         plan_columns=COLUMNS,
@@ -68,6 +71,18 @@ def render(results: Results) -> str:
         again=_again(results),
         data_hashes=results.split.sha256,
     )
+
+
+def _comparison_row(one: ComparisonRecord) -> list[str]:
+    n = one.difference.n
+    return [
+        f"{one.first} and {one.second}",
+        f"{points(one.difference.value, n)} points",
+        f"{points(one.difference.low, n)} to {points(one.difference.high, n)}",
+        f"{one.only_first:,}",
+        f"{one.only_second:,}",
+        f"{one.p_value:.2g}",
+    ]
 
 
 def _data(split: SplitRecord) -> dict[str, Any]:
@@ -128,6 +143,9 @@ def view_study(study: StudyResults, results: Results) -> dict[str, object]:
         base=study.confirm.base,
         search=view_search(study),
         judgement=view_judgement(study, results),
+        exported=export_rows(study.confirm.exported),
+        export_reason=capitalized(study.confirm.exported.reason),
+        trust=view_trust(study.evaluation),
         lineage=_lineage(study),
     )
 
@@ -262,13 +280,12 @@ def _further(study: StudyResults, results: Results) -> list[str]:
 
 
 def _exported(exported: ExportRecord) -> str:
-    reason = f"{capitalized(exported.reason)}. " if exported.reason else ""
     members = exported.members
     if len(members) == 1:
-        return f"The exported model is one network. {reason}" if reason else ""
+        return ""
     numbers = sorted({member.number for member in members})
     trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
-    return f"The exported model averages {len(members)} trainings of {trials}. {reason}"
+    return f"The exported model averages {len(members)} trainings of {trials}. "
 
 
 def _span(difference: Interval) -> str:

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import load_section, read_document
-from pipeline.errors import ConfigError, DataIntegrityError, StudyError
+from pipeline.errors import ConfigError, StudyError
 from pipeline.evaluation.classes import most_confident_mistakes
 from pipeline.evaluation.intervals import Interval, metric_intervals
 from pipeline.evaluation.metrics import METRICS, calibration_bins
 from pipeline.evaluation.params import EvaluateParams
+from pipeline.evaluation.record import EvaluationRecord
 from pipeline.files import write_json, write_whole
 from pipeline.processes import num_cores
 from pipeline.split_record import read_split
+from pipeline.studies.judged import Judged, compare, judge
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +83,8 @@ def run(
 
         configure_tensorflow(num_threads=num_threads)
     results = root / "results"
-    own_size = None if params.batch_size == "auto" else params.batch_size
-    probabilities = {
-        study: _predict(study, file, test, batch_size=own_size) for study, file in files.items()
-    }
+    judged = {study: _judge(study, file, test, params) for study, file in files.items()}
+    probabilities = {study: one.probabilities for study, one in judged.items()}
     metrics = {
         study: metric_intervals(
             list(METRICS), rows, test.labels, num_resamples=params.bootstrap, seed=params.seed
@@ -94,6 +94,11 @@ def run(
     _write_predictions(results / "predictions.npz", probabilities, test)
     _write_confusion(results / "confusion", probabilities, test)
     _write_calibration(results / "calibration.json", probabilities, metrics, test)
+    record = EvaluationRecord(
+        studies={study: one.evaluation for study, one in judged.items()},
+        comparisons=compare(probabilities, test.labels, params),
+    )
+    write_json(results / "evaluation.json", record.to_json())
     write_json(results / "metrics.json", _plain(metrics))
     for line in metrics_table(metrics):
         logger.info("%s", line)
@@ -145,22 +150,18 @@ def _read_test(root: Path) -> TestPart:
     return TestPart(images=images, labels=labels, class_names=read_split(root).class_names)
 
 
-def _predict(
-    study: str, file: Path, test: TestPart, *, batch_size: int | None
-) -> NDArray[np.float32]:
-    from pipeline.training.export import load_exported, predict_probabilities
+def _judge(study: str, file: Path, test: TestPart, params: EvaluateParams) -> Judged:
+    from pipeline.training.export import load_exported
 
     logger.info("%s: classifying %d test images with %s", study, len(test.labels), file)
-    rows = predict_probabilities(load_exported(file), test.images, batch_size=batch_size)
-    expected = (len(test.labels), len(test.class_names))
-    if rows.shape != expected or not np.isfinite(rows).all():
-        raise DataIntegrityError(
-            f"{file} must give finite probabilities of shape {expected}, one column per class of "
-            f"data/split.json. Received: shape {rows.shape}, {np.isnan(rows).sum()} not a number. "
-            f"It belongs to other data: run `dvc repro confirm@{study}`."
-        )
-    probabilities: NDArray[np.float32] = rows.astype(np.float32)
-    return probabilities
+    return judge(
+        load_exported(file),
+        test.images,
+        test.labels,
+        num_classes=len(test.class_names),
+        file=file,
+        params=params,
+    )
 
 
 def _write_predictions(

@@ -78,6 +78,7 @@ def run(
     # After the refusals, which should not wait for MLflow and TensorFlow to load.
     from pipeline.records.mirror.store import open_store
     from pipeline.records.model_registry.registration import register
+    from pipeline.studies.card import model_card
     from pipeline.studies.comparison import compare
 
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
@@ -92,7 +93,8 @@ def run(
     else:
         check_is_verified(candidate)
         base = confirmations[study].base
-        candidate = replace(candidate, chain=chain_of(root, study=study, base=base))
+        card = model_card(root, candidate.confirm, candidate.split, candidate.test)
+        candidate = replace(candidate, chain=chain_of(root, study=study, base=base), card=card)
         of = None if earlier is None else earlier.registered_model
         done = record = register(store, candidate, compare=partial(compare, root=root), earlier=of)
         write_registration(root, record)
@@ -124,10 +126,12 @@ def restore_version(
     A registry that has given its number to another version by now gives it the next one.
     """
     from pipeline.records.model_registry.registration import restore
+    from pipeline.studies.card import model_card
 
+    card = model_card(store.root, candidate.confirm, candidate.split, candidate.test)
     restored = restore(
         store,
-        replace(candidate, lineage=record.lineage or {}, chain=record.chain),
+        replace(candidate, lineage=record.lineage or {}, chain=record.chain, card=card),
         earlier=record.registered_model,
         number=record.version,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.paired import standings, superiority
+from pipeline.evaluation.paired import disagreement, standings, superiority
 
 NUM_IMAGES = 400
 ACCURACY = {"metric": "accuracy", "is_larger_better": True}
@@ -127,3 +127,18 @@ def test_of_a_loss_the_smaller_is_shown_to_be_better(rng, is_first_better):
     )
     assert (found.difference.value > 0) is is_first_better
     assert (found.p_value < 0.001) is is_first_better
+
+
+def test_where_two_disagree_is_counted_and_weighed():
+    labels = np.zeros(40, np.int64)
+    right, wrong = np.float32([0.9, 0.1]), np.float32([0.1, 0.9])
+    first = np.where((np.arange(40) < 30)[:, None], right, wrong)
+    second = np.where((np.arange(40) >= 12)[:, None], right, wrong)
+    found = disagreement(first, second, labels)
+    assert (found.only_first, found.only_second) == (12, 10)
+    # Of 22 coins 12 or more, or 10 or fewer, of one side: all but 11.
+    assert found.p_value == pytest.approx(1 - 705432 / 2**22)
+    assert disagreement(second, first, labels).p_value == found.p_value
+    assert disagreement(first, first, labels).p_value == 1.0
+    few = disagreement(first[:12], second[:12], labels[:12])
+    assert few.p_value == pytest.approx(2 / 2**12)

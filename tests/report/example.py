@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,7 @@ def write_example(
     _write(root / "data" / "split.json", _split(class_names, n, image_shape))
     _write(results / "metrics.json", metrics)
     _write(results / "calibration.json", calibration)
+    _write(results / "evaluation.json", _evaluation(studies, n))
     np.savez(results / "predictions.npz", **arrays)
     if registered:
         _write(results / "registration.json", _registration(studies[-1]))
@@ -216,8 +218,59 @@ def _confirm(search, num_seeds, generator):
             "weights_sha256": "81508706" * 8,
             "rule": "the mean of the probabilities over the winner's seeds",
             "members": [{"number": winner["number"], "seed": n} for n in range(num_seeds)],
+            "compared": [
+                {
+                    "num_networks": number,
+                    "metrics": {"accuracy": 0.9 + number / 1000, "log_loss": 0.2, "macro_f1": 0.9},
+                    "images_per_second": 1200.0 / number,
+                    "megabytes": 15.2 * number,
+                    "num_parameters": 4_000_000 * number,
+                }
+                for number in (1, 3)
+            ],
+            "reason": "an ensemble of 3, shown to be better: accuracy 0.9030",
         },
     }  # fmt: skip
+
+
+def _evaluation(studies, n):
+    def share(value, n=n):
+        return {"value": value, "low": value - 0.01, "high": value + 0.01, "n": n}
+
+    def study():
+        left = [
+            {"share": s, "accuracy": 0.9 + s / 10, "n": round(n * (1 - s))} for s in (0, 0.1, 0.5)
+        ]
+        metrics = {"accuracy": share(0.91), "log_loss": share(0.3), "ece": share(0.02)}
+        return {
+            "cost": {
+                "images_per_second": 312.4,
+                "engine": "onnxruntime",
+                "megabytes": 18.42,
+                "num_parameters": 4_123_456,
+            },
+            "abstentions": left,
+            "corruptions": [
+                {"name": name, "accuracy": share(0.8, 200), "change": share(-0.1, 200)}
+                for name in ("noise", "blur", "jpeg", "dark", "bright")
+            ],
+            "dropout": {"num_passes": 20, "metrics": metrics, "abstentions": left},
+        }
+
+    return {
+        "studies": {name: study() for name in studies},
+        "comparisons": [
+            {
+                "first": first,
+                "second": second,
+                "difference": share(-0.04),
+                "only_first": 100,
+                "only_second": 500,
+                "p_value": 1e-9,
+            }
+            for first, second in combinations(studies, 2)
+        ],
+    }
 
 
 def _split(class_names, n, image_shape):

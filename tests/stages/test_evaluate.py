@@ -13,6 +13,7 @@ import pytest
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError, DataIntegrityError, StudyError
 from pipeline.evaluation.params import EvaluateParams
+from pipeline.evaluation.record import EvaluationRecord
 from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages.evaluate import NUM_MISTAKES, main, metrics_table, run
 from testing.split import split_record
@@ -21,7 +22,12 @@ pytestmark = pytest.mark.keras
 
 ROOT = Path(__file__).parents[2]
 CLASS_NAMES = ["T-shirt/top", 'a "quoted, one"', "<b>"]
-PARAMS = EvaluateParams(bootstrap=100, seed=0, batch_size=16)
+PARAMS = EvaluateParams(
+    bootstrap=100, seed=0, batch_size=16, corrupted_images=30, dropout_passes=20
+)
+SECTION = (
+    "evaluate: {bootstrap: 100, seed: 0, batch_size: 16, corrupted_images: 5, dropout_passes: 2}\n"
+)
 N = 60
 
 
@@ -115,6 +121,38 @@ def test_calibration_agrees_with_the_metrics(root):
     assert len(calibration["bins"]) == 15
 
 
+def test_what_was_found_out_beside_the_metrics_is_kept(root):
+    from pipeline.evaluation.corruptions import CORRUPTIONS
+
+    run(PARAMS, studies=["scratch", "transfer"], root=root)
+    written = read(root / "results/evaluation.json")
+    record = EvaluationRecord.from_json(written)
+    assert read(root / "results/evaluation.json") == json.loads(json.dumps(record.to_json()))
+    found = record.studies["transfer"]
+    assert found.cost.images_per_second > 0
+    assert found.cost.num_parameters == 16 * 3 + 3
+    assert found.cost.megabytes == (root / "models/transfer.keras").stat().st_size / 1e6
+    assert [one.name for one in found.corruptions] == list(CORRUPTIONS)
+    by_name = {one.name: one for one in found.corruptions}
+    # Half as bright, the brightest pixel of row 0 is the same.
+    assert (by_name["dark"].accuracy.value, by_name["dark"].accuracy.n) == (1.0, 30)
+    assert by_name["dark"].change.value == 0
+    assert [one.accuracy for one in found.abstentions] == [1.0] * 5
+    assert found.dropout is None
+    (pair,) = record.comparisons
+    assert (pair.first, pair.second) == ("scratch", "transfer")
+    assert (pair.only_first, pair.only_second) == (0, 20)
+    assert pair.p_value == pytest.approx(2 * 0.5**20)
+    assert pair.difference.value == pytest.approx(-1 / 3)
+
+
+def test_nothing_more_is_tried_where_none_is_asked_for(root):
+    params = PARAMS.model_copy(update={"corrupted_images": 0, "dropout_passes": 0})
+    run(params, studies=["transfer"], root=root)
+    found = read(root / "results/evaluation.json")["studies"]["transfer"]
+    assert (found["corruptions"], found["dropout"]) == ([], None)
+
+
 def test_a_study_that_was_removed_leaves_nothing(root):
     run(PARAMS, studies=["scratch", "transfer"], root=root)
     run(PARAMS, studies=["transfer"], root=root)
@@ -185,9 +223,7 @@ def command(folder):
 
 @pytest.mark.slow
 def test_the_command_judges_the_studies_of_params_yaml(root):
-    (root / "params.yaml").write_text(
-        "evaluate: {bootstrap: 100, seed: 0, batch_size: 16}\nstudies: {transfer: {base: none}}\n"
-    )
+    (root / "params.yaml").write_text(f"{SECTION}studies: {{transfer: {{base: none}}}}\n")
     ended = command(root)
     assert ended.returncode == 0, ended.stderr
     assert list(read(root / "results/metrics.json")) == ["transfer"]
@@ -196,9 +232,7 @@ def test_the_command_judges_the_studies_of_params_yaml(root):
 
 
 def test_the_command_refuses_missing_models_in_one_line_without_tensorflow(root):
-    (root / "params.yaml").write_text(
-        "evaluate: {bootstrap: 100, seed: 0, batch_size: 16}\nstudies: {new: {base: none}}\n"
-    )
+    (root / "params.yaml").write_text(f"{SECTION}studies: {{new: {{base: none}}}}\n")
     # Found before the real one.
     (root / "tensorflow.py").write_text("raise AssertionError('TensorFlow was imported')\n")
     ended = command(root)
@@ -223,6 +257,6 @@ def test_main_refuses_no_studies(tmp_path, monkeypatch):
     ],
 )
 def test_wrong_parameters_are_named(key, value, message):
-    section = {"bootstrap": 100, "seed": 0, "batch_size": 16, key: value}
+    section = {**PARAMS.model_dump(), key: value}
     with pytest.raises(ConfigError, match=message):
         parse_section(EvaluateParams, "evaluate", section)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from numpy.typing import NDArray
 
+CARD_FILE = "MODEL_CARD.md"
 REQUIREMENTS = ("tensorflow", "keras", "numpy", "pillow")
 # Tags and parameters of MLflow hold texts of a few thousand characters.
 MOST_CHARACTERS = 5000
@@ -53,6 +54,7 @@ class Candidate:
         examples: A few raw training images, uint8, shape (k, h, w) or (k, h, w, 3).
         results: Folder `results/STUDY`; its files become artifacts.
         chain: Of hashes, from the raw images to the file; None of what an earlier release made.
+        card: What a person should know of it, Markdown; it lies beside the model.
     """
 
     model: "keras.Model"
@@ -65,6 +67,7 @@ class Candidate:
     examples: "NDArray[np.uint8]"
     results: Path
     chain: Chain | None = None
+    card: str = ""
 
 
 def log_version(
@@ -186,6 +189,7 @@ def _log_model(
         shutil.copyfile(candidate.model_file, path / MODEL_FILE)
         serve_with_own_code(described, path)
         write_chain(path, candidate.chain)
+        (path / CARD_FILE).write_text(candidate.card, encoding="utf-8")
         store.client.log_model_artifacts(logged.model_id, str(path))
     return store.client.finalize_logged_model(logged.model_id, "READY")
 
