@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.records.studies import trial_records
 from testing.checkout import Checkout
+from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 
@@ -79,6 +80,26 @@ def test_a_trial_of_two_workers_trains_the_same_again_alone(checkout):
     assert "equal: to the last bit, over 3 epochs" in checkout.new_pipeline(
         "replay", "transfer", "1"
     )
+
+
+def test_the_champion_is_written_for_another_runtime(checkout):
+    """And is its equal; the libraries that write it say nothing."""
+    size, answers = checkout.new_pipeline("export", "--format", "litert").splitlines()
+    assert "MB, " in size
+    assert answers.endswith("same class for 100.00%")
+
+
+def test_the_card_lies_beside_the_model(checkout):
+    (card,) = (checkout.folder / "mlruns").rglob("MODEL_CARD.md")
+    text = card.read_text(encoding="utf-8")
+    assert text.startswith("# Classifier of digits")
+    assert "| noise |" in text
+
+
+def test_the_notebook_of_the_docs_runs(checkout):
+    output = checkout.run(sys.executable, str(ROOT / "docs/explore.py"))
+    assert "trials, val_accuracy is to maximize" in output
+    assert output.count(", labelled ") == 5
 
 
 @pytest.fixture(scope="module")

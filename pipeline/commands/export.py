@@ -59,7 +59,6 @@ def main(args: argparse.Namespace) -> int:
             or the file gives more than `MOST_OTHER_CLASSES` of them another class.
     """
     from pipeline.features.frozen import TENSORFLOW, freeze
-    from pipeline.features.onnx_graph import UNCONVERTIBLE
     from pipeline.records.model_registry.classifier import load_champion, load_classifier
     from pipeline.training.portable import SUFFIXES, open_portable, write_portable
 
@@ -69,6 +68,9 @@ def main(args: argparse.Namespace) -> int:
     output = args.output or FOLDER / f"{_file_name(classifier.source)}{SUFFIXES[args.format]}"
     if output.suffix != SUFFIXES[args.format]:
         raise ConfigError(f"--output must end in {SUFFIXES[args.format]}. Received: {output}.")
+    # Not before the model, which silences TensorFlow.
+    from pipeline.features.onnx_graph import UNCONVERTIBLE
+
     images = _images(root / "data/train.npz", classifier.model.input_shape[1:])
     network = freeze(classifier.model, images, num_images=len(images), engine=TENSORFLOW)
     expected, keras_speed = _run(lambda some: network(some)[0], images)

@@ -79,7 +79,7 @@ def fix_settings() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _check_keras_file()
     aside = clear_environment()
-    with _without_startup_lines():
+    with without_startup_lines():
         import tensorflow as tf
 
         tf.config.list_physical_devices("GPU")
@@ -160,7 +160,11 @@ def _fix_keras() -> list[str]:
 
 
 @contextlib.contextmanager
-def _without_startup_lines() -> Iterator[None]:
+def without_startup_lines() -> Iterator[None]:
+    """Keeps to itself what TensorFlow says of its start while the block runs.
+
+    Whatever else is written to the standard error comes out after it.
+    """
     # TensorFlow 2.21 writes six informative lines before it has read its log level; no setting
     # stops them, and every worker would repeat them. Whatever else is written comes out after.
     saved = os.dup(STDERR)
@@ -180,4 +184,5 @@ def _is_startup_line(line: bytes) -> bool:
     # Built for CUDA, TensorFlow calls it an error that a machine without a GPU has none.
     if b"failed call to cuInit" in line:
         return not any(Path(device).exists() for device in GPU_DRIVERS)
-    return line.startswith(b"I0000 ") or b"absl::InitializeLog()" in line
+    is_of_lite = line.startswith(b"INFO: Created TensorFlow Lite")
+    return is_of_lite or line.startswith(b"I0000 ") or b"absl::InitializeLog()" in line

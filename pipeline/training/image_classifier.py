@@ -44,6 +44,10 @@ class ImageClassifier:
         model: uint8 images to probabilities, shape (n, num_classes).
         class_names: One for each of its outputs.
         value_range: What is black and white in gray of more than 8 bits; None: 0 and 65535.
+
+    Attributes:
+        model: As it was given.
+        class_names: Likewise.
     """
 
     def __init__(
@@ -54,7 +58,8 @@ class ImageClassifier:
     ) -> None:
         import tensorflow as tf
 
-        self._class_names = class_names
+        self.model = model
+        self.class_names = class_names
         self._value_range = value_range
         self._shape = tuple(model.input_shape[1:])
         self._compute = tf.function(
@@ -69,8 +74,8 @@ class ImageClassifier:
         Args:
             given: Pixels, integers from 0 to 255, shape (n, height, width) or
                 (n, height, width, 3) as the model takes them; or n image files, such as JPEG or
-                PNG, each as base64 text or bytes. A data frame or a mapping of one column is that
-                column.
+                PNG, each a path, bytes, or base64 text. A data frame or a mapping of one column is
+                that column.
 
         Raises:
             DataIntegrityError: If it is none of these.
@@ -80,15 +85,15 @@ class ImageClassifier:
         rows = [self._compute(images[start : start + IMAGES_AT_A_TIME]).numpy() for start in starts]
         return [
             Answer(
-                likeliest=self._class_names[int(row.argmax())],
-                probabilities=dict(zip(self._class_names, map(float, row), strict=True)),
+                likeliest=self.class_names[int(row.argmax())],
+                probabilities=dict(zip(self.class_names, map(float, row), strict=True)),
             )
             for row in np.concatenate(rows)
         ]
 
     def _images(self, given: Any) -> NDArray[np.uint8]:
         is_empty = not isinstance(given, Sequence | np.ndarray) or len(given) == 0
-        if not is_empty and all(isinstance(one, str | bytes) for one in given):
+        if not is_empty and all(isinstance(one, str | bytes | Path) for one in given):
             return np.stack([self._decoded(one, number) for number, one in enumerate(given)])
         wanted = f"integers from 0 to 255 of shape (n, {', '.join(map(str, self._shape))})"
         problem = f"Images must be {wanted}, or files such as JPEG or PNG in base64. Received: "
@@ -104,21 +109,29 @@ class ImageClassifier:
             raise DataIntegrityError(f"{problem}values from {pixels.min()} to {pixels.max()}.")
         return pixels.astype(np.uint8)
 
-    def _decoded(self, text: str | bytes, number: int) -> NDArray[np.uint8]:
+    def _decoded(self, file: str | bytes | Path, number: int) -> NDArray[np.uint8]:
         height = self._shape[0]
         if self._shape not in [(height, height), (height, height, 3)]:
             raise DataIntegrityError(f"This model takes pixels alone, of shape (n, {height}, ...).")
-        try:
-            content = base64.b64decode(text, validate=True) if isinstance(text, str) else text
-        except binascii.Error as error:
-            raise DataIntegrityError(f"Image {number} is no base64 text: {error}.") from None
         color: Literal["rgb", "gray"] = "rgb" if len(self._shape) == RGB_RANK else "gray"
         try:
             return load_image(
-                io.BytesIO(content), image_size=height, color=color, value_range=self._value_range
+                file if isinstance(file, Path) else io.BytesIO(_content(file)),
+                image_size=height,
+                color=color,
+                value_range=self._value_range,
             )
         except DataIntegrityError as error:
             raise DataIntegrityError(f"Image {number}: {error}") from None
+
+
+def _content(file: str | bytes) -> bytes:
+    if isinstance(file, bytes):
+        return file
+    try:
+        return base64.b64decode(file, validate=True)
+    except binascii.Error as error:
+        raise DataIntegrityError(f"no base64 text: {error}.") from None
 
 
 def _column(given: Any) -> Any:

@@ -56,10 +56,13 @@ class _LiteRt:
     def __init__(self, path: Path) -> None:
         import tensorflow as tf
 
-        with warnings.catch_warnings():
+        from pipeline.training.devices import without_startup_lines
+
+        with warnings.catch_warnings(), without_startup_lines():
             # TensorFlow 2.21 says that its next releases leave this to the package ai-edge-litert.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
             self._interpreter = tf.lite.Interpreter(str(path), num_threads=num_cores())
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._num_images = 0

@@ -156,15 +156,15 @@ def test_that_there_is_no_gpu_is_an_error_only_where_there_is_a_driver(
 
     monkeypatch.setattr(devices, "GPU_DRIVERS", (tmp_path if has_driver else tmp_path / "none",))
     line = b"E0000 00:00 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\n"
-    with devices._without_startup_lines():
+    with devices.without_startup_lines():
         os.write(devices.STDERR, line)
     assert capfd.readouterr().err == (line.decode() if has_driver else "")
 
 
 def test_only_startup_lines_are_kept_back(capfd):
-    from pipeline.training.devices import STDERR, _without_startup_lines
+    from pipeline.training.devices import STDERR, without_startup_lines
 
-    with _without_startup_lines():
+    with without_startup_lines():
         os.write(STDERR, b"I0000 00:00 port.cc:153] oneDNN\nE0000 a real error\n")
         os.write(STDERR, b"WARNING: All log messages before absl::InitializeLog() ...\n")
     assert capfd.readouterr().err == "E0000 a real error\n"

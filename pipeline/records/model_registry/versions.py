@@ -1,5 +1,6 @@
 """Makes a version of a registered model from a model file, its evidence and its lineage."""
 
+import logging
 import shutil
 import tempfile
 import warnings
@@ -200,6 +201,8 @@ def _keras_flavor() -> Any:
         warnings.filterwarnings("ignore", ".*Any type hint is inferred", UserWarning)
         import mlflow.keras
         import mlflow.pyfunc
+    # It warns where there is no signature; see above why there is none.
+    logging.getLogger("mlflow.keras.save").setLevel(logging.ERROR)
     return mlflow.keras
 
 

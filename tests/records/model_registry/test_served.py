@@ -62,7 +62,7 @@ class TestClassifier:
     def served(self):
         from pipeline.records.model_registry.served import Served
         from pipeline.training.image_classifier import ImageClassifier
-        from tests.records.conftest import classifier
+        from testing.registering import classifier
 
         return Served(ImageClassifier(classifier(0, 1.0), ["zero", "one", "two"]))
 
