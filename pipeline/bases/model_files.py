@@ -33,6 +33,9 @@ UNREADABLE: Final = (
     zlib.error,
 )
 
+# Keras stores weights as they are; an archive of much less than it holds is none of it.
+LARGEST_UNPACKED: Final = 200_000_000
+MOST_RATIO: Final = 20
 KERAS_ENDING: Final = ".keras"
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _ZIP: Final = b"PK\x03\x04"
@@ -188,6 +191,7 @@ def _kind(path: Path, key: str) -> str:
 def _of_zip(path: Path) -> ModelFile:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        _refuse_hostile_zip(path, archive)
         _refuse_other_zip(path, names, "model")
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in names else {}
@@ -222,6 +226,17 @@ def _layers(path: Path, config: Any) -> list[dict[str, object]]:
         if name in classes:
             raise _refusal(path, "model", f"a model with {name}, {reason}", _REBUILD)
     return layers
+
+
+def _refuse_hostile_zip(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuses an archive that would fill memory or disk, or write outside its folder."""
+    outside = [n for n in archive.namelist() if n.startswith(("/", "\\")) or ".." in Path(n).parts]
+    if outside:
+        raise _refusal(path, "model", f"an archive that writes to {outside[0]!r}", _GET_ANEW)
+    unpacked, packed = sum(one.file_size for one in archive.infolist()), path.stat().st_size
+    if unpacked > max(LARGEST_UNPACKED, MOST_RATIO * packed):
+        what = f"an archive of {packed / 1e6:.0f} MB that unpacks to {unpacked / 1e6:,.0f} MB"
+        raise _refusal(path, "model", what, _GET_ANEW)
 
 
 def _refuse_other_zip(path: Path, names: list[str], key: str) -> None:

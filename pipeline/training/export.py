@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bases.cuts import PooledCut
-from pipeline.bases.model_files import UNREADABLE, one_line
+from pipeline.bases.model_files import UNREADABLE, one_line, read_model_file
 from pipeline.bases.table import SOFT_VOTE, preprocessing
-from pipeline.errors import DataIntegrityError
+from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.features.frozen import freeze
 from pipeline.features.joined_cuts import joined
 from pipeline.files import write_whole
@@ -142,7 +142,7 @@ def for_inference(model: "keras.Model") -> "keras.Model":
 
 
 def load_exported(path: Path) -> "keras.Model":
-    """Returns an exported model, uncompiled.
+    """Returns an exported model, uncompiled; nothing in its file runs.
 
     Raises:
         DataIntegrityError: If there is no such file, or it is not a whole `.keras` file of
@@ -153,7 +153,11 @@ def load_exported(path: Path) -> "keras.Model":
     if not path.is_file():
         raise DataIntegrityError(f"There is no model file {path}. Run: dvc repro")
     try:
+        # Before Keras, which would fill memory or disk with what a hostile archive holds.
+        read_model_file(path)
         return keras.models.load_model(path, compile=False, safe_mode=True)
+    except ConfigError as error:
+        raise DataIntegrityError(f"{path} cannot be loaded: {error}") from None
     except UNREADABLE as error:
         raise DataIntegrityError(
             f"{path} cannot be loaded: {one_line(error)}. Delete it and run: dvc repro"
