@@ -36,6 +36,8 @@ CONFIRM_SECONDS: Final = 30.0
 """Of a confirmation, taken off before the shares: its start, one training and the export."""
 CONFIRM_SHARE: Final = 0.1
 """Of the budget, that these seconds are at most."""
+MOST_FIXED: Final = 0.45
+"""Of what `plan` and `embed` have left, that these seconds are at most for all studies together."""
 KEPT_SHARE: Final = 0.03
 """Of the budget, for what DVC does between the stages."""
 LEAST_SHARE: Final = 0.03
@@ -119,7 +121,13 @@ def allotted(
     before = sum(one.seconds for name, one in spent.items() if "@" not in name)
     # What a confirmation costs however little it trains is no search's to take.
     fixed = {name: _fixed_seconds(name, budget_seconds) for name in shares}
-    left = budget_seconds * (1 - KEPT_SHARE) - before - sum(fixed.values())
+    left = budget_seconds * (1 - KEPT_SHARE) - before
+    # Of many studies less each: the searches have most of the time in any case.
+    scale = (
+        min(1.0, MOST_FIXED * max(0.0, left) / sum(fixed.values())) if any(fixed.values()) else 1.0
+    )
+    fixed = {name: scale * seconds for name, seconds in fixed.items()}
+    left -= sum(fixed.values())
     per_weight = max(0.0, left) / sum(shares.values())
     fair = {name: fixed[name] + share * per_weight for name, share in shares.items()}
     waiting, taken = shares[stage], 0.0

@@ -74,6 +74,14 @@ def test_what_a_confirmation_costs_in_any_case_is_no_searchs_to_take():
     assert sum(parts.values()) == pytest.approx(146.0, abs=1.0)
 
 
+def test_of_many_studies_each_has_less_of_a_short_budget():
+    shares = weights({f"study-{number}": "auto" for number in range(9)})
+    before, budget = spent(plan=30.0, embed=60.0), 300.0
+    parts = {stage: allotted(stage, before, shares, budget) for stage in shares}
+    # The least that each has, 9 s, raises them a little.
+    assert sum(parts.values()) <= 201 + 9 * 9
+
+
 def test_a_study_that_was_renamed_does_not_count_twice():
     before = {"search@earlier": ended(500.0), "plan": ended(100.0)}
     alone = {"plan": ended(100.0)}

@@ -51,16 +51,10 @@ def lambda_config():
     }
 
 
-def keras_archive(path, **members):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
-        for name, content in members.items():
-            archive.writestr(name.replace("__", "/").replace("_DOT_", "."), content)
-
-
 def lambda_keras(folder):
     config = json.dumps(lambda_config())
-    keras_archive(folder / "evil.keras", config_DOT_json=config, model_DOT_weights_DOT_h5=b"")
+    with zipfile.ZipFile(folder / "evil.keras", "w") as archive:
+        archive.writestr("config.json", config)
     return folder / "evil.keras"
 
 
@@ -87,6 +81,18 @@ def zip_bomb(folder):
         with archive.open("model.weights.h5", "w", force_zip64=True) as stream:
             for _ in range(PACKED // 10_000_000):
                 stream.write(bytes(10_000_000))
+    return folder / "evil.keras"
+
+
+def hdf5_bomb(folder):
+    """Stored as it is, but compressed within."""
+    empty = {"class_name": "Sequential", "config": {"name": "m", "layers": []}}
+    with h5py.File(folder / "weights.h5", "w") as file:
+        file.create_dataset("x", (PACKED,), "u1", chunks=(10_000_000,), compression="gzip")
+        file["x"][:10_000_000] = 0
+    with zipfile.ZipFile(folder / "evil.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(empty))
+        archive.write(folder / "weights.h5", "model.weights.h5")
     return folder / "evil.keras"
 
 
@@ -146,6 +152,7 @@ def folder(tmp_path):
         (lambda_hdf5, "a model with Lambda, a layer that is code"),
         (traversal, "an archive that writes to"),
         (zip_bomb, "that unpacks to 1,000 MB"),
+        (hdf5_bomb, "that unpacks to 1,000 MB"),
         (pickle_model, "a pickle of Python"),
     ],
 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.bases.hostile_files import problem_of_archive, problem_of_hdf5
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ UNREADABLE: Final = (
     zlib.error,
 )
 
-# Keras stores weights as they are; an archive of much less than it holds is none of it.
-LARGEST_UNPACKED: Final = 200_000_000
-MOST_RATIO: Final = 20
 KERAS_ENDING: Final = ".keras"
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _ZIP: Final = b"PK\x03\x04"
@@ -191,8 +189,8 @@ def _kind(path: Path, key: str) -> str:
 def _of_zip(path: Path) -> ModelFile:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        _refuse_hostile_zip(path, archive)
         _refuse_other_zip(path, names, "model")
+        _refuse_hostile(path, problem_of_archive(path, archive))
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in names else {}
     return ModelFile(
@@ -205,6 +203,7 @@ def _of_zip(path: Path) -> ModelFile:
 def _of_hdf5(path: Path) -> ModelFile:
     import h5py
 
+    _refuse_hostile(path, problem_of_hdf5(path))
     with h5py.File(path) as file:
         text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
     if text is None:
@@ -228,15 +227,9 @@ def _layers(path: Path, config: Any) -> list[dict[str, object]]:
     return layers
 
 
-def _refuse_hostile_zip(path: Path, archive: zipfile.ZipFile) -> None:
-    """Refuses an archive that would fill memory or disk, or write outside its folder."""
-    outside = [n for n in archive.namelist() if n.startswith(("/", "\\")) or ".." in Path(n).parts]
-    if outside:
-        raise _refusal(path, "model", f"an archive that writes to {outside[0]!r}", _GET_ANEW)
-    unpacked, packed = sum(one.file_size for one in archive.infolist()), path.stat().st_size
-    if unpacked > max(LARGEST_UNPACKED, MOST_RATIO * packed):
-        what = f"an archive of {packed / 1e6:.0f} MB that unpacks to {unpacked / 1e6:,.0f} MB"
-        raise _refusal(path, "model", what, _GET_ANEW)
+def _refuse_hostile(path: Path, problem: str) -> None:
+    if problem:
+        raise _refusal(path, "model", problem, _GET_ANEW)
 
 
 def _refuse_other_zip(path: Path, names: list[str], key: str) -> None:

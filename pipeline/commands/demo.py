@@ -175,6 +175,8 @@ class DemoServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: DemoServer
+    timeout = 60.0
+    """Seconds that a connection may say nothing."""
 
     def do_GET(self) -> None:
         if not self._is_local():
@@ -189,7 +191,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._is_local():
             return
-        size = int(self.headers.get("Content-Length") or 0)
+        length = self.headers.get("Content-Length") or "0"
+        size = int(length) if length.isdecimal() else MOST_BYTES + 1
         if self.path != "/classify":
             self._send_json({"error": "There is no such page."}, HTTPStatus.NOT_FOUND)
         elif size > MOST_BYTES:

@@ -23,7 +23,6 @@ from pipeline.data.images import ValueRange, load_image
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.split_record import find_split
 from pipeline.stages.fetch import expected_name
-from pipeline.trials.registration import registration_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,23 +139,17 @@ def _is_hidden(file: Path, folder: Path) -> bool:
 def registered_model(root: Path) -> str:
     """Returns the registered model of this checkout's data set.
 
-    The one that `results/registration.json` names, if that is of the data set of `data/split.json`;
-    else the usual one. Where nothing has run, the data set is the one that `fetch` would make.
+    Where nothing has run, the data set is the one that `fetch` would make.
     """
     from pipeline.records.model_registry.registered_models import (
-        is_of_dataset,
+        registered_here,
         registered_model_name,
     )
 
-    split, record = find_split(root), registration_of(root)
-    if split is not None:
-        dataset = split.dataset
-    else:
-        dataset = expected_name(load_section(FetchParams, "fetch"), root)
-    is_own = record is not None and is_of_dataset(record.registered_model, dataset)
-    if record is not None and (is_own or split is None):
-        return record.registered_model
-    return registered_model_name(dataset)
+    found = registered_here(root)
+    if found is not None:
+        return found
+    return registered_model_name(expected_name(load_section(FetchParams, "fetch"), root))
 
 
 def class_names(classifier: Classifier, root: Path) -> Sequence[str]:

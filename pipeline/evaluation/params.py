@@ -12,8 +12,11 @@ class EvaluateParams(Section):
     seed: int = Field(ge=0, description="seed of resamples, corruptions and dropout")
     batch_size: BatchSize = Field(description="images at a time")
     corrupted_images: int = Field(
-        ge=0, description="test images that noise, blur, ... are tried on; 0: none"
+        default=1000, ge=0, description="test images that noise, blur, ... are tried on; 0: none"
     )
     dropout_passes: int = Field(
-        ge=0, le=1000, description="passes of Monte Carlo dropout over each test image; 0: none"
+        default=20,
+        ge=0,
+        le=1000,
+        description="passes of Monte Carlo dropout over each test image; 0: none",
     )

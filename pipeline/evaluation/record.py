@@ -12,16 +12,14 @@ from pipeline.evaluation.intervals import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class CostRecord:
-    """What the exported file takes on the machine that judged it.
+    """What the exported file takes; how fast it is, which no two runs agree on, is elsewhere.
 
     Attributes:
-        images_per_second: Raw test images through the whole model, some at a time.
         engine: What ran it, `onnxruntime` or `tensorflow`.
         megabytes: Size of the file, 1e6 bytes.
         num_parameters: Its weights.
     """
 
-    images_per_second: float
     engine: str
     megabytes: float
     num_parameters: int

@@ -36,6 +36,7 @@ class StudyResults:
         wrong_images: The test images it was most sure and wrong about, uint8.
         wrong_indices: Their places in the test part, surest first.
         evaluation: What else was found out there; None where an earlier release judged it.
+        images_per_second: Through its model, there; None likewise.
     """
 
     name: str
@@ -47,6 +48,7 @@ class StudyResults:
     wrong_images: NDArray[np.uint8]
     wrong_indices: NDArray[np.int64]
     evaluation: StudyEvaluation | None = None
+    images_per_second: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +92,7 @@ def read_results(root: Path) -> Results:
     calibration = _read_json(results / "calibration.json")
     registration_file, plan_file = root / REGISTRATION_FILE, root / PLAN_FILE
     arrays = _read_arrays(results / "predictions.npz", studies=metrics)
-    evaluation_file = results / "evaluation.json"
-    evaluation = (
-        EvaluationRecord.from_json(_read_json(evaluation_file))
-        if evaluation_file.exists()
-        else None
-    )
+    evaluation, speeds = _read_evaluation(results)
     studies = [
         StudyResults(
             name=name,
@@ -106,7 +103,8 @@ def read_results(root: Path) -> Results:
             probabilities=arrays[name],
             wrong_images=arrays[f"{name}_wrong_images"],
             wrong_indices=arrays[f"{name}_wrong_indices"],
-            evaluation=evaluation.studies.get(name) if evaluation is not None else None,
+            evaluation=evaluation.studies.get(name),
+            images_per_second=speeds.get(name),
         )
         for name in metrics
     ]
@@ -121,8 +119,19 @@ def read_results(root: Path) -> Results:
         studies=_in_order(studies, registration),
         registration=registration,
         plan=read_plan(plan_file) if plan_file.exists() else None,
-        comparisons=evaluation.comparisons if evaluation is not None else (),
+        comparisons=evaluation.comparisons,
     )
+
+
+def _read_evaluation(results: Path) -> tuple[EvaluationRecord, Mapping[str, float]]:
+    """Returns what was found out beside the metrics, and images a second by study.
+
+    Both are empty where an earlier release judged the models.
+    """
+    file, speeds = results / "evaluation.json", results / "speed.json"
+    if not (file.exists() and speeds.exists()):
+        return EvaluationRecord(studies={}, comparisons=()), {}
+    return EvaluationRecord.from_json(_read_json(file)), _read_json(speeds)
 
 
 def _in_order(

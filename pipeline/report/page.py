@@ -145,7 +145,7 @@ def view_study(study: StudyResults, results: Results) -> dict[str, object]:
         judgement=view_judgement(study, results),
         exported=export_rows(study.confirm.exported),
         export_reason=capitalized(study.confirm.exported.reason),
-        trust=view_trust(study.evaluation),
+        trust=view_trust(study.evaluation, study.images_per_second),
         lineage=_lineage(study),
     )
 

@@ -14,26 +14,30 @@ CORRUPTION_NAMES = {
     "dark": "half as bright",
     "bright": "one and a half times as bright",
 }
+METRIC_NAMES = {"accuracy": "accuracy", "log_loss": "log loss", "ece": "calibration error"}
 
 Row = list[str]
 
 
-def view_trust(found: StudyEvaluation | None) -> dict[str, object] | None:
+def view_trust(
+    found: StudyEvaluation | None, images_per_second: float | None
+) -> dict[str, object] | None:
     """Returns facts and rows of what was found out beside the metrics.
 
     Args:
         found: None where an earlier release judged the model.
+        images_per_second: Through the model, on the machine that judged it; None likewise.
     """
     if found is None:
         return None
     cost, dropout = found.cost, found.dropout
     facts = [
-        ("Images a second", f"{cost.images_per_second:,.0f} in {cost.engine} on this machine"),
+        ("Images a second", f"{images_per_second or 0:,.0f} in {cost.engine} on this machine"),
         ("Model file", f"{cost.megabytes:.1f} MB, {cost.num_parameters:,} weights"),
     ]
     if dropout is not None:
         shown = ", ".join(
-            f"{name.replace('_', ' ')} {_value(name, one)}" for name, one in dropout.metrics.items()
+            f"{METRIC_NAMES[name]} {_value(name, one)}" for name, one in dropout.metrics.items()
         )
         facts.append((f"Mean of {dropout.num_passes} passes with dropout", shown))
     return dict(

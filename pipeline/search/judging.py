@@ -66,6 +66,9 @@ def placed(
 ) -> list[CandidateRecord]:
     """Returns what each configuration reached, with where it stands among the others.
 
+    Those that had no further seed, being behind when time was short, have no standing: one training
+    may be lucky, and shows nothing of how much.
+
     Args:
         judged: As from `judge`.
         sizes: Of each, the number of weights, those of the base below it among them.
@@ -76,32 +79,39 @@ def placed(
     """
     from pipeline.evaluation.paired import standings
 
+    contenders = _contenders(judged)
     found = standings(
-        answers,
+        [answers[position] for position in contenders],
         labels,
         objective.probability_metric,
         is_larger_better=objective.direction == "maximize",
         num_resamples=RESAMPLES,
         seed=SEED,
     )
-    return [
-        replace(
-            one,
-            standing=StandingRecord(
-                probability_best=place.probability_best,
-                behind=place.behind.value,
-                low=place.behind.low,
-                high=place.behind.high,
-                is_tied=place.is_tied,
-                num_parameters=size,
-            ),
+    placed_ones = list(judged)
+    for position, place in zip(contenders, found, strict=True):
+        standing = StandingRecord(
+            probability_best=place.probability_best,
+            behind=place.behind.value,
+            low=place.behind.low,
+            high=place.behind.high,
+            is_tied=place.is_tied,
+            num_parameters=sizes[position],
         )
-        for one, size, place in zip(judged, sizes, found, strict=True)
-    ]
+        placed_ones[position] = replace(judged[position], standing=standing)
+    return placed_ones
+
+
+def _contenders(judged: Sequence[CandidateRecord]) -> list[int]:
+    """Returns the positions of those that were trained with the most seeds."""
+    most = max(one.num_seeds for one in judged)
+    return [position for position, one in enumerate(judged) if one.num_seeds == most]
 
 
 def winner_of(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> int:
     """Returns the position of the winner: of those that are tied with the best mean the smallest.
+
+    Only those with the most seeds can win: of a race those that went on to its end.
 
     Args:
         judged: As from `placed`; as from `judge` the best mean wins.
@@ -114,7 +124,7 @@ def winner_of(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> in
         size = one.standing.num_parameters if one.standing is not None and one.is_tied else 0
         return not one.is_tied, size, sign * one.mean, position
 
-    return min(range(len(judged)), key=key)
+    return min(_contenders(judged), key=key)
 
 
 def in_order(

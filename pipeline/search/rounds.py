@@ -94,17 +94,19 @@ class Rounds:
         self._waiting.insert(0, spec)
 
     def _open_round(self, num_workers: int) -> bool:
-        coming = self._rounds[0]
+        coming = self._rounds.pop(0)
         if self._num_opened:
             # Whoever there was no time for at first has no part in a further round.
             coming = [spec for spec in coming if self._first[spec.uid] in self._tried]
         # Of the first seeds, those that there is time for, one after the other.
-        if self._ends is not None and self._num_opened:
+        if coming and self._ends is not None and self._num_opened:
             coming = self._affordable(coming, num_workers)
-        self._rounds = self._rounds[1:] if coming else []
+            if not coming:
+                self._rounds = []
+                return False
         self._waiting = coming
         self._num_opened += 1
-        return bool(coming)
+        return True
 
     def _affordable(self, coming: Sequence[TrialSpec], num_workers: int) -> list[TrialSpec]:
         """Returns all that are to come if there is time, else those of the best so far."""

@@ -152,7 +152,9 @@ class ConfirmParams(Section):
         description="trainings averaged, or one of the winner's alone; auto: averaged if that pays"
     )
     max_slowdown: float = Field(
-        ge=1, description="most times as long as one network that an ensemble may take, of auto"
+        default=2.0,
+        ge=1,
+        description="most times as long as one network that an ensemble may take, of auto",
     )
 
     @model_validator(mode="after")

@@ -59,12 +59,14 @@ CODE = (
     "search/candidates.py",
     "search/confirmation.py",
     "search/judging.py",
+    "search/rounds.py",
     "training/answers.py",
     "training/choice.py",
     "training/ensemble.py",
     "training/price.py",
     "stages/confirm.py",
     "studies/exported.py",
+    "trials/exported.py",
     "trials/ranking.py",
     "trials/record.py",
 )
@@ -123,7 +125,7 @@ def run(
             count = restore_trainings(runs, record.trials)
             logger.info("%s: %d runs written again, nothing trained", name, count)
     write_stamp(root, "confirm", record.stamp, study=name)
-    _log_winner(record)
+    logger.info("%s: %s", name, record.told)
 
 
 def _kept(
@@ -137,6 +139,7 @@ def _kept(
         belongs(record, study, root=root)
         and is_of(record, planned, epochs=search.num_epochs)
         and record.exported.rule == EXPORT_RULES[params.export]
+        and (params.export != "auto" or record.exported.max_slowdown == params.max_slowdown)
         and record.code_sha256 == code_sha256(*CODE)
     )
     return record if is_same else None
@@ -252,20 +255,6 @@ def _train_all(
             on_done=on_done,
         )
         return confirmation.run(planned, kept=found), confirmation.trainings()
-
-
-def _log_winner(record: ConfirmationRecord) -> None:
-    winner = record.winner
-    logger.info(
-        "%s: trial %d is taken, with a mean %s of %.4f over %d seeds (%d images)%s",
-        record.study,
-        winner.number,
-        OBJECTIVES[record.objective].metric_on(PART),
-        winner.mean,
-        winner.num_seeds,
-        record.n,
-        f"; {told}" if (told := record.told_of_others) else "",
-    )
 
 
 def _open_runs(root: Path, *, study: StudyRecord, split: SplitRecord, url: str) -> StudyRuns:

@@ -99,6 +99,9 @@ def run(
         comparisons=compare(probabilities, test.labels, params),
     )
     write_json(results / "evaluation.json", record.to_json())
+    speeds = {study: round(one.images_per_second, 1) for study, one in judged.items()}
+    # By itself, since it is another one in each run: who depends on it runs again.
+    write_json(results / "speed.json", speeds)
     write_json(results / "metrics.json", _plain(metrics))
     for line in metrics_table(metrics):
         logger.info("%s", line)

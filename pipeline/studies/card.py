@@ -87,8 +87,16 @@ def _model(confirm: ConfirmationRecord, split: SplitRecord) -> str:
         f"A Keras model: uint8 images of {shape} in, probabilities of {len(split.class_names)} "
         f"classes out: {', '.join(split.class_names)}. It is {networks} on {base}, found by a "
         f"search of hyperparameters: trial {confirm.winner.number} of study {confirm.study}."
-        f"{reason} Further images are brought to this shape by `python -m pipeline predict`, or "
-        "by MLflow's serving: the largest centred square is cut out and resized."
+        f"{reason}{_further(split.image_shape)}"
+    )
+
+
+def _further(shape: Sequence[int]) -> str:
+    if shape[0] != shape[1]:
+        return " Image files are not brought to this shape: it takes pixels."
+    return (
+        " Image files are brought to this shape by `python -m pipeline predict`, and by MLflow's "
+        "serving: the largest centred square is cut out and resized."
     )
 
 
@@ -207,14 +215,17 @@ def _cost(found: StudyEvaluation | None) -> str:
         return "It was not measured."
     cost = found.cost
     return (
-        f"{cost.megabytes:.1f} MB, {cost.num_parameters:,} weights; {cost.images_per_second:,.0f} "
-        f"images a second in {cost.engine} on the machine that judged it."
+        f"{cost.megabytes:.1f} MB, {cost.num_parameters:,} weights. `results/speed.json` of the "
+        "checkout that made it has the images a second there."
     )
 
 
 def _license(confirm: ConfirmationRecord, split: SplitRecord) -> str:
     base = _base(confirm)
-    if base.startswith("efficientnet_lite"):
+    weights = confirm.base_source.get("weights", "imagenet")
+    if base in BASES and weights != "imagenet":
+        of_base = f"its weights, {weights}, are your own"
+    elif base.startswith("efficientnet_lite"):
         of_base = _LITE_LICENSE
     elif base in BASES:
         of_base = _KERAS_LICENSE

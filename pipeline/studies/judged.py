@@ -46,10 +46,12 @@ class Judged:
     Attributes:
         probabilities: Of its answers, float32, shape (n, num_classes).
         evaluation: What else was found out.
+        images_per_second: Through the whole model on this machine, some at a time.
     """
 
     probabilities: NDArray[np.float32]
     evaluation: StudyEvaluation
+    images_per_second: float
 
 
 def judge(
@@ -82,7 +84,6 @@ def judge(
     probabilities, dropped, seconds = _answers(network, head, images, params.dropout_passes)
     _check(probabilities, (len(images), num_classes), file)
     cost = CostRecord(
-        images_per_second=len(images) / seconds,
         engine=network.engine,
         megabytes=file.stat().st_size / 1e6,
         num_parameters=int(model.count_params()),
@@ -93,7 +94,11 @@ def judge(
         corruptions=_corruptions(network, images, labels, probabilities, params),
         dropout=None if dropped is None else _dropout(dropped, labels, params),
     )
-    return Judged(probabilities=probabilities, evaluation=evaluation)
+    return Judged(
+        probabilities=probabilities,
+        evaluation=evaluation,
+        images_per_second=len(images) / seconds,
+    )
 
 
 def compare(

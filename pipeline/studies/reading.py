@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
-from pipeline.split_record import find_split
-from pipeline.trials.registration import registration_of
 from pipeline.trials.study import StudyRecord, read_study
 
 if TYPE_CHECKING:
@@ -86,19 +84,12 @@ def load_champion(name: str | None = None, *, root: str | Path = ".") -> ImageCl
         DataIntegrityError: If its file is not the one that was registered.
     """
     from pipeline.records.model_registry.classifier import load_champion as load
+    from pipeline.records.model_registry.registered_models import registered_here
     from pipeline.training.image_classifier import ImageClassifier
 
     folder = Path(root).resolve()
-    found = load(folder, name or _registered(folder))
+    name = name or registered_here(folder)
+    if name is None:
+        raise ConfigError(f"{folder} has no registered model yet. Run: dvc repro")
+    found = load(folder, name)
     return ImageClassifier(found.model, found.class_names, found.value_range)
-
-
-def _registered(root: Path) -> str:
-    from pipeline.records.model_registry.registered_models import registered_model_name
-
-    record, split = registration_of(root), find_split(root)
-    if record is not None:
-        return record.registered_model
-    if split is None:
-        raise ConfigError(f"{root} has no registered model yet. Run: dvc repro")
-    return registered_model_name(split.dataset)

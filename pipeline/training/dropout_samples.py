@@ -30,8 +30,7 @@ class DropoutHead:
         import keras
         import tensorflow as tf
 
-        tensors = [node.input_tensors[0] for node in _lowest_dropouts(model)]
-        inputs: list[Any] = list({id(tensor): tensor for tensor in tensors}.values())
+        inputs = _below_dropout(model)
         self.stem = keras.Model(model.input, [model.output, *inputs])
         head = _without_switch(keras.Model(inputs, model.output))
         keras.utils.set_random_seed(seed)
@@ -62,26 +61,27 @@ def has_dropout(model: keras.Model) -> bool:
 def _is_dropout(layer: Any) -> bool:
     import keras
 
-    if isinstance(layer, keras.layers.Dropout):
+    if type(layer) is keras.layers.Dropout:
         # With a noise shape it drops the branch of a whole image: the stochastic depth of a base.
         return bool(layer.rate) and layer.noise_shape is None
-    return isinstance(layer, keras.layers.AlphaDropout) and bool(layer.rate)
+    return type(layer) is keras.layers.AlphaDropout and bool(layer.rate)
 
 
-def _lowest_dropouts(model: keras.Model) -> list[Any]:
-    """Returns the calls of dropout layers below which there is none."""
+def _below_dropout(model: keras.Model) -> list[Any]:
+    """Returns the tensors that the lowest dropouts take, and others that what is above them takes.
+
+    An average of a network with dropout and one without takes the answer of the other one.
+    """
     from pipeline.bases.graph import nodes_in_order
 
     above: set[int] = set()
-    found = []
+    found: dict[int, Any] = {}
     for node in nodes_in_order(model):
         is_above = any(id(tensor) in above for tensor in node.input_tensors)
-        is_lowest = not is_above and _is_dropout(node.operation)
-        if is_lowest:
-            found.append(node)
-        if is_above or is_lowest:
+        if is_above or _is_dropout(node.operation):
+            found |= {id(one): one for one in node.input_tensors if id(one) not in above}
             above |= {id(tensor) for tensor in node.output_tensors}
-    return found
+    return list(found.values())
 
 
 def _without_switch(model: keras.Model) -> keras.Model:

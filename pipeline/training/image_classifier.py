@@ -131,7 +131,9 @@ def _content(file: str | bytes) -> bytes:
     try:
         return base64.b64decode(file, validate=True)
     except binascii.Error as error:
-        raise DataIntegrityError(f"no base64 text: {error}.") from None
+        raise DataIntegrityError(
+            f"it is no base64 text, which a string must be: {error}. A path is a pathlib.Path."
+        ) from None
 
 
 def _column(given: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bases.model_files import one_line
 from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
@@ -38,7 +39,20 @@ def write_portable(model: keras.Model, path: Path, to: Format) -> None:
     if to == "onnx":
         export_onnx(plain, path)
     else:
-        plain.export(path, format="litert", verbose=False)
+        from tensorflow.lite.python.convert_phase import ConverterError
+
+        try:
+            plain.export(path, format="litert", verbose=False)
+        except ConverterError as error:
+            raise NotImplementedError(one_line(error)) from None
+
+
+def borrowed_operations(path: Path) -> list[str]:
+    """Returns the operations of a LiteRT file that only TensorFlow's own runtime has.
+
+    Keras lets the converter keep them; they run where "Select TF ops" are linked in.
+    """
+    return sorted(name for name in _LiteRt(path).operations if name.startswith("Flex"))
 
 
 def open_portable(path: Path, to: Format) -> Answer:
@@ -66,6 +80,10 @@ class _LiteRt:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._num_images = 0
+
+    @property
+    def operations(self) -> set[str]:
+        return {one["op_name"] for one in self._interpreter._get_ops_details()}
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(images) != self._num_images:

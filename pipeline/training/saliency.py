@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import ConfigError
+
 if TYPE_CHECKING:
     import keras
 
-MAP_RANK: Final = 4
+MAP_RANKS: Final = (3, 4)
+"""Of tensors of gray pixels, which may have no channel, and of all others."""
 SMALLEST: Final = 1e-12
 
 
@@ -26,6 +29,9 @@ class Saliency:
 
     Args:
         model: Raw images to probabilities of two classes or more, as `load_exported` returns it.
+
+    Raises:
+        ConfigError: If nothing in it has a height and a width.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -33,6 +39,8 @@ class Saliency:
         import tensorflow as tf
 
         maps = _highest_maps(model)
+        if not maps:
+            raise ConfigError("The model has no layer whose output has a height and a width.")
         self._shape = tuple(model.input_shape[1:3])
         below = keras.Model(model.input, maps)
         above = keras.Model(maps, model.output)
@@ -46,12 +54,13 @@ class Saliency:
                 score = first - second
             gradients = tape.gradient(score, seen)
             shares = [
-                tf.reduce_sum(one * gradient, axis=3, keepdims=True)
+                tf.reduce_sum(tf.reshape(one * gradient, [-1, *one.shape[1:3], channels]), axis=3)
                 for one, gradient in zip(seen, gradients, strict=True)
+                for channels in [one.shape[3] if len(one.shape) > 3 else 1]
             ]
             # Of maps of unlike sizes each keeps its sum: a share belongs to an area.
             return [
-                tf.image.resize(one, self._shape)
+                tf.image.resize(one[..., None], self._shape)
                 * (one.shape[1] * one.shape[2] / (self._shape[0] * self._shape[1]))
                 for one in shares
             ]
@@ -77,7 +86,13 @@ class Saliency:
 
 
 def _highest_maps(model: keras.Model) -> list[Any]:
-    """Returns the tensors with a height and a width above 1 that nothing like them is above."""
+    """Returns the tensors with a height and a width above 1 that nothing like them is above.
+
+    Averages on a grid are passed by: below them the same shares are known more finely, since an
+    average hands its gradient on to all that it is of.
+    """
+    import keras
+
     from pipeline.bases.graph import nodes_in_order
 
     producers = {
@@ -90,13 +105,16 @@ def _highest_maps(model: keras.Model) -> list[Any]:
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        if _is_map(tensor) or id(tensor) not in producers:
+        producer = producers.get(id(tensor))
+        is_average = producer and isinstance(producer.operation, keras.layers.AveragePooling2D)
+        if _is_map(tensor) and not is_average:
             found[id(tensor)] = tensor
-        else:
-            waiting += producers[id(tensor)].input_tensors
+        elif producer is not None:
+            waiting += producer.input_tensors
     return list(found.values())
 
 
 def _is_map(tensor: Any) -> bool:
     shape = tensor.shape
-    return len(shape) == MAP_RANK and shape[1] > 1 and shape[2] > 1
+    is_large = len(shape) in MAP_RANKS and shape[1] > 1 and shape[2] > 1
+    return is_large and tensor.dtype.startswith("float")

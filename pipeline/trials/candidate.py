@@ -46,7 +46,8 @@ class CandidateRecord:
         low: Lower end of the mean's 95% interval; None for a single value.
         high: Upper end of it, likewise.
         num_seeds: How many trainings there are, >= 1.
-        standing: Among the other candidates; None in early releases.
+        standing: Among the candidates that were trained with as many seeds; None of one that had
+            no further seed where others had, and in early releases.
     """
 
     number: int

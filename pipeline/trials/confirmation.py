@@ -131,7 +131,11 @@ class ConfirmationRecord:
         content, winner = asdict(self), self.winner.to_json()
         del content["winner_number"], winner["seeds"]
         metrics = content.pop("metrics")
-        for name in ("compared", "reason"):  # Early releases have none, and nor has one network.
+        for name in (
+            "compared",
+            "reason",
+            "max_slowdown",
+        ):  # Early releases have none, and nor has one network.
             if not content["exported"][name]:
                 del content["exported"][name]
         return {
@@ -146,6 +150,17 @@ class ConfirmationRecord:
         return next(one for one in self.candidates if one.number == self.winner_number)
 
     @property
+    def told(self) -> str:
+        """Says who won, in a sentence without its end."""
+        winner, others = self.winner, self.told_of_others
+        measure = self.objective.removeprefix("val_")
+        return (
+            f"trial {winner.number} is taken, with a mean {self.part} {measure} of "
+            f"{winner.mean:.4f} over {winner.num_seeds} seeds ({self.n} images)"
+            f"{f'; {others}' if others else ''}"
+        )
+
+    @property
     def told_of_others(self) -> str:
         """Says whether the winner is better than the other candidates; empty if there are none."""
         others = [one for one in self.candidates if one.number != self.winner_number]
@@ -154,6 +169,10 @@ class ConfirmationRecord:
             return ""
         tied = [str(one.number) for one in others if one.is_tied]
         chance = f"its mean is the best with probability {standing.probability_best:.2f}"
+        if left := [str(one.number) for one in others if one.standing is None]:
+            chance += (
+                f" (no further seed had trial{'s' if len(left) > 1 else ''} {', '.join(left)})"
+            )
         if not tied:
             return chance
         if len(tied) == 1:

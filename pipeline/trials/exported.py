@@ -59,6 +59,7 @@ class ExportRecord:
         compared: Where several trainings could have been averaged, the first alone and all of them;
             else empty, as in early releases.
         reason: Why it is the one or the other; empty likewise.
+        max_slowdown: `confirm.max_slowdown`; 0 in early releases.
         verified: As `training.ensemble.Verified`: what the file itself reached on raw images. None
             in early releases, which did not run it.
     """
@@ -70,6 +71,7 @@ class ExportRecord:
     members: Sequence[MemberRecord] = ()
     compared: Sequence[PriceRecord] = ()
     reason: str = ""
+    max_slowdown: float = 0.0
     verified: Mapping[str, object] | None = None
 
     @classmethod

@@ -20,6 +20,7 @@ TRAINING_CODE: Final = (
     "bases/cuts.py",
     "bases/flat.py",
     "bases/graph.py",
+    "bases/hostile_files.py",
     "bases/model_files.py",
     "bases/table.py",
     "errors.py",

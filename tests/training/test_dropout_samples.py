@@ -77,6 +77,22 @@ def test_several_heads_drop_each_for_itself(images):
     assert head.mean(features, num_passes=2).shape == (50, 3)
 
 
+def test_beside_a_head_without_dropout_the_other_one_drops(images):
+    import keras
+
+    pixels = keras.Input((4, 4), dtype="uint8")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    dropped = keras.layers.Dropout(0.5)(keras.layers.Dense(8)(flat))
+    votes = [
+        keras.layers.Dense(3, activation="softmax")(dropped),
+        keras.layers.Dense(3, activation="softmax")(keras.layers.Dense(8)(flat)),
+    ]
+    head, features = head_of(keras.Model(pixels, keras.layers.Average()(votes)), images)
+    first, second = (head.mean(features, num_passes=1) for _ in range(2))
+    assert first.shape == (50, 3)
+    assert np.abs(first - second).max() > 0.001
+
+
 def test_what_drops_nothing_or_whole_branches_is_no_dropout():
     import keras
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.records.mirror.dataset_inputs import data_digest
 from pipeline.records.mirror.store import PAGE, Store
-from pipeline.split_record import SplitRecord
+from pipeline.split_record import SplitRecord, find_split
+from pipeline.trials.registration import registration_of
 from pipeline.workspace import checkout_name
 
 if TYPE_CHECKING:
@@ -39,6 +40,20 @@ def is_of_dataset(name: str, dataset: str) -> bool:
     base = registered_model_name(dataset)
     end = name.removeprefix(f"{base}-")
     return name == base or (len(end) == HASH_DIGITS and name == f"{base}-{end}")
+
+
+def registered_here(root: Path) -> str | None:
+    """Returns the registered model of a checkout's data set; None where nothing has run.
+
+    The one that `results/registration.json` names, if that is of the data set of `data/split.json`;
+    else the usual one.
+    """
+    split, record = find_split(root), registration_of(root)
+    if split is None:
+        return record.registered_model if record is not None else None
+    if record is not None and is_of_dataset(record.registered_model, split.dataset):
+        return record.registered_model
+    return registered_model_name(split.dataset)
 
 
 @dataclass(frozen=True, kw_only=True)

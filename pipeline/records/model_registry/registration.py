@@ -25,7 +25,7 @@ from pipeline.records.model_registry.registered_models import (
     ready_versions,
     registered_model_name,
 )
-from pipeline.records.model_registry.versions import Candidate, log_version
+from pipeline.records.model_registry.versions import CARD_FILE, Candidate, log_version
 from pipeline.trials.registration import RegistrationRecord
 from pipeline.workspace import checkout_name
 
@@ -58,7 +58,7 @@ def register(
             version = log_version(store, candidate, name)
         elif candidate.chain is not None:
             # The same weights in another file, or of another release: what leads to them now.
-            _log_chain(store, version, candidate.chain)
+            _log_beside(store, version, candidate, candidate.chain)
         log_test(store, version, candidate.test)
         champion = version_of(store, name, CHAMPION)
         decision = gate(store, candidate, version, champion, compare)
@@ -196,13 +196,14 @@ def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion
     return max(same, key=lambda version: int(version.version), default=None)
 
 
-def _log_chain(store: Store, version: "ModelVersion", chain: Chain) -> None:
-    """Puts a chain beside a version's model, in place of the one that was there."""
+def _log_beside(store: Store, version: "ModelVersion", candidate: Candidate, chain: Chain) -> None:
+    """Puts a chain and a card beside a version's model, in place of those that were there."""
     model_id = _model_id(store.client.get_run(version.run_id))
     if model_id is None:  # Made by hand.
         return
     with tempfile.TemporaryDirectory() as folder:
         write_chain(Path(folder), chain)
+        (Path(folder) / CARD_FILE).write_text(candidate.card, encoding="utf-8")
         store.client.log_model_artifacts(model_id, folder)
     for key, text in chain_tags(chain).items():
         store.client.set_model_version_tag(version.name, version.version, key, text)

@@ -1,11 +1,11 @@
 """What `mlflow models serve` and `mlflow.pyfunc` run: images to classes and probabilities.
 
 Every version's model holds a copy of this module and of those that it imports, `MODULES`, so that
-it runs where this project is not installed.
+it runs where this project is not installed. The copy is a package of another name, `COPY`, since
+MLflow puts it before all others on the path.
 """
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = Path(__file__).parents[2]
 MODULES: Final = (
-    "__init__.py",
     "data/__init__.py",
     "data/formats.py",
     "data/images.py",
@@ -31,6 +30,7 @@ MODULES: Final = (
 )
 """Files of this package that a model's copy is made of."""
 CODE: Final = "code"
+COPY: Final = "transfer_search_model"
 DATA: Final = "data"
 
 
@@ -101,9 +101,16 @@ def serve_with_own_code(described: "Model", folder: Path) -> None:
     """
     from mlflow.models.model import MLMODEL_FILE_NAME
 
+    package = folder / CODE / COPY
     for name in MODULES:
-        copy = folder / CODE / "pipeline" / name
+        copy = package / name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PACKAGE / name, copy)
-    described.flavors["python_function"] |= {"loader_module": __name__, "code": CODE, "data": DATA}
+        text = (PACKAGE / name).read_text(encoding="utf-8")
+        copy.write_text(text.replace("from pipeline.", f"from {COPY}."), encoding="utf-8")
+    (package / "__init__.py").write_text('"""What serves the model beside it."""\n')
+    described.flavors["python_function"] |= {
+        "loader_module": f"{COPY}.{__name__.partition('.')[2]}",
+        "code": CODE,
+        "data": DATA,
+    }
     described.save(str(folder / MLMODEL_FILE_NAME))
