@@ -208,6 +208,7 @@ def image_bomb(folder):
     return file
 
 
+@pytest.mark.keras
 def test_an_image_that_would_fill_memory_is_named_and_the_others_are_answered(folder):
     import keras
 
