@@ -3,13 +3,20 @@
 Run: python -m pipeline ui [--port 5000]. A plain `mlflow ui` in the checkout shows the same.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
+from pipeline.split_record import find_split
+
+if TYPE_CHECKING:
+    from pipeline.records.mirror.store import Store
 
 HOST = "127.0.0.1"
 # Off: statistics sent to MLflow's makers, and the server's own job runner, which this project
@@ -55,10 +62,26 @@ def main(args: argparse.Namespace) -> int:
     if uri.startswith("http"):
         raise ConfigError(f"The runs are on a server: open {uri} in a browser.")
     check_port(args.port)
-    open_store(root, create=False).close()
-    print(f"MLflow UI: http://{HOST}:{args.port} (takes about 15 s to start)", file=sys.stderr)
+    store = open_store(root, create=False)
+    address = f"http://{HOST}:{args.port}/#/{page(root, store)}"
+    store.close()
+    print(f"MLflow UI: {address} (takes about 15 s to start)", file=sys.stderr)
     command = server_command(uri, port=args.port, root=root)
     os.execve(command[0], command, {**os.environ, **SAFE})
+
+
+def page(root: Path, store: Store) -> str:
+    """Returns the page that the UI is to be opened at: the runs of this checkout's data set.
+
+    Args:
+        root: The repository.
+        store: Its store, open.
+    """
+    split = find_split(root)
+    found = store.client.get_experiment_by_name(split.dataset) if split is not None else None
+    place = "experiments" if found is None else f"experiments/{found.experiment_id}/runs"
+    # Otherwise MLflow 3.17 begins with traces and prompts.
+    return f"{place}?workflowType=machine_learning"
 
 
 def check_port(port: int) -> None:

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.ui import SAFE, add_arguments, main, server_command
+from pipeline.commands.ui import SAFE, add_arguments, main, page, server_command
 from pipeline.errors import ConfigError
 from pipeline.records.mirror.store import open_store
+from pipeline.split_record import SPLIT_FILE, write_split
+from testing.split import split_record
+from tests.browser import open_browser
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -55,6 +58,31 @@ def test_a_port_that_cannot_be_is_refused(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ConfigError, SystemExit)):
         ui("--port", given)
+
+
+def test_it_opens_at_the_runs_of_this_checkouts_data(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = open_store(tmp_path)
+    assert page(tmp_path, store) == "experiments?workflowType=machine_learning"
+    write_split(split_record(), tmp_path / SPLIT_FILE)
+    assert page(tmp_path, store) == "experiments?workflowType=machine_learning"
+    own = store.experiment(split_record().dataset)
+    assert page(tmp_path, store) == f"experiments/{own}/runs?workflowType=machine_learning"
+
+
+def look(address, profile):
+    """Returns what a person reads on a page once it shows runs; its tabs come first."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    browser = open_browser(profile)
+    try:
+        browser.get(address)
+        body = browser.find_element(By.TAG_NAME, "body")
+        WebDriverWait(browser, 60).until(lambda _: "transfer-0000" in body.text)
+        return body.text
+    finally:
+        browser.quit()
 
 
 def test_a_taken_port_is_said(tmp_path, monkeypatch):
@@ -125,6 +153,12 @@ def test_every_run_and_artifact_is_shown(tmp_path, monkeypatch, port, command):
         artifact = f"http://127.0.0.1:{port}/get-artifact?run_id={run_id}&path=note.txt"
         with urllib.request.urlopen(artifact, timeout=10) as answer:
             assert answer.read() == b"hello"
+        if "pipeline" in command:
+            write_split(split_record(dataset="digits"), tmp_path / SPLIT_FILE)
+            text = look(f"http://127.0.0.1:{port}/#/{page(tmp_path, store)}", tmp_path / "profile")
+            # Of model training, and not of traces and prompts.
+            assert "Models" in text
+            assert "Prompts" not in text
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from pipeline.database_addresses import is_postgres, plain_address, sqlite_address, sqlite_file
@@ -44,6 +44,8 @@ LOCK_SECONDS = 120.0
 SERVER_ERROR = 500
 MYSQL_PORT = 3306
 PAGE = 1000
+KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag of an experiment, by which MLflow's UI shows runs and models first, and no traces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,8 @@ class Store:
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 try:
-                    return str(self.client.create_experiment(name, self._artifact_location()))
+                    location = self._artifact_location()
+                    return str(self.client.create_experiment(name, location, KIND))
                 except MlflowException:
                     # Maybe another machine was faster, which this machine's lock does not stop.
                     found = self.client.get_experiment_by_name(name)
@@ -90,6 +93,9 @@ class Store:
                         raise
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
+        for key, kind in KIND.items():
+            if key not in found.tags:  # Of an earlier release.
+                self.client.set_experiment_tag(found.experiment_id, key, kind)
         return str(found.experiment_id)
 
     def search_runs(self, experiment: str, condition: str) -> "list[Run]":

@@ -76,6 +76,21 @@ def test_an_experiment_is_made_once_with_artifacts_below_mlruns(root):
     assert found.artifact_location == (root / "mlruns/artifacts").as_uri()
 
 
+def test_an_experiment_says_that_it_is_of_model_training_unless_a_user_says_else(root):
+    """MLflow's UI reads the tag; one of an earlier release gets it."""
+    store = open_store(root)
+    own = store.experiment("digits")
+    earlier = store.client.create_experiment("flowers")
+    assert store.experiment("flowers") == earlier
+    for one in (own, earlier):
+        tags = store.client.get_experiment(one).tags
+        assert tags["mlflow.experimentKind"] == "custom_model_development"
+    store.client.set_experiment_tag(own, "mlflow.experimentKind", "classification")
+    store.experiment("digits")
+    tags = store.client.get_experiment(own).tags
+    assert tags["mlflow.experimentKind"] == "classification"
+
+
 def test_an_experiment_that_another_machine_makes_meanwhile_is_taken(root, monkeypatch):
     opened = open_store(root)
     find, made = opened.client.get_experiment_by_name, []

@@ -2,11 +2,13 @@
 
 import argparse
 
+import numpy as np
 import pytest
 
 from pipeline.commands import rollback
 from pipeline.errors import ConfigError
 from pipeline.records.mirror.store import open_store
+from pipeline.records.model_registry.classifier import load_classifier
 from pipeline.records.model_registry.rollback import RolledBack, roll_back
 from testing.registering import register
 
@@ -37,6 +39,30 @@ def test_the_aliases_change_places_and_again_change_back(two):
     assert aliases(two) == {"champion": "1", "previous": "2"}
     assert roll_back(two, NAME) == RolledBack(champion="2", former="1")
     assert aliases(two) == {"champion": "2", "previous": "1"}
+
+
+def test_predict_and_what_serves_answer_as_the_former_champion_again(two, monkeypatch):
+    """`models:/NAME@champion` is what `predict` and `mlflow models serve` load."""
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", two.uri)
+    uri = f"models:/{NAME}@champion"
+    # On the border between two classes the two models differ.
+    images = np.tile(np.arange(70, 90, dtype=np.uint8)[:, None, None], (1, 8, 8))
+
+    def answers():
+        served = mlflow.pyfunc.load_model(uri).predict(images)
+        by_predict = load_classifier(two.root, uri).model.predict(images, verbose=0)
+        rows = [list(one["probabilities"].values()) for one in served]
+        np.testing.assert_allclose(rows, by_predict, atol=1e-6)
+        return by_predict
+
+    version_2 = answers()
+    roll_back(two, NAME)
+    version_1 = answers()
+    assert np.abs(version_1 - version_2).max() > 0.01
+    roll_back(two, NAME)
+    np.testing.assert_array_equal(answers(), version_2)
 
 
 def test_what_was_rolled_back_from_is_not_made_champion_by_the_next_run(two, candidate):
