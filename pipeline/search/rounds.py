@@ -53,6 +53,7 @@ class Rounds:
         self._tried = set(kept)
         self._waiting: list[TrialSpec] = []
         self._started: dict[str, float] = {}
+        self._running: set[str] = set()
         self._ratios: list[float] = []
         self._is_owed = not kept
         self._num_opened = 0
@@ -72,6 +73,7 @@ class Rounds:
                     self._is_owed = False
                     self._tried.add(spec.uid)
                     self._started[spec.uid] = self._clock()
+                    self._running.add(spec.uid)
                     return self._waiting.pop(place)
             self._waiting = []
         return None
@@ -84,6 +86,7 @@ class Rounds:
             reached: The larger the better; NaN if it is not known.
         """
         self._num_ended += 1
+        self._running.discard(uid)
         self._note(uid, reached)
         if self._seconds[uid]:
             self._ratios.append((self._clock() - self._started[uid]) / self._seconds[uid])
@@ -91,31 +94,35 @@ class Rounds:
     def again(self, spec: TrialSpec) -> None:
         """Puts a training that was lost back."""
         self._is_owed = not self._num_ended
+        self._running.discard(spec.uid)
         self._waiting.insert(0, spec)
 
     def _open_round(self, num_workers: int) -> bool:
-        coming = self._rounds.pop(0)
+        coming = self._rounds[0]
         if self._num_opened:
             # Whoever there was no time for at first has no part in a further round.
             coming = [spec for spec in coming if self._first[spec.uid] in self._tried]
         # Of the first seeds, those that there is time for, one after the other.
-        if coming and self._ends is not None and self._num_opened:
-            coming = self._affordable(coming, num_workers)
-            if not coming:
-                self._rounds = []
+        is_race = self._num_opened and not self._fits(coming, num_workers)
+        if is_race:
+            if self._running:  # One of these may be the best.
                 return False
+            coming = self._affordable(coming, num_workers)
+        self._rounds = self._rounds[1:] if coming or not is_race else []
         self._waiting = coming
         self._num_opened += 1
         return True
 
     def _affordable(self, coming: Sequence[TrialSpec], num_workers: int) -> list[TrialSpec]:
-        """Returns all that are to come if there is time, else those of the best so far."""
-        if self._fits(coming, num_workers):
-            return list(coming)
+        """Returns those of the best so far, as many as there is time for.
+
+        None makes room for a worse one: whoever has the most seeds can win, and others cannot.
+        """
         chosen: list[TrialSpec] = []
         for spec in sorted(coming, key=lambda spec: self._mean(spec.uid), reverse=True):
-            if self._fits([*chosen, spec], num_workers):
-                chosen.append(spec)
+            if not self._fits([*chosen, spec], num_workers):
+                break
+            chosen.append(spec)
         return chosen
 
     def _note(self, uid: str, reached: float) -> None:
@@ -128,7 +135,9 @@ class Rounds:
         return statistics.fmean(found) if found else -math.inf
 
     def _fits(self, coming: Sequence[TrialSpec], num_workers: int) -> bool:
-        room = ((self._ends or 0.0) - self._clock()) * num_workers
+        if self._ends is None:
+            return True
+        room = (self._ends - self._clock()) * num_workers
         seconds = sum(self._foreseen(spec.uid) for spec in coming)
         return seconds <= room and all(self._ends_in_time(spec.uid) for spec in coming)
 

@@ -65,9 +65,24 @@ def test_where_there_is_time_for_some_the_best_so_far_have_a_further_seed():
     assert trained(planned, ends=74.0, reached=reached)[6:] == ["5-2"]
 
 
-def test_the_best_that_takes_too_long_makes_room_for_the_next():
+def test_the_best_that_takes_too_long_makes_no_room_for_a_worse_one():
+    """With more seeds that one would win."""
     planned = [candidate(7, seconds=30.0), candidate(3)]
-    assert trained(planned, ends=55.0, reached={"7-0": 0.9})[2:] == ["3-1"]
+    assert trained(planned, ends=55.0, reached={"7-0": 0.9})[2:] == []
+
+
+def test_who_is_the_best_is_known_when_all_of_a_round_have_ended():
+    clock = Time()
+    rounds = Rounds([candidate(7), candidate(3)], {}, ends=30.0, clock=clock)
+    first, second = (rounds.next(num_workers=2) for _ in range(2))
+    clock.now = 10.0
+    rounds.ended(first.uid, 0.8)
+    # For both there is no time, and the second may be the better one.
+    clock.now = 15.0
+    assert rounds.next(num_workers=1) is None
+    rounds.ended(second.uid, 0.9)
+    assert rounds.next(num_workers=1).uid == "3-1"
+    assert rounds.next(num_workers=1) is None
 
 
 def test_one_of_which_nothing_is_known_comes_last():
