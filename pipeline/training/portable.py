@@ -44,7 +44,7 @@ def write_portable(model: keras.Model, path: Path, to: Format) -> None:
         try:
             plain.export(path, format="litert", verbose=False)
         except ConverterError as error:
-            raise NotImplementedError(one_line(error)) from None
+            raise ValueError(one_line(error)) from None
 
 
 def borrowed_operations(path: Path) -> list[str]:
