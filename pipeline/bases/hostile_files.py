@@ -5,6 +5,7 @@ A configuration of huge layers is not looked for: memory is filled when Keras ma
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -19,9 +20,6 @@ def problem_of_archive(path: Path, archive: zipfile.ZipFile) -> str:
     Args:
         path: The file.
         archive: The same, opened.
-
-    Raises:
-        OSError: If the weights in it are no HDF5.
     """
     names = archive.namelist()
     outside = [n for n in names if n.startswith(("/", "\\")) or ".." in Path(n).parts]
@@ -29,11 +27,15 @@ def problem_of_archive(path: Path, archive: zipfile.ZipFile) -> str:
         return f"an archive that writes to {outside[0]!r}"
     if problem := _bomb(path, sum(one.file_size for one in archive.infolist())):
         return problem
-    for name in names:
-        if name.endswith(".h5"):
-            with archive.open(name) as stream:
-                if problem := _bomb(path, _unpacked_bytes(stream)):
-                    return problem
+    try:
+        for name in names:
+            if name.endswith(".h5"):
+                with archive.open(name) as stream:
+                    if problem := _bomb(path, _unpacked_bytes(stream)):
+                        return problem
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        # Damaged: Keras reads it no further either, and whoever loads it says so.
+        return ""
     return ""
 
 
