@@ -20,9 +20,10 @@ import numpy as np
 
 from pipeline.commands.predict import (
     RGB_RANK,
+    add_model_argument,
+    asked_classifier,
     check_can_prepare,
     class_names,
-    registered_model,
     value_range,
 )
 from pipeline.commands.ui import HOST, check_port
@@ -50,12 +51,7 @@ POLICY: Final = "default-src 'self'; img-src data:; style-src 'unsafe-inline'"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
-    parser.add_argument(
-        "--model",
-        metavar="URI",
-        help="models:/NAME@ALIAS, models:/NAME/VERSION or a .keras file "
-        "(default: the champion of this checkout's data set, if it learned from these data)",
-    )
+    add_model_argument(parser)
     parser.add_argument("--port", type=int, default=8000, help="1 to 65535 (default: %(default)s)")
 
 
@@ -66,15 +62,9 @@ def main(args: argparse.Namespace) -> int:
         ConfigError: If the port is taken, there is no such model, or it takes no square images.
         DataIntegrityError: If the model is not what was registered.
     """
-    from pipeline.records.model_registry.classifier import load_champion, load_classifier
-
     check_port(args.port)
     root = Path.cwd()
-    classifier = (
-        load_classifier(root, args.model)
-        if args.model
-        else load_champion(root, registered_model(root))
-    )
+    classifier = asked_classifier(args, root)
     check_can_prepare(classifier.model.input_shape[1:])
     shown = Demo(
         classifier.model,

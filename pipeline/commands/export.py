@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.commands.predict import registered_model
+from pipeline.commands.predict import add_model_argument, asked_classifier
 from pipeline.data.rows import part_images
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import write_whole
@@ -36,12 +36,7 @@ MOST_OTHER_CLASSES: Final = 0.001
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
     parser.add_argument("--format", required=True, choices=FORMATS, help="what is written")
-    parser.add_argument(
-        "--model",
-        metavar="URI",
-        help="models:/NAME@ALIAS, models:/NAME/VERSION or a .keras file "
-        "(default: the champion of this checkout's data set, if it learned from these data)",
-    )
+    add_model_argument(parser)
     parser.add_argument(
         "--output", metavar="FILE", type=Path, help=f"where it goes (default: in {FOLDER}/)"
     )
@@ -59,7 +54,6 @@ def main(args: argparse.Namespace) -> int:
             or the file gives more than `MOST_OTHER_CLASSES` of them another class.
     """
     from pipeline.features.frozen import TENSORFLOW, freeze
-    from pipeline.records.model_registry.classifier import load_champion, load_classifier
     from pipeline.training.portable import (
         SUFFIXES,
         borrowed_operations,
@@ -68,8 +62,7 @@ def main(args: argparse.Namespace) -> int:
     )
 
     root = Path.cwd()
-    name = registered_model(root) if args.model is None else args.model
-    classifier = load_classifier(root, name) if args.model else load_champion(root, name)
+    classifier = asked_classifier(args, root)
     output = args.output or FOLDER / f"{_file_name(classifier.source)}{SUFFIXES[args.format]}"
     if output.suffix != SUFFIXES[args.format]:
         raise ConfigError(f"--output must end in {SUFFIXES[args.format]}. Received: {output}.")

@@ -41,12 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         help="JPEG, PNG, ...; a folder, with all pictures below it; or a pattern in quotes",
     )
-    parser.add_argument(
-        "--model",
-        metavar="URI",
-        help="models:/NAME@ALIAS, models:/NAME/VERSION or a .keras file "
-        "(default: the champion of this checkout's data set, if it learned from these data)",
-    )
+    add_model_argument(parser)
     parser.add_argument(
         "--top", type=int, default=3, help="probabilities shown per image (default: %(default)s)"
     )
@@ -57,6 +52,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--csv", action="store_true", help="a table: image, class, a probability for each class"
     )
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares `--model`, which `asked_classifier` reads."""
+    parser.add_argument(
+        "--model",
+        metavar="URI",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION or a .keras file "
+        "(default: the champion of this checkout's data set, if it learned from these data)",
+    )
+
+
+def asked_classifier(args: argparse.Namespace, root: Path) -> Classifier:
+    """Returns the model of `--model`, or the champion.
+
+    Args:
+        args: With `model`.
+        root: The repository.
+
+    Raises:
+        ConfigError: If there is no such model, or the champion is of other data.
+        DataIntegrityError: If the model is not what was registered.
+    """
+    from pipeline.records.model_registry.classifier import load_champion, load_classifier
+
+    if args.model:
+        return load_classifier(root, args.model)
+    return load_champion(root, registered_model(root))
 
 
 def main(args: argparse.Namespace) -> int:
@@ -72,15 +95,10 @@ def main(args: argparse.Namespace) -> int:
         DataIntegrityError: If the model is not what was registered.
     """
     from pipeline.features.frozen import freeze
-    from pipeline.records.model_registry.classifier import load_champion, load_classifier
 
     paths = image_files(args.images)
     root = Path.cwd()
-    classifier = (
-        load_classifier(root, args.model)
-        if args.model
-        else load_champion(root, registered_model(root))
-    )
+    classifier = asked_classifier(args, root)
     shape, values = classifier.model.input_shape[1:], value_range(classifier, root)
     check_can_prepare(shape)
     show = _printer(args, class_names(classifier, root), source=classifier.source)

@@ -1,5 +1,6 @@
 """The page that classifies a dropped image, in a real browser and beside it."""
 
+import http.client
 import io
 import json
 import threading
@@ -60,6 +61,17 @@ def test_what_is_no_image_is_refused_in_a_sentence(address, content):
     assert status == 400
     assert answer["error"].endswith(".")
     assert post(address, png(0))[0] == 200
+
+
+@pytest.mark.parametrize("length", ["-1", "many", str(10**9)])
+def test_no_more_is_read_than_an_image_may_have(address, length):
+    host, port = address.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection.putrequest("POST", "/classify")
+    connection.putheader("Content-Length", length)
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
 
 
 def test_a_page_of_another_site_gets_nothing(address):

@@ -93,6 +93,16 @@ def test_the_same_weights_are_registered_once(store, candidate):
     assert len(store.client.search_model_versions(f"name = '{NAME}'")) == 1
 
 
+def test_registered_again_known_weights_have_the_card_and_the_chain_of_today(store, candidate):
+    one = replace(candidate(), card="of yesterday", chain={"raw": {"a": "1"}})
+    register(store, one)
+    register(store, replace(one, card="of today", chain={"raw": {"a": "2"}}))
+    (card,) = (store.root / "mlruns").rglob("MODEL_CARD.md")
+    assert card.read_text() == "of today"
+    (chain,) = (store.root / "mlruns").rglob("lineage.json")
+    assert '"2"' in chain.read_text()
+
+
 def test_a_challenger_becomes_champion_where_there_is_none_any_more(store, candidate):
     register(store, candidate(seed=0, mean=0.94))
     register(store, candidate(seed=1, mean=0.93))

@@ -90,6 +90,22 @@ class TestClassifier:
         assert len(refused.value.message.splitlines()) == 1
 
 
+def test_a_file_that_is_not_the_one_registered_is_not_served(root, candidate):
+    from pipeline.errors import DataIntegrityError
+    from pipeline.records.model_registry.served import _load_pyfunc
+
+    store = open_store(root)
+    store.client.create_registered_model(NAME)
+    log_version(store, candidate(mean=1.0), NAME)
+    (file,) = (root / "mlruns").rglob("model.keras")
+    assert _load_pyfunc(str(file.parent)).predict(images())[0]["class"] == "zero"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataIntegrityError, match="must be the file that was registered"):
+        _load_pyfunc(str(file.parent))
+
+
 @pytest.fixture
 def server(root, candidate):
     """A version, served as a user would do it; the address."""
