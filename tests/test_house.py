@@ -45,6 +45,8 @@ RULES = {
         "bases.model_files",
         "evaluation.metrics",
         "evaluation.objectives",
+        # A registered model answers without TensorFlow.
+        "features.onnx_session",
         # What a registered model is served with.
         "training.image_classifier",
     },

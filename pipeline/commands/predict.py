@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from pipeline.split_record import find_split
 from pipeline.stages.fetch import expected_name
 
 if TYPE_CHECKING:
+    import keras
     from numpy.typing import NDArray
 
+    from pipeline.features.onnx_session import OnnxFile
     from pipeline.records.model_registry.classifier import Classifier
 
 RGB_RANK = 3
@@ -64,8 +66,8 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def asked_classifier(args: argparse.Namespace, root: Path) -> Classifier:
-    """Returns the model of `--model`, or the champion.
+def asked_classifier(args: argparse.Namespace, root: Path) -> Classifier[keras.Model]:
+    """Returns the model of `--model`, or the champion, as Keras loads it.
 
     Args:
         args: With `model`.
@@ -94,25 +96,58 @@ def main(args: argparse.Namespace) -> int:
         ConfigError: If there is no such model or image, or the champion is of other data.
         DataIntegrityError: If the model is not what was registered.
     """
-    from pipeline.features.frozen import freeze
-
     paths = image_files(args.images)
     root = Path.cwd()
-    classifier = asked_classifier(args, root)
+    classifier = _quickest(args, root)
     shape, values = classifier.model.input_shape[1:], value_range(classifier, root)
     check_can_prepare(shape)
     show = _printer(args, class_names(classifier, root), source=classifier.source)
-    network, num_read = None, 0
+    answer, num_read = _answering(classifier, num_images=len(paths)), 0
     for start in range(0, len(paths), IMAGES_IN_MEMORY):
         read = _readable(paths[start : start + IMAGES_IN_MEMORY], shape, values)
         if not read:
             continue
         images = np.stack(list(read.values()))
-        network = network or freeze(classifier.model, images, num_images=len(paths))
-        for path, row in zip(read, network(images)[0], strict=True):
+        for path, row in zip(read, answer(images), strict=True):
             show(path, row)
         num_read += len(read)
     return 0 if num_read == len(paths) else 1
+
+
+def _quickest(
+    args: argparse.Namespace, root: Path
+) -> Classifier[OnnxFile] | Classifier[keras.Model]:
+    """Returns the model of `--model`, or the champion, as it is opened soonest."""
+    from pipeline.records.model_registry.classifier import champion_file, quickly_opened
+    from pipeline.records.model_registry.registered_file import REGISTRY, registered_file
+
+    if not args.model:
+        with champion_file(root, registered_model(root)) as file:
+            return quickly_opened(file)
+    if not args.model.startswith(REGISTRY):
+        return asked_classifier(args, root)
+    with registered_file(root, args.model, asked_by="--model") as file:
+        return quickly_opened(file)
+
+
+def _answering(
+    classifier: Classifier[OnnxFile] | Classifier[keras.Model], *, num_images: int
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Returns what answers for so many images in all."""
+    from pipeline.features.onnx_session import OnnxFile
+
+    if isinstance(classifier.model, OnnxFile):
+        return classifier.model
+    from pipeline.features.frozen import FrozenNetwork, freeze
+
+    frozen: list[FrozenNetwork] = []
+
+    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not frozen:  # It is compared on images.
+            frozen.append(freeze(classifier.model, images, num_images=num_images))
+        return frozen[0](images)[0]
+
+    return answer
 
 
 def image_files(named: Sequence[str]) -> list[Path]:
@@ -170,7 +205,7 @@ def registered_model(root: Path) -> str:
     return registered_model_name(expected_name(load_section(FetchParams, "fetch"), root))
 
 
-def class_names(classifier: Classifier, root: Path) -> Sequence[str]:
+def class_names(classifier: Classifier[Any], root: Path) -> Sequence[str]:
     """Returns a name for each output of a model.
 
     A `.keras` file holds none: then they are those of `data/split.json` if as many, else numbers.
@@ -182,7 +217,7 @@ def class_names(classifier: Classifier, root: Path) -> Sequence[str]:
     return names if len(names) == num_classes else [str(index) for index in range(num_classes)]
 
 
-def value_range(classifier: Classifier, root: Path) -> ValueRange | None:
+def value_range(classifier: Classifier[Any], root: Path) -> ValueRange | None:
     """Returns what is black and white to a model in gray of more than 8 bits; None: the format's.
 
     A `.keras` file does not hold it: then it is what `data/split.json` says.

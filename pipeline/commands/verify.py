@@ -68,7 +68,8 @@ def main(args: argparse.Namespace) -> int:
         chain_file = file.folder / CHAIN_FILE
         _check_is_registered(chain_file, file.tags.get(CHAIN_SHA256), uri)
         chain = json.loads(chain_file.read_text(encoding="utf-8"))
-        print(f"{file.name} version {file.version}: its file is the one that was registered")
+        file.onnx()  # Checked as the `.keras` file was when it was found.
+        print(f"{file.name} version {file.version}: its files are those that were registered")
     num_problems = 0
     for link in check(root, chain, study=file.tags["study"]):
         num_problems += bool(link.problem)

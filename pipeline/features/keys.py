@@ -26,6 +26,7 @@ CODE: Final = (
     "features/frozen.py",
     "features/memory.py",
     "features/onnx_graph.py",
+    "features/onnx_session.py",
     "features/selection.py",
     "features/embed.py",
     "bases/flat.py",

@@ -14,12 +14,11 @@ from typing import Any, Final
 
 import keras
 import numpy as np
-import onnxruntime
 import tensorflow as tf
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
-from pipeline.processes import num_cores
+from pipeline.features.onnx_session import open_session
 
 # What tf2onnx raises of a layer that it does not know depends on how far it came with it.
 UNCONVERTIBLE: Final = (
@@ -29,7 +28,6 @@ UNCONVERTIBLE: Final = (
     *(runtime_errors.InvalidProtobuf, runtime_errors.NotImplemented),
     runtime_errors.RuntimeException,
 )
-_ERRORS_ONLY: Final = 3
 
 
 class OnnxGraph:
@@ -68,21 +66,6 @@ def export_onnx(model: keras.Model, file: Path) -> None:
     signature = [tf.TensorSpec(model.input.shape, model.input.dtype, name="images")]
     with _quiet(), _statistics_as_constants(model):
         model.export(file, format="onnx", verbose=False, input_signature=signature)
-
-
-def open_session(file: Path) -> onnxruntime.InferenceSession:
-    """Returns what runs a graph of ONNX on the CPU, with as many threads as there are cores."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_cores()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    # It reserves a further block for each size of batch: 150 MB for the last one of 63 instead of
-    # 64 images at 128 pixels. Without it nothing is slower.
-    options.enable_mem_pattern = False
-    # Threads that wait are not to burn a core that somebody else needs: beside one busy process on
-    # 2 cores 415 images a second of EfficientNet-Lite0 at 64 pixels, and 316 with it.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 @contextmanager

@@ -80,6 +80,7 @@ def run(
     from pipeline.records.model_registry.registration import register
     from pipeline.studies.card import model_card
     from pipeline.studies.comparison import compare
+    from pipeline.training.portable import onnx_copy
 
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
     if num_threads is not None:
@@ -87,6 +88,8 @@ def run(
 
         configure_tensorflow(num_threads=num_threads)
     candidate = load_candidate(study, confirmations[study], root=root)
+    copy = partial(onnx_copy, candidate.model, candidate.examples)
+    candidate = replace(candidate, onnx_copy=copy)
     earlier = registration_of(root)
     if earlier is not None and _is_lost(root, earlier, candidate):
         record, done = earlier, restore_version(store, candidate, earlier)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -15,6 +17,8 @@ from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
     import keras
+
+logger = logging.getLogger(__name__)
 
 Format = Literal["litert", "onnx"]
 SUFFIXES: Final[dict[Format, str]] = {"litert": ".tflite", "onnx": ".onnx"}
@@ -47,6 +51,36 @@ def write_portable(model: keras.Model, path: Path, to: Format) -> None:
             raise ValueError(one_line(error)) from None
 
 
+def onnx_copy(model: keras.Model, images: NDArray[np.uint8]) -> bytes | None:
+    """Returns a model as a file of ONNX that answers as it does; None where there is none.
+
+    It serves where TensorFlow's start, 5 to 10 s of a core, would cost more than the answer. Why
+    there is none is logged.
+
+    Args:
+        model: As for `write_portable`.
+        images: As it takes them, at least one: on these the two are compared.
+    """
+    from pipeline.features.frozen import LARGEST_DIFFERENCE, largest_difference
+    from pipeline.features.onnx_graph import UNCONVERTIBLE
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        try:
+            write_portable(model, file, "onnx")
+            found = open_portable(file, "onnx")(images)
+        except UNCONVERTIBLE as error:
+            logger.info("no copy of the model as ONNX: %s", one_line(error))
+            return None
+        difference = largest_difference([found], [np.asarray(model(images, training=False))])
+        if difference > LARGEST_DIFFERENCE:
+            logger.info(
+                "no copy of the model as ONNX: it is %.1e standard deviations off", difference
+            )
+            return None
+        return file.read_bytes()
+
+
 def borrowed_operations(path: Path) -> list[str]:
     """Returns the operations of a LiteRT file that only TensorFlow's own runtime has.
 
@@ -58,11 +92,9 @@ def borrowed_operations(path: Path) -> list[str]:
 def open_portable(path: Path, to: Format) -> Answer:
     """Returns what answers through a file that `write_portable` wrote, on this machine's CPU."""
     if to == "onnx":
-        from pipeline.features.onnx_graph import open_session
+        from pipeline.features.onnx_session import OnnxFile
 
-        session = open_session(path)
-        name = session.get_inputs()[0].name
-        return lambda images: np.asarray(session.run(None, {name: images})[0])
+        return OnnxFile(path)
     return _LiteRt(path)
 
 

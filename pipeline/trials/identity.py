@@ -31,6 +31,7 @@ TRAINING_CODE: Final = (
     "features/manifest.py",
     "features/memory.py",
     "features/onnx_graph.py",
+    "features/onnx_session.py",
     "features/pooling.py",
     "features/saved_base.py",
     "files.py",

@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -155,6 +157,29 @@ class TestWithModels:
         assert model == "model: light-classifier version 1"
         assert night.startswith(f"{photos[0]}: dark (dark 0.97")
         assert day.startswith(f"{photos[1]}: bright (bright 0.97")
+
+    def test_the_champion_answers_without_tensorflow(self, registered, photos):
+        """Its start alone takes 5 s of a core."""
+        code = (
+            "import sys; from pipeline.__main__ import main\n"
+            f"main(['predict', {str(photos[0])!r}])\n"
+            "sys.exit(bool({'tensorflow', 'keras'} & sys.modules.keys()))"
+        )
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=registered, check=False, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ": dark (dark 0.97" in done.stdout
+
+    def test_a_version_of_an_early_release_answers_through_keras(
+        self, registered, photos, capsys, monkeypatch
+    ):
+        from pipeline.records.model_registry import registered_file
+
+        predict(*photos)
+        answers = capsys.readouterr().out
+        monkeypatch.setattr(registered_file, "ONNX_SHA256", "no tag of this name")
+        predict(*photos)
+        assert capsys.readouterr().out == answers
 
     @pytest.mark.parametrize(
         ("change", "here"),

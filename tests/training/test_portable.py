@@ -39,3 +39,32 @@ def test_it_answers_as_the_keras_model(tmp_path, to, shape, size):
     np.testing.assert_allclose(answer(images), expected, atol=1e-5)
     # Any number of images at a time.
     np.testing.assert_allclose(answer(images[:3]), expected[:3], atol=1e-5)
+
+
+def test_a_copy_is_made_only_of_what_it_can_answer_for(caplog):
+    """Not where it has a layer that ONNX has no operation for."""
+    import keras
+    import tensorflow as tf
+
+    from pipeline.training import portable
+
+    caplog.set_level("INFO")
+    images = np.random.default_rng(1).integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    one = model((28, 28), 32)
+    assert portable.onnx_copy(one, images)
+    last = keras.layers.Lambda(lambda x: tf.math.betainc(x, 1 - x, x))
+    assert portable.onnx_copy(keras.Model(one.input, last(one.output)), images) is None
+    assert "no copy of the model as ONNX" in caplog.text
+
+
+def test_a_copy_that_answers_otherwise_is_none(monkeypatch, caplog):
+    from pipeline.training import portable
+
+    caplog.set_level("INFO")
+    write = portable.write_portable
+    other = model((28, 28), 32)
+    other.layers[-1].set_weights([-1.01 * weights for weights in other.layers[-1].get_weights()])
+    monkeypatch.setattr(portable, "write_portable", lambda _, path, to: write(other, path, to))
+    images = np.random.default_rng(1).integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    assert portable.onnx_copy(model((28, 28), 32), images) is None
+    assert "standard deviations off" in caplog.text

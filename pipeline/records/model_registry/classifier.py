@@ -1,9 +1,10 @@
 """Loads a classifier from the registry, or from a file, for use on images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pipeline.errors import ConfigError
 from pipeline.records.lineage import NONE, dvc_tags
@@ -20,28 +21,34 @@ from pipeline.trials.registration import registration_of
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.features.onnx_session import OnnxFile
+
 MOST_NAMES = 5
 
 
+Network = TypeVar("Network")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Classifier:
+class Classifier(Generic[Network]):
     """A model that is ready to classify raw images.
 
     Attributes:
-        model: uint8 images in the shape of its input to probabilities, shape (n, C).
+        model: uint8 images in the shape of its input to probabilities, shape (n, C): a Keras model,
+            or the `OnnxFile` that answers as it does, to which nothing of Keras must be loaded.
         class_names: One for each of its outputs; empty if nobody knows.
         source: What it is, for people: `fashion_mnist-classifier version 3`.
         value_range: What is black and white to it in gray of more than 8 bits; None: what formats
             say, or, of a file, nobody knows.
     """
 
-    model: "keras.Model"
+    model: Network
     class_names: Sequence[str]
     source: str
     value_range: tuple[float, float] | None = None
 
 
-def load_classifier(root: Path, uri: str) -> Classifier:
+def load_classifier(root: Path, uri: str) -> "Classifier[keras.Model]":
     """Loads a classifier after checking that its file is the one that was registered.
 
     Args:
@@ -59,10 +66,10 @@ def load_classifier(root: Path, uri: str) -> Classifier:
         fix_settings()
         return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
     with registered_file(root, uri, asked_by="--model") as file:
-        return _loaded(file)
+        return opened(file)
 
 
-def load_champion(root: Path, name: str) -> Classifier:
+def load_champion(root: Path, name: str) -> "Classifier[keras.Model]":
     """Loads a champion after checking that it learned from the data of this checkout.
 
     It has the digest of the training data, the classes and the image shape of `data/split.json`;
@@ -79,6 +86,13 @@ def load_champion(root: Path, name: str) -> Classifier:
         ConfigError: If there is no champion, or it is not known to be of these data.
         DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
     """
+    with champion_file(root, name) as file:
+        return opened(file)
+
+
+@contextmanager
+def champion_file(root: Path, name: str) -> Iterator[RegisteredFile]:
+    """Finds a champion's file; what is checked, and what is raised, is that of `load_champion`."""
     uri = f"{REGISTRY}{name}@champion"
     with registered_file(root, uri, asked_by="--model") as file:
         problem = _other_data(root, file)
@@ -87,17 +101,40 @@ def load_champion(root: Path, name: str) -> Classifier:
                 f"{problem} Run `dvc pull` or `dvc repro`, or `dvc repro -f register` if all is up "
                 f"to date; --model {uri} uses it anyway."
             )
-        return _loaded(file)
+        yield file
 
 
-def _loaded(file: RegisteredFile) -> Classifier:
+def opened(file: RegisteredFile) -> "Classifier[keras.Model]":
+    """Loads a registered file as Keras does.
+
+    Raises:
+        DataIntegrityError: If it cannot be loaded.
+    """
     from pipeline.training.devices import fix_settings
     from pipeline.training.export import load_exported
 
     fix_settings()
+    return _described_by(file, load_exported(file.path))
+
+
+def quickly_opened(file: RegisteredFile) -> "Classifier[OnnxFile] | Classifier[keras.Model]":
+    """Opens a registered model without TensorFlow where its version has a file of ONNX.
+
+    Raises:
+        DataIntegrityError: If that is not the one that was registered, or cannot be loaded.
+    """
+    onnx = file.onnx()
+    if onnx is None:
+        return opened(file)
+    from pipeline.features.onnx_session import OnnxFile
+
+    return _described_by(file, OnnxFile(onnx))
+
+
+def _described_by(file: RegisteredFile, model: Network) -> Classifier[Network]:
     metadata = Metadata.read(file.folder)
     return Classifier(
-        model=load_exported(file.path),
+        model=model,
         class_names=metadata.class_names,
         value_range=metadata.value_range,
         source=f"{file.name} version {file.version}",

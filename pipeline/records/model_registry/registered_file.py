@@ -1,5 +1,6 @@
 """Brings the file of a registered model to this machine, and checks that it is that file."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 REGISTRY: Final = "models:/"
 # Where mlflow.keras keeps the file inside a model's folder.
 MODEL_FILE: Final = "data/model.keras"
+ONNX_FILE: Final = "data/model.onnx"
+"""The same model for whoever has no time to start TensorFlow; versions of early releases lack it.
+"""
+ONNX_SHA256: Final = "onnx_sha256"
+"""Tag of a version: what that file is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,23 @@ class RegisteredFile:
     name: str
     version: str
     tags: Mapping[str, str]
+
+    def onnx(self) -> Path | None:
+        """Returns the file of ONNX beside it, checked; None if the version has none.
+
+        Raises:
+            DataIntegrityError: If it is not the one that was registered.
+        """
+        expected = self.tags.get(ONNX_SHA256)
+        if expected is None:
+            return None
+        _check(self.folder / ONNX_FILE, expected)
+        return self.folder / ONNX_FILE
+
+
+def onnx_tags(content: bytes | None) -> dict[str, str]:
+    """Returns the tag of a version that says what its `ONNX_FILE` is; none without one."""
+    return {} if content is None else {ONNX_SHA256: hashlib.sha256(content).hexdigest()}
 
 
 @contextmanager

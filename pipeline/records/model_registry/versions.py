@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.records.mirror.dataset_inputs import dataset_inputs
 from pipeline.records.mirror.projection import PARTS_OF_STUDY, now_ms
 from pipeline.records.mirror.store import Store
 from pipeline.records.model_registry.champion import Evidence, interval_text
-from pipeline.records.model_registry.registered_file import MODEL_FILE
+from pipeline.records.model_registry.registered_file import MODEL_FILE, ONNX_FILE, onnx_tags
 from pipeline.records.model_registry.registered_models import CONTRACT, MADE_IN, contract
 from pipeline.records.model_registry.served import serve_with_own_code
 from pipeline.split_record import SplitRecord
@@ -56,6 +56,8 @@ class Candidate:
         results: Folder `results/STUDY`; its files become artifacts.
         chain: Of hashes, from the raw images to the file; None of what an earlier release made.
         card: What a person should know of it, Markdown; it lies beside the model.
+        onnx_copy: Returns the model as a file of ONNX, for answers without TensorFlow, or None;
+            called where a version is made.
     """
 
     model: "keras.Model"
@@ -69,6 +71,7 @@ class Candidate:
     results: Path
     chain: Chain | None = None
     card: str = ""
+    onnx_copy: Callable[[], bytes | None] = lambda: None
 
 
 def log_version(
@@ -89,8 +92,10 @@ def log_version(
     _close_stale(store, experiment)
     tags = {**_tags(candidate), MADE_IN: checkout_name(store.root)}
     tags |= {"restored": "true"} if restored_number else {}
+    onnx = candidate.onnx_copy()
+    tags |= onnx_tags(onnx)
     with _run(store, experiment, candidate, tags) as run_id:
-        model = _log_model(store, experiment, run_id=run_id, candidate=candidate)
+        model = _log_model(store, experiment, run_id=run_id, candidate=candidate, onnx=onnx)
         _log_beside(store, run_id, candidate)
         # Last, so that a version exists only when all that belongs to it does.
         version = _create_version(store, candidate, name, run_id=run_id, model=model, tags=tags)
@@ -159,7 +164,7 @@ def _close_stale(store: Store, experiment: str) -> None:
 
 
 def _log_model(
-    store: Store, experiment: str, *, run_id: str, candidate: Candidate
+    store: Store, experiment: str, *, run_id: str, candidate: Candidate, onnx: bytes | None
 ) -> "LoggedModel":
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
@@ -188,6 +193,8 @@ def _log_model(
             metadata=_metadata(candidate),
         )
         shutil.copyfile(candidate.model_file, path / MODEL_FILE)
+        if onnx is not None:
+            (path / ONNX_FILE).write_bytes(onnx)
         serve_with_own_code(described, path)
         write_chain(path, candidate.chain)
         (path / CARD_FILE).write_text(candidate.card, encoding="utf-8")
