@@ -62,6 +62,14 @@ def confirmation_file(root: Path, name: str) -> Path:
     return root / "results" / name / "confirm.json"
 
 
+def confirmed_answers_file(root: Path, name: str) -> Path:
+    """Returns where `confirm` writes what the winner's trainings answer on the confirmation part.
+
+    It holds their probabilities, float32, shape (num_seeds, n, num_classes).
+    """
+    return root / "results" / name / "answers.npy"
+
+
 def stamp_file(root: Path, stage: Stage, study: str = "") -> Path:
     """Returns where a stage's stamp is.
 

@@ -110,7 +110,8 @@ def _registered(registration: RegistrationRecord | None) -> list[tuple[str, str]
         return []
     pairs = [(label, str(getattr(registration, key))) for key, label in _REGISTERED.items()]
     answer = "yes" if registration.champion else "no"
-    return [*pairs, ("Champion", f"{answer}: {registration.reason}")]
+    beside = [("Baseline", registration.baseline.told)] if registration.baseline else []
+    return [*pairs, *beside, ("Champion", f"{answer}: {registration.reason}")]
 
 
 def _again(results: Results) -> dict[str, Any]:

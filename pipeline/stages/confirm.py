@@ -29,7 +29,7 @@ from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.search.params import load_study
 from pipeline.search.sections import ConfirmParams, SearchParams
 from pipeline.split_record import SplitRecord, read_split
-from pipeline.studies.exported import base_source, export_confirmed, judge_all
+from pipeline.studies.exported import base_source, export_confirmed, judge_all, write_answers
 from pipeline.studies.timing import confirming
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
@@ -42,7 +42,13 @@ from pipeline.trials.confirmation import (
 )
 from pipeline.trials.identity import TRAINING_CODE, code_sha256
 from pipeline.trials.study import StudyRecord, read_study
-from pipeline.workspace import TRAININGS, stamp_file, store_root, write_stamp
+from pipeline.workspace import (
+    TRAININGS,
+    confirmed_answers_file,
+    stamp_file,
+    store_root,
+    write_stamp,
+)
 
 if TYPE_CHECKING:
     from pipeline.records.mirror.runs import StudyRuns
@@ -137,6 +143,7 @@ def _kept(
     planned = _planned(study, params, search, folder="")
     is_same = (
         belongs(record, study, root=root)
+        and confirmed_answers_file(root, study.study).is_file()
         and is_of(record, planned, epochs=search.num_epochs)
         and record.exported.rule == EXPORT_RULES[params.export]
         and (params.export != "auto" or record.exported.max_slowdown == params.max_slowdown)
@@ -187,6 +194,7 @@ def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
     planned = trained(planned, results)
     judged = judge_all(planned, results, data, objective)
     winner = winner_of(judged, objective)
+    write_answers(root, study.study, planned[winner], results)
     exported, metrics = export_confirmed(
         root,
         study.study,

@@ -77,9 +77,6 @@ def run(
         existing(root / name)
     # After the refusals, which should not wait for MLflow and TensorFlow to load.
     from pipeline.records.mirror.store import open_store
-    from pipeline.records.model_registry.registration import register
-    from pipeline.studies.card import model_card
-    from pipeline.studies.comparison import compare
     from pipeline.training.portable import onnx_copy
 
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
@@ -95,14 +92,44 @@ def run(
         record, done = earlier, restore_version(store, candidate, earlier)
     else:
         check_is_verified(candidate)
-        base = confirmations[study].base
-        card = model_card(root, candidate.confirm, candidate.split, candidate.test)
-        candidate = replace(candidate, chain=chain_of(root, study=study, base=base), card=card)
-        of = None if earlier is None else earlier.registered_model
-        done = record = register(store, candidate, compare=partial(compare, root=root), earlier=of)
+        baselines = [one for one in confirmations.values() if one.base == NO_BASE]
+        done = record = register_version(store, candidate, baselines, earlier=earlier)
         write_registration(root, record)
     write_stamp(root, "register", record.stamp)
     logger.info("%s: %s version %s: %s", study, done.registered_model, done.version, done.reason)
+    if record.baseline is not None:
+        logger.info("%s: %s", study, record.baseline.told)
+
+
+def register_version(
+    store: Store,
+    candidate: Candidate,
+    baselines: Sequence[ConfirmationRecord],
+    *,
+    earlier: RegistrationRecord | None,
+) -> RegistrationRecord:
+    """Registers a model with its card, its chain and its comparison with a baseline.
+
+    Args:
+        store: An open store.
+        candidate: As from `load_candidate`.
+        baselines: Confirmations of the studies without a base.
+        earlier: What this checkout registered before, if it did.
+    """
+    from pipeline.records.model_registry.registration import register
+    from pipeline.studies.card import model_card
+    from pipeline.studies.comparison import against_baseline, compare
+
+    root, confirm = store.root, candidate.confirm
+    baseline = against_baseline(confirm, baselines, root=root)
+    candidate = replace(
+        candidate,
+        chain=chain_of(root, study=confirm.study, base=confirm.base),
+        card=model_card(root, confirm, candidate.split, candidate.test, baseline=baseline),
+    )
+    of = None if earlier is None else earlier.registered_model
+    done = register(store, candidate, compare=partial(compare, root=root), earlier=of)
+    return replace(done, baseline=baseline)
 
 
 def is_of(record: RegistrationRecord, candidate: Candidate) -> bool:
@@ -131,7 +158,9 @@ def restore_version(
     from pipeline.records.model_registry.registration import restore
     from pipeline.studies.card import model_card
 
-    card = model_card(store.root, candidate.confirm, candidate.split, candidate.test)
+    card = model_card(
+        store.root, candidate.confirm, candidate.split, candidate.test, baseline=record.baseline
+    )
     restored = restore(
         store,
         replace(candidate, lineage=record.lineage or {}, chain=record.chain, card=card),

@@ -21,6 +21,7 @@ from pipeline.evaluation.record import EvaluationRecord, StudyEvaluation
 from pipeline.files import read_json
 from pipeline.split_record import SplitRecord
 from pipeline.trials.confirmation import ConfirmationRecord
+from pipeline.trials.registration import BaselineRecord
 
 NUM_MISTAKES: Final = 5
 _LITE_LICENSE: Final = (
@@ -38,6 +39,8 @@ def model_card(
     confirm: ConfirmationRecord,
     split: SplitRecord,
     test: Mapping[str, Mapping[str, float]],
+    *,
+    baseline: BaselineRecord | None,
 ) -> str:
     """Returns the card of a study's exported model, as Markdown.
 
@@ -46,13 +49,15 @@ def model_card(
         confirm: What `confirm` found out about the study.
         split: The data that it learned from.
         test: Its metrics on the test part: its study's entry of `results/metrics.json`.
+        baseline: How it compares with a network that learned from these images alone; None where
+            there is none.
     """
     found = _evaluation(root, confirm.study)
     sections = {
         "What it is": _model(confirm, split),
         "What it is for": _use(split),
         "Data": _data(split),
-        "How good it is": _metrics(confirm, test),
+        "How good it is": _metrics(confirm, test, baseline),
         "By class": _by_class(root, confirm.study, split.class_names),
         "How sure it is": _certainty(test, found),
         "Where it fails": _limits(root, confirm.study, split.class_names, found),
@@ -129,7 +134,11 @@ def _dataset(split: SplitRecord) -> str:
     return str(split.source.get("dataset", split.dataset))
 
 
-def _metrics(confirm: ConfirmationRecord, test: Mapping[str, Mapping[str, float]]) -> str:
+def _metrics(
+    confirm: ConfirmationRecord,
+    test: Mapping[str, Mapping[str, float]],
+    baseline: BaselineRecord | None,
+) -> str:
     rows = [
         [name.replace("_", " "), f"{one['value']:.4f}", f"{one['low']:.4f} to {one['high']:.4f}"]
         for name, one in test.items()
@@ -137,11 +146,12 @@ def _metrics(confirm: ConfirmationRecord, test: Mapping[str, Mapping[str, float]
     n = next((int(one["n"]) for one in test.values()), 0)
     winner = confirm.winner
     told = f" ({confirm.told_of_others})" if confirm.told_of_others else ""
+    beside = f" Beside the network without a base, {baseline.told}." if baseline else ""
     return (
         f"On the {n:,} test images, with 95% intervals:\n\n"
         f"{_table(['Metric', 'Value', 'Interval'], rows)}\n\nOn the {confirm.n:,} confirmation "
         f"images the configuration has a mean {confirm.objective.removeprefix('val_')} of "
-        f"{winner.mean:.4f} over {winner.num_seeds} trainings{told}."
+        f"{winner.mean:.4f} over {winner.num_seeds} trainings{told}.{beside}"
     )
 
 

@@ -1,21 +1,77 @@
-"""Runs a challenger's file and the champion's on the confirmation images of a checkout."""
+"""Compares models on the confirmation images of a checkout: with the champion, and a baseline."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from pipeline.data.rows import part_labels
 from pipeline.evaluation.objectives import OBJECTIVES
-from pipeline.evaluation.paired import Superiority, superiority
+from pipeline.evaluation.paired import Superiority, standings, superiority
+from pipeline.trials.registration import BaselineRecord
+from pipeline.workspace import confirmed_answers_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import keras
 
+    from pipeline.trials.confirmation import ConfirmationRecord
+
 PART: Final = "confirmation"
 RESAMPLES: Final = 2000
 SEED: Final = 0
+
+
+def against_baseline(
+    confirm: ConfirmationRecord, baselines: Sequence[ConfirmationRecord], *, root: Path
+) -> BaselineRecord | None:
+    """Returns how a study's winner compares with the best of studies without a base.
+
+    By what their trainings answer, image by image and seed by seed: see `evaluation.paired`.
+
+    Args:
+        confirm: The study's confirmation.
+        baselines: Those of studies without a base, with the same objective.
+        root: The repository.
+
+    Returns:
+        None without a baseline, or where a confirmation of an early release left no answers.
+
+    Raises:
+        DataIntegrityError: If the confirmation images are missing.
+    """
+    files = [confirmed_answers_file(root, one.study) for one in (confirm, *baselines)]
+    if not baselines or not all(file.is_file() for file in files):
+        return None
+    labels, objective = part_labels(root / "data/train.npz", PART), OBJECTIVES[confirm.objective]
+    answers = [np.load(file) for file in files]
+    places = standings(
+        answers,
+        labels,
+        objective.probability_metric,
+        is_larger_better=objective.direction == "maximize",
+        num_resamples=RESAMPLES,
+        seed=SEED,
+    )
+    # The best baseline is the one that is least behind.
+    best = min(range(1, len(places)), key=lambda position: places[position].behind.value)
+    behind = places[best].behind
+    difference, low, high = behind.value, behind.low, behind.high
+    if places[0].behind.value > 0:  # The baseline has the best mean of all.
+        behind = places[0].behind
+        difference, low, high = -behind.value, -behind.high, -behind.low
+    return BaselineRecord(
+        study=baselines[best - 1].study,
+        objective=confirm.objective,
+        difference=difference,
+        low=low,
+        high=high,
+        n=len(labels),
+        num_seeds=[len(answers[0]), len(answers[best])],
+    )
 
 
 def compare(

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.data.rows import part_labels
 from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.manifest import read_manifest
-from pipeline.files import sha256_file
+from pipeline.files import sha256_file, write_whole
 from pipeline.processes import num_cores
 from pipeline.search.candidates import PART
 from pipeline.search.confirmation import EXPORT_RULES
@@ -22,6 +22,7 @@ from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, answers_file
 from pipeline.trials.candidate import CandidateRecord
 from pipeline.trials.exported import ExportRecord, MemberRecord, PriceRecord
+from pipeline.workspace import confirmed_answers_file
 
 if TYPE_CHECKING:
     from pipeline.search.candidates import Candidate
@@ -73,6 +74,24 @@ def judge_all(
         for one in planned
     ]
     return placed(judged, sizes, answers, part_labels(Path(data.train_file), PART), objective)
+
+
+def write_answers(
+    root: Path, name: str, winner: Candidate, results: Mapping[str, TrialResult]
+) -> None:
+    """Writes what a winner's trainings answer on the confirmation part.
+
+    From it `register` compares the winners of two studies, over images and seeds.
+
+    Args:
+        root: The repository.
+        name: Of the study, below `studies` in params.yaml.
+        winner: The candidate.
+        results: Of its trainings, by uid; each kept what it answers there.
+    """
+    answers = [np.load(answers_file(str(results[spec.uid].model_file))) for spec in winner.specs]
+    with write_whole(confirmed_answers_file(root, name)) as part, part.open("wb") as stream:
+        np.save(stream, np.stack(answers).astype(np.float32))
 
 
 def export_confirmed(

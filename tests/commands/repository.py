@@ -13,6 +13,8 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 
+import numpy as np
+
 from pipeline.config import load_section
 from pipeline.files import sha256_file
 from pipeline.records.storage import open_storage
@@ -28,6 +30,7 @@ from pipeline.trials.confirmation import write_confirmation
 from pipeline.trials.identity import code_sha256
 from pipeline.trials.record import Epoch
 from pipeline.trials.study import read_study
+from pipeline.workspace import confirmed_answers_file
 from testing import features
 from testing.forks import Fork
 from testing.records import made_candidate, made_confirmation, made_training
@@ -136,6 +139,7 @@ class Repository:
         model = self.folder / "models" / f"{name}.keras"
         model.parent.mkdir(exist_ok=True)
         model.write_bytes(b"weights of " + name.encode())
+        np.save(confirmed_answers_file(self.folder, name), np.zeros((params.most_seeds, 1, 2)))
         tried = [
             made_candidate(c.trial.number, hyperparameters=c.trial.hyperparameters) for c in planned
         ]

@@ -8,7 +8,13 @@ import pytest
 from pipeline.split_record import read_split
 from pipeline.studies.card import model_card
 from pipeline.trials.confirmation import confirmation_of
+from pipeline.trials.registration import BaselineRecord
 from tests.report.example import write_example
+
+BASELINE = BaselineRecord(
+    **{"study": "scratch", "objective": "val_accuracy", "n": 500, "num_seeds": [3, 2]},
+    **{"difference": 0.05, "low": 0.04, "high": 0.06},
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,8 @@ def root(tmp_path_factory):
 
 def card(root):
     test = json.loads((root / "results/metrics.json").read_text())["transfer"]
-    return model_card(root, confirmation_of(root, "transfer"), read_split(root), test)
+    confirm, split = confirmation_of(root, "transfer"), read_split(root)
+    return model_card(root, confirm, split, test, baseline=BASELINE)
 
 
 def test_it_says_what_a_person_should_know(root):
@@ -43,6 +50,7 @@ def test_it_says_what_a_person_should_know(root):
         "| test | 1,000 |",
         "Licence of the images: MIT",
         "| accuracy | 0.9",
+        "its mean accuracy is better than scratch's, by 0.0500 (0.0400 to 0.0600; 500 ",
         "Shirt taken for T-shirt | top (10.0%)",
         "| noise | 0.8000 | -0.1000 | -0.1100 to -0.0900 |",
         "18.4 MB, 4,123,456 weights.",

@@ -17,7 +17,7 @@ from pipeline.split_record import SPLIT_FILE, write_split
 from pipeline.stages import confirm
 from pipeline.stages.confirm import run
 from pipeline.studies.timing import confirming
-from pipeline.workspace import stamp_file
+from pipeline.workspace import confirmed_answers_file, stamp_file
 from testing.records import made_trial
 from testing.split import split_record
 from tests.commands.repository import Repository
@@ -173,6 +173,12 @@ def test_trials_of_the_same_numbers_and_other_hyperparameters_are_not_restored(r
 def test_a_model_that_is_not_the_one_told_of_is_trained_anew(repository, content):
     model = repository.folder / "models/tiny.keras"
     model.unlink() if content is None else model.write_bytes(content)
+    with pytest.raises(Trained):
+        stage(repository)
+
+
+def test_without_the_winners_answers_it_is_trained_anew(repository):
+    confirmed_answers_file(repository.folder, "tiny").unlink()
     with pytest.raises(Trained):
         stage(repository)
 
