@@ -106,6 +106,8 @@ def run(
     write_json(results / "metrics.json", _plain(metrics))
     for line in metrics_table(metrics):
         logger.info("%s", line)
+    reached = ", ".join(f"{study} {one['accuracy'].value:.4f}" for study, one in metrics.items())
+    logger.info("accuracy on the test part: %s", reached)
     return metrics
 
 

@@ -13,7 +13,7 @@ DRIFT = 0.1
 """Standard deviation of the pace that comes about the pace so far, as a share of it.
 
 A sampler that learns turns to configurations that take longer, or less long, and a machine has
-other things to do. Of 2512 ranges over 25 recorded searches 87% held the truth, 83% without it; of
+other things to do. Of 2756 ranges over 27 recorded searches 86% held the truth, 82% without it; of
 those in a search's third quarter 77%, 69% without it (2026-11-29, `benchmarks/time_left.py`)."""
 FEWEST = 3
 """Trainings that must have ended, from which on a range is given."""
