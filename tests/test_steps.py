@@ -44,6 +44,7 @@ def test_an_even_pace_leaves_a_tenth_to_both_sides(clock):
     now = advanced(clock, one, [100, 100])
     assert one.range_left(now) == pytest.approx((18.0, 22.0))
     assert one.lines(now) == ["embed: 200 of 400 images, 0:18 to 0:22 left"]
+    assert one.range_left(now + 5.0) == pytest.approx((13.0, 17.0))
 
 
 def test_a_pace_that_falls_off_widens_the_range(clock):

@@ -40,7 +40,9 @@ def test_a_budget_that_is_overdrawn_says_by_how_much():
 
 
 def test_of_what_has_ended_for_another_budget_more_is_to_come():
-    assert "search@b" in told(stage="search@a", budget_seconds=1800.0)
+    spent = {**DONE, "search@b": Spent(seconds=150, key="b", ended_for=900.0)}
+    assert "search@b" in told(stage="search@a", spent=spent, budget_seconds=1800.0)
+    assert "search@b" not in told(stage="search@a", spent=spent)
 
 
 def test_after_the_last_stage_of_the_budget_nothing_of_it_is_left_to_say():
