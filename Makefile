@@ -33,10 +33,12 @@ endef
 help:  ## show this text
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-run: $(VENV)/installed  ## the whole job on Fashion-MNIST
+run: export PIPELINE_QUIET := $(QUIET)
+run: $(VENV)/installed  ## the whole job on Fashion-MNIST; `make run QUIET=1` says little
 	python -m pipeline check
 	$(scm)
-	python -m dvc repro
+	python -m dvc repro $(if $(QUIET),--quiet)
+	@python -m pipeline summary
 
 test-fast: $(VENV)/installed  ## the tests without TensorFlow, stores, servers, a browser and Ray: a minute
 	$(PYTEST) $(TOGETHER) -m "$(QUICK)"

@@ -9,7 +9,6 @@ Run: python -m benchmarks.driver [--trials 1000]
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -72,7 +71,6 @@ def search(root: Path, num_trials: int) -> None:
     defaults = {**document["defaults"], "cut": "pixels"}
     space = SearchSpace.parse(document["studies"]["scratch"]["space"], defaults)
     with (
-        Path(os.devnull).open("w") as nowhere,
         LocalExecutor(2, train=faults.train) as workers,
         Mirror(opened_runs(root)) as recorder,
     ):
@@ -84,9 +82,7 @@ def search(root: Path, num_trials: int) -> None:
             executor=workers,
             recorder=recorder,
             data=DataReference(features="", train_file=""),
-            progress=Progress(
-                num_trials, direction="maximize", num_rungs=params.num_rungs, stream=nowhere
-            ),
+            progress=Progress(num_trials, direction="maximize", num_rungs=params.num_rungs),
         ).run()
 
 

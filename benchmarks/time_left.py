@@ -14,8 +14,8 @@ from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import exported_study
 
 
-def show(name: str, trials: list[TrialRecord]) -> None:
-    """Prints a line for a study.
+def show(name: str, trials: list[TrialRecord]) -> tuple[int, int]:
+    """Prints a line for a study; returns how many ranges held the truth, and of how many.
 
     Args:
         name: Of the study.
@@ -36,15 +36,19 @@ def show(name: str, trials: list[TrialRecord]) -> None:
             if count == len(trials) // 2:
                 middle = f"half way {found[0]:.0f} to {found[1]:.0f} s, in truth {truth:.0f} s"
     print(f"{name}: {sum(held)} of {len(held)} ranges held the truth; {middle}")
+    return sum(held), len(held)
 
 
 def main() -> None:
-    """Prints a line for each study that has been searched."""
+    """Prints a line for each study that has been searched, and one for all."""
+    found = []
     for folder in sorted(Path("results").iterdir()):
         study = exported_study(Path(), folder.name) if folder.is_dir() else None
         if study is not None:
             finished = [trial for trial in study.trials if trial.is_finished and trial.ended]
-            show(study.study_name, sorted(finished, key=lambda one: str(one.ended)))
+            found.append(show(study.study_name, sorted(finished, key=lambda one: str(one.ended))))
+    held, total = (sum(counts) for counts in zip(*found, strict=True))
+    print(f"together: {held} of {total}")
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ def search(root, recorder, num_trials):
         max_retries=0,
         max_failures=1,
     )
-    with Path(os.devnull).open("w") as nowhere, LocalExecutor(NUM_WORKERS, train=train) as workers:
+    with LocalExecutor(NUM_WORKERS, train=train) as workers:
         Engine(
             study,
             space,
@@ -154,7 +154,7 @@ def search(root, recorder, num_trials):
             executor=workers,
             recorder=recorder,
             data=DataReference(features="", train_file=str(root / "notes")),
-            progress=Progress(num_trials, direction="maximize", stream=nowhere),
+            progress=Progress(num_trials, direction="maximize"),
         ).run()
     return trial_records(study)
 

@@ -42,6 +42,9 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="name", required=True, metavar="STAGE or COMMAND")
     for stage in STAGES:
         subparser = subparsers.add_parser(stage, help=_first_line("stages", stage))
+        subparser.add_argument(
+            "--quiet", action="store_true", help="print only warnings, errors and the last line"
+        )
         if stage in STAGES_OF_A_STUDY:
             subparser.add_argument("study", help="its name below `studies` in params.yaml")
         if stage == "plan":
@@ -57,15 +60,28 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.name in COMMANDS:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
         return int(importlib.import_module(f"pipeline.commands.{arguments.name}").main(arguments))
-    main_of_stage = importlib.import_module(f"pipeline.stages.{arguments.name}").main
-    if arguments.name in STAGES_OF_A_STUDY:
-        main_of_stage(arguments.study)
-    elif arguments.name == "plan":
-        main_of_stage(dry_run=arguments.dry_run)
-    else:
-        main_of_stage()
+    _run_stage(arguments)
     return 0
+
+
+def _run_stage(arguments: argparse.Namespace) -> None:
+    # Here, since `--help` and the commands need none of what it imports.
+    from pipeline.console import at_work
+
+    main_of_stage = importlib.import_module(f"pipeline.stages.{arguments.name}").main
+    name = arguments.name
+    if name in STAGES_OF_A_STUDY:
+        with at_work(f"{name}@{arguments.study}", Path.cwd(), is_quiet=arguments.quiet):
+            main_of_stage(arguments.study)
+    elif name == "plan" and arguments.dry_run:
+        # Of another name, since it is no stage of the run.
+        with at_work("plan --dry-run", Path.cwd(), is_quiet=arguments.quiet):
+            main_of_stage(dry_run=True)
+    else:
+        with at_work(name, Path.cwd(), is_quiet=arguments.quiet):
+            main_of_stage()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -73,7 +89,6 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.update({name: os.environ.get(name, value) for name, value in PRIVACY.items()})
     given = sys.argv[1:] if argv is None else argv
     arguments = _parser(given[0] if given else None).parse_args(given)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     listen()
     if "DVC_STAGE" in os.environ:
         # A killed `dvc repro` leaves its stage running, and the next one would start a second.

@@ -22,23 +22,34 @@ def folder(tmp_path):
     return folder
 
 
-def steps(folder):
+def steps(folder, *variables):
     """The commands of `make run`, without running them."""
     # As from a shell, also where the tests themselves were started by make.
     environ = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     done = subprocess.run(
-        ["make", "-n", "run"], cwd=folder, env=environ, capture_output=True, text=True, check=True
+        ["make", "-n", "run", *variables],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.splitlines()
 
 
 def test_an_environment_in_its_place_is_used(folder):
-    first, *_, last = steps(folder)
-    assert (first, last) == ("python -m pipeline check", "python -m dvc repro")
+    first, *_, repro, last = steps(folder)
+    assert (first, repro) == ("python -m pipeline check", "python -m dvc repro ")
+    assert last == "python -m pipeline summary"
+
+
+def test_a_quiet_run_is_quiet_to_the_last_stage(folder):
+    *_, repro, _ = steps(folder, "QUIET=1")
+    assert repro == "python -m dvc repro --quiet"
 
 
 def test_one_that_was_moved_is_made_anew(folder):
     moved = folder.rename(folder.with_name("moved"))
-    first, *_, last = steps(moved)
+    first, *_, repro, _ = steps(moved)
     assert first.endswith("-m venv --clear .venv")
-    assert last == "python -m dvc repro"
+    assert repro == "python -m dvc repro "

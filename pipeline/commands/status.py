@@ -16,6 +16,7 @@ from pipeline.bases.table import NO_BASE
 from pipeline.clock import FURTHER_SECONDS, Clock, Spent, read_budget
 from pipeline.config import parse_section, read_document
 from pipeline.database_addresses import sqlite_file, without_password
+from pipeline.durations import duration, left
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
 from pipeline.plan_record import PLAN_FILE, planned_epochs
@@ -24,12 +25,12 @@ from pipeline.records.archive import stored_studies
 from pipeline.records.mirror.store import tracking_uri
 from pipeline.records.overview import Holder, Overview, RunningTrial
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
-from pipeline.search.progress import duration, duration_range
 from pipeline.search.sections import SearchParams
 from pipeline.split_record import find_split
 from pipeline.studies.overviews import look
 from pipeline.training.portions import Portion
 from pipeline.trials.study import best_of
+from pipeline.whole_run import Run, running_stage
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -90,6 +91,8 @@ def main(args: argparse.Namespace) -> int:
             print(f"MLflow:  {lost}")
         if line := _clock_line(spent):
             print(line)
+        if stage := running_stage(root, spent):
+            print(f"now: {stage}; {Run(stage, root).line()}")
     return 0
 
 
@@ -195,10 +198,10 @@ def _busy(stages: Sequence[Spent]) -> str:
 def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
     rate = one.trials_per_minute
     speed = f"{rate:.1f} trials a minute" if rate else "no trial finished yet"
-    left = f", {duration_range(*one.seconds_left)} left" if one.seconds_left else ""
+    to_come = f", {left(*one.seconds_left)}" if one.seconds_left else ""
     workers = "1 worker" if search.num_workers == 1 else f"{search.num_workers} workers"
     return [
-        f"process {holder.pid} on {holder.host} is at work with {workers}: {speed}{left}",
+        f"process {holder.pid} on {holder.host} is at work with {workers}: {speed}{to_come}",
         *(
             f"  trial {trial.number}: {trial.num_epochs} of {_epochs(trial, search)} epochs"
             + (f", {search.objective} {trial.value:.4f}" if trial.value is not None else "")

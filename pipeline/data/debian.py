@@ -10,11 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline.data.datasets import SourceFile
-from pipeline.data.downloads import progress_bar, take_members
+from pipeline.data.downloads import take_members
 from pipeline.errors import SourceError
+from pipeline.steps import Step, step
 
 # Hooks that a machine runs after an update of its own lists (clearing caches, refreshing software
 # centres) have no business with private ones. Only a file can clear a list of hooks.
@@ -65,7 +64,7 @@ def _download(package: str, private: Path, *, num_bytes: int) -> Path:
     ]
     # One unreachable archive among several fails the update, yet the package may be in another.
     updated, update_errors = _run([*apt_get, "update"], private / "package", bar=None)
-    with progress_bar(package, num_bytes) as bar:
+    with step(package, total=num_bytes, unit="bytes") as bar:
         loaded, load_errors = _run([*apt_get, "download", package], private / "package", bar=bar)
     debs = sorted((private / "package").glob("*.deb"))
     if loaded != 0 or not debs:
@@ -74,7 +73,7 @@ def _download(package: str, private: Path, *, num_bytes: int) -> Path:
     return debs[0]
 
 
-def _run(command: list[str], folder: Path, *, bar: "tqdm[None] | None") -> tuple[int, list[str]]:
+def _run(command: list[str], folder: Path, *, bar: Step | None) -> tuple[int, list[str]]:
     """Runs a command in `folder`, moving `bar` as files grow there; returns its exit and errors."""
     give_up = time.monotonic() + _LONGEST_SECONDS
     with (folder / "messages").open("w+", encoding="utf-8", errors="replace") as messages:
@@ -87,7 +86,7 @@ def _run(command: list[str], folder: Path, *, bar: "tqdm[None] | None") -> tuple
                     raise SourceError(f"apt-get took longer than {_LONGEST_SECONDS:.0f} s")
                 time.sleep(0.05)
                 if bar is not None:
-                    bar.update(_size_bytes(folder) - bar.n)
+                    bar.advance(_size_bytes(folder) - bar.done)
         finally:
             process.kill()
             process.wait()

@@ -6,7 +6,6 @@ A place is an address, a folder, or a tar archive, of which only the named files
 import hashlib
 import http.client
 import logging
-import sys
 import tarfile
 import urllib.error
 import urllib.parse
@@ -16,11 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tqdm import tqdm
-
 from pipeline.data.datasets import SourceFile
 from pipeline.errors import DataIntegrityError, SourceError
 from pipeline.files import BLOCK_BYTES, sha256_file, write_whole
+from pipeline.steps import step
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +43,8 @@ def receive(stream: IO[bytes] | http.client.HTTPResponse, file: SourceFile, fold
         SourceError: If the stream fails before its end.
     """
     digest, received = hashlib.sha256(), 0
-    bar = progress_bar(file.name, file.size_bytes)
-    with write_whole(folder / file.name) as part, part.open("wb") as target, bar:
+    one = step(file.name, total=file.size_bytes, unit="bytes")
+    with write_whole(folder / file.name) as part, part.open("wb") as target, one as bar:
         while received <= file.size_bytes:
             block = _read(stream, file, received)
             if not block:
@@ -54,7 +52,7 @@ def receive(stream: IO[bytes] | http.client.HTTPResponse, file: SourceFile, fold
             target.write(block)
             digest.update(block)
             received += len(block)
-            bar.update(len(block))
+            bar.advance(len(block))
         if (digest.hexdigest(), received) != (file.sha256, file.size_bytes):
             kind = _CutShortError if received < file.size_bytes else DataIntegrityError
             raise kind(_mismatch(file, digest.hexdigest(), received))
@@ -149,11 +147,6 @@ def _mismatch(file: SourceFile, found: str, received: int) -> str:
         f"{file.name} must have sha256 {file.sha256} and {file.size_bytes:,} bytes. "
         f"Received: sha256={found}, {size}; it was not kept"
     )
-
-
-def progress_bar(name: str, num_bytes: int) -> "tqdm[None]":
-    """Returns a bar of bytes with their rate and the time that is left, where a terminal looks."""
-    return tqdm(*(None, name, num_bytes), unit="B", unit_scale=True, file=sys.stderr, disable=None)
 
 
 _BROKEN = (tarfile.TarError, EOFError, zlib.error)

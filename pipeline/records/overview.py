@@ -103,7 +103,7 @@ class Overview:
         holder: Who searches it now, or None.
         trials_per_minute: Finished ones, over the last of them; None while nobody searches or
             nothing has finished.
-        seconds_left: A range of the time until the target, as from `trials.pace.time_left`; None
+        seconds_left: A range of the time until the target, >= 0, of `trials.pace.time_left`; None
             where nobody searches, time decides, or too few trials have ended.
         stopped: Why the last search ended before its target; None if it did not.
         kept: Finished trials that the next search begins with, where it does not go on with these;

@@ -50,7 +50,7 @@ class Attempts:
     Args:
         study: The study.
         recorder: Where its trials are mirrored.
-        progress: Shows how far the search is.
+        progress: Keeps how far the search is.
         objective: What the trials are judged by.
         max_retries: How often a trial that was lost by its own fault is tried again.
     """

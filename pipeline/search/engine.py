@@ -61,7 +61,7 @@ class Engine:
         executor: Where trials run.
         recorder: Where they are mirrored.
         data: What workers train on.
-        progress: Shows how far it is.
+        progress: Keeps how far it is.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Engine:
                 raise_received()
                 for event in self._executor.wait(timeout_seconds=0.5):
                     self._handle(event)
-                self._progress.show(num_running=len(self._attempts))
+                self._progress.running(len(self._attempts))
         finally:
             self._abandon_running(OUT_OF_TIME if self._is_over else "interrupted")
         return _num_missing(self._proposals.trainings(), self._params)

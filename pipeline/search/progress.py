@@ -1,50 +1,133 @@
-"""The live line of a search: trials by state, best so far, time left."""
+"""How far a search is: trials by state and rung, best so far, rate, time left."""
 
-import logging
-import sys
+from __future__ import annotations
+
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
-from pipeline.search.rungs import shares, work_left
+from pipeline.durations import at_most, left
+from pipeline.search.rungs import Ladder, work_left
 from pipeline.trials.pace import time_left
 from pipeline.trials.ranking import best_trial
 from pipeline.trials.record import FINISHED, TrialRecord
 
-logger = logging.getLogger(__name__)
+NUM_RECENT: Final = 20
+"""Trainings of which the rate is told."""
 
 
-def duration(seconds: float) -> str:
-    """Returns a duration for people.
+@dataclass(frozen=True, kw_only=True)
+class SearchState:
+    """What is shown of a search.
 
-    >>> duration(75)
-    '1:15'
-    >>> duration(3675)
-    '1:01:15'
+    Attributes:
+        target: Configurations wanted; None: as many as there is time for.
+        shares: What each rung gives of a whole training, lowest first; one: there are no rungs.
+        counts: Trials by state, without those that went on from a rung.
+        promoted: The same of those that did.
+        finished: Trainings that gave a result, by rung.
+        num_running: Trials that are being trained.
+        best: The best value, of the highest rung that any complete trial has reached.
+        best_rung: That rung, counted from 0.
+        untimed: What each training was given that gave a result without taking time of this
+            search: those before it, and copies.
+        ended_at: When each other one ended, seconds of `time.monotonic`, rising.
+        trained: What each of these was given of a whole training.
+        began: When this search began, of the same clock.
+        ends: When it must end whatever its target, or None.
     """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+    target: int | None
+    shares: Sequence[float]
+    counts: Mapping[str, int]
+    promoted: Mapping[str, int]
+    finished: Sequence[int]
+    num_running: int = 0
+    best: float | None = None
+    best_rung: int = 0
+    untimed: tuple[float, ...] = ()
+    ended_at: tuple[float, ...] = ()
+    trained: tuple[float, ...] = ()
+    began: float
+    ends: float | None
+
+    @property
+    def num_finished(self) -> int:
+        """Configurations that gave a result."""
+        return sum(self.counts.get(state, 0) for state in FINISHED)
 
 
-def duration_range(low: float, high: float, *, most: float | None = None) -> str:
-    """Returns a range of durations for people.
+def search_lines(state: SearchState, now: float) -> list[str]:
+    """Returns how far a search is, in a few lines.
 
     Args:
-        low: Seconds.
-        high: Seconds.
-        most: Seconds after which all is over in any case; None: no such limit.
-
-    >>> duration_range(75, 130), duration_range(75, 130, most=100), duration_range(3, 3)
-    ('1:15 to 2:10', '1:15 to 1:40', '0:03')
+        state: The search.
+        now: Seconds of `time.monotonic`.
     """
-    ends = [duration(one if most is None else min(one, most)) for one in (low, high)]
-    return " to ".join(dict.fromkeys(ends))
+    both = Counter(state.counts) + Counter(state.promoted)
+    promoted = sum(state.promoted.get(one, 0) for one in FINISHED)
+    of = "" if state.target is None else f"/{state.target}"
+    on = f" and {promoted} promoted" if promoted else ""
+    first = (
+        f"{state.num_finished}{of} trials{on} done, {state.num_running} running, "
+        f"{both['PRUNED']} pruned, {both['FAIL']} failed"
+    )
+    rungs = [_rungs(state)] if len(state.shares) > 1 and any(state.finished) else []
+    return [first, *rungs, ", ".join([_best(state), *_rate(state, now), _time_left(state, now)])]
+
+
+def _rungs(state: SearchState) -> str:
+    names = [_rung_name(share) for share in state.shares]
+    return ", ".join(
+        f"{count} {name}" for name, count in zip(names, state.finished, strict=True) if count
+    )
+
+
+def _rung_name(share: float) -> str:
+    parts = round(1 / share)
+    return "whole" if parts == 1 else f"by 1/{parts}"
+
+
+def _best(state: SearchState) -> str:
+    if state.best is None:
+        return "best -"
+    on = f" ({_rung_name(state.shares[state.best_rung])})" if len(state.shares) > 1 else ""
+    return f"best {state.best:.4f}{on}"
+
+
+def _rate(state: SearchState, now: float) -> list[str]:
+    recent = state.ended_at[-NUM_RECENT:]
+    since = [state.began, *state.ended_at][-len(recent) - 1]
+    if not recent or now <= since:
+        return []
+    return [f"{60 * len(recent) / (now - since):.1f} trainings a minute"]
+
+
+def _time_left(state: SearchState, now: float) -> str:
+    most = None if state.ends is None else max(0.0, state.ends - now)
+    if state.target is None:
+        return "no end" if most is None else at_most(most)
+    found = time_left(
+        state.ended_at,
+        state.trained,
+        began=state.began,
+        now=now,
+        left=work_left(
+            state.target,
+            len(state.shares),
+            [*state.untimed, *state.trained],
+            num_configurations=state.num_finished,
+        ),
+    )
+    if found is None:
+        return "time left unknown" if most is None else at_most(most)
+    return left(*found, most=most)
 
 
 class Progress:
-    """Says how far a search is: a line that is rewritten or, without a terminal, one a trial.
+    """Keeps the state of a search that goes on, to be shown: see `pipeline.steps`.
 
     Args:
         target: Configurations wanted; None: as many as there is time for.
@@ -52,7 +135,6 @@ class Progress:
         trials: Those that are there already.
         num_rungs: Of successive halving; 1: every training is whole.
         limit_seconds: When the search ends whatever its target, or None.
-        stream: Where the line goes.
     """
 
     def __init__(
@@ -63,27 +145,24 @@ class Progress:
         trials: Sequence[TrialRecord] = (),
         num_rungs: int = 1,
         limit_seconds: float | None = None,
-        stream: TextIO = sys.stderr,
     ) -> None:
-        self._target = target
         self._maximize = direction == "maximize"
-        self._counts = Counter[str](one.state for one in trials if one.promoted_from is None)
-        self._promoted = Counter[str](one.state for one in trials if one.promoted_from is not None)
+        ladder, began = Ladder(num_rungs, max_retries=0), time.monotonic()
         best = best_trial(trials, direction)
-        self._best, self._best_rung = (best.value, best.rung) if best else (None, None)
-        self._stream = stream
-        self._is_terminal = stream.isatty()
-        self._shares = shares(num_rungs)
-        # Of finished trainings that took no time of this search: those before it, and copies.
-        self._untimed = [one.share for one in trials if one.is_finished]
-        self._began = time.monotonic()
-        self._ends = None if limit_seconds is None else self._began + limit_seconds
-        self._ended_at: list[float] = []
-        self._trained: list[float] = []
-        self._num_running = 0
-
-    def _num_finished(self) -> int:
-        return self._counts["COMPLETE"] + self._counts["PRUNED"]
+        rungs = Counter(ladder.rung_of(one.share) for one in trials if one.is_finished)
+        # Replaced and never changed: whoever shows it looks from another thread.
+        self.state = SearchState(
+            target=target,
+            shares=ladder.shares,
+            counts=Counter(one.state for one in trials if one.promoted_from is None),
+            promoted=Counter(one.state for one in trials if one.promoted_from is not None),
+            finished=[rungs[rung] for rung in range(num_rungs)],
+            best=best.value if best else None,
+            best_rung=ladder.rung_of(best.share) if best else 0,
+            untimed=tuple(one.share for one in trials if one.is_finished),
+            began=began,
+            ends=None if limit_seconds is None else began + limit_seconds,
+        )
 
     def trial_ended(
         self, state: str, value: float | None, *, rung: int | None = None, is_copy: bool = False
@@ -96,68 +175,47 @@ class Progress:
             rung: Where, counted from 0; None where a study has no rungs.
             is_copy: Whether it was given the result of another, which took no time.
         """
-        (self._promoted if rung else self._counts)[state] += 1
+        before, at = self.state, rung or 0
+        share = before.shares[at]
+        if at:
+            changed = replace(before, promoted=Counter(before.promoted) + Counter([state]))
+        else:
+            changed = replace(before, counts=Counter(before.counts) + Counter([state]))
+        if state in FINISHED:
+            finished = [count + (own == at) for own, count in enumerate(before.finished)]
+            changed = replace(changed, finished=finished)
         if state in FINISHED and is_copy:
-            self._untimed.append(self._shares[rung or 0])
+            changed = replace(changed, untimed=(*before.untimed, share))
         elif state in FINISHED:
-            self._trained.append(self._shares[rung or 0])
-            self._ended_at.append(time.monotonic())
+            ended_at = (*before.ended_at, time.monotonic())
+            changed = replace(changed, ended_at=ended_at, trained=(*before.trained, share))
         if state == "COMPLETE" and value is not None:
-            self._keep_best(value, rung or 0)
-        self._num_running = max(0, self._num_running - 1)
-        if not self._is_terminal:
-            logger.info("%s", self.line())
+            changed = self._with_best(changed, value, at)
+        self.state = replace(changed, num_running=max(0, before.num_running - 1))
 
-    def _keep_best(self, value: float, rung: int) -> None:
+    def _with_best(self, state: SearchState, value: float, rung: int) -> SearchState:
         # Values of different rungs do not compare.
-        if self._best is None or rung > (self._best_rung or 0):
-            self._best, self._best_rung = value, rung
-        elif rung == (self._best_rung or 0):
-            self._best = (max if self._maximize else min)(value, self._best)
+        if state.best is None or rung > state.best_rung:
+            return replace(state, best=value, best_rung=rung)
+        if rung == state.best_rung:
+            better = max if self._maximize else min
+            return replace(state, best=better(value, state.best))
+        return state
 
-    def show(self, *, num_running: int) -> None:
-        """Rewrites the line, where a terminal looks."""
-        self._num_running = num_running
-        if self._is_terminal:
-            self._stream.write(f"\r\x1b[K{self.line()}")
-            self._stream.flush()
+    def running(self, num_running: int) -> None:
+        """Takes note of how many trials are being trained."""
+        if num_running != self.state.num_running:
+            self.state = replace(self.state, num_running=num_running)
 
-    def close(self) -> None:
-        """Leaves the last line standing."""
-        if self._is_terminal:
-            self._stream.write("\n")
+    def lines(self, now: float) -> list[str]:
+        """Returns how far it is: see `search_lines`."""
+        return search_lines(self.state, now)
 
     def line(self) -> str:
-        """Returns the line."""
-        best = "-" if self._best is None else f"{self._best:.4f}"
-        if self._best_rung:
-            best += f" on rung {self._best_rung}"
-        of = "" if self._target is None else f"/{self._target}"
-        both = self._counts + self._promoted
-        promoted = self._promoted["COMPLETE"] + self._promoted["PRUNED"]
-        on = f" and {promoted} promoted" if promoted else ""
-        return (
-            f"{self._num_finished()}{of} trials{on} done, {self._num_running} running, "
-            f"{both['PRUNED']} pruned, {both['FAIL']} failed, best {best}, {self._time_left()}"
-        )
+        """Returns how far it is at present, in one line."""
+        return "; ".join(self.lines(time.monotonic()))
 
-    def _time_left(self) -> str:
-        left = None if self._ends is None else max(0.0, self._ends - time.monotonic())
-        if self._target is None:
-            return "no end" if left is None else f"at most {duration(left)} left"
-        done = [*self._untimed, *self._trained]
-        found = time_left(
-            self._ended_at,
-            self._trained,
-            began=self._began,
-            now=time.monotonic(),
-            left=work_left(
-                self._target,
-                len(self._shares),
-                done,
-                num_configurations=self._num_finished(),
-            ),
-        )
-        if found is None:
-            return "time left unknown" if left is None else f"at most {duration(left)} left"
-        return f"{duration_range(*found, most=left)} left"
+    def outcome(self) -> str:
+        """Returns what came of it, in one line."""
+        *counts, _ = self.lines(time.monotonic())
+        return "; ".join([*counts, _best(self.state)])

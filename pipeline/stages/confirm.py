@@ -6,12 +6,11 @@ Run: python -m pipeline confirm STUDY
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from tqdm import tqdm
 
 from pipeline.config import load_section
 from pipeline.evaluation.objectives import OBJECTIVES
@@ -29,7 +28,8 @@ from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.search.params import load_study
 from pipeline.search.sections import ConfirmParams, SearchParams
 from pipeline.split_record import SplitRecord, read_split
-from pipeline.studies.exported import base_source, export_confirmed, judge_all, write_answers
+from pipeline.steps import step
+from pipeline.studies.exported import base_source, export_confirmed, judge_all
 from pipeline.studies.timing import confirming
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult, TrialSpec
@@ -194,17 +194,17 @@ def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
     planned = trained(planned, results)
     judged = judge_all(planned, results, data, objective)
     winner = winner_of(judged, objective)
-    write_answers(root, study.study, planned[winner], results)
-    exported, metrics = export_confirmed(
-        root,
-        study.study,
-        planned,
-        results,
-        data=data,
-        objective=objective,
-        winner=winner,
-        params=params,
-    )
+    with step("putting the model together, and checking its file"):
+        exported, metrics = export_confirmed(
+            root,
+            study.study,
+            planned,
+            results,
+            data=data,
+            objective=objective,
+            winner=winner,
+            params=params,
+        )
     return ConfirmationRecord(
         study=study.study,
         study_name=study.study_name,
@@ -241,18 +241,19 @@ def _train_all(
         restore_trainings(work.runs, told)
     with (
         build_executor(work.search) as executor,
-        tqdm(
-            total=len(specs),
-            initial=len(found),
-            desc=f"confirm {work.study.study}",
-            unit="training",
-            disable=None,
-        ) as bar,
+        step(
+            "trained again",
+            # Where time decides, not all that is planned is done.
+            total=len(specs) if work.ends is None else None,
+            unit="trainings",
+            done=len(found),
+            seconds_left=None if work.ends is None else work.ends - time.time(),
+        ) as one,
     ):
 
         def on_done(spec: TrialSpec, result: TrialResult, record: TrainingRecord) -> None:
             work.kept.keep(spec, result, record)
-            bar.update()
+            one.advance()
 
         confirmation = Confirmation(
             executor,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -39,6 +38,7 @@ from pipeline.features.selection import BasePlan, plan_base, row_images
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.plan import with_plan
 from pipeline.processes import num_cores
+from pipeline.steps import step
 from pipeline.workspace import store_root
 
 if TYPE_CHECKING:
@@ -236,8 +236,6 @@ def _embed_base(
 
 
 def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Path) -> Arrays:
-    from tqdm import tqdm
-
     from pipeline.features.embed import embed_images, network_to_cuts
 
     file, total = source.train_file, plan.num_rows
@@ -248,14 +246,14 @@ def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Pa
         size_of_batch=None if source.batch_size == "auto" else source.batch_size,
     )
     start = time.perf_counter()
-    with tqdm(total=total, desc=plan.name, unit="image", file=sys.stderr, disable=None) as bar:
+    with step(plan.name, total=total, unit="images") as one:
         arrays = embed_images(
             network,
             cuts,
             row_images(file, plan, source.images, batch_size=network.batch_size),
             rows=source.images.rows(len(plan.views)),
             folder=folder,
-            progress=bar.update,
+            progress=one.advance,
         )
     seconds = time.perf_counter() - start
     logger.info(

@@ -25,6 +25,7 @@ from pipeline.evaluation.record import EvaluationRecord
 from pipeline.files import write_json, write_whole
 from pipeline.processes import num_cores
 from pipeline.split_record import read_split
+from pipeline.steps import step
 from pipeline.studies.judged import Judged, compare, judge
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,8 @@ def run(
     write_json(results / "metrics.json", _plain(metrics))
     for line in metrics_table(metrics):
         logger.info("%s", line)
+    reached = ", ".join(f"{study} {one['accuracy'].value:.4f}" for study, one in metrics.items())
+    logger.info("accuracy on the test part: %s", reached)
     return metrics
 
 
@@ -157,14 +160,15 @@ def _judge(study: str, file: Path, test: TestPart, params: EvaluateParams) -> Ju
     from pipeline.training.export import load_exported
 
     logger.info("%s: classifying %d test images with %s", study, len(test.labels), file)
-    return judge(
-        load_exported(file),
-        test.images,
-        test.labels,
-        num_classes=len(test.class_names),
-        file=file,
-        params=params,
-    )
+    with step(f"{study}: judging its answers"):
+        return judge(
+            load_exported(file),
+            test.images,
+            test.labels,
+            num_classes=len(test.class_names),
+            file=file,
+            params=params,
+        )
 
 
 def _write_predictions(

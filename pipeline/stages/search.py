@@ -23,6 +23,7 @@ from pipeline.search.engine import Engine, is_over
 from pipeline.search.executors.registry import build_executor, prepare_executor
 from pipeline.search.progress import Progress
 from pipeline.search.sections import SearchParams
+from pipeline.steps import showing
 from pipeline.studies.described import DescribedStudy, describe
 from pipeline.studies.opened import (
     leave,
@@ -116,7 +117,7 @@ def _search(
         logger.warning("%s: %s", study.study_name, remark)
     if is_over(study, params) or is_restored(described, root=root):
         return
-    with build_executor(params) as executor:
+    with showing(progress), build_executor(params) as executor:
         missing = Engine(
             study,
             described.space,
@@ -131,7 +132,7 @@ def _search(
             ),
             progress=progress,
         ).run()
-    progress.close()
+    logger.info("%s: %s", study.study_name, progress.outcome())
     _note_missing(study, missing)
 
 

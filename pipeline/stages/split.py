@@ -41,8 +41,6 @@ def run(
         with write_whole(file) as part:
             digests[name] = write_rows(part, data.images, rows, others)
     write_split(_summary(dataset, data, split, digests), summary_file)
-    counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
-    logger.info("%d images: %s", len(data.labels), counts)
     if split.reasons:
         logger.info("sizes that are auto: %s", _auto_sizes(split))
     for kind, is_near in (("identical", False), ("near-identical", True)):
@@ -54,6 +52,8 @@ def run(
         logger.info("%s images: %s", kind, ", ".join(found) or "none")
     if any(count for name, count in split.duplicates.items() if name.startswith("near_copies_")):
         logger.info(NEAR_COPY)
+    counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
+    logger.info("%d images: %s", len(data.labels), counts)
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def judge_all(
     return placed(judged, sizes, answers, part_labels(Path(data.train_file), PART), objective)
 
 
-def write_answers(
+def _write_answers(
     root: Path, name: str, winner: Candidate, results: Mapping[str, TrialResult]
 ) -> None:
     """Writes what a winner's trainings answer on the confirmation part.
@@ -105,7 +105,7 @@ def export_confirmed(
     winner: int,
     params: ConfirmParams,
 ) -> tuple[ExportRecord, dict[str, float]]:
-    """Writes `models/STUDY.keras`.
+    """Writes `models/STUDY.keras`, and what the winner's trainings answer beside `confirm.json`.
 
     Args:
         root: The repository.
@@ -132,6 +132,7 @@ def export_confirmed(
     from pipeline.training.ensemble import export_winner
     from pipeline.training.export import load_exported
 
+    _write_answers(root, name, planned[winner], results)
     image_shape = read_split(root).image_shape
     file = Path("models") / f"{name}.keras"
     specs = in_order(planned, results, objective, winner=winner)

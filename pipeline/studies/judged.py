@@ -23,6 +23,7 @@ from pipeline.evaluation.record import (
     DropoutRecord,
     StudyEvaluation,
 )
+from pipeline.steps import step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,13 +156,15 @@ def _answers(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, float]:
     """Returns the probabilities, their means with dropout, and the seconds without dropout."""
     rows, dropped, seconds = [], [], 0.0
-    for start in range(0, len(images), IMAGES_AT_A_TIME):
-        began = time.perf_counter()
-        answers, *features = network(images[start : start + IMAGES_AT_A_TIME])
-        seconds += time.perf_counter() - began
-        rows.append(answers)
-        if head is not None:
-            dropped.append(head.mean(features, num_passes=num_passes))
+    with step("classifying", total=len(images), unit="images") as one:
+        for start in range(0, len(images), IMAGES_AT_A_TIME):
+            began = time.perf_counter()
+            answers, *features = network(images[start : start + IMAGES_AT_A_TIME])
+            seconds += time.perf_counter() - began
+            rows.append(answers)
+            if head is not None:
+                dropped.append(head.mean(features, num_passes=num_passes))
+            one.advance(len(answers))
     return np.concatenate(rows), np.concatenate(dropped) if dropped else None, seconds
 
 

@@ -101,7 +101,7 @@ def _seconds_left(
     if holder is None or search.target is None:
         return None
     timed = [one for one in ended_since(trials, holder.began) if one.duplicate_of is None]
-    return time_left(
+    found = time_left(
         [end_of(one).timestamp() for one in timed],
         [one.share for one in timed],
         began=None if holder.began is None else holder.began.timestamp(),
@@ -113,6 +113,7 @@ def _seconds_left(
             num_configurations=num_finished(trials),
         ),
     )
+    return None if found is None else (max(0.0, found[0]), max(0.0, found[1]))
 
 
 def _stopped(study: Study) -> Stopped | None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from pipeline.data.images import Picture, ValueRange, decode_image, to_gray
 from pipeline.data.labelled import LabelledImages
@@ -30,6 +28,7 @@ from pipeline.data.readers.table import lay_out_table
 from pipeline.data.readers.tree import read_tree
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
+from pipeline.steps import counted
 
 if TYPE_CHECKING:
     from pipeline.data.fetch_params import FetchParams
@@ -120,9 +119,7 @@ def _decode_all(
 ) -> tuple[list[Picture], dict[str, str]]:
     """Fills `pixels`; returns what each file held, and the files' SHA-256 by name."""
     pictures, files, unreadable = [], {}, []
-    for index, entry in enumerate(
-        tqdm(entries, desc=root.name, unit="image", file=sys.stderr, disable=None)
-    ):
+    for index, entry in enumerate(counted(entries, root.name, unit="images")):
         name = entry.image.name
         try:
             content = Path(entry.image.real).read_bytes()

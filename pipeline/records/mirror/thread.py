@@ -17,8 +17,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from tqdm import tqdm
-
 from pipeline.database_addresses import without_password
 from pipeline.databases import first_line
 from pipeline.errors import StudyError
@@ -36,6 +34,7 @@ from pipeline.records.mirror.outage import (
     store_errors,
 )
 from pipeline.records.mirror.projection import RunGoneError, TrialRuns, now_ms
+from pipeline.steps import step
 from pipeline.training.messages import EpochRecord
 
 logger = logging.getLogger(__name__)
@@ -258,13 +257,11 @@ class Mirror:
     def _wait(self, gives_up: Callable[[], bool]) -> None:
         """Waits until nothing waits any more, the thread has failed, or `gives_up`."""
         before = self.num_waiting
-        with tqdm(
-            total=before, desc="sending records", unit="record", disable=None, leave=False
-        ) as bar:
+        with step("sending records to MLflow", total=before, unit="records") as one:
             while self.num_waiting and self._error is None and not gives_up():
                 with self._changed:
                     self._changed.wait(POLL_SECONDS)
-                bar.update(before - self.num_waiting - bar.n)
+                one.advance(before - self.num_waiting - one.done)
 
     def _stop(self) -> None:
         with self._changed:
