@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no other file, no network and no script."""
+"""The page: one HTML file that needs no other file and no network; scripts add views, not facts."""
 
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,16 @@ from markupsafe import Markup
 
 from pipeline.evaluation.record import ComparisonRecord
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
-from pipeline.report.answer import verdict
+from pipeline.report.answer import answers, more
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
+from pipeline.report.explorer import view_trials
 from pipeline.report.inputs import Results, StudyResults
+from pipeline.report.scripts import policy, read_scripts
 from pipeline.report.search import view_search
 from pipeline.report.text import capitalized, points
+from pipeline.report.timing import TIME_COLUMNS, time_rows
 from pipeline.report.trust import export_rows, view_trust
 from pipeline.split_record import SplitRecord
-from pipeline.trials.ranking import num_finished
 from pipeline.trials.registration import RegistrationRecord
 
 TEMPLATE = "page.html.jinja"
@@ -58,15 +60,21 @@ def render(results: Results) -> str:
     )
     # Our own file: escaped, its `>` selectors would be lost.
     style_sheet = Markup((folder / STYLE_SHEET).read_text(encoding="utf-8"))
+    scripts = read_scripts()
     return environment.get_template(TEMPLATE).render(
         style_sheet=style_sheet,
+        scripts=scripts,
+        policy=Markup(policy(scripts)),
+        trials=view_trials(results),
         dataset=results.split.dataset,
-        sentences=verdict(results),
+        answers=answers(results),
         contents=CONTENTS.items(),
         comparisons=[_comparison_row(one) for one in results.comparisons],
         studies=[view_study(study, results) for study in results.studies],
         plans=view_plan(results.plan),
         plan_columns=COLUMNS,
+        times=time_rows(results.studies),
+        time_columns=TIME_COLUMNS,
         data=_data(results.split),
         registered=_registered(results.registration),
         again=_again(results),
@@ -116,14 +124,9 @@ def _registered(registration: RegistrationRecord | None) -> list[tuple[str, str]
 
 def _again(results: Results) -> dict[str, Any]:
     """Returns what the commands at the page's end name."""
-    first, budget_seconds = results.studies[0], results.studies[0].search.budget_seconds
-    more = (
-        f"search.trials={2 * (first.search.target or num_finished(first.search.trials))}"
-        if budget_seconds is None
-        else f"budget={2 * budget_seconds:.0f}s"
-    )
+    first = results.studies[0]
     return {
-        "more": more,
+        "more": more(first),
         "model_file": first.confirm.exported.file,
         "model_address": _model_address(results.registration),
     }

@@ -106,15 +106,15 @@ def describe_distribution(distribution: Distribution) -> str:
 def duration(seconds: float) -> str:
     """Returns a time in words.
 
-    >>> duration(7.4), duration(200), duration(7_300)
-    ('7 s', '3 min 20 s', '2 h 1 min')
+    >>> duration(7.4), duration(200), duration(900), duration(7_300)
+    ('7 s', '3 min 20 s', '15 min', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
 
 
