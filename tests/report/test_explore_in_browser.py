@@ -118,7 +118,7 @@ def test_a_line_is_drawn_whole_also_where_hyperparameters_do_not_exist(visit):
         "return Array.from({length: data.count()}, (_, i) => data.getItemGraphicEl(i).shape.points)"
     )
     assert len(points) == 70
-    assert all(len(line) >= 4 for line in points)
+    assert all(len(line) >= 3 for line in points)
     assert all(x is not None and y is not None for line in points for x, y in line)
 
 
