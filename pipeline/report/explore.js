@@ -255,4 +255,5 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", filter);
   filter();
   document.documentElement.dataset.explorer = "ready";
+  performance.mark("explorer-ready");
 })();
