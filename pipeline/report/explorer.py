@@ -12,7 +12,7 @@ from pipeline.report.summary import (
     in_table_order,
     summarize_search,
 )
-from pipeline.report.text import DASH, duration, hyperparameter, objective_value, short_names
+from pipeline.report.text import DASH, among, duration, objective_value, short_names
 from pipeline.trials.record import TrialRecord
 
 # What the axes of a trial have before those of hyperparameters: see `_facts`.
@@ -106,8 +106,8 @@ class _Trial:
             str(len(trial.curve)),
             DASH if trial.seconds is None else duration(trial.seconds),
             ", ".join(
-                f"{name} {hyperparameter(trial.hyperparameters[name])}"
-                for name in self._summary.space
+                f"{name} {among(trial.hyperparameters[name], one.choices)}"
+                for name, one in self._summary.space.items()
                 if name in trial.hyperparameters
             ),
         ]

@@ -84,6 +84,16 @@ def short_names(choices: Sequence[Value]) -> list[str]:
     ]
 
 
+def among(value: Value, choices: Sequence[Value]) -> str:
+    """Returns a value as a table shows it: where it is one of some choices, by its short name.
+
+    >>> among("block3_add:grid4+avg_pool:none", ["relu", "block3_add:grid4+avg_pool:none"])
+    'block3_add:grid4 +1'
+    """
+    names = dict(zip(map(hyperparameter, choices), short_names(choices), strict=True))
+    return names.get(hyperparameter(value), hyperparameter(value))
+
+
 def _short(name: str) -> str:
     first, *others = name.split("+")
     is_long = len(first) > LONGEST_NAME
