@@ -1,4 +1,4 @@
-"""Tables beside the page, for `dvc plots`, in files whose names do not depend on a study's."""
+"""Files beside the page for `dvc plots` and `dvc metrics`, whatever studies are called."""
 
 import csv
 from collections.abc import Sequence
@@ -6,19 +6,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from pipeline.files import write_whole
+from pipeline.files import write_json, write_whole
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.summary import best_so_far, summarize_search
+from pipeline.trials.ranking import num_finished
 
 EPOCHS: Final = "epochs.csv"
 SEARCH: Final = "search.csv"
+METRICS: Final = "metrics.json"
 _CURVES: Final = ("accuracy", "val_accuracy")
 
 Table = list[Sequence[object]]
 
 
 def write_tables(results: Results, folder: Path) -> None:
-    """Writes `epochs.csv` and `search.csv` of the first study, which is registered or best.
+    """Writes `epochs.csv` and `search.csv` of the first study, and `metrics.json` of all.
 
     Args:
         results: All results.
@@ -28,6 +30,20 @@ def write_tables(results: Results, folder: Path) -> None:
     for name, table in ((EPOCHS, epochs_of(first)), (SEARCH, search_of(first))):
         with write_whole(folder / name) as part, part.open("w", newline="") as stream:
             csv.writer(stream).writerows(table)
+    write_json(folder / METRICS, {study.name: few_metrics(study) for study in results.studies})
+
+
+def few_metrics(study: StudyResults) -> dict[str, float]:
+    """Returns what two runs are compared by: `results/metrics.json` has 20 figures a study."""
+    winner = study.confirm.winner
+    values = {
+        "test_accuracy": study.metrics["accuracy"].value,
+        "test_log_loss": study.metrics["log_loss"].value,
+        "confirmed": winner.mean,
+        "searched": winner.search_value or 0.0,
+        "configurations": num_finished(study.search.trials),
+    }
+    return {name: round(value, 6) for name, value in values.items()}
 
 
 def epochs_of(study: StudyResults) -> Table:

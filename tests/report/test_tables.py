@@ -1,8 +1,9 @@
 """What `dvc plots` draws: means over the winner's trainings, and the best of the search so far."""
 
+import json
 from dataclasses import replace
 
-from pipeline.report.tables import epochs_of, search_of, write_tables
+from pipeline.report.tables import epochs_of, few_metrics, search_of, write_tables
 from pipeline.trials.record import Epoch
 from testing.records import made_study, made_training, made_trial
 
@@ -37,7 +38,18 @@ def test_the_search_never_falls(results):
     assert search_of(study) == [["trial", "best"], [0, 0.5], [1, 0.5], [2, 0.6]]
 
 
-def test_both_are_written_beside_the_page(results, tmp_path):
+def test_few_metrics_are_rounded_and_of_each_study(results):
+    study = results.studies[0]
+    found = few_metrics(study)
+    assert found["test_accuracy"] == round(study.metrics["accuracy"].value, 6)
+    assert found["confirmed"] == round(study.confirm.winner.mean, 6)
+    assert found["configurations"] == 19
+    assert len(found) == 5
+
+
+def test_all_are_written_beside_the_page(results, tmp_path):
     write_tables(results, tmp_path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["epochs.csv", "search.csv"]
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["epochs.csv", "metrics.json", "search.csv"]
     assert (tmp_path / "search.csv").read_text().startswith("trial,best\n")
+    assert set(json.loads((tmp_path / "metrics.json").read_text())) == {"scratch", "transfer"}
