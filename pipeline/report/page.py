@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no other file, no network and no script."""
+"""The page: one HTML file that needs no other file and no network; scripts add views, not facts."""
 
 from pathlib import Path
 from typing import Any
@@ -6,30 +6,32 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.clock import FURTHER_SECONDS, search_share
-from pipeline.evaluation.intervals import Interval, mean_interval, paired_difference
 from pipeline.evaluation.record import ComparisonRecord
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
+from pipeline.report.answer import answers, more
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
+from pipeline.report.explorer import view_trials
 from pipeline.report.inputs import Results, StudyResults
+from pipeline.report.scripts import policy, read_scripts
 from pipeline.report.search import view_search
-from pipeline.report.summary import summarize_search
-from pipeline.report.text import (
-    capitalized,
-    mean_and_deviation,
-    objective_value,
-    percent,
-    points,
-)
+from pipeline.report.text import capitalized, points
+from pipeline.report.timing import TIME_COLUMNS, time_rows
 from pipeline.report.trust import export_rows, view_trust
 from pipeline.split_record import SplitRecord
-from pipeline.trials.exported import ExportRecord
-from pipeline.trials.outlook import outlook
-from pipeline.trials.ranking import num_finished
 from pipeline.trials.registration import RegistrationRecord
 
 TEMPLATE = "page.html.jinja"
 STYLE_SHEET = "page.css"
+# By the anchor of each section its title in the list of contents.
+CONTENTS = {
+    "plan": "Plan and time",
+    "search": "The search",
+    "winner": "The winner",
+    "evidence": "The evidence",
+    "data": "Data",
+    "lineage": "Lineage",
+    "use": "Use it, run it again",
+}
 _PARTS = ("train", "val", "confirmation", "test")
 _REGISTERED = {
     "registered_model": "Registered model",
@@ -58,14 +60,21 @@ def render(results: Results) -> str:
     )
     # Our own file: escaped, its `>` selectors would be lost.
     style_sheet = Markup((folder / STYLE_SHEET).read_text(encoding="utf-8"))
+    scripts = read_scripts()
     return environment.get_template(TEMPLATE).render(
         style_sheet=style_sheet,
+        scripts=scripts,
+        policy=Markup(policy(scripts)),
+        trials=view_trials(results),
         dataset=results.split.dataset,
-        sentences=verdict(results),
+        answers=answers(results),
+        contents=CONTENTS.items(),
         comparisons=[_comparison_row(one) for one in results.comparisons],
         studies=[view_study(study, results) for study in results.studies],
         plans=view_plan(results.plan),
         plan_columns=COLUMNS,
+        times=time_rows(results.studies),
+        time_columns=TIME_COLUMNS,
         data=_data(results.split),
         registered=_registered(results.registration),
         again=_again(results),
@@ -116,14 +125,9 @@ def _registered(registration: RegistrationRecord | None) -> list[tuple[str, str]
 
 def _again(results: Results) -> dict[str, Any]:
     """Returns what the commands at the page's end name."""
-    first, budget_seconds = results.studies[0], results.studies[0].search.budget_seconds
-    more = (
-        f"search.trials={2 * (first.search.target or num_finished(first.search.trials))}"
-        if budget_seconds is None
-        else f"budget={2 * budget_seconds:.0f}s"
-    )
+    first = results.studies[0]
     return {
-        "more": more,
+        "more": more(first),
         "model_file": first.confirm.exported.file,
         "model_address": _model_address(results.registration),
     }
@@ -190,105 +194,3 @@ def _lineage(study: StudyResults) -> list[tuple[str, str]]:
         ("SHA-256 of its weights", exported.weights_sha256),
         ("Exported", f"{exported.rule}: {members}"),
     ]
-
-
-# As many as the default of `evaluate.bootstrap`.
-NUM_RESAMPLES = 1_000
-SEED = 0
-
-
-def verdict(results: Results) -> list[str]:
-    """Returns what was found, sentence by sentence.
-
-    First the first study against each other one on the test images, then how it was chosen, then
-    what more time is expected to bring.
-
-    Args:
-        results: All results; the first study is what the others are compared with.
-    """
-    first, *others = results.studies
-    found = [_compared(first, other, results) for other in others] or [_alone(first)]
-    return [*found, _choice(first), *_further(first, results)]
-
-
-def _alone(study: StudyResults) -> str:
-    accuracy = study.metrics["accuracy"]
-    n = accuracy.n
-    return (
-        f"{capitalized(study.name)} classifies {percent(accuracy.value, n)} of the test images "
-        f"correctly (n = {n:,}, 95% interval {points(accuracy.low, n)} to "
-        f"{percent(accuracy.high, n)})."
-    )
-
-
-def _compared(first: StudyResults, other: StudyResults, results: Results) -> str:
-    difference = paired_difference(
-        "accuracy",
-        first.probabilities,
-        other.probabilities,
-        results.labels,
-        num_resamples=NUM_RESAMPLES,
-        seed=SEED,
-    )
-    n = difference.n
-    a, b = (percent(study.metrics["accuracy"].value, n) for study in (first, other))
-    figures = f"{a} against {b} of the test images are right, n = {n:,}"
-    name = capitalized(first.name)
-    if difference.low <= 0 <= difference.high:
-        return (
-            f"{name} and {other.name} cannot be told apart: {figures}; the 95% interval of the "
-            f"paired difference, {_span(difference)}, includes 0."
-        )
-    verb = "beats" if difference.value > 0 else "loses to"
-    return (
-        f"{name} {verb} {other.name} by {points(abs(difference.value), n)} points: {figures}; "
-        f"95% interval of the paired difference {_span(difference)}."
-    )
-
-
-def _choice(study: StudyResults) -> str:
-    summary = summarize_search(study.search)
-    winner = study.confirm.winner
-    spread = mean_interval(winner.values)
-    runs = "one training" if spread.n == 1 else f"{spread.n} trainings"
-    return (
-        f"{capitalized(study.name)} is trial {winner.number} of its search, where it had "
-        f"{objective_value(winner.search_value, summary)} {summary.objective_name}; on the "
-        f"confirmation part, which no search has seen, it has "
-        f"{mean_and_deviation(spread.mean, spread.std, summary)} over {runs}. "
-        f"{_exported(study.confirm.exported)}The test part was read after that and "
-        "decided nothing."
-    )
-
-
-def _further(study: StudyResults, results: Results) -> list[str]:
-    """Says what more time would go to; nothing where no time decides what is searched."""
-    search = study.search
-    if search.budget_seconds is None:
-        return []
-    bases = {one.name: one.confirm.base for one in results.studies}
-    seconds = FURTHER_SECONDS * search_share(study.name, bases)
-    found = outlook(search.trials, search.direction, seconds=seconds)
-    if found is None:
-        return []
-    summary = summarize_search(search)
-    gain = f"{100 * found.gain:.2f} points" if summary.is_share else f"{found.gain:.4f}"
-    return [
-        f"With {FURTHER_SECONDS / 60:.0f} minutes more of budget {study.name} would try "
-        f"{found.sentence(summary.objective_name, gain)}, and the best would be trained with "
-        "further seeds."
-    ]
-
-
-def _exported(exported: ExportRecord) -> str:
-    members = exported.members
-    if len(members) == 1:
-        return ""
-    numbers = sorted({member.number for member in members})
-    trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
-    return f"The exported model averages {len(members)} trainings of {trials}. "
-
-
-def _span(difference: Interval) -> str:
-    low, high = (points(end, difference.n) for end in (difference.low, difference.high))
-    return f"{low} to {high} points"

@@ -29,6 +29,7 @@ from pipeline.report.summary import (
 )
 from pipeline.report.text import (
     DASH,
+    among,
     describe_distribution,
     duration,
     hyperparameter,
@@ -131,8 +132,8 @@ def _top_trials(summary: SearchSummary) -> list[Row]:
             str(len(trial.curve)),
             DASH if trial.seconds is None else duration(trial.seconds),
             ", ".join(
-                f"{name} {hyperparameter(trial.hyperparameters[name])}"
-                for name in summary.space
+                f"{name} {among(trial.hyperparameters[name], one.choices)}"
+                for name, one in summary.space.items()
                 if name in trial.hyperparameters
             ),
         ]

@@ -189,7 +189,20 @@ def bound_notes(
         values: By name, the hyperparameters that were chosen.
         space: By name, the distribution of each that was searched.
     """
-    notes = []
+    return [
+        _bound_note(study, name, value, space[name], side)
+        for name, (value, side) in near_a_bound(values, space).items()
+    ]
+
+
+def near_a_bound(
+    values: Mapping[str, Value], space: Mapping[str, Distribution]
+) -> dict[str, tuple[float, str]]:
+    """Returns by name each value within 5% of its range's end and which end, `low` or `high`.
+
+    Ends that are the legal limit do not count: no value lies beyond them.
+    """
+    found = {}
     for name, distribution in space.items():
         value = values.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -197,12 +210,13 @@ def bound_notes(
         side = near_bound(value, distribution)
         bound = distribution.low if side == "low" else distribution.high
         if side is not None and not _is_legal_limit(name, bound, side):
-            scale = " on its log scale" if distribution.log else ""
-            notes.append(_bound_note(study, name, value, bound=f"{bound:g}{scale}", side=side))
-    return notes
+            found[name] = (value, side)
+    return found
 
 
-def _bound_note(study: str, name: str, value: float, *, bound: str, side: str) -> str:
+def _bound_note(study: str, name: str, value: float, distribution: Distribution, side: str) -> str:
+    scale = " on its log scale" if distribution.log else ""
+    bound = f"{distribution.low if side == 'low' else distribution.high:g}{scale}"
     end = "lower" if side == "low" else "upper"
     move = "lowering" if side == "low" else "raising"
     return (

@@ -84,6 +84,16 @@ def short_names(choices: Sequence[Value]) -> list[str]:
     ]
 
 
+def among(value: Value, choices: Sequence[Value]) -> str:
+    """Returns a value as a table shows it: where it is one of some choices, by its short name.
+
+    >>> among("block3_add:grid4+avg_pool:none", ["relu", "block3_add:grid4+avg_pool:none"])
+    'block3_add:grid4 +1'
+    """
+    names = dict(zip(map(hyperparameter, choices), short_names(choices), strict=True))
+    return names.get(hyperparameter(value), hyperparameter(value))
+
+
 def _short(name: str) -> str:
     first, *others = name.split("+")
     is_long = len(first) > LONGEST_NAME
@@ -106,15 +116,15 @@ def describe_distribution(distribution: Distribution) -> str:
 def duration(seconds: float) -> str:
     """Returns a time in words.
 
-    >>> duration(7.4), duration(200), duration(7_300)
-    ('7 s', '3 min 20 s', '2 h 1 min')
+    >>> duration(7.4), duration(200), duration(900), duration(7_300)
+    ('7 s', '3 min 20 s', '15 min', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
 
 

@@ -1,6 +1,6 @@
-"""Stage report: data/split.json, results/ -> results/report/index.html.
+"""Stage report: data/split.json, results/ -> results/report/index.html, epochs.csv, search.csv.
 
-The page that a person looks at: self-contained, works offline.
+The page that a person looks at: self-contained, works offline. `dvc plots` draws the tables.
 Run: python -m pipeline report
 """
 
@@ -32,11 +32,13 @@ def run(*, root: Path = Path()) -> Path:
     results = read_results(root)
     # After the refusals, which should not wait for matplotlib to load.
     from pipeline.report.page import render
+    from pipeline.report.tables import write_tables
 
     page = root / PAGE
     text = render(results)
     with write_whole(page) as part:
         part.write_text(text, encoding="utf-8")
+    write_tables(results, page.parent)
     logger.info("wrote %s (%.1f MB): open it in a browser", page, len(text.encode()) / 1e6)
     return page
 

@@ -168,7 +168,9 @@ class ConfirmationRecord:
         if not others or standing is None:
             return ""
         tied = [str(one.number) for one in others if one.is_tied]
-        chance = f"its mean is the best with probability {standing.probability_best:.2f}"
+        certain = standing.probability_best > 0.995  # Which two decimals would call 1.
+        probability = "over 0.99" if certain else f"{standing.probability_best:.2f}"
+        chance = f"its mean is the best with probability {probability}"
         if left := [str(one.number) for one in others if one.standing is None]:
             chance += (
                 f" (no further seed had trial{'s' if len(left) > 1 else ''} {', '.join(left)})"

@@ -63,7 +63,7 @@ def outlook(trials: Sequence[TrialRecord], direction: str, *, seconds: float) ->
         None where too few have ended, or there is no time for another.
     """
     trained = [one for one in trials if one.is_finished and one.duplicate_of is None]
-    rungs, taken = by_rung(trained, direction), _wall_seconds(trained)
+    rungs, taken = by_rung(trained, direction), wall_seconds(trained)
     sign = 1.0 if direction == "maximize" else -1.0
     values = sorted(
         sign * value
@@ -96,8 +96,8 @@ def _mean_best(values: Sequence[float], count: int) -> float:
     )
 
 
-def _wall_seconds(trials: Sequence[TrialRecord]) -> float:
-    """Returns the time in which any of some finished trials was being trained."""
+def wall_seconds(trials: Sequence[TrialRecord]) -> float:
+    """Returns the seconds in which any of some trials was being trained; open ones have none."""
     spans = sorted((one.started, one.ended) for one in trials if one.started and one.ended)
     total, until = 0.0, None
     for began, ended in spans:

@@ -1,0 +1,232 @@
+"""The answer that the page begins with: a newcomer's questions, answered from the records.
+
+Each sentence is made from what the stages wrote. A tie is called a tie, a figure has its interval
+and its n, and what limits a model is said from its errors, not guessed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from pipeline.clock import FURTHER_SECONDS, search_share
+from pipeline.evaluation.intervals import Interval, paired_difference, wilson_interval
+from pipeline.report.inputs import Results, StudyResults
+from pipeline.report.limits import Fit, fit_of, told_fit, told_next, worst_pair
+from pipeline.report.summary import SearchSummary, near_a_bound, summarize_search
+from pipeline.report.text import (
+    capitalized,
+    duration,
+    hyperparameter,
+    mean_and_deviation,
+    objective_value,
+    percent,
+    points,
+)
+from pipeline.report.timing import seconds_of_all
+from pipeline.trials.outlook import Outlook, outlook
+from pipeline.trials.ranking import num_finished
+
+# As many as the default of `evaluate.bootstrap`.
+NUM_RESAMPLES = 1_000
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A question, and the sentences that answer it; the first of them stands alone."""
+
+    question: str
+    sentences: Sequence[str]
+
+
+def answers(results: Results) -> list[Answer]:
+    """Returns what a newcomer asks, answered for the first study, which is registered or best.
+
+    Args:
+        results: All results; the first study is what the others are compared with.
+    """
+    fit = fit_of(results.studies[0].confirm)
+    return [
+        Answer(question="What is the best model?", sentences=_best(results)),
+        Answer(question="How sure are we?", sentences=_sure(results.studies[0])),
+        Answer(question="What did it cost?", sentences=_cost(results)),
+        Answer(question="What limits it?", sentences=_limits(results, fit)),
+        Answer(question="What should I try next?", sentences=_next(results, fit)),
+    ]
+
+
+def _best(results: Results) -> list[str]:
+    first, *others = results.studies
+    compared = [_compared(first, other, results) for other in others]
+    return [*(compared or [_alone(first)]), _made(first, results)]
+
+
+def _alone(study: StudyResults) -> str:
+    accuracy = study.metrics["accuracy"]
+    n = accuracy.n
+    return (
+        f"{capitalized(study.name)} classifies {percent(accuracy.value, n)} of the test images "
+        f"correctly (n = {n:,})."
+    )
+
+
+def _compared(first: StudyResults, other: StudyResults, results: Results) -> str:
+    difference = paired_difference(
+        "accuracy",
+        first.probabilities,
+        other.probabilities,
+        results.labels,
+        num_resamples=NUM_RESAMPLES,
+        seed=SEED,
+    )
+    n = difference.n
+    a, b = (percent(study.metrics["accuracy"].value, n) for study in (first, other))
+    figures = f"{a} against {b} of the test images are right, n = {n:,}"
+    name = capitalized(first.name)
+    if difference.low <= 0 <= difference.high:
+        return (
+            f"{name} and {other.name} cannot be told apart: {figures}; the 95% interval of the "
+            f"paired difference, {_span(difference)}, includes 0."
+        )
+    verb = "beats" if difference.value > 0 else "loses to"
+    return (
+        f"{name} {verb} {other.name} by {points(abs(difference.value), n)} points: {figures}; "
+        f"95% interval of the paired difference {_span(difference)}."
+    )
+
+
+def _span(difference: Interval) -> str:
+    low, high = (points(end, difference.n) for end in (difference.low, difference.high))
+    return f"{low} to {high} points"
+
+
+def _made(study: StudyResults, results: Results) -> str:
+    """Says what the model is made of."""
+    winner, members = study.confirm.winner, study.confirm.exported.members
+    numbers = sorted({member.number for member in members})
+    trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    averaged = (
+        f"The exported model averages {len(members)} trainings of {trials}"
+        if len(members) > 1
+        else f"The exported model is one training of trial {winner.number}"
+    )
+    return f"{averaged}: {_network(study, results)}."
+
+
+def _network(study: StudyResults, results: Results) -> str:
+    base, values = study.confirm.base, study.confirm.winner.hyperparameters
+    if base == "none":
+        return "a network on the pixels"
+    planned = results.plan.bases.get(base, {}) if results.plan else {}
+    model = study.confirm.base_source.get("model") or planned.get("model") or base
+    size = f" at {planned['image_size']} pixels" if "image_size" in planned else ""
+    lowest, *others = (part.partition(":")[0] for part in str(values["cut"]).split("+"))
+    layers = f"{len(others) + 1} layers, {lowest} the lowest," if others else lowest
+    return f"a head on {layers} of {model}{size}"
+
+
+def _sure(study: StudyResults) -> list[str]:
+    accuracy, confirm = study.metrics["accuracy"], study.confirm
+    summary, winner, n = summarize_search(study.search), confirm.winner, accuracy.n
+    runs = "one training" if winner.num_seeds == 1 else f"{winner.num_seeds} trainings"
+    searched = objective_value(winner.search_value, summary)
+    again = (
+        f"Trained again, trial {winner.number} has "
+        f"{mean_and_deviation(winner.mean, winner.std, summary)} over {runs} on {confirm.n:,} "
+        f"images that no search has seen (in its search {searched})"
+    )
+    seeds = "" if winner.num_seeds > 1 else "; how much a new seed changes it was not measured"
+    others = f"; {confirm.told_of_others}" if confirm.told_of_others else ""
+    return [
+        f"The 95% interval of its accuracy is {points(accuracy.low, n)} to "
+        f"{percent(accuracy.high, n)} on {n:,} test images, which were read last and decided "
+        "nothing.",
+        f"{again}{seeds}{others}.",
+    ]
+
+
+def _cost(results: Results) -> list[str]:
+    first = results.studies[0]
+    budget = first.search.budget_seconds
+    tried = sum(num_finished(study.search.trials) for study in results.studies)
+    confirmed = sum(sum(c.num_seeds for c in study.confirm.candidates) for study in results.studies)
+    search, confirm = seconds_of_all(results.studies)
+    within = "" if budget is None else f", within a budget of {duration(budget)} for everything"
+    confirming = f" in {duration(confirm)}" if confirm else ""
+    sentences = [
+        f"{tried} configurations were tried in {duration(search)} and the best confirmed by "
+        f"{confirmed} training{'s' if confirmed > 1 else ''}{confirming}{within}."
+    ]
+    if first.evaluation is not None:
+        cost = first.evaluation.cost
+        sentences.append(
+            f"In use: a file of {cost.megabytes:.1f} MB with {cost.num_parameters:,} weights, "
+            f"{first.images_per_second or 0:,.0f} images a second on this machine."
+        )
+    return sentences
+
+
+def _limits(results: Results, fit: Fit | None) -> list[str]:
+    first = results.studies[0]
+    names, pair = results.class_names, worst_pair(first.probabilities, results.labels)
+    sentences = [] if fit is None else [told_fit(fit)]
+    if pair is not None:
+        share = percent(pair.share, pair.num_wrong)
+        sentences.append(
+            f"{share} of its {pair.num_wrong:,} mistakes on the test images are {names[pair.one]} "
+            f"and {names[pair.other]} taken for each other."
+        )
+    return sentences or ["Nothing in these records says: it makes no mistake on the test images."]
+
+
+def _next(results: Results, fit: Fit | None) -> list[str]:
+    first = results.studies[0]
+    summary = summarize_search(first.search)
+    near = near_a_bound(first.confirm.winner.hyperparameters, summary.space)
+    at = [
+        f"{name} = {hyperparameter(value)}, near its {'lower' if side == 'low' else 'upper'} end"
+        for name, (value, side) in near.items()
+    ]
+    return [
+        *([] if fit is None else [told_next(fit)]),
+        *([f"Widen studies.{first.name}.space: {'; '.join(at)}."] if at else []),
+        *_further(first, summary, results),
+        f"To search further: dvc exp run -S {more(first)}.",
+    ]
+
+
+def more(study: StudyResults) -> str:
+    """Returns what `dvc exp run -S` sets to search twice as far."""
+    search = study.search
+    if search.budget_seconds is not None:
+        return f"budget={2 * search.budget_seconds:.0f}s"
+    return f"search.trials={2 * (search.target or num_finished(search.trials))}"
+
+
+def _further(study: StudyResults, summary: SearchSummary, results: Results) -> list[str]:
+    """Says what more time would go to; nothing where no time decides what is searched."""
+    search = study.search
+    if search.budget_seconds is None:
+        return []
+    bases = {one.name: one.confirm.base for one in results.studies}
+    seconds = FURTHER_SECONDS * search_share(study.name, bases)
+    found = outlook(search.trials, search.direction, seconds=seconds)
+    if found is None:
+        return []
+    gain = f"{100 * found.gain:.2f} points" if summary.is_share else f"{found.gain:.4f}"
+    return [
+        f"With {FURTHER_SECONDS / 60:.0f} minutes more of budget {study.name} would try "
+        f"{found.sentence(summary.objective_name, gain)}{_worth(found, study, summary, results)}."
+    ]
+
+
+def _worth(found: Outlook, study: StudyResults, summary: SearchSummary, results: Results) -> str:
+    """Says whether such a gain could be seen at all on the validation images."""
+    values = [one.value for one in summary.ranked[:1] if one.value is not None]
+    if summary.objective != "val_accuracy" or not values:
+        return ""
+    n = results.split.counts["val"].images
+    around = wilson_interval(round(fmean(values) * n), n)
+    half = (around.high - around.low) / 2
+    noise = f"the {points(half, n)} points that {n:,} validation images leave open"
+    return f", {'less' if found.gain < half else 'more'} than {noise}"

@@ -1,0 +1,216 @@
+"""The answer is made from the records: a tie is a tie, and every figure has its interval."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.intervals import Interval
+from pipeline.report.answer import answers
+from pipeline.trials.record import Epoch
+from testing.records import made_training
+
+QUESTIONS = {
+    "best": "What is the best model?",
+    "sure": "How sure are we?",
+    "cost": "What did it cost?",
+    "limits": "What limits it?",
+    "next": "What should I try next?",
+}
+
+
+def answer(results, name):
+    """The sentences that answer one question."""
+    return {one.question: one.sentences for one in answers(results)}[QUESTIONS[name]]
+
+
+def judged(study, labels, *, num_right):
+    """The study with probabilities that are right on the first `num_right` images."""
+    guesses = labels.copy()
+    guesses[num_right:] = (guesses[num_right:] + 1) % 10
+    accuracy = Interval(value=num_right / len(labels), low=0.8, high=0.9, n=len(labels))
+    return replace(
+        study,
+        probabilities=np.eye(10, dtype=np.float32)[guesses],
+        metrics={**study.metrics, "accuracy": accuracy},
+    )
+
+
+@pytest.fixture
+def compare(results):
+    def sentences(first_right, second_right):
+        studies = [
+            judged(study, results.labels, num_right=num_right)
+            for study, num_right in zip(results.studies, (first_right, second_right), strict=True)
+        ]
+        return answer(replace(results, studies=studies), "best")
+
+    return sentences
+
+
+def test_a_clear_win_names_both_figures_n_and_the_paired_interval(compare):
+    sentence = compare(945, 889)[0]
+    assert sentence.startswith("Transfer beats scratch by 5.60 points: 94.50% against 88.90% of")
+    assert "n = 1,000; 95% interval of the paired difference 4." in sentence
+
+
+def test_a_clear_loss_says_so(compare):
+    assert compare(889, 945)[0].startswith("Transfer loses to scratch by 5.60 points: 88.90%")
+
+
+def test_a_difference_within_noise_is_no_win(compare):
+    sentence = compare(900, 899)[0]
+    assert "Transfer and scratch cannot be told apart: 90.00% against 89.90%" in sentence
+    assert "0.00 to 0.30 points, includes 0" in sentence
+
+
+def test_one_study_stands_by_itself(results):
+    alone = replace(results, studies=[judged(results.studies[0], results.labels, num_right=900)])
+    assert answer(alone, "best")[0] == (
+        "Transfer classifies 90.00% of the test images correctly (n = 1,000)."
+    )
+
+
+def test_every_other_study_gets_a_sentence(results):
+    third = replace(results.studies[1], name="third")
+    sentences = answer(replace(results, studies=[*results.studies, third]), "best")
+    assert ["scratch" in sentences[0], "third" in sentences[1]] == [True, True]
+
+
+def test_the_five_questions_are_answered_in_order(results):
+    found = answers(results)
+    assert [one.question for one in found] == list(QUESTIONS.values())
+    assert all(one.sentences for one in found)
+    assert all(text.endswith(".") for one in found for text in one.sentences)
+
+
+def test_the_model_is_said_to_be_an_average_of_trainings_or_one(results):
+    first = results.studies[0]
+    number = first.confirm.winner.number
+    assert f"averages 3 trainings of trial {number}: a head on" in answer(results, "best")[-1]
+    exported = first.confirm.exported
+    confirm = replace(first.confirm, exported=replace(exported, members=exported.members[:1]))
+    alone = replace(results, studies=[replace(first, confirm=confirm)])
+    assert f"is one training of trial {number}: a head on" in answer(alone, "best")[-1]
+
+
+def test_a_cut_of_several_layers_is_named_by_its_lowest(results):
+    first = results.studies[0]
+    values = {"cut": "block4_add:grid2+block7_add:none"}
+    candidates = [replace(one, hyperparameters=values) for one in first.confirm.candidates]
+    confirm = replace(first.confirm, candidates=candidates)
+    sentence = answer(replace(results, studies=[replace(first, confirm=confirm)]), "best")[-1]
+    assert sentence.endswith("a head on 2 layers, block4_add the lowest, of efficientnet_lite0.")
+
+
+def test_how_sure_has_the_interval_the_seeds_and_what_the_search_said(results):
+    interval, again = answer(results, "sure")
+    accuracy = results.studies[0].metrics["accuracy"]
+    assert (
+        f"{100 * accuracy.low:.2f} to {100 * accuracy.high:.2f}% on 1,000 test images" in interval
+    )
+    assert "over 3 trainings on 5,000 images that no search has seen (in its search 9" in again
+
+
+def test_one_training_is_said_to_leave_the_spread_over_seeds_open(results):
+    first = results.studies[0]
+    one = replace(first.confirm.winner, num_seeds=1, values=[0.94], std=None, low=None, high=None)
+    confirm = replace(first.confirm, candidates=[one])
+    sentence = answer(replace(results, studies=[replace(first, confirm=confirm)]), "sure")[-1]
+    assert "how much a new seed changes it was not measured" in sentence
+
+
+def test_the_cost_counts_configurations_trainings_and_time_of_all_studies(results):
+    tried, in_use = answer(results, "cost")
+    assert tried.startswith("38 configurations were tried in ")
+    assert tried.endswith("the best confirmed by 18 trainings.")
+    assert in_use == (
+        "In use: a file of 18.4 MB with 4,123,456 weights, 312 images a second on this machine."
+    )
+    assert answer(timed(results, 900.0), "cost")[0].endswith(
+        ", within a budget of 15 min for everything."
+    )
+
+
+def test_without_costs_of_an_earlier_release_nothing_is_said_of_them(results):
+    older = [replace(one, evaluation=None, images_per_second=None) for one in results.studies]
+    assert len(answer(replace(results, studies=older), "cost")) == 1
+
+
+def trained(results, *, accuracy, held_out):
+    """The results with a training of the winner that has noted its fit."""
+    first = results.studies[0]
+    epochs = [
+        Epoch(epoch=number, metrics={"accuracy": value}, at_ms=1)
+        for number, value in enumerate([0.5, accuracy, accuracy - 0.1])
+    ]
+    metrics = {"accuracy": 0.5, "confirmation_accuracy": held_out}
+    number = first.confirm.winner_number
+    training = made_training("a", number=number, metrics=metrics, epochs=epochs)
+    confirm = replace(first.confirm, trainings=[training])
+    return replace(results, studies=[replace(first, confirm=confirm)])
+
+
+def test_a_gap_is_named_and_what_closes_it_comes_next(results):
+    found = trained(results, accuracy=0.99, held_out=0.93)
+    assert answer(found, "limits")[0].startswith(
+        "The gap: in its best epoch it was right on 99.00% of the"
+    )
+    assert answer(found, "next")[0].startswith("Close the gap first: more training images")
+
+
+def test_a_poor_fit_is_named_and_what_improves_it_comes_next(results):
+    found = trained(results, accuracy=0.85, held_out=0.80)
+    assert answer(found, "limits")[0].startswith("The fit more than the gap: in its best ep")
+    assert answer(found, "next")[0].startswith("Improve the fit first: more units or layers")
+
+
+def test_a_gap_within_noise_is_no_gap(results):
+    sentence = answer(trained(results, accuracy=0.935, held_out=0.93), "limits")[0]
+    assert sentence.startswith("The fit: ")
+    assert "within the 0.71 points that so many images leave open" in sentence
+
+
+def test_the_classes_with_most_mistakes_between_them_limit_it(results):
+    sentence = answer(results, "limits")[-1]
+    assert re.fullmatch(
+        r"\d+\.\d% of its \d+ mistakes on the test images are .+ and .+ taken for each other\.",
+        sentence,
+    )
+
+
+def test_no_mistake_is_no_limit(results):
+    perfect = judged(results.studies[0], results.labels, num_right=len(results.labels))
+    (sentence,) = answer(replace(results, studies=[perfect]), "limits")
+    assert "makes no mistake" in sentence
+
+
+def test_a_value_near_a_bound_is_to_be_searched_beyond(results):
+    first = results.studies[0]
+    candidates = [
+        replace(one, hyperparameters={**one.hyperparameters, "learning_rate": 4.9e-3})
+        for one in first.confirm.candidates
+    ]
+    confirm = replace(first.confirm, candidates=candidates)
+    sentences = answer(replace(results, studies=[replace(first, confirm=confirm)]), "next")
+    assert any("learning_rate = 0.0049, near its upper end" in one for one in sentences)
+
+
+def timed(results, budget_seconds):
+    """Returns the results of a search that took what time there was."""
+    first, *others = results.studies
+    search = replace(first.search, target=None, budget_seconds=budget_seconds)
+    return replace(results, studies=[replace(first, search=search), *others])
+
+
+def test_more_time_has_its_worth_where_time_decides(results):
+    assert not any("minutes more" in sentence for sentence in answer(results, "next"))
+    found = re.fullmatch(
+        r"With 15 minutes more of budget transfer would try about (\d+) more configurations; the "
+        r"best validation accuracy on whole trainings is expected to improve by \d\.\d\d points, "
+        r"(?:less|more) than the \d\.\d\d points that 5,000 validation images leave open\.",
+        answer(timed(results, 900.0), "next")[-2],
+    )
+    assert found is not None
+    assert int(found[1]) > 0
