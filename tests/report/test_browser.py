@@ -41,13 +41,13 @@ def test_headings_tables_figures_and_images_are_seen(visit):
     opened = visit(1_200)
     assert opened.title == "fashion_mnist: search report"
     hidden = opened.execute_script(
-        "return [...document.querySelectorAll('h1, h2, h3, table, caption, svg, img, .verdict')]"
+        "return [...document.querySelectorAll('h1, h2, h3, table, caption, svg, img, .answers p')]"
         ".filter(e => !e.checkVisibility() || e.getBoundingClientRect().height < 8)"
         ".map(e => e.outerHTML.slice(0, 80))"
     )
     assert hidden == []
     assert opened.find_element("css selector", "h1").text == "fashion_mnist"
-    assert "Transfer beats scratch" in opened.find_element("css selector", ".verdict").text
+    assert "Transfer beats scratch" in opened.find_element("css selector", ".answers .first").text
 
 
 def test_every_image_is_decoded(visit):

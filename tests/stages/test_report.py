@@ -12,10 +12,11 @@ def root(tmp_path):
     return write_example(tmp_path, n=200, num_trials=4, studies=("transfer",), searched=())
 
 
-def test_writes_the_page_and_nothing_beside_it(root):
+def test_writes_the_page_and_what_dvc_draws_beside_it(root):
     page = run(root=root)
     assert page == root / "results/report/index.html"
-    assert [file.name for file in page.parent.iterdir()] == ["index.html"]
+    names = {file.name for file in page.parent.iterdir()}
+    assert names == {"index.html", "epochs.csv", "search.csv", "metrics.json"}
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
@@ -26,7 +27,8 @@ def test_the_same_results_give_the_same_bytes(root):
 
 def test_stays_far_below_three_megabytes(tmp_path):
     page = run(root=write_example(tmp_path, n=500, num_trials=30))
-    assert page.stat().st_size < 1_000_000
+    # 1.1 MB of these are the library.
+    assert page.stat().st_size < 2_000_000
 
 
 def test_runs_in_the_working_directory(root, monkeypatch):
