@@ -13,14 +13,17 @@ from pipeline.config import load_section, read_document
 from pipeline.database_addresses import AUTO, sqlite_file
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
+from pipeline.plan_record import PLAN_FILE
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage
 from pipeline.records.studies import trial_records
 from pipeline.search.sections import SearchParams
 from pipeline.split_record import SPLIT_FILE, find_split
+from pipeline.stages.report import show_figures
 from pipeline.studies.described import lost_study, own_study
 from pipeline.trials.identity import of_other_code
+from pipeline.trials.study import exported_study
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -154,7 +157,13 @@ def repair_study(
             tags={key: attrs[key] for key in ("objective", "identity")},
             params={},
         )
-        found = runs.reconcile(trial_records(study), is_thorough=True)
+        trials = trial_records(study)
+        found = runs.reconcile(trials, is_thorough=True)
+        if (root / "results" / name).is_dir():
+            runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
+        runs.present(trials)
+        if exported := exported_study(root, name):
+            show_figures([exported], root=root)
         # Nobody is at work here, so a parent that says RUNNING was left by a killed process.
         runs.close("KILLED" if status == "RUNNING" else status)
     return found

@@ -23,6 +23,7 @@ from pipeline.search.queue import retire
 from pipeline.search.sections import SearchParams
 from pipeline.split_record import SplitRecord, find_split
 from pipeline.stages import register
+from pipeline.stages.report import show_figures
 from pipeline.studies.described import settled_search
 from pipeline.studies.opened import open_runs
 from pipeline.trials.confirmation import ConfirmationRecord, belongs, confirmation_of
@@ -106,6 +107,8 @@ def _restore_runs(
             if record is not None:
                 count = restore_trainings(runs, record.trials)
                 print(f"{name}: {count} confirmation runs restored")
+            runs.present(trials)
+        show_figures([exported], root=root)
     write_stamp(root, "search", exported.stamp, study=name)
     if record is not None:
         write_stamp(root, "confirm", record.stamp, study=name)
@@ -117,6 +120,7 @@ def _is_mirrored(
     """Whether MLflow holds every trial and every training already, each as it should be."""
     from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.records.mirror.differences import compare
+    from pipeline.records.mirror.presentation import additions
     from pipeline.records.mirror.reconcile import find_parent, missing_trainings, read_runs
     from pipeline.records.mirror.store import mirror_uid
 
@@ -126,7 +130,8 @@ def _is_mirrored(
     if parent is None or (record is not None and missing_trainings(store, parent, record.trials)):
         return False
     metric = OBJECTIVES[exported.objective].metric
-    return not compare(exported.trials, read_runs(store, parent), metric=metric)
+    differences = compare(exported.trials, read_runs(store, parent), metric=metric)
+    return not differences and not additions(store, parent, exported.trials)
 
 
 def _restore_version(store: Store, names: list[str]) -> bool:

@@ -63,25 +63,34 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"The runs are on a server: open {uri} in a browser.")
     check_port(args.port)
     store = open_store(root, create=False)
-    address = f"http://{HOST}:{args.port}/#/{page(root, store)}"
+    found = pages(root, store)
     store.close()
-    print(f"MLflow UI: {address} (takes about 15 s to start)", file=sys.stderr)
+    print("MLflow UI (takes about 15 s to start):", file=sys.stderr)
+    for shown, page in found.items():
+        print(f"  {shown}: http://{HOST}:{args.port}/#/{page}", file=sys.stderr)
     command = server_command(uri, port=args.port, root=root)
     os.execve(command[0], command, {**os.environ, **SAFE})
 
 
-def page(root: Path, store: Store) -> str:
-    """Returns the page that the UI is to be opened at: the runs of this checkout's data set.
+def pages(root: Path, store: Store) -> dict[str, str]:
+    """Returns the pages that the UI is to be opened at, what comes after `#/`, by what they show.
+
+    They are the prepared views of the studies of this checkout's data set, or where there is none
+    yet, its runs.
 
     Args:
         root: The repository.
         store: Its store, open.
     """
+    from pipeline.records.mirror.prepared_view import WORKFLOW, page_of, views_of
+
     split = find_split(root)
     found = store.client.get_experiment_by_name(split.dataset) if split is not None else None
-    place = "experiments" if found is None else f"experiments/{found.experiment_id}/runs"
-    # Otherwise MLflow 3.17 begins with traces and prompts.
-    return f"{place}?workflowType=machine_learning"
+    if found is None:
+        return {"all experiments": f"experiments?{WORKFLOW}"}
+    own = found.experiment_id
+    views = {f"trials of {study}": page_of(own, key) for study, key in views_of(found.tags).items()}
+    return views or {"all runs": f"experiments/{own}/runs?{WORKFLOW}"}
 
 
 def check_port(port: int) -> None:

@@ -91,6 +91,7 @@ def _run(described: DescribedStudy, ends: float | None, *, root: Path) -> None:
                 # In the block: what is found is written even if the tracking store stays away.
                 exported = export()
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
+            runs.present(exported.trials)
     write_stamp(root, "search", exported.stamp, study=name)
     _log_best(exported)
 

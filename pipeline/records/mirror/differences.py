@@ -12,7 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.records.mirror.expected_run import STATUS_OF_STATE, RunRecord, curves_of, summary_of
+from pipeline.records.mirror.expected_run import (
+    INACTIVE,
+    STATUS_OF_STATE,
+    RunRecord,
+    curves_of,
+    summary_of,
+)
 from pipeline.trials.record import TrialRecord, only_finite
 
 Kind = Literal[
@@ -140,7 +146,13 @@ def _status(trial: TrialRecord, run: RunRecord) -> Difference | None:
 
 
 def _hyperparameters(trial: TrialRecord, run: RunRecord) -> Difference | None:
-    expected, found = trial.texts, dict(run.hyperparameters)
+    expected = trial.texts
+    # What does not apply is written at the end of a search, and by earlier releases not at all.
+    found = {
+        name: text
+        for name, text in run.hyperparameters.items()
+        if text != INACTIVE or name in expected
+    }
     names = [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
     if not names:
         return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.trials.record import TrialRecord, only_finite
 
@@ -15,6 +16,37 @@ STATUS_OF_STATE = {
     "FAIL": "FAILED",
     "RUNNING": "RUNNING",
 }
+
+
+INACTIVE: Final = "-"
+"""A run's parameter that does not apply to its configuration, such as `momentum` with adam.
+
+MLflow's UI leaves a run out of a comparison where it lacks a parameter that others have.
+"""
+
+
+def conditional_names(trials: Iterable[TrialRecord]) -> list[str]:
+    """Returns every hyperparameter that some trial of a study has, in order."""
+    return sorted({name for trial in trials for name in trial.hyperparameters})
+
+
+def hyperparameter_texts(trial: TrialRecord, names: Iterable[str]) -> dict[str, str]:
+    """Returns a trial's hyperparameters as its run should have them once the study is over.
+
+    A trial that was cut off before it had its hyperparameters says nothing of the others.
+
+    >>> hyperparameter_texts(
+    ...     TrialRecord(number=0, state="COMPLETE", hyperparameters={"optimizer": "adam"}),
+    ...     ["momentum", "optimizer"],
+    ... )
+    {'momentum': '-', 'optimizer': 'adam'}
+
+    Args:
+        trial: A trial.
+        names: As from `conditional_names`.
+    """
+    others = names if trial.hyperparameters else ()
+    return {**dict.fromkeys(others, INACTIVE), **trial.texts}
 
 
 def curves_of(trial: TrialRecord, *, metric: str) -> dict[str, dict[int, float]]:

@@ -15,6 +15,7 @@ from pipeline.hyperparameter import Value
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.dataset_inputs import dataset_inputs
 from pipeline.records.mirror.expected_run import STATUS_OF_STATE, beside_curves
+from pipeline.records.mirror.notes import note_tags, training_note
 from pipeline.records.mirror.store import Store
 from pipeline.split_record import SplitRecord
 from pipeline.training.messages import EpochRecord
@@ -154,7 +155,9 @@ class TrialRuns:
         writer.log(
             self._client,
             run.run_id,
-            metrics=writer.points(record.metrics, step=record.epoch, at_ms=at),
+            metrics=writer.points(
+                writer.led_by(self.metric, record.metrics), step=record.epoch, at_ms=at
+            ),
             tags=writer.infinite_tags(record.metrics, f" at epoch {record.epoch}"),
         )
 
@@ -252,9 +255,13 @@ class TrialRuns:
         return self._open[uid]
 
     def _child_tags(self, uid: str, number: int, tags: Mapping[str, str]) -> dict[str, str]:
+        note = {}
+        if tags.get("role") == "confirm":
+            note = note_tags(training_note(number, tags.get("seed", ""), self._study), {})
         return {
             "role": "trial",
             **tags,
+            **note,
             "mlflow.parentRunId": self.run_id,
             "trial_uid": uid,
             "trial": str(number),

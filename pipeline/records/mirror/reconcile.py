@@ -176,7 +176,9 @@ def _points(runs: TrialRuns, trial: TrialRecord, run: "Run") -> "list[Metric]":
     return [
         point
         for epoch in epochs
-        for point in writer.points(epoch.metrics, step=epoch.epoch, at_ms=epoch.at_ms)
+        for point in writer.points(
+            writer.led_by(runs.metric, epoch.metrics), step=epoch.epoch, at_ms=epoch.at_ms
+        )
         if (point.key, point.step) not in known
     ]
 

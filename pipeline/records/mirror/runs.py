@@ -24,6 +24,7 @@ from pipeline.records.mirror.outage import (
     outage_of,
     store_errors,
 )
+from pipeline.records.mirror.presentation import present
 from pipeline.records.mirror.projection import PARTS_OF_STUDY, Parent, TrialRuns, now_ms
 from pipeline.records.mirror.reconcile import close_abandoned, find_parent, read_runs, repair
 from pipeline.records.mirror.store import Store, open_store
@@ -146,6 +147,21 @@ class StudyRuns(TrialRuns):
             for file in files:
                 if file.is_file():
                     self._client.log_artifact(self.run_id, str(file))
+
+    def present(self, trials: Sequence[TrialRecord]) -> int:
+        """Writes descriptions, marks of what does not apply, and the view that the UI opens at.
+
+        Args:
+            trials: All trials of the study.
+
+        Returns:
+            How many runs lacked something.
+
+        Raises:
+            StudyError: If the store is away.
+        """
+        with answering(self.store.uri):
+            return len(present(self.store, self.parent, trials).runs)
 
     def reconcile(
         self, trials: Sequence[TrialRecord], *, is_thorough: bool = False

@@ -178,7 +178,8 @@ def _ensure_registered_model(store: Store, candidate: Candidate, name: str) -> N
         f"Classifier of {split.dataset}: uint8 images of shape {shape} in, probabilities of "
         f"{num_classes} classes out. Alias `{CHAMPION}`: shown to be better than the one before it "
         f"on confirmation images, which no search has seen; `{PREVIOUS}`: the one before it; "
-        f"`{CHALLENGER}`: the last one that was not shown to be better."
+        f"`{CHALLENGER}`: the last one that was not shown to be better. "
+        "`python -m pipeline predict IMAGE` asks the champion."
     )
     try:
         store.client.create_registered_model(name, description=text)

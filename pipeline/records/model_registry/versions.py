@@ -296,5 +296,7 @@ def _description(candidate: Candidate) -> str:
         f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
         f"In the file: trial {_distinct(one.number for one in members)}, trained again with seed "
         f"{_distinct(one.seed for one in members)}; {confirm.exported.rule}. "
-        "The test images had no part in this choice."
+        "The test images had no part in this choice.\n\n"
+        "What to click: *Source Run* has its figures, tags `test...` among them; the logged model "
+        "below it has `MODEL_CARD.md`, which says what it is for and where it fails."
     )
