@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.files import sha256_file
-from pipeline.records.chain import Chain, chain_tags, write_chain
+from pipeline.records.chain import Chain, write_chain
 from pipeline.records.lineage import NONE, installed_version
 from pipeline.records.mirror import requests as writer
 from pipeline.records.mirror.dataset_inputs import dataset_inputs
 from pipeline.records.mirror.projection import PARTS_OF_STUDY, now_ms
 from pipeline.records.mirror.store import Store
-from pipeline.records.model_registry.champion import Evidence, interval_text
+from pipeline.records.model_registry.champion import Evidence
 from pipeline.records.model_registry.registered_file import MODEL_FILE, ONNX_FILE, onnx_tags
-from pipeline.records.model_registry.registered_models import CONTRACT, MADE_IN, contract
+from pipeline.records.model_registry.registered_models import MADE_IN
 from pipeline.records.model_registry.served import serve_with_own_code
+from pipeline.records.model_registry.version_texts import (
+    version_description,
+    version_metrics,
+    version_tags,
+)
 from pipeline.split_record import SplitRecord
 from pipeline.trials.confirmation import ConfirmationRecord
 from pipeline.workspace import checkout_name
@@ -35,8 +40,6 @@ if TYPE_CHECKING:
 
 CARD_FILE = "MODEL_CARD.md"
 REQUIREMENTS = ("tensorflow", "keras", "numpy", "pillow")
-# Tags and parameters of MLflow hold texts of a few thousand characters.
-MOST_CHARACTERS = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ def log_version(
     """
     experiment = store.experiment(candidate.split.dataset)
     _close_stale(store, experiment)
-    tags = {**_tags(candidate), MADE_IN: checkout_name(store.root)}
+    tags = {**version_tags(candidate), MADE_IN: checkout_name(store.root)}
     tags |= {"restored": "true"} if restored_number else {}
     onnx = candidate.onnx_copy()
     tags |= onnx_tags(onnx)
@@ -122,7 +125,7 @@ def _create_version(
         run_id=run_id,
         model_id=model.model_id,
         tags=dict(tags),
-        description=_description(candidate),
+        description=version_description(candidate),
     )
 
 
@@ -144,7 +147,7 @@ def _run(
             run_id,
             params={name: str(value) for name, value in winner.hyperparameters.items()},
             tags=tags,
-            metrics=writer.points(_metrics(candidate.confirm), step=0, at_ms=now_ms()),
+            metrics=writer.points(version_metrics(candidate.confirm), step=0, at_ms=now_ms()),
         )
         store.client.log_inputs(run_id, dataset_inputs(candidate.split, PARTS_OF_STUDY))
         yield run_id
@@ -241,62 +244,3 @@ def _log_beside(store: Store, run_id: str, candidate: Candidate) -> None:
         np.save(file, candidate.examples)
         store.client.log_artifact(run_id, str(file), "example")
     store.client.log_artifacts(run_id, str(candidate.results), "results")
-
-
-def _metrics(confirm: ConfirmationRecord) -> dict[str, float]:
-    names = ("mean", "std", "low", "high", "num_seeds")
-    own = {name: getattr(confirm.winner, name) for name in names}
-    standing = confirm.winner.standing
-    figures = {
-        **own,
-        "n": confirm.n,
-        **confirm.metrics,
-        "probability_best": standing.probability_best if standing else None,
-        "selection_bias": confirm.selection_bias,
-    }
-    # One training shows no spread.
-    return {f"confirmation_{n}": float(value) for n, value in figures.items() if value is not None}
-
-
-def _tags(candidate: Candidate) -> dict[str, str]:
-    confirm = candidate.confirm
-    return {
-        **candidate.lineage,
-        "dataset": candidate.split.dataset,
-        **_range_tag(candidate.split.value_range),
-        CONTRACT: contract(candidate.split),
-        "study": confirm.study,
-        "base": confirm.base,
-        # Where the base is a registered model itself, these lead to it.
-        **{f"base.{key}": str(value) for key, value in confirm.base_source.items()},
-        "trial": str(confirm.winner.number),
-        "trials": _distinct(one.number for one in confirm.exported.members),
-        "seeds": _distinct(one.seed for one in confirm.exported.members),
-        "model_sha256": sha256_file(candidate.model_file),
-        "export_rule": confirm.exported.rule[:MOST_CHARACTERS],
-        **candidate.evidence.tags(),
-        **chain_tags(candidate.chain),
-    }
-
-
-def _range_tag(value_range: Sequence[float] | None) -> dict[str, str]:
-    return {} if value_range is None else {"value_range": ", ".join(map(str, value_range))}
-
-
-def _distinct(numbers: Iterable[int]) -> str:
-    return ", ".join(dict.fromkeys(map(str, numbers)))
-
-
-def _description(candidate: Candidate) -> str:
-    evidence, confirm = candidate.evidence, candidate.confirm
-    members, interval = confirm.exported.members, interval_text(evidence)
-    return (
-        f"Trial {confirm.winner.number} of study `{confirm.study}` (base {confirm.base}). "
-        f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
-        f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
-        f"In the file: trial {_distinct(one.number for one in members)}, trained again with seed "
-        f"{_distinct(one.seed for one in members)}; {confirm.exported.rule}. "
-        "The test images had no part in this choice.\n\n"
-        "What to click: *Source Run* has its figures, tags `test...` among them; the logged model "
-        "below it has `MODEL_CARD.md`, which says what it is for and where it fails."
-    )
