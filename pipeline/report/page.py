@@ -10,6 +10,7 @@ from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.evaluation.intervals import Interval, mean_interval, paired_difference
 from pipeline.evaluation.record import ComparisonRecord
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
+from pipeline.report.diagnosis import view_diagnosis
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.search import view_search
@@ -147,6 +148,7 @@ def view_study(study: StudyResults, results: Results) -> dict[str, object]:
         export_reason=capitalized(study.confirm.exported.reason),
         trust=view_trust(study.evaluation, study.images_per_second),
         lineage=_lineage(study),
+        diagnosis=view_diagnosis(study.name, study.diagnosis),
     )
 
 

@@ -33,7 +33,7 @@ from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import StudyRecord
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    from optuna import Study
 
 FEWEST: Final = 10
 """Trials, of which anything is said."""
@@ -113,11 +113,11 @@ def importances(study: StudyRecord) -> Importances | None:
         return None
     losses = _losses(trials, study.direction)
     quantile = max(SHARE, FEWEST_BEST / len(trials))
-    frozen = [_frozen(trial) for trial in trials]
-    values = _evaluated(frozen, losses, quantile)
+    stored = _stored(trials)
+    values = _evaluated(stored, losses, quantile)
     generator = np.random.default_rng(SEED)
     by_chance = [
-        _evaluated(frozen, generator.permutation(losses), quantile) for _ in range(SHUFFLES)
+        _evaluated(stored, generator.permutation(losses), quantile) for _ in range(SHUFFLES)
     ]
     return Importances(
         found=_above_chance(values, by_chance, trials),
@@ -183,32 +183,35 @@ def _losses(trials: Sequence[TrialRecord], direction: str) -> NDArray[np.float64
     return np.where(is_complete, values, worst)
 
 
-def _frozen(trial: TrialRecord) -> FrozenTrial:
+def _stored(trials: Sequence[TrialRecord]) -> Study:
+    """Returns a study of Optuna's, in memory, in which they have the numbers of their places."""
+    import optuna
     from optuna.distributions import json_to_distribution
     from optuna.trial import create_trial
-
-    distributions = {
-        name: json_to_distribution(json.dumps(content))
-        for name, content in trial.distributions.items()
-    }
-    return create_trial(params=dict(trial.params), distributions=distributions, value=0.0)
-
-
-def _evaluated(
-    trials: Sequence[FrozenTrial], losses: NDArray[np.float64], quantile: float
-) -> Mapping[str, float]:
-    import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     # It tells of each study that it makes.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
-    for trial, loss in zip(trials, losses, strict=True):
-        trial.value = float(loss)
-        study.add_trial(trial)
+    for trial in trials:
+        distributions = {
+            name: json_to_distribution(json.dumps(content))
+            for name, content in trial.distributions.items()
+        }
+        params = dict(trial.params)
+        study.add_trial(create_trial(params=params, distributions=distributions, value=0.0))
+    return study
+
+
+def _evaluated(study: Study, losses: NDArray[np.float64], quantile: float) -> Mapping[str, float]:
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     with warnings.catch_warnings():
-        # A domain that only one trial had is left out, as Optuna says each time.
+        # That targets are minimized, as they should be; and which domains a single trial had.
         warnings.simplefilter("ignore")
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
-        found: dict[str, float] = get_param_importances(study, evaluator=evaluator, normalize=False)
-        return found
+        found: dict[str, float] = get_param_importances(
+            study,
+            evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile),
+            target=lambda trial: float(losses[trial.number]),
+            normalize=False,
+        )
+    return found

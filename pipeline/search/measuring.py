@@ -64,6 +64,11 @@ class Measurements:
         self._lost: dict[str, int] = {}
         self._passed: list[str] = []
 
+    @property
+    def slowness(self) -> float:
+        """How many times what was expected trainings have lasted so far; 1 before the first."""
+        return statistics.median(self._ratios) if self._ratios else 1.0
+
     def run(self, wanted: Sequence[Measurement], *, ends: float) -> dict[str, TrialResult | None]:
         """Returns by uid the result of each training that there was time for.
 
@@ -110,8 +115,7 @@ class Measurements:
     def _next(self, waiting: list[Measurement], ends: float) -> Measurement | None:
         while waiting:
             one = waiting.pop(0)
-            ratio = statistics.median(self._ratios) if self._ratios else 1.0
-            if self._clock() + CAUTION * ratio * one.seconds <= ends:
+            if self._clock() + CAUTION * self.slowness * one.seconds <= ends:
                 return one
             self._passed.append(one.told)
         return None

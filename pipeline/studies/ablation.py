@@ -49,7 +49,7 @@ def ablation(
     Returns:
         None if there was no time for any change.
     """
-    room = num_workers * (ends - time.time()) / CAUTION
+    room = num_workers * (ends - time.time()) / (CAUTION * measurements.slowness)
     share, seeds = _affordable(subject, 1 + len({one.name for one in wanted}), room)
     seconds = _seconds(subject, share)
 

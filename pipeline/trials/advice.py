@@ -187,7 +187,8 @@ def _bounds(record: DiagnosisRecord) -> list[str]:
     if not record.bounds:
         return []
     ends = [
-        f"studies.{record.study}.space.{one.name}.{one.side} ({one.value:.3g} of {one.bound:g})"
+        f"{one.name} {'below' if one.side == 'low' else 'beyond'} {one.bound:g} (it has "
+        f"{one.value:.3g})"
         for one in record.bounds[:MOST_BOUNDS]
     ]
-    return [f"Widen {', '.join(ends)}: the winner lies at the end of what was searched."]
+    return [f"Search {', '.join(ends)}: there the winner lies at the end of the space."]
