@@ -2,7 +2,7 @@
 
 Errors of trainings on n images are taken to follow an inverse power law, err(n) = a + b n^-c, with
 a floor a that no number of images removes (Cortes, Jackel, Solla, Vapnik and Denker 1994, "Learning
-curves: asymptotic values and rate of convergence", NIPS 6, equation 1). Which law cannot be read
+curves: asymptotic values and rate of convergence", NIPS 6). Which law cannot be read
 off a handful of points: a low floor with a slow fall looks like a high one with a fast fall. So no
 single curve is fitted. Every law of a grid counts by how likely it makes the points, and what is
 said of larger n is said with the spread of all that remain. Single fits are known to promise too
