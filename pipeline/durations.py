@@ -1,7 +1,7 @@
 """Durations as people write them."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator
 
@@ -22,5 +22,12 @@ def duration_seconds(written: object) -> float | None:
     return float(found[1]) * UNITS[found[2]]
 
 
+def auto_or_seconds(written: object) -> object:
+    """Reads `auto`, which stays as it is, or what `duration_seconds` does, likewise."""
+    return written if written == "auto" else duration_seconds(written)
+
+
+AutoDuration = Annotated[Literal["auto"] | float | None, BeforeValidator(auto_or_seconds)]
+"""`auto`, seconds, > 0, or None."""
 Duration = Annotated[float | None, BeforeValidator(duration_seconds)]
 """Seconds, > 0, or None; written as in `duration_seconds`."""

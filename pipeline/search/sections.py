@@ -1,12 +1,12 @@
 """The sections `search` and `confirm` of `params.yaml`, which all studies share."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.config import Section
 from pipeline.database_addresses import storage_problem
-from pipeline.durations import Duration, duration_seconds
+from pipeline.durations import AutoDuration, Duration
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
@@ -147,10 +147,7 @@ class SearchParams(Section):
 class DiagnoseParams(Section):
     """Section `diagnose`: what limits the winners."""
 
-    time: Annotated[
-        Literal["auto"] | float | None,
-        BeforeValidator(lambda written: written if written == AUTO else duration_seconds(written)),
-    ] = Field(
+    time: AutoDuration = Field(
         description="wall clock that the trainings of a study's diagnosis may take; auto: the "
         "study's part of a tenth of `budget`; none: nothing is trained"
     )

@@ -13,13 +13,18 @@ from pipeline.trials.diagnosis import diagnosis_of
 pytestmark = [pytest.mark.slow, pytest.mark.keras]
 
 STAGE = "diagnose@scratch"
+SPACE = {
+    "units": {"type": "int", "low": 16, "high": 64},
+    "optimizer": {"type": "choice", "choices": ["adam", "adamw"]},
+}
 
 
 @pytest.fixture(scope="module")
 def checkout(embedded, tmp_path_factory):
     """A confirmed study of digits on their pixels, to diagnose."""
     made = embedded.copy(tmp_path_factory.mktemp("diagnosed"))
-    made.set({"search": {"trials": 3, "epochs": 4}, "confirm": {"seeds": 2, "export": "best_seed"}})
+    made.set({"search": {"trials": 3, "epochs": 3}, "confirm": {"seeds": 2, "export": "best_seed"}})
+    made.set({"studies.scratch": {"space": SPACE, "enqueue": []}})
     made.repro("confirm@scratch")
     return made
 
@@ -36,12 +41,18 @@ def test_without_time_it_says_what_the_records_say(checkout):
     assert 0 < found.error < 1
 
 
-def test_a_kill_in_the_middle_leaves_nothing_and_the_next_run_is_whole(checkout):
-    checkout.set({"diagnose": {"time": "5m"}})
+def test_a_kill_in_the_middle_leaves_nothing_and_the_next_run_is_whole(
+    checkout, tmp_path, monkeypatch
+):
+    # More than it needs on any machine.
+    checkout.set({"diagnose": {"time": "3h"}})
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     before = len(list(checkout.folder.glob("mlruns/**/meta.yaml")))
     killed = checkout.fork("pipeline", "diagnose", "scratch")
     file_of(checkout).unlink()
-    time.sleep(8)
+    while not list(tmp_path.glob("diagnose-*/*.npy")):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.1)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not file_of(checkout).exists()
