@@ -44,7 +44,11 @@ STUDY_KEYS = {
     "enqueue": "configurations that are tried first, in this order; `cut` may be a role that the "
     "plan gives: `first`, `highest` or `lower`",
 }
-DURATION = "duration_seconds"  # The function that reads a duration; its type says seconds or none.
+# By the function that reads a duration, whose type says seconds or none.
+DURATIONS = {
+    "duration_seconds": "a duration such as `90s`, `10m` or `2h`, or `none`",
+    "auto_or_seconds": "`auto`, a duration such as `90s`, `10m` or `2h`, or `none`",
+}
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -128,11 +132,8 @@ def section(
     schemas = model.model_json_schema()
     for name, field in model.model_fields.items():
         known = schemas["properties"][name]
-        is_duration = any(
-            getattr(getattr(entry, "func", None), "__name__", "") == DURATION
-            for entry in field.metadata
-        )
-        legal = "a duration such as `90s`, `10m` or `2h`, or `none`" if is_duration else ""
+        readers = [getattr(entry, "func", None) for entry in field.metadata]
+        legal = next((DURATIONS[r.__name__] for r in readers if r and r.__name__ in DURATIONS), "")
         now = code(value[name]) if not isinstance(value[name], dict) else ""
         meaning = said(f"{where}.{name}", known, comments)
         rows.append((code(name), now, legal or written(known, schemas), meaning))

@@ -21,7 +21,7 @@ from pipeline.processes import die_with_parent, listen
 
 STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
 COMMANDS = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
-STAGES_OF_A_STUDY = ("search", "confirm")
+STAGES_OF_A_STUDY = ("search", "confirm", "diagnose")
 # Both tools report home unless told otherwise, before they are imported.
 PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator
 
@@ -29,6 +29,13 @@ def duration_seconds(written: object) -> float | None:
     return float(found[1]) * UNITS[found[2]]
 
 
+def auto_or_seconds(written: object) -> object:
+    """Reads `auto`, which stays as it is, or what `duration_seconds` does, likewise."""
+    return written if written == "auto" else duration_seconds(written)
+
+
+AutoDuration = Annotated[Literal["auto"] | float | None, BeforeValidator(auto_or_seconds)]
+"""`auto`, seconds, > 0, or None."""
 Duration = Annotated[float | None, BeforeValidator(duration_seconds)]
 """Seconds, > 0, or None; written as in `duration_seconds`."""
 

@@ -70,6 +70,14 @@ def confirmed_answers_file(root: Path, name: str) -> Path:
     return root / "results" / name / "answers.npy"
 
 
+def diagnosis_file(root: Path, name: str) -> Path:
+    """Returns where `diagnose` writes what limits the winner of the study `name` of params.yaml.
+
+    All studies' lie in one folder, so that `report` can depend on it whatever studies there are.
+    """
+    return root / "results" / "diagnosis" / f"{name}.json"
+
+
 def stamp_file(root: Path, stage: Stage, study: str = "") -> Path:
     """Returns where a stage's stamp is.
 

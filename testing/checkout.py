@@ -27,6 +27,8 @@ SMALL = {
     "studies.transfer": {"base": "efficientnet_lite0"},
     "search": {"trials": 4, "rungs": 1, "epochs": 3, "workers": 2},
     "confirm": {"top": 1, "seeds": 2, "export": "ensemble", "max_slowdown": 2.0},
+    # What it trains is tested by itself.
+    "diagnose": {"time": "none"},
     "evaluate": {"bootstrap": 100},
 }
 

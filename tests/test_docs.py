@@ -202,6 +202,9 @@ class TestParamsPage:
         (row,) = re.findall(r"^\| `trial_timeout` \|.*$", self.page, re.MULTILINE)
         assert "| `none` | a duration such as `90s`, `10m` or `2h`, or `none` |" in row
 
+        (row,) = re.findall(r"^\| `time` \|.*$", self.page, re.MULTILINE)
+        assert "| `auto` | `auto`, a duration such as `90s`, `10m` or `2h`, or `none` |" in row
+
     def section(self, name):
         return self.page.split(f"\n## {name}\n")[1].split("\n## ")[0]
 

@@ -9,7 +9,7 @@ from pipeline.config import read_document
 
 ROOT = Path(__file__).parents[1]
 STAGES = read_document(ROOT / "dvc.yaml")["stages"]
-OF_EACH_STUDY = {"search", "confirm"}
+OF_EACH_STUDY = {"search", "confirm", "diagnose"}
 # Imported by the entry point alone, or empty: no result depends on them.
 NOT_CODE_OF_A_STAGE = {"__init__.py", "__main__.py"}
 

@@ -197,6 +197,8 @@ READ_OR_WRITE_JSON = {
     "trials.study",
     "trials.candidate",
     "trials.confirmation",
+    "trials.diagnosis",
+    "trials.effects",
     "trials.exported",
     "trials.registration",
     "planning.plan",
@@ -300,6 +302,7 @@ STAGES = (
     "embed",
     "search x",
     "confirm x",
+    "diagnose x",
     "evaluate",
     "register",
     "report",
@@ -334,6 +337,7 @@ def test_no_stage_loads_a_heavy_library_before_it_refuses(params, tmp_path):
 
 # They reach modules that use Keras, and use what needs none of it, or leave it to workers.
 WITHOUT_KERAS = {"report", "search", "audit", "check", "enqueue", "gc", "status", "summary"}
+WITHOUT_KERAS |= {"diagnose"}
 WITHOUT_KERAS |= {"driver", "postgres", "ray_kills", "ray_search", "rung_ranking"}
 WITHOUT_KERAS |= {"report_page", "tracking_outage", "transfer"}
 FIXING = ("records/model_registry/classifier.py", "studies/exported.py")

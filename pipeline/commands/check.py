@@ -33,7 +33,7 @@ from pipeline.search.params import (
     embedded_space,
     study_problems,
 )
-from pipeline.search.sections import ConfirmParams, SearchParams
+from pipeline.search.sections import ConfirmParams, DiagnoseParams, SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 
@@ -47,13 +47,14 @@ SECTIONS: dict[str, type[Section]] = {
     "register": RegisterParams,
     "search": SearchParams,
     "confirm": ConfirmParams,
+    "diagnose": DiagnoseParams,
 }
 BUDGET = "budget"
 OTHER_SECTIONS = ("defaults", "studies")
 HELP_WIDTH = 100
 # A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
 # folder beside these of results/, and a word of register.study beside `auto`.
-TAKEN_NAMES = ("labels", "file", "allow_pickle", "report", "confusion", AUTO)
+TAKEN_NAMES = ("labels", "file", "allow_pickle", "report", "confusion", "diagnosis", AUTO)
 TAKEN_ENDINGS = {
     r"_wrong_(images|indices)": "results/predictions.npz has other entries of such names",
     r"-[0-9a-f]{8}": "old studies are called NAME-HASH",

@@ -23,6 +23,7 @@ from pipeline.report.text import (
     points,
 )
 from pipeline.report.timing import seconds_of_all
+from pipeline.trials.advice import advice_of, next_step
 from pipeline.trials.outlook import Outlook, outlook
 from pipeline.trials.ranking import num_finished
 
@@ -170,6 +171,9 @@ def _limits(results: Results, fit: Fit | None) -> list[str]:
     first = results.studies[0]
     names, pair = results.class_names, worst_pair(first.probabilities, results.labels)
     sentences = [] if fit is None else [told_fit(fit)]
+    if first.diagnosis is not None:
+        found = advice_of(first.diagnosis)
+        sentences = [found.limits, found.more_data]
     if pair is not None:
         share = percent(pair.share, pair.num_wrong)
         sentences.append(
@@ -187,8 +191,9 @@ def _next(results: Results, fit: Fit | None) -> list[str]:
         f"{name} = {hyperparameter(value)}, near its {'lower' if side == 'low' else 'upper'} end"
         for name, (value, side) in near.items()
     ]
+    told = [] if fit is None else [told_next(fit)]
     return [
-        *([] if fit is None else [told_next(fit)]),
+        *(told if first.diagnosis is None else [next_step(first.diagnosis)]),
         *([f"Widen studies.{first.name}.space: {'; '.join(at)}."] if at else []),
         *_further(first, summary, results),
         f"To search further: dvc exp run -S {more(first)}.",

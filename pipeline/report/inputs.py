@@ -17,6 +17,7 @@ from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.plan import Plan, read_plan
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.confirmation import ConfirmationRecord
+from pipeline.trials.diagnosis import DiagnosisRecord, diagnosis_of
 from pipeline.trials.registration import RegistrationRecord
 from pipeline.trials.study import StudyRecord
 from pipeline.workspace import REGISTRATION_FILE, confirmation_file, study_file
@@ -37,6 +38,7 @@ class StudyResults:
         wrong_indices: Their places in the test part, surest first.
         evaluation: What else was found out there; None where an earlier release judged it.
         images_per_second: Through its model, there; None likewise.
+        diagnosis: What limits its winner; None where an earlier release made none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class StudyResults:
     wrong_indices: NDArray[np.int64]
     evaluation: StudyEvaluation | None = None
     images_per_second: float | None = None
+    diagnosis: DiagnosisRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ def read_results(root: Path) -> Results:
             wrong_indices=arrays[f"{name}_wrong_indices"],
             evaluation=evaluation.studies.get(name),
             images_per_second=speeds.get(name),
+            diagnosis=diagnosis_of(root, name),
         )
         for name in metrics
     ]

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from pipeline.evaluation.record import ComparisonRecord
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
 from pipeline.report.answer import answers, more
+from pipeline.report.diagnosis import view_diagnosis
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 from pipeline.report.explorer import view_trials
 from pipeline.report.inputs import Results, StudyResults
@@ -152,6 +153,7 @@ def view_study(study: StudyResults, results: Results) -> dict[str, object]:
         export_reason=capitalized(study.confirm.exported.reason),
         trust=view_trust(study.evaluation, study.images_per_second),
         lineage=_lineage(study),
+        diagnosis=view_diagnosis(study.name, study.diagnosis),
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config import Section
 from pipeline.database_addresses import storage_problem
-from pipeline.durations import Duration
+from pipeline.durations import AutoDuration, Duration
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
@@ -15,6 +15,11 @@ from pipeline.search.pruners import Pruner
 from pipeline.search.rungs import REDUCTION
 from pipeline.search.samplers import SAMPLERS, rungs_problem
 
+AUTO: Final = "auto"
+DIAGNOSE_SHARE: Final = 0.1
+"""Of the budget, that the diagnoses of all studies take together, after it."""
+LEAST_SECONDS: Final = 30.0
+"""Of a diagnosis: what its first trainings take, and the import of TensorFlow before them."""
 EPOCHS: Final = 10
 MOST_RUNGS: Final = 5
 LEAST_SEEN: Final = 8192
@@ -137,6 +142,26 @@ class SearchParams(Section):
     def num_workers(self) -> int:
         """Worker processes: the cores this process may use, unless a number is given."""
         return num_cores() if self.workers == "auto" else self.workers
+
+
+class DiagnoseParams(Section):
+    """Section `diagnose`: what limits the winners."""
+
+    time: AutoDuration = Field(
+        description="wall clock that the trainings of a study's diagnosis may take; auto: the "
+        "study's part of a tenth of `budget`; none: nothing is trained"
+    )
+
+    def seconds(self, budget_seconds: float | None, share: float) -> float | None:
+        """Returns how long the diagnosis of a study may train; None: not at all.
+
+        Args:
+            budget_seconds: Of `budget`; None where there is none.
+            share: The study's, of what all studies may take together, in (0, 1].
+        """
+        if self.time != AUTO:
+            return self.time
+        return max(LEAST_SECONDS, share * DIAGNOSE_SHARE * (budget_seconds or 0.0))
 
 
 class ConfirmParams(Section):

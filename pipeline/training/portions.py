@@ -106,7 +106,7 @@ def num_images(portion: Portion, *, num_train: int, images_per_epoch: int, num_c
     return min(num_train, max(fewest, round(wanted)))
 
 
-def subset(data: TrainingData, size: int) -> TrainingData:
+def subset(data: TrainingData, size: int, *, seed: int = SUBSET_SEED) -> TrainingData:
     """Returns the data with so many images of the training part, and their views.
 
     The images are drawn by class, each class in proportion, with the same seed for every trial, so
@@ -115,6 +115,7 @@ def subset(data: TrainingData, size: int) -> TrainingData:
     Args:
         data: With all of its training part.
         size: Images wanted, >= 1; where the training part has no more, it is returned as it is.
+        seed: Of the draw, >= 0; another one gives other images.
     """
     import numpy as np
 
@@ -122,7 +123,7 @@ def subset(data: TrainingData, size: int) -> TrainingData:
     if size >= len(images):
         return data
     labels = data.labels[images]
-    shuffled = np.random.default_rng(SUBSET_SEED).permutation(len(images))
+    shuffled = np.random.default_rng(seed).permutation(len(images))
     place = np.empty(len(images))
     for label in np.unique(labels):
         own = shuffled[labels[shuffled] == label]
