@@ -7,6 +7,7 @@ has not seen? If not, more images or regularization come first.
 
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,16 @@ from pipeline.evaluation.intervals import wilson_interval
 from pipeline.report.text import percent, points
 from pipeline.trials.confirmation import ConfirmationRecord
 
-HELD_OUT = "confirmation_accuracy"
+HELD_OUT: Final = "confirmation_accuracy"
+Limit = Literal["gap", "fit", "open"]
+_NEXT: Final[dict[Limit, str]] = {
+    "gap": "Close the gap first: more training images, views of them (embed.bases), more dropout "
+    "or weight decay; and that before more layers or units.",
+    "fit": "Improve the fit first: more units or layers, more epochs, layers of the base to "
+    "fine-tune (unfreeze), and a look at the labels; more regularization would not help.",
+    "open": "More images to judge by first (split.confirmation_size, split.val_size): so few "
+    "cannot tell the fit from the gap.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +55,11 @@ class Fit:
         return (around.high - around.low) / 2
 
     @property
-    def is_gap(self) -> bool:
-        """Whether the gap is the larger part of the error, and no noise."""
-        return self.gap > max(self.noise, 1 - self.train)
+    def limit(self) -> Limit:
+        """The larger part of the error: `gap`, `fit`, or `open` where both are within noise."""
+        if max(self.gap, 1 - self.train) <= self.noise:
+            return "open"
+        return "gap" if self.gap > max(self.noise, 1 - self.train) else "fit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,25 +108,17 @@ def told_fit(fit: Fit) -> str:
         f"in its best epoch it was right on {percent(fit.train, fit.n)} of the images it learned "
         f"from, and it is on {percent(fit.held_out, fit.n)} of {fit.n:,} it has not seen"
     )
+    noise = f"within the {points(fit.noise, fit.n)} points that so many images leave open"
+    if fit.limit == "open":
+        return f"Not to be told: {figures}; gap and training error are both {noise}."
     if fit.gap <= fit.noise:
-        return (
-            f"The fit: {figures}; the difference is within the {points(fit.noise, fit.n)} points "
-            "that so many images leave open."
-        )
-    return f"The {'gap' if fit.is_gap else 'fit more than the gap'}: {figures}."
+        return f"The fit: {figures}; the difference is {noise}."
+    return f"The {'gap' if fit.limit == 'gap' else 'fit more than the gap'}: {figures}."
 
 
 def told_next(fit: Fit) -> str:
     """Says what the lectures ask for next."""
-    if fit.is_gap:
-        return (
-            "Close the gap first: more training images, views of them (embed.bases), more dropout "
-            "or weight decay; and that before more layers or units."
-        )
-    return (
-        "Improve the fit first: more units or layers, more epochs, layers of the base to fine-tune "
-        "(unfreeze), and a look at the labels; more regularization would not help."
-    )
+    return _NEXT[fit.limit]
 
 
 def worst_pair(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Pair | None:
