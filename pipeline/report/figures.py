@@ -9,6 +9,8 @@ from pipeline.trials.study import StudyRecord
 # The page gives its figures these; MLflow shows a file on whatever colour its own page has.
 _ROOT = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
 _STYLE = 'style="color: #212529; background: #ffffff" '
+# Pixels; without a size MLflow shows nothing.
+_SIZE = 'width="940" height="580" '
 
 
 def study_figures(record: StudyRecord) -> dict[str, str]:
@@ -26,4 +28,4 @@ def study_figures(record: StudyRecord) -> dict[str, str]:
 
 
 def _file(markup: str) -> str:
-    return re.sub(r"^<svg ", _ROOT + _STYLE, markup, count=1)
+    return re.sub(r"^<svg ", _ROOT + _STYLE + _SIZE, markup, count=1)

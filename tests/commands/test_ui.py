@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.ui import SAFE, add_arguments, main, page, server_command
+from pipeline.commands.ui import SAFE, add_arguments, main, pages, server_command
 from pipeline.errors import ConfigError
+from pipeline.evaluation.objectives import OBJECTIVES
+from pipeline.records.mirror.prepared_view import page_of, prepared_view
 from pipeline.records.mirror.store import open_store
 from pipeline.split_record import SPLIT_FILE, write_split
 from testing.split import split_record
@@ -63,11 +65,19 @@ def test_a_port_that_cannot_be_is_refused(tmp_path, monkeypatch, given):
 def test_it_opens_at_the_runs_of_this_checkouts_data(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = open_store(tmp_path)
-    assert page(tmp_path, store) == "experiments?workflowType=machine_learning"
+    everything = {"all experiments": "experiments?workflowType=machine_learning"}
+    assert pages(tmp_path, store) == everything
     write_split(split_record(), tmp_path / SPLIT_FILE)
-    assert page(tmp_path, store) == "experiments?workflowType=machine_learning"
+    assert pages(tmp_path, store) == everything
     own = store.experiment(split_record().dataset)
-    assert page(tmp_path, store) == f"experiments/{own}/runs?workflowType=machine_learning"
+    assert pages(tmp_path, store) == {
+        "all runs": f"experiments/{own}/runs?workflowType=machine_learning"
+    }
+    view = prepared_view(
+        "transfer", [], key="transfer", parent="0f", objective=OBJECTIVES["val_accuracy"]
+    )
+    store.client.set_experiment_tag(own, view.tag, view.text)
+    assert pages(tmp_path, store) == {"trials of transfer": page_of(own, "transfer")}
 
 
 def look(address, profile):
@@ -155,7 +165,8 @@ def test_every_run_and_artifact_is_shown(tmp_path, monkeypatch, port, command):
             assert answer.read() == b"hello"
         if "pipeline" in command:
             write_split(split_record(dataset="digits"), tmp_path / SPLIT_FILE)
-            text = look(f"http://127.0.0.1:{port}/#/{page(tmp_path, store)}", tmp_path / "profile")
+            (page,) = pages(tmp_path, store).values()
+            text = look(f"http://127.0.0.1:{port}/#/{page}", tmp_path / "profile")
             # Of model training, and not of traces and prompts.
             assert "Models" in text
             assert "Prompts" not in text

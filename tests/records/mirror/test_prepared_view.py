@@ -42,6 +42,10 @@ def trial(number, **told):
         params=values,
         metrics={"val_accuracy": accuracy, "val_loss": 1 - accuracy, "best_epoch": 2.0},
         intermediate_values=curve,
+        epochs=[
+            {"epoch": epoch, "metrics": {"val_loss": 1 - value}, "at_ms": 1000 * epoch}
+            for epoch, value in curve.items()
+        ],
         outcome="complete",
         started=START + timedelta(minutes=number),
         ended=START + timedelta(minutes=number + 1),
