@@ -1,8 +1,8 @@
 """For how long a run says nothing, and whether what it says of the time left is true.
 
 A command is run with its output in a pipe, as in `make run >log 2>&1`, and each line is timed as it
-arrives. A stage begins with DVC's "Running stage"; between two stages DVC itself is at work, which
-is counted to the first of them. Each range of the time left, and each "at most", is compared with
+arrives. A stage begins with DVC's "Running stage"; after a stage DVC hashes its outs, which is
+a column of its own. Each range of the time left, and each "at most", is compared with
 when its stage ended, and the budget's with when the last stage that it is for ended.
 
 Run in a checkout: python -m benchmarks.silence python -m dvc repro
@@ -59,16 +59,21 @@ def run(command: list[str]) -> tuple[list[Stage], int]:
     return stages, code
 
 
+def over_at(stage: Stage) -> float:
+    """Returns when a stage was done; what comes after is DVC's, which hashes its outs."""
+    return next((at for at, line in reversed(stage.lines) if "done in" in line), stage.ended)
+
+
 def longest_silence(stage: Stage) -> float:
-    """Returns the longest time between two lines of a stage, or a line and its end, seconds."""
-    times = [at for at, _ in stage.lines] + [stage.ended]
+    """Returns the longest time between two lines of a stage itself, seconds."""
+    ends = over_at(stage)
+    times = [at for at, _ in stage.lines if at <= ends]
     return max((after - before for before, after in pairwise(times)), default=0.0)
 
 
 def estimates(stage: Stage) -> Iterator[tuple[str, bool, float]]:
     """Yields kind, whether it held, and what was in truth left, of all that was said of the end."""
-    # What DVC does with the outs of a stage is not the stage's.
-    ends = next((at for at, line in reversed(stage.lines) if "done in" in line), stage.ended)
+    ends = over_at(stage)
     for at, line in stage.lines:
         own, truth = line.partition("; budget")[0], ends - at
         if (found := AT_MOST.search(own)) and not RANGE.search(own):
@@ -82,18 +87,19 @@ def estimates(stage: Stage) -> Iterator[tuple[str, bool, float]]:
 def main() -> None:
     """Prints a line for each stage, and what held."""
     stages, code = run(sys.argv[1:])
-    print(f"\n{'stage':22}{'seconds':>9}{'lines':>7}{'silence':>9}  estimates that held")
-    for stage, after in zip(stages, [*stages[1:], None], strict=True):
-        began = stage.lines[0][0] if stage.lines else 0.0
+    print(f"\n{'stage':22}{'seconds':>9}{'lines':>7}{'silence':>9}{'DVC':>7}  estimates that held")
+    for stage in stages:
+        began = stage.lines[0][0] if stage.lines else stage.ended
         found = list(estimates(stage))
         held = ", ".join(
             f"{sum(is_true for kind, is_true, _ in found if kind == name)} of {total} {name}"
             for name in ("range", "at most")
             if (total := sum(kind == name for kind, *_ in found))
         )
-        took = (after.lines[0][0] if after else stage.ended) - began
-        silence = longest_silence(stage)
-        print(f"{stage.name:22}{took:9.1f}{len(stage.lines):7}{silence:9.1f}  {held}")
+        seconds_of = (
+            f"{over_at(stage) - began:9.1f}{len(stage.lines):7}{longest_silence(stage):9.1f}"
+        )
+        print(f"{stage.name:22}{seconds_of}{stage.ended - over_at(stage):7.1f}  {held}")
     _print_budget(stages)
     print(f"longest silence {max(map(longest_silence, stages)):.1f} s, exit code {code}")
 

@@ -99,9 +99,9 @@ def at_work(stage: str, root: Path, *, is_quiet: bool = False) -> Iterator[None]
         root: The repository.
         is_quiet: See the module.
     """
-    stream, began, run = sys.stderr, time.monotonic(), Run(stage, root)
+    began, run = time.monotonic(), Run(stage, root)
     is_quiet = is_quiet or bool(os.environ.get(QUIET))
-    is_live = not is_quiet and stream.isatty() and os.environ.get("TERM") != "dumb"
+    is_live = not is_quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def lines() -> list[str]:
         now = time.monotonic()
@@ -109,6 +109,7 @@ def at_work(stage: str, root: Path, *, is_quiet: bool = False) -> Iterator[None]
         return [*found, *filter(None, [run.line()])]
 
     with ExitStack() as stack:
+        stream = stack.enter_context(_own(sys.stderr))
         write = stack.enter_context(_live(lines, stream)) if is_live else _plain(stream)
         log = Log(stage, write, is_quiet=is_quiet, has_date=not is_live)
         stack.enter_context(_logging_to(log))
@@ -121,6 +122,22 @@ def at_work(stage: str, root: Path, *, is_quiet: bool = False) -> Iterator[None]
         else:
             log.say(f"done in {duration(seconds)}")
         run.note(seconds)
+
+
+@contextmanager
+def _own(stream: TextIO) -> Iterator[TextIO]:
+    """Gives a stream to the same place that stays where file descriptor 2 is put aside.
+
+    `training.devices.without_startup_lines` does so while TensorFlow is imported, for half a minute
+    on a busy machine.
+    """
+    try:
+        number = os.dup(stream.fileno())
+    except OSError:  # It is none of the system's, as in a test.
+        yield stream
+        return
+    with os.fdopen(number, "w", encoding=stream.encoding, errors=stream.errors) as own:
+        yield own
 
 
 def _plain(stream: TextIO) -> Callable[[str], None]:

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import select
+import subprocess
 import sys
 import threading
 import time
@@ -39,6 +41,28 @@ class TestElsewhere:
         with file, at_work("embed", folder):
             logger.info("one")
             assert (folder / "log").read_text().endswith("embed: one\n")
+
+    def test_lines_come_while_tensorflow_is_imported(self, folder):
+        """What is written to file descriptor 2 is kept back until then."""
+        code = (
+            "import logging, pathlib\n"
+            "from pipeline.console import at_work\n"
+            "from pipeline.training.devices import without_startup_lines\n"
+            "with at_work('embed', pathlib.Path.cwd()), without_startup_lines():\n"
+            "    logging.getLogger('pipeline').info('meanwhile')\n"
+            "    input()\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            is_there = select.select([process.stderr], [], [], 60)[0] != []
+            _, said = process.communicate("\n")
+        assert is_there
+        assert "embed: meanwhile\n" in said
 
     def test_a_traceback_is_written_too(self, folder, capsys):
         with at_work("embed", folder):
