@@ -24,7 +24,7 @@ def checkout(embedded, tmp_path_factory):
     """A confirmed study of digits on their pixels, to diagnose."""
     made = embedded.copy(tmp_path_factory.mktemp("diagnosed"))
     made.set({"search": {"trials": 3, "epochs": 3}, "confirm": {"seeds": 2, "export": "best_seed"}})
-    made.set({"studies.scratch": {"space": SPACE, "enqueue": []}})
+    made.set({"studies": {"scratch": {"base": "none", "space": SPACE, "enqueue": []}}})
     made.repro("confirm@scratch")
     return made
 
