@@ -194,6 +194,7 @@ READ_OR_WRITE_JSON = {
     "trials.record",
     "trials.study",
     "trials.candidate",
+    "trials.epochs",
     "trials.confirmation",
     "trials.exported",
     "trials.registration",

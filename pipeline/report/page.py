@@ -11,6 +11,7 @@ from pipeline.evaluation.intervals import Interval, mean_interval, paired_differ
 from pipeline.evaluation.record import ComparisonRecord
 from pipeline.planning.plan import COLUMNS, Plan, candidate_rows
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
+from pipeline.report.health import view_health
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.search import view_search
 from pipeline.report.summary import summarize_search
@@ -142,6 +143,7 @@ def view_study(study: StudyResults, results: Results) -> dict[str, object]:
         name=study.name,
         base=study.confirm.base,
         search=view_search(study),
+        health=view_health(study.search),
         judgement=view_judgement(study, results),
         exported=export_rows(study.confirm.exported),
         export_reason=capitalized(study.confirm.exported.reason),
