@@ -127,8 +127,8 @@ def whole_base(
 
 def frozen_without_cache(spec: TrialSpec, reference: DataReference, *, report: Report) -> None:
     """Trains the head while the base runs over every image in every epoch."""
+    from pipeline.training.fine_tuned import FineTuned
     from pipeline.training.fit import train
-    from pipeline.training.steps import FineTuned
 
     data = image_data(reference)
     cut = str(spec.hyperparameters["cut"])
@@ -146,9 +146,9 @@ def frozen_without_cache(spec: TrialSpec, reference: DataReference, *, report: R
 
 def whole_graph_phase_2(spec: TrialSpec, reference: DataReference, *, report: Report) -> None:
     """Trains phase 1 from the cache, and phase 2 through the whole graph; reports phase 2."""
+    from pipeline.training.fine_tuned import FineTuned
     from pipeline.training.fit import train
     from pipeline.training.segments import cut_segment, tunable_layers
-    from pipeline.training.steps import FineTuned
 
     values, cut = spec.hyperparameters, str(spec.hyperparameters["cut"])
     shared = {"seed": spec.seed, "objective": spec.objective}

@@ -196,6 +196,7 @@ READ_OR_WRITE_JSON = {
     "trials.record",
     "trials.study",
     "trials.candidate",
+    "trials.epochs",
     "trials.confirmation",
     "trials.diagnosis",
     "trials.effects",

@@ -13,6 +13,7 @@ from pipeline.report.summary import (
     summarize_search,
 )
 from pipeline.report.text import DASH, among, duration, objective_value, short_names
+from pipeline.trials.health import UNKNOWN, verdict
 from pipeline.trials.record import TrialRecord
 
 # What the axes of a trial have before those of hyperparameters: see `_facts`.
@@ -129,8 +130,9 @@ class _Trial:
 
 
 def health_of(trial: TrialRecord) -> str:
-    """Returns the verdict on a trial's training; empty where none was noted."""
-    return str(trial.attributes.get("health") or "")
+    """Returns what ailed a trial, `healthy` or the like; empty where that is not known."""
+    found = verdict(trial)
+    return next(iter(found.names), "" if found.health == UNKNOWN else found.health)
 
 
 def _axes(summaries: Sequence[SearchSummary]) -> dict[str, Axis]:

@@ -12,6 +12,7 @@ from pipeline.report.answer import answers, more
 from pipeline.report.diagnosis import view_diagnosis
 from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 from pipeline.report.explorer import view_trials
+from pipeline.report.health import view_health
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.scripts import policy, read_scripts
 from pipeline.report.search import view_search
@@ -29,6 +30,7 @@ CONTENTS = {
     "search": "The search",
     "winner": "The winner",
     "evidence": "The evidence",
+    "health": "Health",
     "data": "Data",
     "lineage": "Lineage",
     "use": "Use it, run it again",
@@ -148,6 +150,7 @@ def view_study(study: StudyResults, results: Results) -> dict[str, object]:
         name=study.name,
         base=study.confirm.base,
         search=view_search(study),
+        health=view_health(study.search),
         judgement=view_judgement(study, results),
         exported=export_rows(study.confirm.exported),
         export_reason=capitalized(study.confirm.exported.reason),

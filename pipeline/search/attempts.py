@@ -6,10 +6,9 @@ After a crash at any instant the study is the record, and MLflow can be put righ
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.evaluation.objectives import ObjectiveSpec
@@ -17,7 +16,9 @@ from pipeline.search.progress import Progress
 from pipeline.search.proposals import Proposal
 from pipeline.search.queue import close_orphans, fail_trial, retry_failed
 from pipeline.training.messages import EpochRecord, TrialResult
-from pipeline.trials.record import Epoch
+from pipeline.trials.epochs import restored, stored
+from pipeline.trials.health import verdict
+from pipeline.trials.record import Epoch, State, TrialRecord
 from pipeline.trials.recorder import Recorder, run_summary
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ class Attempt:
     Attributes:
         proposal: What it tries.
         epochs: Those that have ended.
+        stored: The same as the study holds them.
         is_cut_off: Whether it was told to stop because the time is up.
     """
 
     proposal: Proposal
     epochs: list[Epoch] = field(default_factory=list)
+    stored: list[dict[str, object]] = field(default_factory=list)
     is_cut_off: bool = False
 
 
@@ -103,8 +106,7 @@ class Attempts:
         """Gives a trial the result of the one that had the same hyperparameters."""
         self.open(proposal)
         for epoch in former.user_attrs.get("epochs", []):
-            record = EpochRecord(epoch=epoch["epoch"], metrics=epoch["metrics"])
-            self.keep_epoch(proposal.uid, record)
+            self.keep_epoch(proposal.uid, restored(epoch))
         self._finish(
             proposal.uid,
             outcome=former.user_attrs["outcome"],
@@ -117,11 +119,12 @@ class Attempts:
         """Reports an epoch to study and record; whether it had a value to judge it by."""
         attempt, at_ms = self._running[uid], int(time.time() * 1000)
         trial = attempt.proposal.trial
-        metrics = {name: v for name, v in record.metrics.items() if math.isfinite(v)}
+        metrics = record.finite_metrics
         value = metrics.get(self._objective.metric)
         attempt.epochs.append(Epoch(epoch=record.epoch, metrics=metrics, at_ms=at_ms))
+        attempt.stored.append(stored(record, at_ms=at_ms))
         # All of them again: up to some hundred epochs, that takes no longer than one more row.
-        trial.set_user_attr("epochs", [asdict(epoch) for epoch in attempt.epochs])
+        trial.set_user_attr("epochs", attempt.stored)
         if value is not None:
             trial.report(value, record.epoch)
         kept = EpochRecord(epoch=record.epoch, metrics=metrics)
@@ -152,7 +155,7 @@ class Attempts:
             self._study.tell(trial, value)
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
-        state = "COMPLETE" if is_complete else "PRUNED"
+        state: State = "COMPLETE" if is_complete else "PRUNED"
         self._end(uid, state, value=value, metrics=metrics, tags={"outcome": outcome})
 
     def fail(
@@ -178,7 +181,7 @@ class Attempts:
     def _end(
         self,
         uid: str,
-        state: str,
+        state: State,
         *,
         value: float | None,
         metrics: Mapping[str, float],
@@ -186,10 +189,18 @@ class Attempts:
         traceback: str | None = None,
     ) -> None:
         attempt = self._running.pop(uid)
+        proposal = attempt.proposal
+        found = verdict(
+            TrialRecord(
+                number=proposal.trial.number,
+                state=state,
+                attributes={**tags, "epochs": attempt.stored, "metrics": metrics},
+            )
+        )
+        tags = {**tags, **found.tags}
         self._recorder.end_trial(
             uid, state, value=value, metrics=metrics, tags=tags, traceback=traceback
         )
-        proposal = attempt.proposal
         is_copy = proposal.duplicate is not None
         self._progress.trial_ended(state, value, rung=proposal.rung, is_copy=is_copy)
 

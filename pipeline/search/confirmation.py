@@ -20,7 +20,7 @@ from pipeline.search.executors.base import EpochDone, Executor, TrialDone, Trial
 from pipeline.search.kept_trainings import KeptTraining
 from pipeline.search.rounds import Rounds
 from pipeline.training.data import DataReference
-from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.training.messages import EpochRecord, TrialResult, TrialSpec
 from pipeline.trials.confirmation import TrainingRecord
 from pipeline.trials.record import Epoch
 from pipeline.trials.recorder import Recorder, run_summary
@@ -156,9 +156,10 @@ class Confirmation:
     def _on_epoch(self, event: EpochDone) -> None:
         self._executor.answer(event.uid, stop=False)
         now = _now_ms()
-        self._recorder.log_epoch(event.uid, event.record, at_ms=now)
         # JSON has no NaN.
-        metrics = {n: value for n, value in event.record.metrics.items() if math.isfinite(value)}
+        metrics = event.record.finite_metrics
+        record = EpochRecord(epoch=event.record.epoch, metrics={**event.record.metrics, **metrics})
+        self._recorder.log_epoch(event.uid, record, at_ms=now)
         epoch = Epoch(epoch=event.record.epoch, metrics=metrics, at_ms=now)
         self._attempts[event.uid].epochs.append(epoch)
 

@@ -76,6 +76,17 @@ class Chunk:
     labels: NDArray[np.int32]
     num_batches: int
 
+    def split(self, num_rows: int) -> "tuple[Chunk, Chunk]":
+        """Returns its first batch, of so many rows at most, and the others, which may be none."""
+        first, rest = (
+            (self.features[part], self.labels[part])
+            for part in (slice(num_rows), slice(num_rows, None))
+        )
+        return (
+            Chunk(features=first[0], labels=first[1], num_batches=1),
+            Chunk(features=rest[0], labels=rest[1], num_batches=self.num_batches - 1),
+        )
+
 
 def resolve_batch_size(batch_size: object, *, num_examples: int) -> int:
     """Returns the images per update: at most all of them, which is what `full` means."""

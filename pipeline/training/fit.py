@@ -20,12 +20,13 @@ from pipeline.training.batches import (
     epoch_order,
     resolve_batch_size,
 )
+from pipeline.training.gradients import epoch_health
 from pipeline.training.messages import EpochRecord, Report
 from pipeline.training.optimizers import build_optimizer
 from pipeline.training.phases import Phase
 from pipeline.training.rules import BestEpoch, Plateau, stopping_rule
 from pipeline.training.schedules import learning_rate_table
-from pipeline.training.steps import Steps, TabulatedSchedule, copy_variables
+from pipeline.training.steps import NUM_SUMS, Steps, Sums, TabulatedSchedule, copy_variables
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,9 @@ class Training:
 
     Attributes:
         steps: What trains; its model is trained in place, and may be another than was given.
+        diverged_step: The first step whose loss was not finite, counted from 0, or whose gradient
+            or update was not, so that the next one's was; None without one, also where only the
+            weights or the answers are not finite.
     """
 
     def __init__(
@@ -94,6 +98,8 @@ class Training:
             steps_per_epoch=self.steps_per_epoch,
             factor=phase.factor,
         )
+        self.diverged_step: int | None = None
+        self._num_steps = 0
         self._is_scheduled = hyperparameters["schedule"] != "performance"
         schedule = TabulatedSchedule(self._rates) if self._is_scheduled else None
         rate = schedule or float(self._rates[0])
@@ -112,13 +118,21 @@ class Training:
     def run_epoch(self, epoch: int) -> EpochRecord | None:
         """Trains and validates one epoch; None as soon as something is not finite."""
         start = time.perf_counter()
-        sums = self._train_epoch(epoch)
-        if sums is None:
+        trained = self._train_epoch(epoch)
+        if trained is None:
             return None
+        sums, updates = trained
         probabilities = self.steps.predict(self._data, self._data.val)
         if not np.isfinite(probabilities).all():
             return None
         val = classification_metrics(probabilities, self._data.labels[self._data.val])
+        health = epoch_health(
+            sums[NUM_SUMS:],
+            num_measured=sums[3],
+            model=self.steps.model,
+            updates=updates,
+            idle=self.steps.predict.idle_shares(self._data),
+        )
         num_images = self._num_passes * len(self._data.train)
         metrics = {
             "loss": float(sums[0] / num_images),
@@ -129,7 +143,7 @@ class Training:
             "phase": float(self._phase.number),
             "seconds": time.perf_counter() - start,
         }
-        return EpochRecord(epoch=epoch, metrics=metrics)
+        return EpochRecord(epoch=epoch, metrics=metrics, health=health)
 
     @property
     def learning_rate(self) -> float:
@@ -144,17 +158,22 @@ class Training:
         if factor != 1.0:
             self.steps.optimizer.learning_rate = self.learning_rate * factor
 
-    def _train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
-        total = np.zeros(4)
+    def _train_epoch(self, epoch: int) -> tuple[Sums, NDArray[np.float64]] | None:
+        total: Sums | None = None
         for one in range(epoch * self._num_passes, (epoch + 1) * self._num_passes):
             order = epoch_order(self._data.train, seed=self._seed, epoch=one)
             for chunk in epoch_chunks(self._data, order, batch_size=self._batch_size):
-                total += self.steps.train(chunk)
-                if not np.isfinite(total).all():
+                if total is None:
+                    total, updates = self.steps.train_and_compare(chunk)
+                else:
+                    total = total + self.steps.train(chunk)
+                if not np.isfinite(total[: NUM_SUMS - 1]).all():
+                    self.diverged_step = self._num_steps + int(total[NUM_SUMS - 1])
                     return None
+        self._num_steps += self.steps_per_epoch
         # A relu hides weights that are not finite from the loss.
         finite = all(np.isfinite(weights).all() for weights in self.steps.model.get_weights())
-        return total if finite else None
+        return (total, updates) if finite and total is not None else None
 
 
 def train(
@@ -194,6 +213,8 @@ def train(
         record = training.run_epoch(epoch)
         if record is None:
             outcome, notes["diverged_epoch"] = "diverged", epoch
+            if training.diverged_step is not None:
+                notes["diverged_step"] = training.diverged_step
             break
         num_epochs += 1
         best.update(record, trained)

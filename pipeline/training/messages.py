@@ -6,8 +6,10 @@ hears whether to stop, and ends with a `TrialResult`. It knows neither Optuna no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from pipeline.hyperparameter import Value
 
@@ -53,6 +55,44 @@ def answers_file(model_file: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EpochHealth:
+    """How well a network trained in an epoch; every number is finite, to three digits.
+
+    Attributes:
+        gradient_norms: Euclidean norm of the gradient by each trained kernel, from the features to
+            the probabilities, before clipping; root of the mean square of the steps measured.
+        update_ratios: |change of the weights| / |weights| of the epoch's first step, by kernel.
+        dead: Share of units in each hidden layer that put out nothing, for any image of a fixed
+            batch of the training part, in [0, 1]; 0 where the activation cannot die.
+        saturated: Share of units in each hidden layer that are flat for nearly all of these images,
+            in [0, 1]; 0 where the activation cannot saturate.
+        clipped: Share of steps whose gradient was clipped, in [0, 1].
+        kept: Norm of the gradient after clipping over that before, in [0, 1]; its mean.
+    """
+
+    gradient_norms: Sequence[float] = ()
+    update_ratios: Sequence[float] = ()
+    dead: Sequence[float] = ()
+    saturated: Sequence[float] = ()
+    clipped: float = 0.0
+    kept: float = 1.0
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What of it is drawn over epochs: of layers the two ends, the middle, or the worst."""
+        found = {
+            "health/dead_share": max(self.dead, default=0.0),
+            "health/saturated_share": max(self.saturated, default=0.0),
+            "health/clipped_share": self.clipped,
+        }
+        if not self.gradient_norms:
+            return found
+        ends = {"first": self.gradient_norms[0], "last": self.gradient_norms[-1]}
+        norms = {f"health/gradient_norm_{end}": norm for end, norm in ends.items()}
+        return {**norms, "health/update_ratio": median(self.update_ratios), **found}
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochRecord:
     """What one epoch gave.
 
@@ -61,10 +101,19 @@ class EpochRecord:
         metrics: `loss`, `accuracy` (of training, averaged over the epoch), `val_loss`,
             `val_accuracy`, `val_macro_f1`, `learning_rate` (of the last step), `gradient_norm`
             (of the whole gradient before clipping, averaged), `phase` (1 or 2), `seconds`.
+        health: How it trained; None where that was not measured, as in earlier releases.
     """
 
     epoch: int
     metrics: Mapping[str, float]
+    health: EpochHealth | None = None
+
+    @property
+    def finite_metrics(self) -> dict[str, float]:
+        """The metrics with those of its health; finite ones only, since JSON has no NaN."""
+        of_health = {} if self.health is None else self.health.metrics
+        found = {**self.metrics, **of_health}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +138,9 @@ class TrialResult:
             asked for or nothing was kept.
         weights_sha256: SHA-256 of the kept model's weights, in order; empty if nothing was kept.
         notes: What else is worth knowing: `steps_per_epoch`, and `stopped_early` (the rule's name)
-            or `diverged_epoch` where it applies; those of phase 2 begin with `phase_2_`, with
-            `phase_2_first_epoch` and `phase_2_starts_from`, its lowest cut.
+            or `diverged_epoch` where it applies, with `diverged_step`, counted from 0 in the phase,
+            if loss or gradient of a step were not finite; those of phase 2 begin with `phase_2_`,
+            with `phase_2_first_epoch` and `phase_2_starts_from`, its lowest cut.
     """
 
     outcome: str

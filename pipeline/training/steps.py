@@ -24,9 +24,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.bases.graph import rebuild
+from pipeline.training import gradients as health
 from pipeline.training.batches import Chunk, Indices, TrainingData, gather
-from pipeline.training.export import chain
+from pipeline.training.fine_tuned import FineTuned
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 GRADIENT_NORM_INTERVAL = 8
 # Fewer steps than this many per epoch are all measured: a mean of a handful says little.
 MIN_MEASURED_STEPS = 32
+
+# What `Steps.train` sums besides what a `StepGauge` measures.
+NUM_SUMS = 5
+Sums = NDArray[np.float64]
 
 MAX_BATCH_ROWS = 1024
 MAX_BATCH_BYTES = 32 * 2**20
@@ -79,8 +83,10 @@ class Steps:
         self._class_weights = class_weights
         self._centre = centre
         measured_all = steps_per_epoch < GRADIENT_NORM_INTERVAL * MIN_MEASURED_STEPS
-        self._norm_interval = 1 if measured_all else GRADIENT_NORM_INTERVAL
+        often = max(1, min(GRADIENT_NORM_INTERVAL, steps_per_epoch // health.CLIPPED_STEPS))
+        self._intervals = 1 if measured_all else GRADIENT_NORM_INTERVAL, often
         optimizer.build(model.trainable_variables)
+        self._gauge = health.StepGauge(model, optimizer)
         self._run = _OfRows(self._train_batches)
 
     @property
@@ -112,52 +118,73 @@ class Steps:
         copy_variables(other.variables, to=self.variables)
         if self._schedule is not None and other._schedule is not None:
             self._schedule.assign(other._schedule)
-        self._batch_size, self._norm_interval = other._batch_size, other._norm_interval
+        self._batch_size, self._intervals = other._batch_size, other._intervals
 
-    def train(self, chunk: Chunk) -> NDArray[np.float64]:
+    def train(self, chunk: Chunk, *, so_far: Sums | None = None) -> Sums:
         """Takes the chunk's gradient steps.
 
+        Args:
+            chunk: Whose batches to train on, in order.
+            so_far: Sums of the chunk before, to go on from as if both were one, to the last bit.
+
         Returns:
-            Four sums over the chunk: of loss times rows, of rows classified rightly, of gradient
-            norms, and of steps whose norm was measured. The loss contains the penalties of
-            regularizers, as `fit` reports it, and weighs each batch by its rows.
+            Sums over the chunk, `NUM_SUMS` of them: of loss times rows, of rows classified rightly,
+            of gradient norms, of steps whose norm was measured, and of steps whose loss is finite.
+            The loss contains the penalties of regularizers, as `fit` reports it, and weighs each
+            batch by its rows. Then those of a `StepGauge`.
         """
         # As tensors, the sizes are no part of what is compiled.
-        sizes = (chunk.num_batches, self._batch_size, self._norm_interval)
-        sums = self._run([chunk.features, chunk.labels], sizes)
-        return np.asarray(sums, dtype=np.float64)
+        sizes = (chunk.num_batches, self._batch_size, self._intervals)
+        sums = np.zeros(NUM_SUMS + self._gauge.size) if so_far is None else so_far
+        found = self._run([chunk.features, chunk.labels], [sums.astype(np.float32), *sizes])
+        return np.asarray(found, dtype=np.float64)
+
+    def train_and_compare(self, chunk: Chunk) -> tuple[Sums, NDArray[np.float64]]:
+        """Takes the chunk's steps; returns its sums, and how far the first one changed the weights.
+
+        The second is shape (kernels,): see `gradients.update_ratios`.
+        """
+        first, rest = chunk.split(self._batch_size)
+        before = health.kernels(self.model)
+        sums = self.train(first)
+        ratios = health.update_ratios(before, health.kernels(self.model))
+        return (self.train(rest, so_far=sums) if rest.num_batches else sums), ratios
 
     def _train_batches(
         self,
         features: tf.Tensor,
         labels: tf.Tensor,
+        sums: tf.Tensor,
         num_batches: tf.Tensor,
         batch_size: tf.Tensor,
-        norm_interval: tf.Tensor,
+        intervals: tf.Tensor,
     ) -> tf.Tensor:
-        sums = tf.zeros(4)
         for batch in tf.range(num_batches):
             rows = slice(batch * batch_size, (batch + 1) * batch_size)
             batch_features = tf.cast(features[rows], tf.float32) + self._centre
-            sums += self._train_batch(batch_features, labels[rows], norm_interval)
+            sums += self._train_batch(batch_features, labels[rows], intervals)
         return sums
 
     def _train_batch(
-        self, features: tf.Tensor, labels: tf.Tensor, norm_interval: tf.Tensor
+        self, features: tf.Tensor, labels: tf.Tensor, intervals: tf.Tensor
     ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             probabilities = self.model(features, training=True)
             loss = self._loss(labels, probabilities, sample_weight=self._weights_of(labels))
             loss = tf.add_n([loss, *self.model.losses])
         gradients = tape.gradient(loss, self.model.trainable_variables)
-        measured = tf.cast(self.optimizer.iterations, tf.int32) % norm_interval == 0
+        measured, clipping = tf.unstack(
+            tf.cast(self.optimizer.iterations, "int32") % intervals == 0
+        )
         # Before `apply`, which clips.
-        norm = tf.cond(measured, lambda: tf.linalg.global_norm(gradients), lambda: 0.0)
+        norm, figures = self._gauge.measured(gradients, measured, clipping)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         predicted = tf.argmax(probabilities, axis=-1, output_type=labels.dtype)
         correct = tf.math.count_nonzero(predicted == labels, dtype=tf.float32)
         num_rows = tf.cast(tf.shape(labels)[0], tf.float32)
-        return tf.stack([loss * num_rows, correct, norm, tf.cast(measured, tf.float32)])
+        is_finite = tf.cast(tf.math.is_finite(loss), tf.float32)
+        own = [loss * num_rows, correct, norm, tf.cast(measured, tf.float32), is_finite]
+        return tf.concat([tf.stack(own), figures], axis=0)
 
     def _weights_of(self, labels: tf.Tensor) -> tf.Tensor | None:
         return None if self._class_weights is None else tf.gather(self._class_weights, labels)
@@ -185,13 +212,26 @@ class Predictor:
         float32_bytes = max(4 * features[0].size, 1)
         size = max(1, min(MAX_BATCH_ROWS, MAX_BATCH_BYTES // float32_bytes))
         batches = [
-            self._run([gather(features, rows[start : start + size])], [data.centre]).numpy()
+            self._run([gather(features, rows[start : start + size])], [data.centre])[0].numpy()
             for start in range(0, len(rows), size)
         ]
         return np.concatenate(batches)
 
-    def _predict_batch(self, features: tf.Tensor, centre: tf.Tensor) -> tf.Tensor:
-        return self._model(tf.cast(features, tf.float32) + centre, training=False)
+    def idle_shares(self, data: TrainingData) -> NDArray[np.float32]:
+        """Returns the shares of dead and of saturated units by hidden layer, (2, num_hidden)."""
+        shares = self._run([gather(data.features, health.probe_rows(data))], [data.centre])[1]
+        return np.asarray(shares)
+
+    def _predict_batch(self, features: tf.Tensor, centre: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # One function for both: to trace a second one costs what some cheap trainings take, the
+        # shares cost next to nothing beside the network.
+        x, head = tf.cast(features, tf.float32) + centre, self._model
+        if isinstance(head, FineTuned):
+            x, head = head.segment(x, training=False), head.head
+        layers = health.hidden_activations(head)
+        watched = keras.Model(head.inputs, [*head.outputs, *(layer.output for layer in layers)])
+        probabilities, *hidden = keras.tree.flatten(watched(x, training=False))
+        return probabilities, health.idle_shares(layers, hidden)
 
 
 class _OfRows:
@@ -204,11 +244,11 @@ class _OfRows:
         function: Takes arrays of rows, then others.
     """
 
-    def __init__(self, function: Callable[..., tf.Tensor]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._compiled: dict[tuple[tf.TensorSpec, ...], Callable[..., tf.Tensor]] = {}
+        self._compiled: dict[tuple[tf.TensorSpec, ...], Callable[..., Any]] = {}
 
-    def __call__(self, by_row: Sequence[NDArray[Any]], others: Sequence[Any]) -> tf.Tensor:
+    def __call__(self, by_row: Sequence[NDArray[Any]], others: Sequence[Any]) -> Any:
         rows, rest = [*map(tf.constant, by_row)], [*map(tf.constant, others)]
         signature = (
             *(tf.TensorSpec([None, *each.shape[1:]], each.dtype) for each in rows),
@@ -252,44 +292,7 @@ class TabulatedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # typ
         return {"table": self._table.numpy().tolist()}
 
 
-class FineTuned(keras.Model):  # type: ignore[misc]
-    """Runs a segment of a base as in inference, also while it is trained, and a head on top.
-
-    As one functional model it could not: Keras hands `training` on to every layer of one, and the
-    base's dropout would drop.
-
-    Args:
-        segment: Features of the lower cut to those that the head takes; some layers are trainable.
-            It is copied and left alone.
-        head: Those features to probabilities; it is copied and left alone, too.
-    """
-
-    def __init__(self, segment: keras.Model, head: keras.Model) -> None:
-        super().__init__(name="fine_tuned")
-        self.segment = _copied(segment)
-        self.head = _copied(head)
-        self(keras.Input(segment.input.shape[1:]))
-
-    def call(self, features: Any, training: bool | None = None) -> Any:
-        return self.head(self.segment(features, training=False), training=training)
-
-    def get_config(self) -> dict[str, object]:
-        return {"segment": self.segment.get_config(), "head": self.head.get_config()}
-
-    def flat(self) -> keras.Model:
-        """Returns a copy as one functional model of Keras' own layers, for inference."""
-        return chain([self.segment, self.head])
-
-
 def _without_seeds(config: Any) -> Any:
     if isinstance(config, dict):
         return {key: _without_seeds(value) for key, value in config.items() if key != "seed"}
     return [_without_seeds(one) for one in config] if isinstance(config, list | tuple) else config
-
-
-def _copied(model: keras.Model) -> keras.Model:
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config(layer.get_config())
-
-    inputs = keras.Input(model.input.shape[1:], name=model.inputs[0].name)
-    return keras.Model(inputs, rebuild(model, inputs, clone=clone), name=model.name)

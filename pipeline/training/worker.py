@@ -179,7 +179,7 @@ def _load(data: TrialData, cut: str, wanted: TrialSpec) -> CutData:
 def _fine_tune(
     first: _Trained, spec: TrialSpec, unfrozen: _Unfrozen, phase: Phase, report: Report
 ) -> _Trained:
-    from pipeline.training.steps import FineTuned
+    from pipeline.training.fine_tuned import FineTuned
 
     model = FineTuned(unfrozen.segment, first.model)
     fit = _train(model, unfrozen.cut_data, spec, phase, report)
@@ -287,7 +287,7 @@ def _kept(model: keras.Model, spec: TrialSpec) -> tuple[str | None, str]:
 def _save(model: keras.Model, path: Path) -> None:
     from pipeline.files import write_whole
     from pipeline.training.export import for_inference
-    from pipeline.training.steps import FineTuned
+    from pipeline.training.fine_tuned import FineTuned
 
     flat = model.flat() if isinstance(model, FineTuned) else for_inference(model)
     with write_whole(path) as part:

@@ -14,9 +14,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from pipeline.hyperparameter import Hyperparameters, Value
+from pipeline.trials.epochs import restored
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from pipeline.training.messages import EpochRecord
 
 T = TypeVar("T", bound="DataclassInstance")
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
@@ -45,7 +48,7 @@ class Epoch:
 
     Attributes:
         epoch: Counted from 0.
-        metrics: By name; finite ones only, since JSON has no NaN.
+        metrics: By name, those of its health among them; finite ones only, since JSON has no NaN.
         at_ms: When it ended, milliseconds since 1970.
     """
 
@@ -225,6 +228,11 @@ class TrialRecord:
         found = {name: self.attributes.get(name) for name in TAGS}
         return {name: str(value)[:5000] for name, value in found.items() if value is not None}
 
+    @property
+    def epoch_records(self) -> list[EpochRecord]:
+        """Its epochs as they were trained; none where an earlier release was killed."""
+        return [restored(content) for content in self.attributes.get("epochs") or []]
+
     def uid(self, *, study_uid: str) -> str:
         """Returns the uid that the driver gave it, else the one that it would have given.
 
@@ -250,7 +258,7 @@ class TrialRecord:
             Epoch(
                 epoch=epoch,
                 metrics={
-                    **detailed.get(epoch, {}).get("metrics", {}),
+                    **(restored(detailed[epoch]).finite_metrics if epoch in detailed else {}),
                     **({metric: reported[epoch]} if epoch in reported else {}),
                 },
                 # Where the study holds no time, epochs are spread evenly: wrong by little, and the

@@ -48,4 +48,6 @@ def run_summary(result: TrialResult) -> dict[str, float]:
     }
     if result.best_epoch is not None:
         metrics["best_epoch"] = float(result.best_epoch)
+    if "diverged_step" in result.notes:
+        metrics["diverged_step"] = float(result.notes["diverged_step"])
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pipeline.errors import StudyError
 from pipeline.files import read_json, write_json, write_whole
+from pipeline.trials.health import verdict
 from pipeline.trials.ranking import best_trial, num_finished
 from pipeline.trials.record import TrialRecord, as_record
 from pipeline.workspace import study_file
@@ -165,11 +166,15 @@ def best_of(trial: TrialRecord) -> dict[str, Any]:
 def _write_table(file: Path, trials: Sequence[TrialRecord]) -> None:
     names = list(dict.fromkeys(n for trial in trials for n in trial.hyperparameters))
     rungs = ("rung", "promoted_from") if any(trial.rung is not None for trial in trials) else ()
-    columns = ["number", "state", "value", "seconds", "epochs", *rungs, *names]
+    columns = ["number", "state", "value", "seconds", "epochs", "health", "fit", *rungs, *names]
     with write_whole(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
         for trial in trials:
+            found = verdict(trial)
+            ailments = (found.health, found.fit)
             own = (trial.number, trial.state, trial.value, trial.seconds, len(trial.curve))
             on = [getattr(trial, name) for name in rungs]
-            writer.writerow([*own, *on, *(trial.hyperparameters.get(name) for name in names)])
+            writer.writerow(
+                [*own, *ailments, *on, *(trial.hyperparameters.get(name) for name in names)]
+            )

@@ -23,6 +23,10 @@ def trial(number, value=0.5, state="COMPLETE", *, hyperparameters=None, **noted)
     return made_trial(number, state, value, hyperparameters=own, **noted)
 
 
+def epoch(**health):
+    return {"epoch": 0, "at_ms": 1, "metrics": {}, "health": health}
+
+
 @pytest.fixture
 def view(results):
     def of(*trials):
@@ -74,9 +78,9 @@ def test_true_is_not_one(view):
 
 def test_filters_name_rungs_states_and_health_as_they_occur(view):
     found = view(
-        trial(0, share=1 / 3, rung=0, health="healthy"),
+        trial(0, share=1 / 3, rung=0, epochs=[epoch()]),
         trial(1, share=1.0, rung=1, promoted_from=0),
-        trial(2, None, "FAIL", share=1.0, rung=1, health="vanishing"),
+        trial(2, None, "FAIL", share=1.0, rung=1, epochs=[epoch(saturated=[1.0])]),
     )
     assert found["filters"] == [
         ("study", "Study", ["transfer"]),

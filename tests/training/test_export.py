@@ -134,8 +134,8 @@ def test_every_kind_of_base_joins(tmp_path, head, name):
 
 def fine_tuned(base, lower, upper, trained):
     """A segment and a head in one, as a worker keeps them, with other weights than the base's."""
+    from pipeline.training.fine_tuned import FineTuned
     from pipeline.training.segments import cut_segment
-    from pipeline.training.steps import FineTuned
 
     model = FineTuned(cut_segment(base, lower, whole(upper)), trained)
     for weight in model.segment.trainable_weights:

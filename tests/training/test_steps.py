@@ -178,7 +178,7 @@ def head(hyperparameters):
 
 
 def fine_tuned(head):
-    from pipeline.training.steps import FineTuned
+    from pipeline.training.fine_tuned import FineTuned
 
     return FineTuned(cut_segment(small_base(), "stem", whole("block2")), head)
 

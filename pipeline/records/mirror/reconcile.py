@@ -9,6 +9,7 @@ from pipeline.records.mirror.differences import Difference
 from pipeline.records.mirror.expected_run import STATUS_OF_STATE, RunRecord, summary_of
 from pipeline.records.mirror.projection import Parent, TrialRuns
 from pipeline.records.mirror.store import Store
+from pipeline.trials.health import verdict
 from pipeline.trials.record import TrialRecord
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def import_trial(runs: TrialRuns, trial: TrialRecord, **tags: str) -> None:
         uid,
         number=trial.number,
         hyperparameters=trial.texts,
-        tags={**trial.tags, **tags, "restored": "true"},
+        tags={**trial.tags, **verdict(trial).tags, **tags, "restored": "true"},
         at_ms=trial.start_ms,
     )
     _complete(runs, trial, run_id)
@@ -140,7 +141,8 @@ def amend_trial(runs: TrialRuns, trial: TrialRecord, run_id: str) -> None:
         trial: What it is to say.
         run_id: Of a run that says nothing wrong, only too little.
     """
-    _complete(runs, trial, run_id, **trial.tags, repaired="true")
+    tags = {**trial.tags, **verdict(trial).tags}
+    _complete(runs, trial, run_id, **tags, repaired="true")
 
 
 def _complete(runs: TrialRuns, trial: TrialRecord, run_id: str, **tags: str) -> None:
