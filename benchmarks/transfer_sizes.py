@@ -108,6 +108,7 @@ def fetch_and_split(sections: Mapping[str, Any], folder: Path) -> None:
         SplitParams.model_validate(sections["split"]),
         raw=folder / "raw",
         train_file=folder / "train.npz",
+        rows_file=folder / "train_rows.npy",
         test_file=folder / "test.npz",
         summary_file=folder / "split.json",
     )

@@ -50,10 +50,19 @@ RULES = {
         # What a registered model is served with.
         "training.image_classifier",
     },
-    "report": {"trials", "evaluation", "training.hyperparameters", "planning.plan"},
+    # What is wrong with the data; of models it knows nothing.
+    "review": {"data", "evaluation", "features.manifest"},
+    "report": {
+        "trials",
+        "evaluation",
+        "training.hyperparameters",
+        "planning.plan",
+        "review.record",
+    },
     "studies": RING_1 | {"trials", "search", "records"},
-    "stages": RING_1 | {"trials", "planning", "search", "records", "studies", "report"},
-    "commands": RING_1 | {"trials", "planning", "search", "records", "studies", "report", "stages"},
+    "stages": RING_1 | {"trials", "planning", "review", "search", "records", "studies", "report"},
+    "commands": RING_1
+    | {"trials", "planning", "review.params", "search", "records", "studies", "report", "stages"},
 }
 HOMES = {
     "optuna": {"search", "records"},
@@ -63,7 +72,7 @@ HOMES = {
     "onnxruntime": {"features"},
     "ray": {"search/executors"},
     "sklearn": {"data"},
-    "scipy": {"evaluation", "training"},
+    "scipy": {"evaluation", "review", "training"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
 }
@@ -190,6 +199,7 @@ def test_one_module_names_a_file_that_several_read(name):
 UNTYPED = re.compile(r"(dict|Mapping)\[str, Any\]|\bJson\b")
 READ_OR_WRITE_JSON = {
     "evaluation.record",
+    "review.record",
     "files",
     "config",
     "features.manifest",
@@ -301,6 +311,7 @@ STAGES = (
     "split",
     "plan",
     "embed",
+    "review",
     "search x",
     "confirm x",
     "diagnose x",
@@ -338,7 +349,7 @@ def test_no_stage_loads_a_heavy_library_before_it_refuses(params, tmp_path):
 
 # They reach modules that use Keras, and use what needs none of it, or leave it to workers.
 WITHOUT_KERAS = {"report", "search", "audit", "check", "enqueue", "gc", "status", "summary"}
-WITHOUT_KERAS |= {"diagnose"}
+WITHOUT_KERAS |= {"diagnose", "review"}
 WITHOUT_KERAS |= {"driver", "postgres", "ray_kills", "ray_search", "rung_ranking"}
 WITHOUT_KERAS |= {"report_page", "tracking_outage", "transfer"}
 FIXING = ("records/model_registry/classifier.py", "studies/exported.py")

@@ -24,6 +24,7 @@ from pipeline.hyperparameter import Hyperparameter
 from pipeline.planning.params import PlanParams
 from pipeline.records.model_registry.params import AUTO, RegisterParams
 from pipeline.registry import unknown_name
+from pipeline.review.params import ReviewParams
 from pipeline.search.between_sections import NO_BASE, executor_problem
 from pipeline.search.distributions import Fixed
 from pipeline.search.params import (
@@ -43,6 +44,7 @@ SECTIONS: dict[str, type[Section]] = {
     "split": SplitParams,
     "plan": PlanParams,
     "embed": EmbedParams,
+    "review": ReviewParams,
     "evaluate": EvaluateParams,
     "register": RegisterParams,
     "search": SearchParams,
@@ -54,7 +56,7 @@ OTHER_SECTIONS = ("defaults", "studies")
 HELP_WIDTH = 100
 # A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
 # folder beside these of results/, and a word of register.study beside `auto`.
-TAKEN_NAMES = ("labels", "file", "allow_pickle", "report", "confusion", "diagnosis", AUTO)
+TAKEN_NAMES = ("labels", "file", "allow_pickle", "report", "review", "confusion", "diagnosis", AUTO)
 TAKEN_ENDINGS = {
     r"_wrong_(images|indices)": "results/predictions.npz has other entries of such names",
     r"-[0-9a-f]{8}": "old studies are called NAME-HASH",

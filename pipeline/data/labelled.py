@@ -4,7 +4,7 @@ Owns `data/raw/`: three arrays and a manifest, which is written last and names t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.parts import PARTS
 from pipeline.errors import DataIntegrityError
-from pipeline.files import sha256_arrays, write_json, write_whole
+from pipeline.files import read_json, sha256_arrays, write_json, write_whole
 
 MANIFEST = "manifest.json"
 _ARRAYS = ("images", "labels", "parts")
@@ -34,6 +34,7 @@ class LabelledImages:
         layout: What of a folder was taken for what.
         value_range: What became black and white in pixels of more than 8 bits; None if none were.
         source: What `fetch` was told to read: `dataset`, and of one's own images `path` and `name`.
+        image_files: The file of each image, below `path`; empty where one file holds many.
     """
 
     images: NDArray[np.uint8]
@@ -45,6 +46,7 @@ class LabelledImages:
     layout: Mapping[str, object] = field(default_factory=dict)
     value_range: tuple[float, float] | None = None
     source: Mapping[str, str] = field(default_factory=dict)
+    image_files: Sequence[str] = ()
 
 
 def undivided(num_images: int) -> NDArray[np.str_]:
@@ -136,6 +138,7 @@ def save_raw(data: LabelledImages, folder: Path, *, dataset: str) -> None:
             "left_out": dict(data.left_out),
             "layout": dict(data.layout),
             "value_range": data.value_range,
+            "image_files": list(data.image_files),
             "sha256": {name: sha256_arrays(getattr(data, name)) for name in _ARRAYS},
         },
     )
@@ -171,7 +174,7 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
                 f"{folder / name}.npy must hold what its manifest says, sha256 {expected}. "
                 f"Received: sha256={found}. {again}"
             )
-    # Earlier releases wrote none of the last four.
+    # Earlier releases wrote none of the last five.
     value_range = manifest.get("value_range")
     return manifest["dataset"], LabelledImages(
         **arrays,
@@ -181,4 +184,14 @@ def load_raw(folder: Path) -> tuple[str, LabelledImages]:
         layout=manifest.get("layout", {}),
         value_range=tuple(value_range) if value_range else None,
         source=manifest.get("source", {}),
+        image_files=tuple(manifest.get("image_files", ())),
     )
+
+
+def image_files(folder: Path) -> tuple[str, ...]:
+    """Returns the file of each image that `save_raw` wrote, by its place; see `LabelledImages`.
+
+    Raises:
+        DataIntegrityError: If the manifest is missing or unreadable.
+    """
+    return tuple(read_json(folder / MANIFEST).get("image_files", ()))

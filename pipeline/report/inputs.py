@@ -15,6 +15,7 @@ from pipeline.evaluation.metrics import CalibrationBin
 from pipeline.evaluation.record import ComparisonRecord, EvaluationRecord, StudyEvaluation
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.plan import Plan, read_plan
+from pipeline.report.review import Review, read_review
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.confirmation import ConfirmationRecord
 from pipeline.trials.diagnosis import DiagnosisRecord, diagnosis_of
@@ -65,6 +66,7 @@ class Results:
         registration: The registered version; None if nothing is registered yet.
         plan: `results/plan.json`; None where a checkout was run before there were plans.
         comparisons: Of each two studies on the same test images.
+        review: What may be wrong with the data; None where an earlier release ran.
     """
 
     split: SplitRecord
@@ -73,6 +75,7 @@ class Results:
     registration: RegistrationRecord | None
     plan: Plan | None
     comparisons: Sequence[ComparisonRecord] = ()
+    review: Review | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -124,6 +127,7 @@ def read_results(root: Path) -> Results:
         registration=registration,
         plan=read_plan(plan_file) if plan_file.exists() else None,
         comparisons=evaluation.comparisons,
+        review=read_review(root),
     )
 
 

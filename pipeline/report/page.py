@@ -14,6 +14,7 @@ from pipeline.report.evaluation import MAX_CLASS_ROWS, view_judgement
 from pipeline.report.explorer import view_trials
 from pipeline.report.health import view_health
 from pipeline.report.inputs import Results, StudyResults
+from pipeline.report.review import view_review
 from pipeline.report.scripts import policy, read_scripts
 from pipeline.report.search import view_search
 from pipeline.report.text import capitalized, points
@@ -32,6 +33,7 @@ CONTENTS = {
     "evidence": "The evidence",
     "health": "Health",
     "data": "Data",
+    "review": "What may be wrong with it",
     "lineage": "Lineage",
     "use": "Use it, run it again",
 }
@@ -71,7 +73,7 @@ def render(results: Results) -> str:
         trials=view_trials(results),
         dataset=results.split.dataset,
         answers=answers(results),
-        contents=CONTENTS.items(),
+        contents=[pair for pair in CONTENTS.items() if pair[0] != "review" or results.review],
         comparisons=[_comparison_row(one) for one in results.comparisons],
         studies=[view_study(study, results) for study in results.studies],
         plans=view_plan(results.plan),
@@ -79,6 +81,7 @@ def render(results: Results) -> str:
         times=time_rows(results.studies),
         time_columns=TIME_COLUMNS,
         data=_data(results.split),
+        review=view_review(results.review, results.class_names),
         registered=_registered(results.registration),
         again=_again(results),
         data_hashes=results.split.sha256,

@@ -1,4 +1,4 @@
-"""Stage `split`: data/raw/ -> data/train.npz, data/test.npz, data/split.json.
+"""Stage `split`: data/raw/ -> data/train.npz, train_rows.npy, test.npz, split.json in data/.
 
 Run: python -m pipeline split
 """
@@ -25,9 +25,17 @@ _ACCURACY = 0.8
 
 
 def run(
-    params: SplitParams, *, raw: Path, train_file: Path, test_file: Path, summary_file: Path
+    params: SplitParams,
+    *,
+    raw: Path,
+    train_file: Path,
+    rows_file: Path,
+    test_file: Path,
+    summary_file: Path,
 ) -> None:
     """Writes the three parts of the search to one file, the test part to another, and the counts.
+
+    What `rows_file` gets is the place in the data set of each image in `train_file`.
 
     Raises:
         DataIntegrityError: If `raw` is incomplete or changed, or its own parts lack a class.
@@ -40,6 +48,9 @@ def run(
         rows, others = _test_rows(data, split) if name == "test" else _train_rows(data, split)
         with write_whole(file) as part:
             digests[name] = write_rows(part, data.images, rows, others)
+    # Not in train.npz, whose hash studies are known by.
+    with write_whole(rows_file) as part:
+        np.save(part, _train_rows(data, split)[0])
     write_split(_summary(dataset, data, split, digests), summary_file)
     if split.reasons:
         logger.info("sizes that are auto: %s", _auto_sizes(split))
@@ -62,6 +73,7 @@ def main() -> None:
         load_section(SplitParams, "split"),
         raw=Path("data/raw"),
         train_file=Path("data/train.npz"),
+        rows_file=Path("data/train_rows.npy"),
         test_file=Path("data/test.npz"),
         summary_file=SPLIT_FILE,
     )

@@ -61,6 +61,7 @@ class Checkout:
             self.split,
             raw=data / "raw",
             train_file=data / "train.npz",
+            rows_file=data / "train_rows.npy",
             test_file=data / "test.npz",
             summary_file=data / "split.json",
         )

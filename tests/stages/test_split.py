@@ -47,6 +47,7 @@ def run(tmp_path, **change):
         params(**change),
         raw=tmp_path / "raw",
         train_file=tmp_path / "train.npz",
+        rows_file=tmp_path / "train_rows.npy",
         test_file=tmp_path / "test.npz",
         summary_file=tmp_path / "split.json",
     )

@@ -107,6 +107,7 @@ def read_folder(params: FetchParams, scratch: Path) -> LabelledImages:
         left_out=found.left_out.counts(),
         layout=found.described,
         value_range=range_in_use(pictures, given),
+        image_files=tuple(entry.image.name for entry in entries),
     )
 
 
