@@ -65,7 +65,7 @@ def _share(ill: set[int], trials: Sequence[TrialRecord]) -> Interval:
 def _text(share: Interval) -> str:
     return (
         f"{percent(share.value, 1)} ({percent(share.low, 1)} to {percent(share.high, 1)}), "
-        f"n = {share.n}"
+        f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{share.n}"
     )
 
 
@@ -79,7 +79,9 @@ def _knobs(
     for name, distribution in in_table_order(search.space).items():
         values = [t.hyperparameters[name] for t in trials if name in t.hyperparameters]
         if distribution["type"] == "choice":
-            for choice in dict.fromkeys(map(str, distribution["choices"])):
+            choices = [*dict.fromkeys(map(str, distribution["choices"]))]
+            # Of two, one is the other turned round.
+            for choice in choices[:1] if len(choices) == 2 else choices:
                 yield f"{name} {choice}", _is(name, choice)
         elif len(set(values)) > 1:
             middle = median(float(value) for value in values)
