@@ -132,3 +132,9 @@ def test_every_result_is_kept_by_dvc():
 
 def test_register_comes_after_evaluate_whose_figures_it_records():
     assert "results/metrics.json" in body("register")["deps"]
+
+
+def test_what_has_no_budget_runs_after_what_has_one():
+    """DVC takes stages that do not depend on each other in the order of the file."""
+    order = list(STAGES)
+    assert order.index("confirm") < min(order.index(name) for name in ("diagnose", "review"))

@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.clock import Clock
 from pipeline.config import load_section
 from pipeline.data.labelled import image_files
 from pipeline.data.rows import row_batches
@@ -76,9 +75,7 @@ def run(params: ReviewParams, *, root: Path = Path()) -> ReviewRecord:
 
 def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
-    params = load_section(ReviewParams, "review")
-    with Clock(Path.cwd(), None).running("review"):
-        run(params)
+    run(load_section(ReviewParams, "review"))
 
 
 def summary(record: ReviewRecord, class_names: Sequence[str]) -> list[str]:
