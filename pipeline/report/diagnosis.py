@@ -37,7 +37,7 @@ def view_diagnosis(key: str, record: DiagnosisRecord | None) -> dict[str, object
         importance_note=_importance_note(record.importances),
         ablation_columns=ABLATION_COLUMNS,
         ablation=_ablation_rows(record),
-        ablation_note=_ablation_note(record.ablation),
+        ablation_note=_ablation_note(record.ablation, is_share=record.is_share),
         notes=_notes(record),
     )
 
@@ -199,15 +199,16 @@ def _difference(record: DiagnosisRecord, value: float) -> str:
     return f"{100 * value:+.2f}" if record.is_share else f"{value:+.4f}"
 
 
-def _ablation_note(found: AblationRecord | None) -> str:
+def _ablation_note(found: AblationRecord | None, *, is_share: bool) -> str:
     if found is None:
         return ""
     parts = 1 / found.share
     of_what = "whole trainings" if parts == 1 else f"1/{parts:.0f} trainings, as the search's rungs"
     left = f" For {found.num_left} more changes there was no time." if found.num_left else ""
+    unit = "percentage points of the objective" if is_share else "units of the objective"
     return (
         f"The winner with one change at a time, by {of_what}; {found.num_seeds} seeds, the same "
-        "with and without the change; effects in percentage points of the objective, above 0: "
+        f"with and without the change; effects in {unit}, above 0: "
         "better without what the winner has. Intervals are over images and seeds and hold "
         "together in 95% of cases (Bonferroni). The trials of the search cannot say this: its "
         f"sampler moves several hyperparameters together, towards what was good.{left}"

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import StudyError
 from pipeline.processes import raise_received
 from pipeline.search.executors.base import (
     EpochDone,
@@ -16,7 +15,6 @@ from pipeline.search.executors.base import (
     Executor,
     TrialDone,
     TrialLost,
-    TrialRaised,
 )
 from pipeline.search.rounds import CAUTION
 from pipeline.training.data import TrialData
@@ -63,6 +61,7 @@ class Measurements:
         self._started: dict[str, tuple[float, Measurement]] = {}
         self._lost: dict[str, int] = {}
         self._passed: list[str] = []
+        self._stopped: set[str] = set()
 
     @property
     def slowness(self) -> float:
@@ -72,17 +71,16 @@ class Measurements:
     def run(self, wanted: Sequence[Measurement], *, ends: float) -> dict[str, TrialResult | None]:
         """Returns by uid the result of each training that there was time for.
 
-        Those that do not fit any more are passed over; shorter ones after them may.
+        Those that do not fit any more are passed over; shorter ones after them may. One that is not
+        over in time ends with the epoch that it is in, and counts as passed over.
 
         Args:
             wanted: In the order of how much they are wanted.
             ends: When the last must have ended, in seconds of the clock.
 
         Returns:
-            None instead of a result where the hyperparameters cannot be trained.
-
-        Raises:
-            StudyError: If a training fails, or is lost more often than it may be.
+            None instead of a result where the hyperparameters cannot be trained, the training
+            fails, or it is lost more often than it may be: why is logged.
         """
         waiting, results = list(wanted), dict[str, TrialResult | None]()
         while True:
@@ -93,23 +91,40 @@ class Measurements:
             if not self._started:
                 break
             for event in self._executor.wait(timeout_seconds=0.5):
-                self._hear(event, waiting, results)
+                self._hear(event, waiting, results, ends)
         if self._passed:
             logger.info("no time was left for %s", ", ".join(self._passed))
             self._passed.clear()
         return results
 
     def _hear(
-        self, event: Event, waiting: list[Measurement], results: dict[str, TrialResult | None]
+        self,
+        event: Event,
+        waiting: list[Measurement],
+        results: dict[str, TrialResult | None],
+        ends: float,
     ) -> None:
         if isinstance(event, EpochDone):
-            self._executor.answer(event.uid, stop=False)
-        elif isinstance(event, TrialDone):
-            results[event.uid] = self._ended(event)
-        elif isinstance(event, TrialLost):
-            waiting.insert(0, self._again(event))
+            is_late = self._clock() > ends
+            self._executor.answer(event.uid, stop=is_late)
+            if is_late:
+                self._stopped.add(event.uid)
+            return
+        began, one = self._started.pop(event.uid)
+        if isinstance(event, TrialDone):
+            seconds = self._clock() - began
+            logger.info("%s: %s in %.0f s", one.told, event.result.outcome, seconds)
+            if event.uid in self._stopped:
+                self._passed.append(one.told)
+                return
+            # Not what the start of a worker took: it is there for the next ones.
+            self._ratios.append(event.result.seconds / one.seconds)
+            results[event.uid] = event.result
+        elif isinstance(event, TrialLost) and self._may_try_again(event.uid):
+            waiting.insert(0, one)
         else:
-            self._refuse(event)
+            reason = event.reason if isinstance(event, TrialLost) else event.message
+            logger.warning("%s could not be trained: %s", one.told, reason)
             results[event.uid] = None
 
     def _next(self, waiting: list[Measurement], ends: float) -> Measurement | None:
@@ -120,22 +135,6 @@ class Measurements:
             self._passed.append(one.told)
         return None
 
-    def _ended(self, event: TrialDone) -> TrialResult:
-        began, one = self._started.pop(event.uid)
-        # Not what the start of a worker took: it is there for the next ones.
-        self._ratios.append(event.result.seconds / one.seconds)
-        logger.info("%s: %s in %.0f s", one.told, event.result.outcome, self._clock() - began)
-        return event.result
-
-    def _again(self, event: TrialLost) -> Measurement:
-        _, one = self._started.pop(event.uid)
-        self._lost[event.uid] = self._lost.get(event.uid, 0) + 1
-        if self._lost[event.uid] > self._max_retries:
-            raise StudyError(f"A training of the diagnosis was lost: {event.reason}.")
-        return one
-
-    def _refuse(self, event: TrialRaised) -> None:
-        _, one = self._started.pop(event.uid)
-        if not event.is_infeasible:
-            raise StudyError(f"A training of the diagnosis failed, {one.told}: {event.message}.")
-        logger.info("%s: cannot be trained: %s", one.told, event.message)
+    def _may_try_again(self, uid: str) -> bool:
+        self._lost[uid] = self._lost.get(uid, 0) + 1
+        return self._lost[uid] <= self._max_retries

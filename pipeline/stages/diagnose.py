@@ -32,7 +32,7 @@ from pipeline.search.space import SearchSpace
 from pipeline.split_record import read_split
 from pipeline.studies.ablation import ablation
 from pipeline.studies.diagnosed import Subject
-from pipeline.studies.learning_curve import learning_curve
+from pipeline.studies.learning_curve import curve_sizes, learning_curve
 from pipeline.training.data import DataReference
 from pipeline.trials.advice import advice_of
 from pipeline.trials.confirmation import ConfirmationRecord, read_confirmation
@@ -85,7 +85,8 @@ def run(
         prepare()
     num_images = split.counts["train"].images
     record = _without_training(study, confirmation, space, search, seconds)
-    record = replace(record, num_images=num_images)
+    num_sizes = len(curve_sizes(num_images, len(split.class_names))) + 1
+    record = replace(record, num_images=num_images, num_sizes=num_sizes)
     with tempfile.TemporaryDirectory(prefix="diagnose-") as folder:
         subject = Subject(
             study=study,
@@ -130,6 +131,7 @@ def _without_training(
         part=confirmation.part,
         n=confirmation.n,
         num_images=0,
+        num_sizes=0,
         num_seeds=winner.num_seeds,
         error=1 - winner.mean if is_share else winner.mean,
         low=low,
@@ -175,7 +177,11 @@ def _measured(
     began = psutil.Process().create_time()
     order = [one.name for one in record.importances.found] if record.importances else []
     wanted = changes(subject.values, _others(subject), space, order)
-    with LocalExecutor(search.num_workers) as executor:
+    with LocalExecutor(
+        # Whatever hangs longer is killed.
+        search.num_workers,
+        trial_timeout_seconds=record.seconds,
+    ) as executor:
         measurements = Measurements(executor, max_retries=search.max_retries)
         sizes, more_data = learning_curve(
             subject, measurements, ends=began + CURVE_SHARE * record.seconds

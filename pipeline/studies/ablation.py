@@ -49,6 +49,8 @@ def ablation(
     Returns:
         None if there was no time for any change.
     """
+    if not wanted:
+        return None
     room = num_workers * (ends - time.time()) / (CAUTION * measurements.slowness)
     share, seeds = _affordable(subject, 1 + len({one.name for one in wanted}), room)
     seconds = _seconds(subject, share)

@@ -155,13 +155,15 @@ def _answers(
 def more_data_of(
     sizes: Sequence[SizeRecord], losses: Sequence[NDArray[np.float64]]
 ) -> MoreDataRecord | None:
-    """Returns what a learning curve says of more images; None if it has too few sizes.
+    """Returns what a learning curve says of more images.
+
+    None if it has too few sizes, or one on which nothing is wrong: no law has an error of 0.
 
     Args:
         sizes: Fewest images first; with all images the last.
         losses: Of each size but the last, what each image that judges adds to its error.
     """
-    if len(sizes) < FEWEST_POINTS:
+    if len(sizes) < FEWEST_POINTS or any(fmean(size.errors) <= 0 for size in sizes):
         return None
     shared = USUAL_CORRELATION
     if len(losses) > 1:

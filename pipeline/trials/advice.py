@@ -24,6 +24,8 @@ ERRORS: Final = {
     "val_log_loss": "log loss",
 }
 MOST_BOUNDS: Final = 3
+FEWEST_SIZES: Final = 3
+"""Of a learning curve, from which `studies.learning_curve` says something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,10 @@ def limits(record: DiagnosisRecord) -> str:
     """Says what limits the winner."""
     known, new = record.train_error, shown(record, record.error)
     name = ERRORS[record.objective]
-    on_new = f"{new} on new ones ({record.part} part, n = {record.n:,})"
+    if not record.error:
+        return f"Nothing shows what limits it: it makes no mistake on {_judged(record)}."
+    span = f", 95% interval {_span(record, record)}" if record.low is not None else ""
+    on_new = f"{new} on new ones ({record.part} part, n = {record.n:,}{span})"
     if known is None:
         return f"Its {name} is {on_new}; on the training images it was not measured."
     lowest, highest = known
@@ -91,12 +96,7 @@ def more_data(record: DiagnosisRecord) -> str:
     """Answers whether to gather more data, and how much, in a sentence."""
     found = record.more_data
     if found is None:
-        return "Whether more data would help was not measured: " + (
-            "diagnose.time is none."
-            if record.seconds is None
-            else f"the {record.seconds:.0f} s of diagnose.time were too short for trainings on "
-            "fewer images."
-        )
+        return f"Whether more data would help was not measured: {_not_measured(record)}."
     expected = (
         f"with twice the {record.num_images:,} training images the {ERRORS[record.objective]} is "
         f"expected to go from {shown(record, found.error.value)} to "
@@ -108,6 +108,8 @@ def more_data(record: DiagnosisRecord) -> str:
         else ""
     )
     needed = _needed(record, found.needed)
+    if found.answer == "yes" and record.limit == "fit":
+        return f"Yes, gather more data once it fits those it has: {expected}; {needed}.{wrong}"
     if found.answer == "yes":
         return f"Yes, gather more data: {expected}; {needed}.{wrong}"
     if found.answer == "no":
@@ -118,7 +120,23 @@ def more_data(record: DiagnosisRecord) -> str:
     return f"It is not clear whether more data are worth gathering: {expected}; {needed}.{wrong}"
 
 
-def _span(record: DiagnosisRecord, one: RangeRecord) -> str:
+def _not_measured(record: DiagnosisRecord) -> str:
+    if record.seconds is None:
+        return "diagnose.time is none"
+    if record.num_sizes < FEWEST_SIZES:
+        return "its classes have too few images to train on fewer"
+    if len(record.sizes) >= FEWEST_SIZES:
+        return f"with some of the sizes it makes no mistake on {_judged(record)}"
+    return (
+        f"the {record.seconds:.0f} s of diagnose.time were too short for trainings on fewer images"
+    )
+
+
+def _judged(record: DiagnosisRecord) -> str:
+    return f"the {record.n:,} images of the {record.part} part"
+
+
+def _span(record: DiagnosisRecord, one: RangeRecord | DiagnosisRecord) -> str:
     return f"{shown(record, one.low)} to {shown(record, one.high)}"
 
 
@@ -156,9 +174,21 @@ def _better(record: DiagnosisRecord) -> list[str]:
         "" if record.ablation.share == 1 else f", by 1/{1 / record.ablation.share:.0f} trainings"
     )
     return [
-        f"Try {best.name} = {best.value} instead of {best.chosen}: alone it is better by "
-        f"{shown(record, best.effect)}{whole}."
+        f"Try {best.name} = {_value(best.value)} instead of {_value(best.chosen)}: alone it is "
+        f"better by {_points(record, best.effect)} ({_points(record, best.low)} to "
+        f"{_points(record, best.high)}{whole})."
     ]
+
+
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _points(record: DiagnosisRecord, effect: float | None) -> str:
+    """Returns a difference of errors; of shares in points, of which 1 is 1% of the images."""
+    if effect is None:
+        return "unknown"
+    return f"{100 * effect:.2f} points" if record.is_share else f"{effect:.4f}"
 
 
 def _by_limit(record: DiagnosisRecord) -> list[str]:
@@ -167,11 +197,13 @@ def _by_limit(record: DiagnosisRecord) -> list[str]:
             "Let it fit more first: more units or layers, more epochs, less dropout, a lower cut "
             "of the base, another learning rate; if that does not help, look for wrong labels."
         ]
+    if not record.error:
+        return ["Judge it on harder images, or on more of them: here there is nothing to gain."]
     answer = record.more_data.answer if record.more_data else "unclear"
-    if answer == "yes":
-        return ["Regularize first (dropout, views of the images), then gather more images."]
     if record.limit == "unclear":
         return ["Give it a longer search, and diagnose.time more time, to tell fit from gap."]
+    if answer == "yes":
+        return ["Regularize first (dropout, views of the images), then gather more images."]
     if answer == "no":
         return [
             "Regularize more, or let the plan take a larger base or larger images: more images of "

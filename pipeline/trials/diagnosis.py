@@ -112,6 +112,7 @@ class DiagnosisRecord:
             part, which decides nothing.
         n: Number of images in that part.
         num_images: In the training part.
+        num_sizes: Of the learning curve, if there is time for all; all images are one of them.
         num_seeds: The winner's trainings in the confirmation.
         error: The winner's on that part, their mean.
         low: Lower end of the interval of that, over the part's images; None unless of accuracy.
@@ -136,6 +137,7 @@ class DiagnosisRecord:
     part: str
     n: int
     num_images: int
+    num_sizes: int
     num_seeds: int
     error: float
     low: float | None
@@ -197,7 +199,7 @@ class DiagnosisRecord:
     @property
     def limit(self) -> Literal["fit", "gap", "unclear"]:
         """What limits the winner: that it does not fit the training images, or only these."""
-        if self.train_error is None:
+        if self.train_error is None or not self.error:
             return "unclear"
         lowest, highest = self.train_error
         if highest < HALF * self.error:
