@@ -110,7 +110,7 @@ def _sentences(record: ReviewRecord) -> list[str]:
         *found,
         f"{record.num_pairs:,} pairs of images nearly repeat one another: "
         f"{record.num_contradictory:,} have two different labels, {record.num_across:,} are in two "
-        f"different parts. {100 * record.share_across:.2g}% of the validation and confirmation "
+        f"different parts. {100 * record.share_across:.1f}% of the validation and confirmation "
         "images have such a near-duplicate in another part, which the check of the split let "
         "through; the same check guards the test part, which is not looked at here.",
     ]

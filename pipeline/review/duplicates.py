@@ -1,6 +1,6 @@
 """Near-duplicates among images: candidates by their features, confirmed on their pixels.
 
-1. Candidates are each image's three nearest by the cosine of its vector, centred and brought to its
+1. Candidates are each image's five nearest by the cosine of its vector, centred and brought to its
    256 principal components. No cosine serves as a threshold: copies after JPEG of quality 75 had
    0.79 in the median on photographs and 0.93 on Fashion-MNIST, where any image's nearest has 0.86.
    But of copies shifted by a pixel, compressed, darker or brighter, 0.96 to 1.00 were among the
@@ -8,9 +8,10 @@
 2. Pixels decide. Both images, gray and of 32 pixels at most, less the mean of the 5x5 pixels around
    each, are correlated at the best of all shifts of up to two pixels, mirrored too. Pairs are
    near-duplicates from 0.8 on (of seven kinds of simulated copies, n = 50 a kind and data set, the
-   least had 0.82) if they also stand out: what the pair lacks to 1 is a quarter at most of what
-   either image lacks with the second most alike of its three nearest. So where images are all
-   alike, such as trousers on black, copies must be closer. From 0.99 on they need not stand out.
+   least had 0.82) if they also stand out for both images: of an image's five nearest, in the order
+   of how alike they are, those count up to where the next one lacks four times as much to 1. So
+   where images are all alike, such as trousers on black, copies must be closer, and of one image
+   up to four are found. From 0.99 on they need not stand out.
 
 The stage `split` looks for copies by pixels alone (`data.near_copies`) before it divides. This
 finds what that does not: shifted, mirrored and more strongly changed ones.
@@ -30,7 +31,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 NUM_COMPONENTS: Final = 256
-NUM_NEAREST: Final = 3
+NUM_NEAREST: Final = 5
 LEAST_SIMILARITY: Final = 0.8
 SURE_SIMILARITY: Final = 0.99
 STAND_OUT_SHARE: Final = 0.25
@@ -86,12 +87,9 @@ def find_duplicates(vectors: NDArray[np.floating[Any]], grays: Floats) -> Duplic
     both = np.sort(np.stack([rows, nearest.ravel()], axis=1), axis=1)
     pairs, place = np.unique(both, axis=0, return_inverse=True)
     similarity, is_mirrored = _similarities(grays, pairs)
-    # Of a pair that stands out, each is the other's most alike.
-    second = np.sort(similarity[place.reshape(nearest.shape)], axis=1)[:, :-1].max(
-        axis=1, initial=0
-    )
-    usual = 1 - second[pairs].max(axis=1, initial=0)
-    is_close = (1 - similarity <= STAND_OUT_SHARE * usual) | (similarity >= SURE_SIMILARITY)
+    least = _least_of_copies(similarity[place.reshape(nearest.shape)])
+    stands_out = similarity >= least[pairs].max(axis=1, initial=0)
+    is_close = stands_out | (similarity >= SURE_SIMILARITY)
     is_found = is_close & (similarity >= LEAST_SIMILARITY)
     return Duplicates(
         pairs=pairs[is_found],
@@ -110,6 +108,28 @@ def gray_details(batches: Iterable[NDArray[np.uint8]]) -> Floats:
         Shape (n, s, s), float32; 4 KB an image.
     """
     return np.concatenate([_details(_grays(images)) for images in batches])
+
+
+def _least_of_copies(similarities: Floats) -> Floats:
+    """Returns how alike an image's copies are at least; infinite where none stands out.
+
+    Args:
+        similarities: Of each image with its nearest, shape (n, k).
+
+    Returns:
+        Shape (n,).
+    """
+    if not similarities.shape[1]:
+        return np.full(len(similarities), np.inf, np.float32)
+    ordered = -np.sort(-similarities, axis=1)
+    lacks = 1 - np.append(ordered, np.zeros((len(ordered), 1)), axis=1)
+    is_gap = (lacks[:, :-1] <= STAND_OUT_SHARE * lacks[:, 1:]) & (ordered >= LEAST_SIMILARITY)
+    # Behind the last of its nearest there is nothing known, and no gap.
+    if ordered.shape[1] == NUM_NEAREST:
+        is_gap[:, -1] = False
+    last = ordered.shape[1] - 1 - is_gap[:, ::-1].argmax(axis=1)
+    least = ordered[np.arange(len(ordered)), last]
+    return np.asarray(np.where(is_gap.any(axis=1), least, np.inf), np.float32)
 
 
 def _grays(images: NDArray[np.uint8]) -> Floats:
@@ -154,11 +174,13 @@ def _components(vectors: NDArray[np.floating[Any]]) -> Floats:
 
 
 def _nearest(directions: Floats) -> Indices:
-    """Returns each image's nearest others, the nearest first, shape (n, at most 3)."""
+    """Returns each image's nearest others, the nearest first, shape (n, at most 5)."""
     number = min(NUM_NEAREST, len(directions) - 1)
     found = np.empty((len(directions), number), np.int64)
-    for start in range(0, len(directions), _BLOCK):
-        cosines = directions[start : start + _BLOCK] @ directions.T
+    # 64 MB at a time.
+    block = max(1, min(_BLOCK, 2**24 // len(directions)))
+    for start in range(0, len(directions), block):
+        cosines = directions[start : start + block] @ directions.T
         rows = np.arange(len(cosines))
         cosines[rows, start + rows] = -np.inf
         for place in range(number):

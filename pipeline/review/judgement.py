@@ -1,6 +1,7 @@
 """From labels and vectors to what is found out: arrays of all, and a record of what is shown."""
 
 import csv
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from pipeline.evaluation.label_errors import (
 from pipeline.evaluation.metrics import confusion_counts
 from pipeline.files import write_whole
 from pipeline.review.duplicates import Duplicates
-from pipeline.review.folds import out_of_fold_scores, stratified_folds
+from pipeline.review.folds import NUM_FOLDS, out_of_fold_scores, stratified_folds
 from pipeline.review.record import ConfusedPair, DuplicatePair, ReviewedImage, ReviewRecord
+
+logger = logging.getLogger(__name__)
 
 Indices = NDArray[np.int64]
 
@@ -99,6 +102,10 @@ def judge(
     """
     labels = images.labels
     groups = np.arange(len(labels)) if duplicates is None else duplicates.groups(len(labels))
+    if np.bincount(groups).max() * NUM_FOLDS > len(labels):
+        # A fold that holds most of them leaves its head too few to learn from.
+        logger.info("near-duplicates form groups too large for folds, and are divided like others")
+        groups = np.arange(len(labels))
     folds = stratified_folds(labels, groups, seed=seed)
     scores = out_of_fold_scores(vectors, labels, folds, num_classes=len(images.class_names))
     probabilities = softmax(fitted_temperature(scores, labels) * scores)

@@ -51,6 +51,19 @@ def test_a_changed_copy_is_found_and_nothing_else(change):
     assert not found.is_mirrored[0]
 
 
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_several_copies_of_one_image_are_all_found(number):
+    """Where each stands out from all but the others."""
+    rng, images = np.random.default_rng(1), made_images()
+    grain = 5 * rng.normal(size=(number, SIZE, SIZE))
+    copies = np.clip(images[7] + grain, 0, 255).astype(np.uint8)
+    found = found_among(np.concatenate([images, copies]))
+    group = [7, *range(60, 60 + number)]
+    expected = [[one, other] for one in group for other in group if one < other]
+    assert found.pairs.tolist() == expected
+    assert found.similarity.max() < 0.99
+
+
 def test_a_mirrored_copy_is_found_where_the_features_are_alike():
     images = made_images()
     both = np.concatenate([images, images[7, :, ::-1][None]])
