@@ -16,17 +16,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
-from pipeline.features.onnx_session import open_session
+from pipeline.features.onnx_session import RUNTIME_ERRORS, open_session
 
 # What tf2onnx raises of a layer that it does not know depends on how far it came with it.
 UNCONVERTIBLE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, OSError),
     *(NotImplementedError, RuntimeError, TypeError, ValueError, tf.errors.OpError),
-    *(runtime_errors.Fail, runtime_errors.InvalidArgument, runtime_errors.InvalidGraph),
-    *(runtime_errors.InvalidProtobuf, runtime_errors.NotImplemented),
-    runtime_errors.RuntimeException,
+    *RUNTIME_ERRORS,
 )
 
 

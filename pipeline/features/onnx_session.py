@@ -6,10 +6,17 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from pipeline.processes import num_cores
 
 IMAGES_AT_A_TIME: Final = 64
+RUNTIME_ERRORS: Final = (
+    *(runtime_errors.Fail, runtime_errors.InvalidArgument, runtime_errors.InvalidGraph),
+    *(runtime_errors.InvalidProtobuf, runtime_errors.NotImplemented),
+    runtime_errors.RuntimeException,
+)
+"""What ONNX Runtime raises of a graph that it cannot take."""
 _ERRORS_ONLY: Final = 3
 
 

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.config import load_section, read_document
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_BASE = "none"
+NUM_COMPARED = 64
+"""Training images that a copy of a model is compared with it on: on easy ones any copy is right."""
+NUM_NOISE = 8
 
 
 def run(
@@ -77,7 +82,6 @@ def run(
         existing(root / name)
     # After the refusals, which should not wait for MLflow and TensorFlow to load.
     from pipeline.records.mirror.store import open_store
-    from pipeline.training.portable import onnx_copy
 
     store = open_store(root)  # Before TensorFlow: an unreachable server is said at once.
     if num_threads is not None:
@@ -85,8 +89,6 @@ def run(
 
         configure_tensorflow(num_threads=num_threads)
     candidate = load_candidate(study, confirmations[study], root=root)
-    copy = partial(onnx_copy, candidate.model, candidate.examples)
-    candidate = replace(candidate, onnx_copy=copy)
     earlier = registration_of(root)
     if earlier is not None and _is_lost(root, earlier, candidate):
         record, done = earlier, restore_version(store, candidate, earlier)
@@ -126,10 +128,23 @@ def register_version(
         candidate,
         chain=chain_of(root, study=confirm.study, base=confirm.base),
         card=model_card(root, confirm, candidate.split, candidate.test, baseline=baseline),
+        onnx_copy=partial(_onnx_copy, candidate, root),
     )
     of = None if earlier is None else earlier.registered_model
     done = register(store, candidate, compare=partial(compare, root=root), earlier=of)
     return replace(done, baseline=baseline)
+
+
+def _onnx_copy(candidate: Candidate, root: Path) -> bytes | None:
+    """Returns the model as ONNX, compared on images of all classes, and on noise."""
+    from pipeline.training.portable import onnx_copy
+
+    with np.load(root / "data/train.npz", allow_pickle=False) as archive:
+        train = archive["train"]
+        spread = np.linspace(0, len(train) - 1, min(len(train), NUM_COMPARED)).astype(int)
+        images = archive["images"][train[spread]]
+    noise = np.random.default_rng(0).integers(0, 256, (NUM_NOISE, *images.shape[1:]), np.uint8)
+    return onnx_copy(candidate.model, np.concatenate([images, noise]))
 
 
 def is_of(record: RegistrationRecord, candidate: Candidate) -> bool:
@@ -163,7 +178,13 @@ def restore_version(
     )
     restored = restore(
         store,
-        replace(candidate, lineage=record.lineage or {}, chain=record.chain, card=card),
+        replace(
+            candidate,
+            lineage=record.lineage or {},
+            chain=record.chain,
+            card=card,
+            onnx_copy=partial(_onnx_copy, candidate, store.root),
+        ),
         earlier=record.registered_model,
         number=record.version,
     )

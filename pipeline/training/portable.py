@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,10 @@ from pipeline.processes import num_cores
 
 if TYPE_CHECKING:
     import keras
+
+LARGEST_LOG_DIFFERENCE: Final = 0.01
+"""Sums in another order give 1e-4; a wrong padding or normalization 0.1 and more."""
+LEAST_PROBABILITY: Final = 1e-6
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +64,9 @@ def onnx_copy(model: keras.Model, images: NDArray[np.uint8]) -> bytes | None:
 
     Args:
         model: As for `write_portable`.
-        images: As it takes them, at least one: on these the two are compared.
+        images: As it takes them, at least one: on these the two are compared. An image that the
+            model is sure of hides a difference, so that unsure ones should be among them.
     """
-    from pipeline.features.frozen import LARGEST_DIFFERENCE, largest_difference
     from pipeline.features.onnx_graph import UNCONVERTIBLE
 
     with TemporaryDirectory() as folder:
@@ -72,13 +77,21 @@ def onnx_copy(model: keras.Model, images: NDArray[np.uint8]) -> bytes | None:
         except UNCONVERTIBLE as error:
             logger.info("no copy of the model as ONNX: %s", one_line(error))
             return None
-        difference = largest_difference([found], [np.asarray(model(images, training=False))])
-        if difference > LARGEST_DIFFERENCE:
+        difference = _log_difference(found, np.asarray(model(images, training=False)))
+        if not difference <= LARGEST_LOG_DIFFERENCE:
             logger.info(
-                "no copy of the model as ONNX: it is %.1e standard deviations off", difference
+                "no copy of the model as ONNX: a logarithm of a probability is %.1e off", difference
             )
             return None
         return file.read_bytes()
+
+
+def _log_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Returns by how much the logarithm of a probability differs at most; of tiny ones it may."""
+    if found.shape != expected.shape:
+        return math.inf
+    found, expected = (np.maximum(one, LEAST_PROBABILITY) for one in (found, expected))
+    return float(np.abs(np.log(found) - np.log(expected)).max())
 
 
 def borrowed_operations(path: Path) -> list[str]:

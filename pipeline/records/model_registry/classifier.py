@@ -1,11 +1,13 @@
 """Loads a classifier from the registry, or from a file, for use on images."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from pipeline.bases.model_files import one_line
 from pipeline.errors import ConfigError
 from pipeline.records.lineage import NONE, dvc_tags
 from pipeline.records.mirror.dataset_inputs import data_digest
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     import keras
 
     from pipeline.features.onnx_session import OnnxFile
+
+logger = logging.getLogger(__name__)
 
 MOST_NAMES = 5
 
@@ -126,9 +130,14 @@ def quickly_opened(file: RegisteredFile) -> "Classifier[OnnxFile] | Classifier[k
     onnx = file.onnx()
     if onnx is None:
         return opened(file)
-    from pipeline.features.onnx_session import OnnxFile
+    from pipeline.features.onnx_session import RUNTIME_ERRORS, OnnxFile
 
-    return _described_by(file, OnnxFile(onnx))
+    try:
+        return _described_by(file, OnnxFile(onnx))
+    except RUNTIME_ERRORS as error:
+        # Such as an older release, which lacks an operation.
+        logger.warning("answering through TensorFlow, since ONNX Runtime says: %s", one_line(error))
+        return opened(file)
 
 
 def _described_by(file: RegisteredFile, model: Network) -> Classifier[Network]:

@@ -47,16 +47,17 @@ class RegisteredFile:
     tags: Mapping[str, str]
 
     def onnx(self) -> Path | None:
-        """Returns the file of ONNX beside it, checked; None if the version has none.
+        """Returns the file of ONNX beside it, checked; None if the version has none, or lost it.
 
         Raises:
             DataIntegrityError: If it is not the one that was registered.
         """
         expected = self.tags.get(ONNX_SHA256)
-        if expected is None:
+        path = self.folder / ONNX_FILE
+        if expected is None or not path.is_file():
             return None
-        _check(self.folder / ONNX_FILE, expected)
-        return self.folder / ONNX_FILE
+        _check(path, expected)
+        return path
 
 
 def onnx_tags(content: bytes | None) -> dict[str, str]:
