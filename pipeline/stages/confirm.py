@@ -38,13 +38,13 @@ from pipeline.trials.confirmation import (
     TrainingRecord,
     belongs,
     confirmation_of,
+    has_answers,
     write_confirmation,
 )
 from pipeline.trials.identity import TRAINING_CODE, code_sha256
 from pipeline.trials.study import StudyRecord, read_study
 from pipeline.workspace import (
     TRAININGS,
-    confirmed_answers_file,
     stamp_file,
     store_root,
     write_stamp,
@@ -143,7 +143,7 @@ def _kept(
     planned = _planned(study, params, search, folder="")
     is_same = (
         belongs(record, study, root=root)
-        and confirmed_answers_file(root, study.study).is_file()
+        and has_answers(root, record)
         and is_of(record, planned, epochs=search.num_epochs)
         and record.exported.rule == EXPORT_RULES[params.export]
         and (params.export != "auto" or record.exported.max_slowdown == params.max_slowdown)

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.data.rows import part_labels
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.evaluation.paired import Superiority, standings, superiority
+from pipeline.trials.confirmation import has_answers
 from pipeline.trials.registration import BaselineRecord
 from pipeline.workspace import confirmed_answers_file
 
@@ -38,16 +39,17 @@ def against_baseline(
         root: The repository.
 
     Returns:
-        None without a baseline, or where a confirmation of an early release left no answers.
+        None without a baseline, or where the answers of a confirmation are not there, such as those
+        of an early release.
 
     Raises:
         DataIntegrityError: If the confirmation images are missing.
     """
-    files = [confirmed_answers_file(root, one.study) for one in (confirm, *baselines)]
-    if not baselines or not all(file.is_file() for file in files):
+    everyone = (confirm, *baselines)
+    if not baselines or not all(has_answers(root, one) for one in everyone):
         return None
     labels, objective = part_labels(root / "data/train.npz", PART), OBJECTIVES[confirm.objective]
-    answers = [np.load(file) for file in files]
+    answers = [np.load(confirmed_answers_file(root, one.study)) for one in everyone]
     places = standings(
         answers,
         labels,

@@ -78,8 +78,8 @@ def judge_all(
 
 def _write_answers(
     root: Path, name: str, winner: Candidate, results: Mapping[str, TrialResult]
-) -> None:
-    """Writes what a winner's trainings answer on the confirmation part.
+) -> str:
+    """Writes what a winner's trainings answer on the confirmation part; returns its SHA-256.
 
     From it `register` compares the winners of two studies, over images and seeds.
 
@@ -92,6 +92,7 @@ def _write_answers(
     answers = [np.load(answers_file(str(results[spec.uid].model_file))) for spec in winner.specs]
     with write_whole(confirmed_answers_file(root, name)) as part, part.open("wb") as stream:
         np.save(stream, np.stack(answers).astype(np.float32))
+    return sha256_file(confirmed_answers_file(root, name))
 
 
 def export_confirmed(
@@ -132,7 +133,7 @@ def export_confirmed(
     from pipeline.training.ensemble import export_winner
     from pipeline.training.export import load_exported
 
-    _write_answers(root, name, planned[winner], results)
+    answers = _write_answers(root, name, planned[winner], results)
     image_shape = read_split(root).image_shape
     file = Path("models") / f"{name}.keras"
     specs = in_order(planned, results, objective, winner=winner)
@@ -155,6 +156,7 @@ def export_confirmed(
         # Of the whole model, as in registration.json; those of the members start from a cut.
         weights_sha256=weights_sha256(load_exported(root / file)),
         members=_members(choice, planned, results),
+        answers_sha256=answers,
         compared=[PriceRecord(**asdict(one)) for one in choice.compared],
         reason=choice.reason,
         max_slowdown=params.max_slowdown,

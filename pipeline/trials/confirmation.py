@@ -15,7 +15,7 @@ from pipeline.trials.candidate import CandidateRecord
 from pipeline.trials.exported import ExportRecord
 from pipeline.trials.record import Epoch, TrialRecord, as_record
 from pipeline.trials.study import StudyRecord
-from pipeline.workspace import confirmation_file
+from pipeline.workspace import confirmation_file, confirmed_answers_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +135,7 @@ class ConfirmationRecord:
             "compared",
             "reason",
             "max_slowdown",
+            "answers_sha256",
         ):  # Early releases have none, and nor has one network.
             if not content["exported"][name]:
                 del content["exported"][name]
@@ -228,6 +229,12 @@ def confirmation_of(root: Path, name: str) -> ConfirmationRecord | None:
 def write_confirmation(root: Path, record: ConfirmationRecord) -> None:
     """Writes `confirm.json`."""
     write_json(confirmation_file(root, record.study), record.to_json())
+
+
+def has_answers(root: Path, record: ConfirmationRecord) -> bool:
+    """Whether the answers of its winner's trainings are there, and are its own."""
+    file = confirmed_answers_file(root, record.study)
+    return file.is_file() and sha256_file(file) == record.exported.answers_sha256
 
 
 def belongs(record: ConfirmationRecord, study: StudyRecord, *, root: Path) -> bool:

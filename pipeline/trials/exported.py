@@ -62,6 +62,8 @@ class ExportRecord:
         max_slowdown: `confirm.max_slowdown`; 0 in early releases.
         verified: As `training.ensemble.Verified`: what the file itself reached on raw images. None
             in early releases, which did not run it.
+        answers_sha256: SHA-256 of `answers.npy` beside `confirm.json`: what the winner's trainings
+            answer on the confirmation part; empty in early releases.
     """
 
     file: str
@@ -73,6 +75,7 @@ class ExportRecord:
     reason: str = ""
     max_slowdown: float = 0.0
     verified: Mapping[str, object] | None = None
+    answers_sha256: str = ""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:

@@ -139,7 +139,8 @@ class Repository:
         model = self.folder / "models" / f"{name}.keras"
         model.parent.mkdir(exist_ok=True)
         model.write_bytes(b"weights of " + name.encode())
-        np.save(confirmed_answers_file(self.folder, name), np.zeros((params.most_seeds, 1, 2)))
+        answers = confirmed_answers_file(self.folder, name)
+        np.save(answers, np.zeros((params.most_seeds, 1, 2)))
         tried = [
             made_candidate(c.trial.number, hyperparameters=c.trial.hyperparameters) for c in planned
         ]
@@ -150,6 +151,7 @@ class Repository:
             **{"top": params.top, "seeds": params.seeds, "epochs": described.search.epochs},
             code_sha256=code_sha256(*CODE),
             exported={
+                "answers_sha256": sha256_file(answers),
                 "file": f"models/{name}.keras",
                 "file_sha256": sha256_file(model),
                 "rule": EXPORT_RULES[params.export],

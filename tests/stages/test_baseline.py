@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.metrics import METRICS
+from pipeline.files import sha256_file
 from pipeline.studies.comparison import against_baseline
 from pipeline.workspace import confirmed_answers_file
 from testing.records import made_confirmation
@@ -29,7 +30,9 @@ def confirm(root, labels, study, base, *accuracies, objective="val_accuracy"):
     file = confirmed_answers_file(root, study)
     file.parent.mkdir(parents=True, exist_ok=True)
     np.save(file, answers)
-    return made_confirmation(study=study, base=base, n=NUM_IMAGES, objective=objective)
+    exported = {"answers_sha256": sha256_file(file)}
+    told = {"study": study, "base": base, "n": NUM_IMAGES, "objective": objective}
+    return made_confirmation(exported=exported, **told)
 
 
 def test_the_difference_of_the_means_has_an_interval(tmp_path, labels):
@@ -88,3 +91,6 @@ def test_without_a_baseline_or_its_answers_nothing_is_said(tmp_path, labels):
     assert against_baseline(ours, [], root=tmp_path) is None
     early = made_confirmation(study="scratch", base="none", n=NUM_IMAGES)
     assert against_baseline(ours, [early], root=tmp_path) is None
+    other = confirm(tmp_path, labels, "scratch", "none", 0.8)
+    confirm(tmp_path, labels, "scratch", "none", 0.7)
+    assert against_baseline(ours, [other], root=tmp_path) is None

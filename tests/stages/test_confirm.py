@@ -177,8 +177,10 @@ def test_a_model_that_is_not_the_one_told_of_is_trained_anew(repository, content
         stage(repository)
 
 
-def test_without_the_winners_answers_it_is_trained_anew(repository):
-    confirmed_answers_file(repository.folder, "tiny").unlink()
+@pytest.mark.parametrize("content", [None, b"others"])
+def test_without_the_winners_own_answers_it_is_trained_anew(repository, content):
+    answers = confirmed_answers_file(repository.folder, "tiny")
+    answers.unlink() if content is None else answers.write_bytes(content)
     with pytest.raises(Trained):
         stage(repository)
 
