@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 TIME = r"(\d+(?::\d\d)+)"
-RANGE = re.compile(rf"{TIME} to {TIME} left|up to {TIME} left|(?<!at most ){TIME} left")
+RANGE = re.compile(rf"{TIME} to {TIME} left|up to {TIME} left|(?<!at most )(?<![\d:]){TIME} left")
 AT_MOST = re.compile(rf"at most {TIME} left")
 BUDGET = re.compile(rf"budget {TIME}: {TIME} spent, at most {TIME} left")
 STAGE = re.compile(r"Running stage '([^']+)'")

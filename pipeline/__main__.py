@@ -102,7 +102,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read what was printed has seen enough, such as `head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        # A stage is not done.
+        return 0 if arguments.name in COMMANDS else 1
     except PipelineError as error:
         print(f"{arguments.name}: {error}", file=sys.stderr)
         return 2

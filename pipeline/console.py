@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -53,6 +53,13 @@ class Log(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s", f"{date}%H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record; whoever reads may be gone, which is no reason for a stage to end."""
+        try:
+            self._emit(record)
+        except Exception:  # noqa: BLE001 - as the handlers of `logging` do
+            self.handleError(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         is_own = record.name.partition(".")[0] == "pipeline"
         source = self._stage if is_own else record.name
         line = self.format(
@@ -65,8 +72,8 @@ class Log(logging.Handler):
 
     def write(self, line: str) -> None:
         """Writes a line as it is."""
-        self._write(line)
         self.written_at = time.monotonic()
+        self._write(line)
 
     def say(self, text: str) -> None:
         """Writes what is no record of a logger."""
@@ -118,7 +125,8 @@ def at_work(stage: str, root: Path, *, is_quiet: bool = False) -> Iterator[None]
         yield
         seconds = time.monotonic() - began
         if is_quiet:
-            log.write(f"{log.last or f'{stage}: done'} ({duration(seconds)})")
+            with suppress(OSError):  # As above.
+                log.write(f"{log.last or f'{stage}: done'} ({duration(seconds)})")
         else:
             log.say(f"done in {duration(seconds)}")
         run.note(seconds)

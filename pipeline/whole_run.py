@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from pipeline.clock import CLOCK_FILE, WRITE_SECONDS, Clock, Spent, read_budget
 from pipeline.config import read_document
 from pipeline.durations import at_most, duration
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import read_json, write_json
 
 GRAPH_FILE: Final = Path("dvc.yaml")
@@ -127,6 +128,8 @@ class Run:
     def line(self) -> str | None:
         """Returns how far it is: see `whole_run`."""
         stages, budget_seconds = self._graph()
+        if not stages:
+            return None
         spent = Clock(self._root, None).read()
         return whole_run(self._stage, stages, spent, budget_seconds, self._durations)
 
@@ -137,19 +140,21 @@ class Run:
         # In a checkout that was moved away nothing is made.
         if self._stage in stages and file.parent.is_dir():
             kept = {name: one for name, one in self._read().items() if name in stages}
-            write_json(file, {**kept, self._stage: round(seconds, 1)})
+            with suppress(OSError):  # The stage is done, whether or not this can be kept.
+                write_json(file, {**kept, self._stage: round(seconds, 1)})
 
     def _graph(self) -> tuple[list[str], float | None]:
         if self._known is None:
             try:
                 self._known = stage_names(self._root), read_budget()
-            except ConfigError:
+            except (AttributeError, ConfigError, KeyError, TypeError):
                 # The stage itself says what is wrong with params.yaml.
                 self._known = [], None
         return self._known
 
     def _read(self) -> dict[str, float]:
         file = self._root / DURATIONS_FILE
-        if not file.is_file():
-            return {}
-        return {str(name): float(one) for name, one in read_json(file).items()}
+        try:
+            return {str(name): float(one) for name, one in read_json(file).items()}
+        except (AttributeError, DataIntegrityError, OSError, TypeError, ValueError):
+            return {}  # None yet, or a damaged one: they are only shown.

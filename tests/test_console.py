@@ -29,10 +29,10 @@ class TestElsewhere:
     def test_a_line_has_its_time_and_its_stage(self, folder, capsys):
         with at_work("embed", folder):
             logger.info("%d images", 7)
-            logging.getLogger("mlflow.store").warning("100%% of %s", "it")
+            logging.getLogger("library.store").warning("100%% of %s", "it")
         first, second, last = capsys.readouterr().err.splitlines()
         assert re.fullmatch(f"{STAMP} embed: 7 images", first)
-        assert re.fullmatch(f"{STAMP} mlflow.store: 100% of it", second)
+        assert re.fullmatch(f"{STAMP} library.store: 100% of it", second)
         assert re.fullmatch(f"{STAMP} embed: done in 0:00", last)
 
     def test_each_line_is_there_at_once(self, folder, monkeypatch):

@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
         if line := _clock_line(spent):
             print(line)
         if stage := running_stage(root, spent):
-            print(f"now: {stage}; {Run(stage, root).line()}")
+            print("; ".join(filter(None, [f"now: {stage}", Run(stage, root).line()])))
     return 0
 
 
