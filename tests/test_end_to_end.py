@@ -115,8 +115,9 @@ SHOWN_BY_MLFLOW = (
     f"select t.value, x.key, x.value from params x {OF_TRAININGS} order by 1, 2",
     f"select t.value, x.key, x.step, x.value from metrics x {OF_TRAININGS} order by 1, 2, 3",
     "select name, version, status from model_versions",
+    # Not of the copy as ONNX, whose nodes are named anew whenever it is made.
     "select version, key, value from model_version_tags "
-    "where key not in ('restored', 'made_in') order by 1, 2",
+    "where key not in ('restored', 'made_in', 'onnx_sha256') order by 1, 2",
     "select alias, version from registered_model_aliases",
 )
 

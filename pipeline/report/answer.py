@@ -11,7 +11,7 @@ from statistics import fmean
 from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.evaluation.intervals import Interval, paired_difference, wilson_interval
 from pipeline.report.inputs import Results, StudyResults
-from pipeline.report.limits import Fit, fit_of, told_fit, told_next, worst_pair
+from pipeline.report.mistakes import worst_pair
 from pipeline.report.summary import SearchSummary, near_a_bound, summarize_search
 from pipeline.report.text import (
     capitalized,
@@ -30,6 +30,7 @@ from pipeline.trials.ranking import num_finished
 # As many as the default of `evaluate.bootstrap`.
 NUM_RESAMPLES = 1_000
 SEED = 0
+TWO = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +47,12 @@ def answers(results: Results) -> list[Answer]:
     Args:
         results: All results; the first study is what the others are compared with.
     """
-    fit = fit_of(results.studies[0].confirm)
     return [
         Answer(question="What is the best model?", sentences=_best(results)),
         Answer(question="How sure are we?", sentences=_sure(results.studies[0])),
         Answer(question="What did it cost?", sentences=_cost(results)),
-        Answer(question="What limits it?", sentences=_limits(results, fit)),
-        Answer(question="What should I try next?", sentences=_next(results, fit)),
+        Answer(question="What limits it?", sentences=_limits(results)),
+        Answer(question="What should I try next?", sentences=_next(results)),
     ]
 
 
@@ -71,8 +71,15 @@ def _alone(study: StudyResults) -> str:
     )
 
 
-def _compared(first: StudyResults, other: StudyResults, results: Results) -> str:
-    difference = paired_difference(
+def _difference(first: StudyResults, other: StudyResults, results: Results) -> Interval:
+    """Returns by how much the first is better, as `evaluate` found; computed where it did not."""
+    for one in results.comparisons:
+        found = one.difference
+        if (one.first, one.second) == (first.name, other.name):
+            return found
+        if (one.first, one.second) == (other.name, first.name):
+            return Interval(value=-found.value, low=-found.high, high=-found.low, n=found.n)
+    return paired_difference(
         "accuracy",
         first.probabilities,
         other.probabilities,
@@ -80,6 +87,10 @@ def _compared(first: StudyResults, other: StudyResults, results: Results) -> str
         num_resamples=NUM_RESAMPLES,
         seed=SEED,
     )
+
+
+def _compared(first: StudyResults, other: StudyResults, results: Results) -> str:
+    difference = _difference(first, other, results)
     n = difference.n
     a, b = (percent(study.metrics["accuracy"].value, n) for study in (first, other))
     figures = f"{a} against {b} of the test images are right, n = {n:,}"
@@ -116,11 +127,19 @@ def _made(study: StudyResults, results: Results) -> str:
 
 def _network(study: StudyResults, results: Results) -> str:
     base, values = study.confirm.base, study.confirm.winner.hyperparameters
+    members = {member.number for member in study.confirm.exported.members}
+    cuts = {
+        str(one.hyperparameters.get("cut"))
+        for one in study.confirm.candidates
+        if one.number in members or one.number == study.confirm.winner_number
+    }
     if base == "none":
-        return "a network on the pixels"
+        return "networks on the pixels" if len(members) > 1 else "a network on the pixels"
     planned = results.plan.bases.get(base, {}) if results.plan else {}
     model = study.confirm.base_source.get("model") or planned.get("model") or base
     size = f" at {planned['image_size']} pixels" if "image_size" in planned else ""
+    if len(cuts) > 1:
+        return f"heads on {len(cuts)} different cuts of {model}{size}"
     lowest, *others = (part.partition(":")[0] for part in str(values["cut"]).split("+"))
     layers = f"{len(others) + 1} layers, {lowest} the lowest," if others else lowest
     return f"a head on {layers} of {model}{size}"
@@ -131,8 +150,9 @@ def _sure(study: StudyResults) -> list[str]:
     summary, winner, n = summarize_search(study.search), confirm.winner, accuracy.n
     runs = "one training" if winner.num_seeds == 1 else f"{winner.num_seeds} trainings"
     searched = objective_value(winner.search_value, summary)
+    measure = confirm.objective.removeprefix("val_").replace("_", " ")
     again = (
-        f"Trained again, trial {winner.number} has "
+        f"Trained again, trial {winner.number} has a mean {measure} of "
         f"{mean_and_deviation(winner.mean, winner.std, summary)} over {runs} on {confirm.n:,} "
         f"images that no search has seen (in its search {searched})"
     )
@@ -167,14 +187,15 @@ def _cost(results: Results) -> list[str]:
     return sentences
 
 
-def _limits(results: Results, fit: Fit | None) -> list[str]:
+def _limits(results: Results) -> list[str]:
     first = results.studies[0]
     names, pair = results.class_names, worst_pair(first.probabilities, results.labels)
-    sentences = [] if fit is None else [told_fit(fit)]
+    sentences = []
     if first.diagnosis is not None:
         found = advice_of(first.diagnosis)
         sentences = [found.limits, found.more_data]
-    if pair is not None:
+    # Of two classes it would be all of them.
+    if pair is not None and len(names) > TWO:
         share = percent(pair.share, pair.num_wrong)
         sentences.append(
             f"{share} of its {pair.num_wrong:,} mistakes on the test images are {names[pair.one]} "
@@ -183,7 +204,7 @@ def _limits(results: Results, fit: Fit | None) -> list[str]:
     return sentences or ["Nothing in these records says: it makes no mistake on the test images."]
 
 
-def _next(results: Results, fit: Fit | None) -> list[str]:
+def _next(results: Results) -> list[str]:
     first = results.studies[0]
     summary = summarize_search(first.search)
     near = near_a_bound(first.confirm.winner.hyperparameters, summary.space)
@@ -191,10 +212,10 @@ def _next(results: Results, fit: Fit | None) -> list[str]:
         f"{name} = {hyperparameter(value)}, near its {'lower' if side == 'low' else 'upper'} end"
         for name, (value, side) in near.items()
     ]
-    told = [] if fit is None else [told_next(fit)]
+    said = first.diagnosis is not None and first.diagnosis.bounds
     return [
-        *(told if first.diagnosis is None else [next_step(first.diagnosis)]),
-        *([f"Widen studies.{first.name}.space: {'; '.join(at)}."] if at else []),
+        *([] if first.diagnosis is None else [next_step(first.diagnosis)]),
+        *([f"Widen studies.{first.name}.space: {'; '.join(at)}."] if at and not said else []),
         *_further(first, summary, results),
         f"To search further: dvc exp run -S {more(first)}.",
     ]

@@ -130,7 +130,8 @@
 
   function drawn() {
     const boxes = [...byId("axes").querySelectorAll("input:checked")];
-    return [...boxes.map((box) => Number(box.value)), OBJECTIVE];
+    // With a single axis there are no lines.
+    return [...(boxes.length ? boxes.map((box) => Number(box.value)) : [OBJECTIVE + 1]), OBJECTIVE];
   }
 
   function drawParallel() {
@@ -239,9 +240,10 @@
   choice.addEventListener("input", show);
   byId("axes").addEventListener("input", filter);
   parallel.on("axisareaselected", () => {
-    const active = parallel.getModel().getSeriesByIndex(0).getRawIndicesByActiveState("active");
-    const isWhole = active.length === 0 || active.length === matching.length;
-    brushed = isWhole ? null : active;
+    const series = parallel.getModel().getSeriesByIndex(0);
+    // Without a brush none is inactive; a brush that no line passes leaves none active.
+    const isWhole = series.getRawIndicesByActiveState("inactive").length === 0;
+    brushed = isWhole ? null : series.getRawIndicesByActiveState("active");
     show();
   });
   scatter.on("click", choose);

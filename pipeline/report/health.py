@@ -7,7 +7,7 @@ from pipeline.evaluation.intervals import Interval, wilson_interval
 from pipeline.hyperparameter import Value
 from pipeline.report.summary import in_table_order
 from pipeline.report.text import hyperparameter, percent
-from pipeline.trials.health import FITS, ILLNESSES, REMEDIES, verdict
+from pipeline.trials.health import FITS, ILLNESSES, REMEDIES, UNKNOWN, verdict
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import StudyRecord
 
@@ -34,6 +34,7 @@ def view_health(search: StudyRecord) -> dict[str, object]:
     return {
         "n": len(compared),
         "is_part": lowest < 1.0,
+        "is_measured": any(found.health != UNKNOWN for _, found in judged),
         "counts": counts,
         "tables": [
             (name, _healing({t.number for t, names in compared if name in names}, trials, search))

@@ -136,7 +136,17 @@ def _again(results: Results) -> dict[str, Any]:
         "more": more(first),
         "model_file": first.confirm.exported.file,
         "model_address": _model_address(results.registration),
+        "model_option": _model_option(results),
     }
+
+
+def _model_option(results: Results) -> str:
+    """Returns what `predict` needs beside the images: nothing where the model is the champion."""
+    registration = results.registration
+    if registration is not None and registration.champion:
+        return ""
+    address = _model_address(registration)
+    return f" --model {address or results.studies[0].confirm.exported.file}"
 
 
 def _model_address(registration: RegistrationRecord | None) -> str:

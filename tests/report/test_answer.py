@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.answer import answers
-from pipeline.trials.record import Epoch
-from testing.records import made_training
+from pipeline.trials.effects import BoundRecord
+from testing.diagnoses import made_diagnosis, made_more_data
 
 QUESTIONS = {
     "best": "What is the best model?",
@@ -44,7 +44,8 @@ def compare(results):
             judged(study, results.labels, num_right=num_right)
             for study, num_right in zip(results.studies, (first_right, second_right), strict=True)
         ]
-        return answer(replace(results, studies=studies), "best")
+        # Without what `evaluate` found, which is of other answers.
+        return answer(replace(results, studies=studies, comparisons=()), "best")
 
     return sentences
 
@@ -63,6 +64,19 @@ def test_a_difference_within_noise_is_no_win(compare):
     sentence = compare(900, 899)[0]
     assert "Transfer and scratch cannot be told apart: 90.00% against 89.90%" in sentence
     assert "0.00 to 0.30 points, includes 0" in sentence
+
+
+def test_the_difference_is_the_one_that_evaluate_found(results):
+    (found,) = results.comparisons
+    first, other = (one.name for one in results.studies)
+    turned = replace(found, first=other, second=first)
+    sentences = [
+        answer(replace(results, comparisons=[one]), "best")[0]
+        for one in (replace(found, first=first, second=other), turned)
+    ]
+    span = (100 * found.difference.low, 100 * found.difference.high)
+    assert "{:.2f} to {:.2f} points".format(*span) in sentences[0]
+    assert f"{-span[1]:.2f} to {-span[0]:.2f} points" in sentences[1]
 
 
 def test_one_study_stands_by_itself(results):
@@ -138,38 +152,22 @@ def test_without_costs_of_an_earlier_release_nothing_is_said_of_them(results):
     assert len(answer(replace(results, studies=older), "cost")) == 1
 
 
-def trained(results, *, accuracy, held_out):
-    """The results with a training of the winner that has noted its fit."""
-    first = results.studies[0]
-    epochs = [
-        Epoch(epoch=number, metrics={"accuracy": value}, at_ms=1)
-        for number, value in enumerate([0.5, accuracy, accuracy - 0.1])
-    ]
-    metrics = {"accuracy": 0.5, "confirmation_accuracy": held_out}
-    number = first.confirm.winner_number
-    training = made_training("a", number=number, metrics=metrics, epochs=epochs)
-    confirm = replace(first.confirm, trainings=[training])
-    return replace(results, studies=[replace(first, confirm=confirm)])
+def diagnosed(results, **told):
+    first = replace(results.studies[0], diagnosis=made_diagnosis(**told))
+    return replace(results, studies=[first])
 
 
-def test_a_gap_is_named_and_what_closes_it_comes_next(results):
-    found = trained(results, accuracy=0.99, held_out=0.93)
-    assert answer(found, "limits")[0].startswith(
-        "The gap: in its best epoch it was right on 99.00% of the"
-    )
-    assert answer(found, "next")[0].startswith("Close the gap first: more training images")
+def test_what_limits_it_and_what_comes_next_is_what_the_diagnosis_says(results):
+    found = diagnosed(results, more_data=made_more_data(0.95))
+    limits, more_data, _ = answer(found, "limits")
+    assert limits.startswith("It is limited by what it makes of new images, not by its fit: ")
+    assert "95% interval 4.4% to 5.6%" in limits
+    assert more_data.startswith("Yes, gather more data: ")
+    assert answer(found, "next")[0].startswith("Regularize first")
 
 
-def test_a_poor_fit_is_named_and_what_improves_it_comes_next(results):
-    found = trained(results, accuracy=0.85, held_out=0.80)
-    assert answer(found, "limits")[0].startswith("The fit more than the gap: in its best ep")
-    assert answer(found, "next")[0].startswith("Improve the fit first: more units or layers")
-
-
-def test_a_gap_within_noise_is_no_gap(results):
-    sentence = answer(trained(results, accuracy=0.935, held_out=0.93), "limits")[0]
-    assert sentence.startswith("The fit: ")
-    assert "within the 0.71 points that so many images leave open" in sentence
+def test_without_a_diagnosis_nothing_is_guessed(results):
+    assert len(answer(replace(results, studies=results.studies[:1]), "limits")) == 1
 
 
 def test_the_classes_with_most_mistakes_between_them_limit_it(results):
@@ -193,8 +191,14 @@ def test_a_value_near_a_bound_is_to_be_searched_beyond(results):
         for one in first.confirm.candidates
     ]
     confirm = replace(first.confirm, candidates=candidates)
-    sentences = answer(replace(results, studies=[replace(first, confirm=confirm)]), "next")
+    near = replace(first, confirm=confirm)
+    sentences = answer(replace(results, studies=[near]), "next")
     assert any("learning_rate = 0.0049, near its upper end" in one for one in sentences)
+    # Where the diagnosis says it, it is not said again.
+    bound = BoundRecord(name="learning_rate", value=4.9e-3, bound=5e-3, side="high")
+    diagnosis = made_diagnosis(bounds=[bound])
+    said = answer(replace(results, studies=[replace(near, diagnosis=diagnosis)]), "next")
+    assert sum("learning_rate" in one for one in said) == 1
 
 
 def timed(results, budget_seconds):
