@@ -159,10 +159,11 @@ def repair_study(
         )
         trials = trial_records(study)
         found = runs.reconcile(trials, is_thorough=True)
-        if (root / "results" / name).is_dir():
-            runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
         runs.present(trials)
-        if exported := exported_study(root, name):
+        exported = exported_study(root, name)
+        # What was exported may be of an earlier study of this name.
+        if exported is not None and exported.study_uid == attrs["study_uid"]:
+            runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
             show_figures([exported], root=root)
         # Nobody is at work here, so a parent that says RUNNING was left by a killed process.
         runs.close("KILLED" if status == "RUNNING" else status)

@@ -198,7 +198,9 @@ def activation_name(layer: keras.layers.Layer) -> str:
 def probe_rows(data: TrainingData) -> Indices:
     """Returns the rows of the fixed batch: images to train on, evenly spread over all of them."""
     rows = data.train[data.is_image]
-    return rows[:: max(1, len(rows) // PROBE_ROWS)][:PROBE_ROWS]
+    places = np.linspace(0, len(rows) - 1, min(len(rows), PROBE_ROWS)).astype(np.int64)
+    spread: Indices = rows[places]
+    return spread
 
 
 def _idle(activation: str, outputs: tf.Tensor) -> tf.Tensor:
@@ -213,7 +215,8 @@ def _idle(activation: str, outputs: tf.Tensor) -> tf.Tensor:
 
 def _norm(values: NDArray[np.float32]) -> float:
     flat = values.ravel()
-    return float(np.sqrt(np.dot(flat, flat)))
+    with np.errstate(over="ignore"):  # Of weights that have left all bounds.
+        return float(np.sqrt(np.dot(flat, flat)))
 
 
 def _rounded(values: NDArray[Any]) -> list[float]:

@@ -110,7 +110,10 @@ def _health(trial: TrialRecord) -> tuple[str, str]:
     if trial.is_diverged:
         step = trial.metrics.get("diverged_step")
         at = f" at step {step:.0f}" if step is not None else ""
-        return "diverged", f"loss, gradient or weights not finite{at}, after {len(epochs)} epochs"
+        return (
+            "diverged",
+            f"loss, gradient or weights not finite{at}, after {len(trial.epoch_records)} epochs",
+        )
     if not epochs:
         return UNKNOWN, ""
     # In phase 2 rates are small on purpose, and what the gradient passes has been trained before.

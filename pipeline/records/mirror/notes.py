@@ -43,7 +43,10 @@ def note_tags(text: str, tags: Mapping[str, str]) -> dict[str, str]:
         tags: As they are now; a description that is not the one we wrote is a user's, and stays.
     """
     known = tags.get(NOTE, "")
-    if known == text or (known and _sha256(known) != tags.get(OURS)):
+    if known == text:
+        # The hash is missing where a process was killed between the two.
+        return {} if tags.get(OURS) == _sha256(text) else {OURS: _sha256(text)}
+    if known and _sha256(known) != tags.get(OURS):
         return {}
     return {NOTE: text, OURS: _sha256(text)}
 

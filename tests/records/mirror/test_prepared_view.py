@@ -197,10 +197,13 @@ def test_the_ui_opens_the_view_as_it_was_prepared(shown):
     numbers = {int(found) for found in re.findall(r"transfer-(\d{4})", text)}
     assert numbers == set(range(NUM_TRIALS))
     browser = shown[0]
-    labels = browser.execute_script(
-        "return [...document.querySelectorAll('.parcoords .label')].map(e => e.textContent)"
-    )
-    assert labels == ["learning_rate", "optimizer", "best_val_accuracy"]
+    script = "return [...document.querySelectorAll('.parcoords .label')].map(e => e.textContent)"
+    wanted = ["learning_rate", "optimizer", "best_val_accuracy"]
+    # Drawn after the rest of the page.
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (labels := browser.execute_script(script)) != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert labels == wanted
     assert not [line for line in complaints(browser) if "ResizeObserver" not in line]
 
 
