@@ -51,7 +51,11 @@ def test_a_quiet_run_is_quiet_to_the_last_stage(folder):
     file.write_text(f"{first}\n{recipe}{rest.partition(chr(10) * 2)[2]}")
     for variables, shown in (("QUIET=1",), "quiet=1"), ((), "quiet="):
         done = subprocess.run(
-            ["make", "run", *variables], cwd=folder, capture_output=True, text=True, check=True
+            ["make", "--no-print-directory", "run", *variables],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert done.stdout.strip() == shown
 

@@ -70,7 +70,7 @@ def test_the_page_shows_labels_pairs_and_confusions_with_their_pictures(written,
     for text in ("They call 30 labels suspicious", "99.9%", "a&lt;b/7.png, train", "two labels"):
         assert text in section
     assert "train and val, mirrored" in section
-    assert "1% of the validation and confirmation images" in section
+    assert "1.0% of the validation and confirmation images" in section
     assert '<a href="#review">' in page
 
 
