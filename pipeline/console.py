@@ -144,8 +144,12 @@ def _own(stream: TextIO) -> Iterator[TextIO]:
     except OSError:  # It is none of the system's, as in a test.
         yield stream
         return
-    with os.fdopen(number, "w", encoding=stream.encoding, errors=stream.errors) as own:
+    own = os.fdopen(number, "w", encoding=stream.encoding, errors=stream.errors)
+    try:
         yield own
+    finally:
+        with suppress(OSError):  # What nobody reads any more cannot be flushed.
+            own.close()
 
 
 def _plain(stream: TextIO) -> Callable[[str], None]:

@@ -1,12 +1,14 @@
 """A stage says that it is at work: calmly on a terminal, in plain lines elsewhere."""
 
 import logging
+import os
 import re
 import select
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -41,6 +43,21 @@ class TestElsewhere:
         with file, at_work("embed", folder):
             logger.info("one")
             assert (folder / "log").read_text().endswith("embed: one\n")
+
+    @pytest.mark.parametrize("is_quiet", [False, True])
+    def test_a_stage_goes_on_where_nobody_reads_any_more(self, folder, monkeypatch, is_quiet):
+        reader, writer = os.pipe()
+        os.close(reader)
+        ended = False
+        stream = os.fdopen(writer, "w", buffering=1)
+        monkeypatch.setattr(sys, "stderr", stream)
+        with at_work("embed", folder, is_quiet=is_quiet):
+            logger.warning("one")
+            ended = True
+        monkeypatch.undo()
+        with suppress(OSError):
+            stream.close()
+        assert ended
 
     def test_lines_come_while_tensorflow_is_imported(self, folder):
         """What is written to file descriptor 2 is kept back until then."""

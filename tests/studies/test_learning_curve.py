@@ -1,5 +1,7 @@
 """From what trainings on fewer images answer to what more images would bring."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,14 @@ def test_where_all_sizes_are_alike_more_data_are_not_worth_it():
     assert found.answer == "no"
     assert found.needed.value is None
     assert found.was_right
+
+
+def test_where_nothing_is_wrong_nothing_is_said():
+    records, losses = made(lambda n: 0.06)
+    for place in (1, -1):
+        none = replace(records[place], errors=[0.0, 0.0])
+        own = [none if one is records[place] else one for one in records]
+        assert more_data_of(own, losses) is None
 
 
 def test_where_the_error_falls_as_fast_as_ever_more_data_are_worth_it():

@@ -29,6 +29,12 @@ def test_the_answer_follows_from_how_likely_a_worthwhile_gain_is(probability, be
     assert "do not rely" not in sentence
 
 
+def test_no_mistake_is_no_poor_fit():
+    found = advice_of(made_diagnosis(error=0.0, low=0.0, high=0.001, epoch_error=0.002))
+    assert found.limits.startswith("Nothing shows what limits it: it makes no mistake on the 5,000")
+    assert found.next_step.startswith("Judge it on harder images")
+
+
 def test_a_curve_that_did_not_foretell_its_end_is_not_to_be_relied_on():
     made = made_more_data(0.95, foretold=(0.06, 0.07))
     assert made.was_right is False

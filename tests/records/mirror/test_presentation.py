@@ -94,6 +94,10 @@ def test_a_description_of_a_users_own_stays(runs):
 def test_a_description_of_ours_follows_the_study():
     first = note_tags("one trial", {})
     assert note_tags("one trial", first) == {}
+    # Killed between the two: it is ours all the same.
+    assert note_tags("one trial", {NOTE: first[NOTE]}) == {
+        name: text for name, text in first.items() if name != NOTE
+    }
     assert note_tags("two trials", first)[NOTE] == "two trials"
     assert note_tags("two trials", {**first, NOTE: "one trial, and a thought"}) == {}
 
