@@ -29,6 +29,8 @@ RULES = {
     "trials": {
         "training.messages",
         "training.segments",
+        # What is legal at all, to tell whether a better value may lie beyond a range.
+        "training.hyperparameters",
         "features.manifest",
         "evaluation.metrics",
         "evaluation.objectives",

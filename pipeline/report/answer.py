@@ -12,7 +12,7 @@ from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.evaluation.intervals import Interval, paired_difference, wilson_interval
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.mistakes import worst_pair
-from pipeline.report.summary import SearchSummary, near_a_bound, summarize_search
+from pipeline.report.summary import SearchSummary, summarize_search
 from pipeline.report.text import (
     capitalized,
     duration,
@@ -24,6 +24,7 @@ from pipeline.report.text import (
 )
 from pipeline.report.timing import seconds_of_all
 from pipeline.trials.advice import advice_of, next_step
+from pipeline.trials.bounds import near_bounds
 from pipeline.trials.outlook import Outlook, outlook
 from pipeline.trials.ranking import num_finished
 
@@ -207,10 +208,11 @@ def _limits(results: Results) -> list[str]:
 def _next(results: Results) -> list[str]:
     first = results.studies[0]
     summary = summarize_search(first.search)
-    near = near_a_bound(first.confirm.winner.hyperparameters, summary.space)
+    near = near_bounds(first.confirm.winner.hyperparameters, summary.space)
     at = [
-        f"{name} = {hyperparameter(value)}, near its {'lower' if side == 'low' else 'upper'} end"
-        for name, (value, side) in near.items()
+        f"{one.name} = {hyperparameter(one.value)}, "
+        f"near its {'lower' if one.side == 'low' else 'upper'} end"
+        for one in near
     ]
     said = first.diagnosis is not None and first.diagnosis.bounds
     return [

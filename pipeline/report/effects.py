@@ -18,8 +18,9 @@ from pipeline.report.charts import (
     mark_powers,
     mark_trials,
 )
-from pipeline.report.summary import Distribution, SearchSummary, TrialSummary
+from pipeline.report.summary import SearchSummary, TrialSummary
 from pipeline.report.text import short_names
+from pipeline.trials.bounds import Distribution
 
 # Steps of the golden section spread neighbouring trials evenly and the same way every time.
 _GOLDEN = 0.618034

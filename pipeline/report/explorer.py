@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pipeline.hyperparameter import Value
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.summary import (
-    Distribution,
     SearchSummary,
     TrialSummary,
     in_table_order,
     summarize_search,
 )
 from pipeline.report.text import DASH, among, duration, objective_value, short_names
+from pipeline.trials.bounds import Distribution
 from pipeline.trials.health import UNKNOWN, verdict
 from pipeline.trials.record import TrialRecord
 

@@ -1,13 +1,14 @@
 """What a search shows: its trials as values and curves, its best, and what it says of the space."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
 from pipeline.training.hyperparameters import HYPERPARAMETERS
+from pipeline.trials.bounds import BoundRecord, Distribution, near_bounds
 from pipeline.trials.ranking import RungSummary, by_rung, ranked
 from pipeline.trials.record import TrialRecord, as_record
 from pipeline.trials.study import StudyRecord
@@ -36,25 +37,6 @@ class TrialSummary:
     curve: list[tuple[int, float]]
     seconds: float | None
     share: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distribution:
-    """What a hyperparameter was drawn from, as in `params.yaml`.
-
-    Attributes:
-        type: `float`, `int` or `choice`.
-        low: Smallest number, of a range.
-        high: Largest number, of a range.
-        log: Whether a range is uniform in its logarithm.
-        choices: The values of a choice.
-    """
-
-    type: str
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    choices: Sequence[Value] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,57 +161,25 @@ def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
 def bound_notes(
     study: str, values: Mapping[str, Value], space: Mapping[str, Distribution]
 ) -> list[str]:
-    """Says where a chosen value lies within 5% of its range's end, and what to do about it.
-
-    Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
-    boundaries".
+    """Says where a chosen value lies near its range's end, and what to do about it.
 
     Args:
         study: Its key in `params.yaml`.
         values: By name, the hyperparameters that were chosen.
         space: By name, the distribution of each that was searched.
     """
-    return [
-        _bound_note(study, name, value, space[name], side)
-        for name, (value, side) in near_a_bound(values, space).items()
-    ]
+    return [_bound_note(study, one, space[one.name]) for one in near_bounds(values, space)]
 
 
-def near_a_bound(
-    values: Mapping[str, Value], space: Mapping[str, Distribution]
-) -> dict[str, tuple[float, str]]:
-    """Returns by name each value within 5% of its range's end and which end, `low` or `high`.
-
-    Ends that are the legal limit do not count: no value lies beyond them.
-    """
-    found = {}
-    for name, distribution in space.items():
-        value = values.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        side = near_bound(value, distribution)
-        bound = distribution.low if side == "low" else distribution.high
-        if side is not None and not _is_legal_limit(name, bound, side):
-            found[name] = (value, side)
-    return found
-
-
-def _bound_note(study: str, name: str, value: float, distribution: Distribution, side: str) -> str:
+def _bound_note(study: str, near: BoundRecord, distribution: Distribution) -> str:
     scale = " on its log scale" if distribution.log else ""
-    bound = f"{distribution.low if side == 'low' else distribution.high:g}{scale}"
-    end = "lower" if side == "low" else "upper"
-    move = "lowering" if side == "low" else "raising"
+    end = "lower" if near.side == "low" else "upper"
+    move = "lowering" if near.side == "low" else "raising"
     return (
-        f"{name} = {value:.4g} lies within 5% of its {end} bound {bound}: "
-        f"the best value may lie beyond. Consider {move} studies.{study}.space.{name}.{side}."
+        f"{near.name} = {near.value:.4g} lies within 5% of its {end} bound {near.bound:g}{scale}: "
+        "the best value may lie beyond. "
+        f"Consider {move} studies.{study}.space.{near.name}.{near.side}."
     )
-
-
-def _is_legal_limit(name: str, bound: float, side: str) -> bool:
-    # No advice to go where nothing is: a dropout rate below 0, a sixth hidden layer.
-    spec = HYPERPARAMETERS.get(name)
-    limit = None if spec is None else (spec.low if side == "low" else spec.high)
-    return limit is not None and math.isclose(bound, limit)
 
 
 def _trial(trial: TrialRecord) -> TrialSummary:
@@ -253,23 +203,3 @@ def _outcome(trial: TrialRecord) -> str:
         return "diverged"
     known = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     return known.get(trial.state, "unfinished")
-
-
-def near_bound(value: float, distribution: Distribution, share: float = 0.05) -> str | None:
-    """Says which bound a value lies within `share` of, in the distribution's own scale.
-
-    Reference: Godbole et al. 2023, Deep Learning Tuning Playbook, "Identifying bad search space
-    boundaries".
-
-    Returns:
-        "low", "high", or None; None for a choice.
-
-    >>> near_bound(0.011, Distribution(type="float", low=0.01, high=100.0, log=True))
-    'low'
-    """
-    if distribution.type == "choice":
-        return None
-    scale: Callable[[float], float] = math.log if distribution.log else float
-    low, high = scale(distribution.low), scale(distribution.high)
-    position = (scale(value) - low) / (high - low)
-    return "low" if position <= share else "high" if position >= 1 - share else None

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from pipeline.evaluation.intervals import Interval
 from pipeline.hyperparameter import Value
-from pipeline.report.summary import Distribution, SearchSummary
+from pipeline.report.summary import SearchSummary
+from pipeline.trials.bounds import Distribution
 
 DASH = "\N{EM DASH}"
 LONGEST_NAME = 20

@@ -8,18 +8,13 @@ configurations through ablation", Journal of Heuristics 22, take such steps one 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log
 from typing import Final, Literal
 
 from pipeline.hyperparameter import Hyperparameters, Value
-from pipeline.search.distributions import Choice, FloatRange, IntRange
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 AUTO: Final = "auto"
-NEAR: Final = 0.05
-"""Share of a range, within which a value is near its end: Godbole et al. 2023, Deep Learning Tuning
-Playbook, "Identifying bad search space boundaries"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,51 +98,3 @@ def _completed(wanted: Mapping[str, Value], space: SearchSpace) -> dict[str, Val
         is_fixed = isinstance(fixed, str | int | float | bool)
         values[name] = wanted.get(name, fixed if is_fixed else space.defaults[name])  # type: ignore[arg-type]
     return values
-
-
-@dataclass(frozen=True, kw_only=True)
-class NearBound:
-    """A value near the end of what was searched, beyond which a better one may lie.
-
-    Attributes:
-        name: Of the hyperparameter.
-        value: That the winner has.
-        side: Which end, `low` or `high`.
-        bound: The end.
-    """
-
-    name: str
-    value: float
-    side: Literal["low", "high"]
-    bound: float
-
-
-def near_bounds(winner: Hyperparameters, space: SearchSpace) -> list[NearBound]:
-    """Returns the winner's values that lie near an end that is not the last legal value.
-
-    Args:
-        winner: All active hyperparameters.
-        space: Of the study.
-    """
-    found = []
-    for name, setting in space.searched.items():
-        value = winner.get(name)
-        if isinstance(setting, Choice) or not isinstance(value, int | float):
-            continue
-        side = _side(float(value), setting)
-        if side is None:
-            continue
-        spec, bound = HYPERPARAMETERS[name], setting.low if side == "low" else setting.high
-        if bound != (spec.low if side == "low" else spec.high):
-            found.append(NearBound(name=name, value=float(value), side=side, bound=bound))
-    return found
-
-
-def _side(value: float, setting: FloatRange | IntRange) -> Literal["low", "high"] | None:
-    low, high, at = float(setting.low), float(setting.high), value
-    if setting.log:
-        low, high, at = log(low), log(high), log(at)
-    place = (at - low) / (high - low)
-    if place <= NEAR:
-        return "low"
-    return "high" if place >= 1 - NEAR else None

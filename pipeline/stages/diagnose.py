@@ -20,7 +20,7 @@ from pipeline.config import load_section, read_document
 from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
 from pipeline.features.manifest import read_manifest
 from pipeline.plan_record import PLAN_FILE, planned_epochs
-from pipeline.search.ablation import changes, near_bounds
+from pipeline.search.ablation import changes
 from pipeline.search.executors.local import LocalExecutor, prepare
 from pipeline.search.importance import importances, rank_agreement
 from pipeline.search.measuring import Measurements
@@ -35,10 +35,12 @@ from pipeline.studies.diagnosed import Subject
 from pipeline.studies.learning_curve import curve_sizes, learning_curve
 from pipeline.training.data import DataReference
 from pipeline.trials.advice import advice_of
+from pipeline.trials.bounds import Distribution, near_bounds
 from pipeline.trials.confirmation import ConfirmationRecord, read_confirmation
 from pipeline.trials.diagnosis import DiagnosisRecord, write_diagnosis
-from pipeline.trials.effects import BoundRecord, ImportanceRecord, ImportancesRecord
+from pipeline.trials.effects import ImportanceRecord, ImportancesRecord
 from pipeline.trials.ranking import ranked
+from pipeline.trials.record import as_record
 from pipeline.trials.study import StudyRecord, read_study
 from pipeline.workspace import confirmation_file
 
@@ -121,6 +123,7 @@ def _without_training(
     if objective.measure == "accuracy":
         around = wilson_interval(round((1 - winner.mean) * confirmation.n), confirmation.n)
         low, high = around.low, around.high
+    distributions = {name: as_record(Distribution, one) for name, one in study.space.items()}
     context = SamplerContext(seed=search.seed, index=0, target=study.target, space=space)
     return DiagnosisRecord(
         study=study.study,
@@ -139,7 +142,7 @@ def _without_training(
         epoch_error=_epoch_error(confirmation, objective),
         seconds=seconds,
         importances=_importances(study),
-        bounds=[BoundRecord(**asdict(one)) for one in near_bounds(winner.hyperparameters, space)],
+        bounds=near_bounds(winner.hyperparameters, distributions),
         num_duplicates=sum(one.duplicate_of is not None for one in study.trials),
         random=random_reference(study, sampler=search.sampler, num_startup=context.num_startup),
     )

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, Self
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.files import read_json, write_json
 from pipeline.hyperparameter import Hyperparameters
+from pipeline.trials.bounds import BoundRecord
 from pipeline.trials.effects import (
     AblationRecord,
-    BoundRecord,
     ImportancesRecord,
     RandomRecord,
 )

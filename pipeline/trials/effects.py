@@ -101,16 +101,6 @@ class AblationRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoundRecord:
-    """As `search.ablation.NearBound`."""
-
-    name: str
-    value: float
-    side: str
-    bound: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class RandomRecord:
     """Configurations drawn at random against as many that the sampler chose after them.
 

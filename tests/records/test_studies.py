@@ -7,7 +7,6 @@ import pytest
 
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import import_trials, open_study, stored_trials, trial_records
-from pipeline.report.summary import Distribution, near_bound
 from pipeline.search.queue import close_orphans, enqueue_missing, fail_trial, retire, retry_failed
 from pipeline.trials.record import TrialRecord
 from testing.records import made_study
@@ -165,13 +164,6 @@ def test_a_new_study_has_a_uid_of_its_own_and_one_that_is_rebuilt_the_uid_that_i
     assert opened("first") == first
     assert opened("second") != first
     assert opened("third", study_uid=first) == first
-
-
-@pytest.mark.parametrize(
-    ("value", "bound"), [(0.011, "low"), (1.0, None), (99.0, "high"), (0.01, "low")]
-)
-def test_a_value_near_its_bound_is_seen_on_the_distributions_own_scale(value, bound):
-    assert near_bound(value, Distribution(type="float", low=0.01, high=100.0, log=True)) == bound
 
 
 def test_the_retry_of_a_queued_configuration_is_that_configuration(study):

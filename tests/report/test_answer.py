@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.evaluation.intervals import Interval
 from pipeline.report.answer import answers
-from pipeline.trials.effects import BoundRecord
+from pipeline.trials.bounds import BoundRecord
 from testing.diagnoses import made_diagnosis, made_more_data
 
 QUESTIONS = {

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from pipeline.report.diagnosis import view_diagnosis
 from pipeline.report.page import render
+from pipeline.trials.bounds import BoundRecord
 from pipeline.trials.diagnosis import SizeRecord
 from pipeline.trials.effects import (
     AblationRecord,
-    BoundRecord,
     ChangeRecord,
     ImportanceRecord,
     ImportancesRecord,

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.report.effects import hyperparameter_effects
-from pipeline.report.summary import Distribution, summarize_search
+from pipeline.report.summary import summarize_search
+from pipeline.trials.bounds import Distribution
 from testing.records import made_study, made_trial
 
 SPACE = {

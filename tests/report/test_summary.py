@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from pipeline.report.summary import (
-    Distribution,
     best_so_far,
     bound_notes,
     focus,
     in_table_order,
     summarize_search,
 )
+from pipeline.trials.bounds import Distribution
 from testing.records import made_study, made_trial
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.evaluation.intervals import Interval
-from pipeline.report.summary import Distribution, SearchSummary
+from pipeline.report.summary import SearchSummary
 from pipeline.report.text import (
     describe_distribution,
     duration,
@@ -13,6 +13,7 @@ from pipeline.report.text import (
     percent,
     points,
 )
+from pipeline.trials.bounds import Distribution
 
 
 def summary(objective):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.search.ablation import changes, near_bounds
+from pipeline.search.ablation import changes
 from pipeline.search.configurations import completed
 from pipeline.search.space import SearchSpace
 
@@ -71,11 +71,3 @@ def test_the_most_important_come_first_and_second_values_last(space, winner):
     assert [one.name for one in found[:2]] == ["dropout_rate", "units"]
     assert [(one.name, one.value) for one in found[-2:]] == [("dropout_rate", 0.1), ("units", 200)]
     assert len({one.name for one in found[:-2]}) == len(found) - 2
-
-
-def test_a_value_near_an_end_is_told_unless_nothing_legal_lies_beyond(space, winner):
-    assert near_bounds({**winner, "dropout_rate": 0.0}, space) == []
-    (one,) = near_bounds({**winner, "units": 250}, space)
-    assert (one.name, one.side, one.bound) == ("units", "high", 256)
-    (one,) = near_bounds({**winner, "learning_rate": 1.1e-4}, space)
-    assert (one.name, one.side) == ("learning_rate", "low")

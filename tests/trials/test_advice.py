@@ -6,12 +6,13 @@ import pytest
 
 from pipeline.files import write_json
 from pipeline.trials.advice import advice, advice_of
+from pipeline.trials.bounds import BoundRecord
 from pipeline.trials.diagnosis import (
     SizeRecord,
     diagnosis_of,
     write_diagnosis,
 )
-from pipeline.trials.effects import AblationRecord, BoundRecord, ChangeRecord
+from pipeline.trials.effects import AblationRecord, ChangeRecord
 from pipeline.workspace import diagnosis_file
 from testing.diagnoses import made_diagnosis, made_more_data
 
