@@ -22,7 +22,9 @@ VANISHING: Final = 1e-3
 # A share of units of one layer: half of what it could compute is not there.
 IDLE: Final = 0.5
 # |change| / |weights| in one step. 1e-3 is sound (Bottou, in Bengio 2012, section 4.1.1); at 1 a
-# step replaces what all steps before have learnt.
+# step replaces what all steps before have learnt. Behind batch normalization a layer computes the
+# same whatever the size of its weights, and weights that have grown once take smaller steps (van
+# Laarhoven 2017, arXiv:1706.05350, section 3): there the first epoch's step does not count.
 EXPLODING: Final = 1.0
 # Practically every step is clipped, to a hundredth of its length at most: then the threshold, and
 # not the gradient, says how far to go.
@@ -118,8 +120,10 @@ def _health(trial: TrialRecord) -> tuple[str, str]:
         return UNKNOWN, ""
     # In phase 2 rates are small on purpose, and what the gradient passes has been trained before.
     first = [health for phase, health in measured if phase == 1.0] or epochs
-    for name, (rule, looks_at_all) in _RULES.items():
-        figures = rule(epochs if looks_at_all else first)
+    is_normalized = trial.hyperparameters.get("normalization", "none") != "none"
+    seen = {"over-clipped": first, "vanishing": first, "exploding": epochs[is_normalized:]}
+    for name, rule in _RULES.items():
+        figures = rule(seen.get(name, epochs))
         if figures:
             return name, figures
     update = median([_update(one) for one in first])
@@ -143,7 +147,7 @@ def _dead(epochs: Sequence[EpochHealth]) -> str:
 
 
 def _exploding(epochs: Sequence[EpochHealth]) -> str:
-    largest = max(max(one.update_ratios, default=0.0) for one in epochs)
+    largest = max((ratio for one in epochs for ratio in one.update_ratios), default=0.0)
     return f"a step changed weights by {largest:.2g} of their size" if largest >= EXPLODING else ""
 
 
@@ -157,12 +161,11 @@ def _vanishing(epochs: Sequence[EpochHealth]) -> str:
     return f"the first layer's gradient is {ratio:.1g} of the last one's"
 
 
-# With whether it looks at both phases, or at the first alone.
-_RULES: Final[dict[str, tuple[Callable[[Sequence[EpochHealth]], str], bool]]] = {
-    "over-clipped": (_over_clipped, False),
-    "dead units": (_dead, True),
-    "exploding": (_exploding, True),
-    "vanishing": (_vanishing, False),
+_RULES: Final[dict[str, Callable[[Sequence[EpochHealth]], str]]] = {
+    "over-clipped": _over_clipped,
+    "dead units": _dead,
+    "exploding": _exploding,
+    "vanishing": _vanishing,
 }
 
 

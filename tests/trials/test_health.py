@@ -155,6 +155,14 @@ def test_each_threshold(figures, name):
     assert verdict(record(changed(**figures))).health == name
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_first_step_as_large_as_the_weights_is_no_illness_with_batch_normalization(place):
+    large, normalized = changed(update_ratios=[2.0, 1e-3]), {"normalization": place}
+    assert verdict(record(large, SOUND)).health == "exploding"
+    assert verdict(record(large, SOUND, hyperparameters=normalized)).health == "healthy"
+    assert verdict(record(large, large, hyperparameters=normalized)).health == "exploding"
+
+
 def test_in_phase_2_a_small_gradient_is_no_illness():
     fine_tuned = changed(gradient_norms=[1e-5, 1.0])
     assert verdict(record(SOUND, fine_tuned, phases=(1.0, 2.0))).health == "healthy"
