@@ -65,7 +65,7 @@ def run(
     """Says what limits a study's winner, as far as there is time to find out.
 
     First what the search and the confirmation have found already says, which costs seconds; then
-    trainings on fewer images, the fewest first; then the winner with one change at a time.
+    trainings on fewer images; then the winner with one change at a time.
 
     Args:
         name: The study, below `studies`.

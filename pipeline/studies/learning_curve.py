@@ -72,7 +72,9 @@ def learning_curve(
         The sizes, fewest images first, and what more images would bring; None: too few sizes.
     """
     sizes = curve_sizes(subject.num_images, subject.num_classes)
-    wanted = [_on(subject, size, seed) for seed in range(SEEDS) for size in sizes]
+    # The largest that there is time for says most of what is still to come, and begun first it
+    # ends beside the smaller ones; a size that does not fit is passed over.
+    wanted = [_on(subject, size, seed) for seed in range(SEEDS) for size in reversed(sizes)]
     # Once more with all, to see how well these are fitted without dropout.
     wanted.append(_on(subject, subject.num_images, 0))
     found = _answers(wanted, measurements.run(wanted, ends=ends))
