@@ -1,8 +1,10 @@
 """Which bases run through ONNX Runtime, and does a converted base compute what the base computes?
 
 For each network of the table with random weights, and for networks as people build them
-(`made_models.py`), with statistics of normalization that are none of the initial ones: frozen as
-`embed` does, up to the cuts that it would keep, at two sizes. Printed is the engine, and how far
+(`made_models.py`), with the statistics of normalization that some images have in them: frozen as
+`embed` does, up to the cuts that it would keep, at two sizes. With statistics that are made up a
+deep network's outputs grow to 1e5, and what Keras itself computes in two ways differs by more than
+their standard deviation. Printed is the engine, and how far
 its outputs on further images, more than a batch of them, are from the Keras model's at most, in
 standard deviations of each output; where TensorFlow runs it, why.
 
@@ -44,9 +46,23 @@ def base_of(name: str, size: int) -> Any:
 
     keras.utils.set_random_seed(1)
     if name in BASES:
-        return shaken(load_base(name, image_size=size, weights=RANDOM))
+        return measured(shaken(load_base(name, image_size=size, weights=RANDOM)), size)
     inputs = keras.Input((size, size, 3), name="images")
     return keras.Model(inputs, flat_copy(functional(MADE[name](size)), inputs), name=name)
+
+
+def measured(base: Any, size: int) -> Any:
+    """Returns a base with the statistics that its layers of normalization find in some images."""
+    import keras
+
+    layers = [one for one in base.layers if isinstance(one, keras.layers.BatchNormalization)]
+    for layer in layers:
+        layer.trainable, layer.momentum = True, 0.0
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8)
+    base(preprocessing((size, size, 3), size)(images), training=True)
+    for layer in layers:
+        layer.trainable = False
+    return base
 
 
 def to_cuts(base: Any, size: int) -> Any:
