@@ -237,6 +237,23 @@ def test_a_new_study_is_not_judged_by_the_runs_of_the_one_that_it_replaced(
     assert set(before) <= set(states(mirrored))
 
 
+@pytest.mark.parametrize(("study_uid", "is_logged"), [(STUDY_UID, True), ("b" * 32, False)])
+def test_a_repair_logs_results_of_this_study_alone(mirrored, study_uid, is_logged):
+    write_study(
+        mirrored,
+        made_study(
+            trial(0, "COMPLETE"),
+            study_name="digits-transfer",
+            study="transfer",
+            study_uid=study_uid,
+        ),
+    )
+    assert audit("--repair") == 0
+    with open_runs(mirrored) as runs:
+        logged = [one.path for one in runs.store.client.list_artifacts(runs.run_id)]
+    assert ("study.json" in logged) is is_logged
+
+
 def test_without_data_there_is_nothing_to_audit(root):
     (root / "data/split.json").unlink()
     with pytest.raises(StudyError, match=r"data/split\.json must exist"):

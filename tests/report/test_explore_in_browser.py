@@ -195,6 +195,16 @@ def test_a_brush_along_an_axis_keeps_what_passes_there(visit, study):
     )
 
 
+def test_a_brush_that_nothing_passes_shows_nothing(visit):
+    opened = visit()
+    opened.execute_script(
+        "echarts.getInstanceByDom(document.getElementById('parallel')).dispatchAction({"
+        "type: 'axisAreaSelect', parallelAxisId: 'learning_rate', intervals: [[1e-9, 2e-9]]})"
+    )
+    assert shown(opened) == []
+    assert opened.find_element("id", "num-shown").text == "0 of 70 trials are shown."
+
+
 def test_a_mark_leads_to_its_row(visit, study):
     opened = visit()
     opened.execute_script(

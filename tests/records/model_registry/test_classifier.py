@@ -1,11 +1,14 @@
 """What is loaded is what was registered."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.records.mirror.store import open_store
-from pipeline.records.model_registry.classifier import load_classifier
+from pipeline.records.model_registry.classifier import load_classifier, quickly_opened
+from pipeline.records.model_registry.registered_file import ONNX_FILE, onnx_tags, registered_file
 from testing.registering import register
 
 pytestmark = pytest.mark.keras
@@ -72,3 +75,16 @@ def test_a_registered_file_that_is_gone_is_refused(root, registered):
     file.unlink()
     with pytest.raises(DataIntegrityError, match="Received: no file"):
         load_classifier(root, "models:/digits-classifier@champion")
+
+
+def test_where_the_runtime_cannot_load_its_file_keras_answers(root, registered, caplog):
+    content = b"no graph of ONNX"
+    with registered_file(root, "models:/digits-classifier@champion", asked_by="--model") as file:
+        (file.folder / ONNX_FILE).write_bytes(content)
+        classifier = quickly_opened(replace(file, tags={**file.tags, **onnx_tags(content)}))
+        images = registered.examples
+        np.testing.assert_array_equal(
+            classifier.model.predict(images, verbose=0),
+            registered.model.predict(images, verbose=0),
+        )
+    assert "answering through TensorFlow, since ONNX Runtime says" in caplog.text
