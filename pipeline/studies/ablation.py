@@ -103,6 +103,7 @@ def _ablated(
     records = []
     for place in tried:
         one, effect = wanted[place], by_place.get(place)
+        trained = [results[m.spec.uid] for m in changed[place]]
         records.append(
             ChangeRecord(
                 name=one.name,
@@ -112,6 +113,7 @@ def _ablated(
                 effect=None if effect is None else effect.value,
                 low=None if effect is None else effect.low,
                 high=None if effect is None else effect.high,
+                is_diverged=any(t is not None and t.outcome == "diverged" for t in trained),
             )
         )
     return AblationRecord(

@@ -57,6 +57,7 @@ class ChangeRecord:
             with every seed, or cannot be.
         low: Lower end of its interval.
         high: Upper end. The intervals of all changes hold together in 95% of cases.
+        is_diverged: Whether a training with it diverged.
     """
 
     name: str
@@ -66,12 +67,13 @@ class ChangeRecord:
     effect: float | None
     low: float | None
     high: float | None
+    is_diverged: bool = False
 
     @property
     def verdict(self) -> str:
         """What the interval says."""
         if self.low is None or self.high is None:
-            return "not trained"
+            return "diverged" if self.is_diverged else "not trained"
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "no clear difference"

@@ -120,3 +120,10 @@ def test_a_key_of_a_later_release_is_left_out(tmp_path):
     content = {**made_diagnosis().to_json(), "later": 1}
     write_json(diagnosis_file(tmp_path, "tiny"), content)
     assert diagnosis_of(tmp_path, "tiny") == made_diagnosis(sizes=[], bounds=[])
+
+
+def test_a_change_that_diverged_is_told_from_one_that_was_not_trained():
+    told = {"name": "learning_rate", "chosen": 0.01, "value": 100.0, "source": "default"}
+    change = ChangeRecord(**told, effect=None, low=None, high=None)
+    assert change.verdict == "not trained"
+    assert replace(change, is_diverged=True).verdict == "diverged"
