@@ -6,8 +6,7 @@ in the same way: what is typical of them is the least that is taken for each.
 """
 
 import math
-from collections.abc import Sequence
-from statistics import variance
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -31,10 +30,6 @@ def paired_effects(
 ) -> list[Interval]:
     """Returns by how much each change makes a metric better; below 0, worse.
 
-    The standard error is of both: images by the bootstrap, seeds by the variance of the differences
-    of pairs, its own or what is typical of all changes, whichever is larger. All intervals hold
-    together in 95% of cases (Bonferroni; Dunn 1961, "Multiple comparisons among means").
-
     Args:
         before: Probabilities that the trainings without the change give, one for each seed, at
             least two, each of shape (n, num_classes).
@@ -46,37 +41,68 @@ def paired_effects(
     Raises:
         ValueError: If there are fewer than two seeds, or a change was trained with other ones.
     """
-    if len(before) < 2 or any(len(one) != len(before) for one in after):
-        raise ValueError("Each change needs as many trainings as there are without it, two or more")
-    if not after:
+    answers = {"before": before, **{str(place): one for place, one in enumerate(after)}}
+    wanted = [{str(place): 1.0, "before": -1.0} for place in range(len(after))]
+    return contrasts(answers, wanted, labels, metric, is_larger_better=is_larger_better)
+
+
+def contrasts(
+    answers: Mapping[str, Sequence[Probabilities]],
+    wanted: Sequence[Mapping[str, float]],
+    labels: Labels,
+    metric: str,
+    *,
+    is_larger_better: bool,
+) -> list[Interval]:
+    """Returns weighted sums of what configurations reach, such as the difference of two.
+
+    The standard error is of both: images by the bootstrap, seeds by the variance of the sums of
+    equal seeds, its own or what is typical of all sums, whichever is larger. All intervals hold
+    together in 95% of cases (Bonferroni; Dunn 1961, "Multiple comparisons among means").
+
+    Args:
+        answers: By configuration the probabilities that its trainings give, one for each seed, at
+            least two, each of shape (n, num_classes); the same seeds in the same order.
+        wanted: The weights of each sum by configuration. {"a": 1, "b": -1}: how much better a is
+            than b; with {"c": -1, "d": 1} beside it: how much more that is than c is better than d.
+        labels: Class ids of the images, shape (n,).
+        metric: A key of `METRICS`.
+        is_larger_better: Whether its larger values are better; otherwise the sums change sign.
+
+    Raises:
+        ValueError: If there are fewer than two seeds, or not equally many of all configurations.
+    """
+    num_seeds = min(map(len, answers.values()), default=0)
+    if num_seeds < 2 or any(len(one) != num_seeds for one in answers.values()):
+        raise ValueError("Each configuration needs equally many trainings, two or more.")
+    if not wanted:
         return []
     from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-    sign = 1.0 if is_larger_better else -1.0
-    differences = [_by_seed(before, one, labels, metric, sign) for one in after]
-    num_seeds, drawn = len(before), _drawn_mean(before, labels, metric)
-    typical = _typical([variance(one) for one in differences], num_seeds)
-    level = 1 - (1 - CONFIDENCE) / (2 * len(after))
-    width = float(stdtrit(len(after) * (num_seeds - 1), level))
+    sign, compute = 1.0 if is_larger_better else -1.0, METRICS.get(metric)
+    by_seed = {
+        name: sign * np.array([compute(one, labels) for one in own])
+        for name, own in answers.items()
+    }
+    drawn = {name: sign * _drawn_mean(own, labels, metric) for name, own in answers.items()}
+    sums = [_weighted(one, by_seed) for one in wanted]
+    typical = _typical([float(one.var(ddof=1)) for one in sums], num_seeds)
+    level = 1 - (1 - CONFIDENCE) / (2 * len(wanted))
+    width = float(stdtrit(len(wanted) * (num_seeds - 1), level))
     found = []
-    for own, answers in zip(differences, after, strict=True):
-        of_images = float((_drawn_mean(answers, labels, metric) - drawn).std())
-        of_seeds = max(variance(own), typical) / num_seeds
-        value, half = float(np.mean(own)), width * math.sqrt(of_images**2 + of_seeds)
+    for weights, own in zip(wanted, sums, strict=True):
+        of_images = float(_weighted(weights, drawn).std())
+        of_seeds = max(float(own.var(ddof=1)), typical) / num_seeds
+        value, half = float(own.mean()), width * math.sqrt(of_images**2 + of_seeds)
         found.append(Interval(value=value, low=value - half, high=value + half, n=len(labels)))
     return found
 
 
-def _by_seed(
-    before: Sequence[Probabilities],
-    after: Sequence[Probabilities],
-    labels: Labels,
-    metric: str,
-    sign: float,
-) -> list[float]:
-    compute = METRICS.get(metric)
-    pairs = zip(before, after, strict=True)
-    return [sign * (compute(b, labels) - compute(a, labels)) for a, b in pairs]
+def _weighted(
+    weights: Mapping[str, float], values: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    total: NDArray[np.float64] = np.sum([w * values[name] for name, w in weights.items()], axis=0)
+    return total
 
 
 def _drawn_mean(

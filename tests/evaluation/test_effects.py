@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.effects import paired_effects
+from pipeline.evaluation.effects import contrasts, paired_effects
 
 N = 2000
 
@@ -67,7 +67,17 @@ def test_one_wild_change_leaves_the_others_their_intervals(made):
 
 def test_pairs_must_be_complete(made):
     labels, trained = made
-    with pytest.raises(ValueError, match="as many trainings"):
+    with pytest.raises(ValueError, match="equally many trainings"):
         paired_effects(
             trained(0.9, 0), [trained(0.9, 1)[:2]], labels, "accuracy", is_larger_better=True
         )
+
+
+def test_what_a_change_does_can_depend_on_another(made):
+    labels, trained = made
+    accuracies = {"plain": 0.70, "with it": 0.85, "other": 0.85, "other with it": 0.86}
+    answers = {name: trained(a, 10 * k) for k, (name, a) in enumerate(accuracies.items())}
+    difference = {"with it": 1.0, "plain": -1.0, "other with it": -1.0, "other": 1.0}
+    (found,) = contrasts(answers, [difference], labels, "accuracy", is_larger_better=True)
+    assert found.low > 0
+    assert found.value == pytest.approx(0.14, abs=0.02)
