@@ -28,6 +28,8 @@ class Hyperparameter:
         high: Largest legal number; exclusive if `high_exclusive`.
         choices: Legal values of a category, and legal words beside the numbers of an `int`.
         active_when: Exists only where each named hyperparameter has one of these values.
+        demonstrated: Choices that can only fail: `python -m pipeline lecture` shows it, and
+            `params.yaml` may not have them.
     """
 
     kind: Literal["int", "float", "category", "name"]
@@ -38,6 +40,7 @@ class Hyperparameter:
     high_exclusive: bool = False
     choices: tuple[Value, ...] = ()
     active_when: Conditions = field(default_factory=dict)
+    demonstrated: tuple[Value, ...] = ()
 
     def is_active(self, values: Hyperparameters) -> bool:
         """Whether this hyperparameter exists beside `values`, which hold the earlier ones."""
@@ -79,9 +82,20 @@ class Hyperparameter:
         return f"{left}{low}, {high}{right}"
 
 
-def choice(*choices: Value, help: str, active_when: Conditions = ALWAYS) -> Hyperparameter:
+def choice(
+    *choices: Value,
+    help: str,
+    active_when: Conditions = ALWAYS,
+    demonstrated: tuple[Value, ...] = (),
+) -> Hyperparameter:
     """Returns a hyperparameter that is one of several values."""
-    return Hyperparameter(kind="category", choices=choices, help=help, active_when=active_when)
+    return Hyperparameter(
+        kind="category",
+        choices=choices,
+        help=help,
+        active_when=active_when,
+        demonstrated=demonstrated,
+    )
 
 
 def count(

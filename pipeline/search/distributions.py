@@ -157,6 +157,8 @@ def _name_problem(name: str) -> str | None:
 
 def _value_problem(name: str, value: object) -> str | None:
     problem = _name_problem(name) or HYPERPARAMETERS[name].problem(value)
+    if problem is None and value in HYPERPARAMETERS[name].demonstrated:
+        problem = "can only fail so, which `python -m pipeline lecture` shows"
     return problem and f"{problem.rstrip('.')}. Received: {value!r}"
 
 

@@ -11,7 +11,7 @@ from pipeline.errors import InfeasibleTrialError
 from pipeline.hyperparameter import Hyperparameters
 from pipeline.seeds import derive_seed
 from pipeline.training.activations import activation_layer
-from pipeline.training.initializers import initializer
+from pipeline.training.initializers import UNSCALED, initializer, unscaled
 
 if TYPE_CHECKING:
     import keras
@@ -162,12 +162,16 @@ class _HeadBuilder:
         return int(self._values["units" if same else f"units_{index}"])
 
     def _initializer(self, layer: str) -> "keras.initializers.Initializer":
+        family, seed = str(self._values["initializer"]), self._derive(layer, "kernel")
+        if family in UNSCALED:
+            scale = float(self._values.get("initializer_scale", 0.0))
+            return unscaled(family, scale=scale, seed=seed)
         return initializer(
-            str(self._values["initializer"]),
+            family,
             activation=str(self._values["activation"]),
             distribution=str(self._values["initializer_distribution"]),
             fan=str(self._values["initializer_fan"]),
-            seed=self._derive(layer, "kernel"),
+            seed=seed,
         )
 
     def _activation(self, layer: str) -> "keras.layers.Layer":

@@ -99,7 +99,10 @@ _LAYERS: Final[dict[str, Hyperparameter]] = {
     },
     "activation": choice(*ACTIVATIONS, help="of the hidden layers", active_when=_HIDDEN),
     **ACTIVATIONS.parameters,
-    **{name: replace(spec, active_when=_HIDDEN) for name, spec in initializers.PARAMETERS.items()},
+    **{
+        name: replace(spec, active_when={**_HIDDEN, **spec.active_when})
+        for name, spec in initializers.PARAMETERS.items()
+    },
     "normalization": choice(
         "none",
         "before",

@@ -1,11 +1,14 @@
-"""Initial weights of dense layers: three families, two distributions, two fans."""
+"""Initial weights of dense layers: three families, two distributions, two fans.
+
+And two kinds that do not know a layer's size, to be seen failing.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import ConfigError
-from pipeline.hyperparameter import Hyperparameter, choice
+from pipeline.hyperparameter import Hyperparameter, choice, positive, where
 from pipeline.registry import unknown_name
 from pipeline.training.activations import initializer_family
 
@@ -21,21 +24,49 @@ FAMILIES: Final[dict[str, tuple[float, Fan]]] = {
     "he": (2.0, "fan_in"),
     "lecun": (1.0, "fan_in"),
 }
+# Of a given deviation, or none at all: units that begin equal stay equal.
+UNSCALED: Final = ("normal", "zeros")
+FANS: Final = ("auto", "fan_in", "fan_avg")
+_SCALED: Final = where(initializer=("auto", *FAMILIES))
 # Keras' own he_normal and its kin are truncated at two standard deviations, and rescaled for it.
 DISTRIBUTIONS: Final = {"normal": "truncated_normal", "uniform": "uniform"}
 # In the order in which trials are asked for them.
 PARAMETERS: Final[dict[str, Hyperparameter]] = {
     "initializer": choice(
-        "auto", *FAMILIES, help="of the hidden layers; auto follows the activation"
+        *("auto", *FAMILIES, *UNSCALED),
+        help="of the hidden layers; auto follows the activation; normal has one deviation whatever "
+        "a layer's size, zeros none: both for demonstrations",
+        demonstrated=("zeros",),
     ),
-    "initializer_distribution": choice(*DISTRIBUTIONS, help="of the initial weights"),
+    "initializer_scale": positive(
+        "standard deviation of the initial weights",
+        high=100,
+        active_when=where(initializer="normal"),
+    ),
+    "initializer_distribution": choice(
+        *DISTRIBUTIONS, help="of the initial weights", active_when=_SCALED
+    ),
     "initializer_fan": choice(
-        "auto",
-        "fan_in",
-        "fan_avg",
+        *FANS,
         help="what the variance is divided by; auto: fan_avg for glorot, fan_in for he and lecun",
+        active_when=_SCALED,
     ),
 }
+
+
+def unscaled(family: str, *, scale: float, seed: int) -> keras.initializers.Initializer:
+    """Returns the initializer of a layer's weights, whatever the layer's size.
+
+    Args:
+        family: One of `UNSCALED`.
+        scale: Standard deviation of `normal`, > 0.
+        seed: What the weights are drawn from, in [0, 2**31).
+    """
+    import keras
+
+    if family == "zeros":
+        return keras.initializers.Zeros()
+    return keras.initializers.RandomNormal(stddev=scale, seed=seed)
 
 
 def initializer(
@@ -57,10 +88,10 @@ def initializer(
     """
     import keras
 
-    given = (family, distribution, fan)
-    for (name, spec), value in zip(PARAMETERS.items(), given, strict=True):
-        if value not in spec.choices:
-            raise ConfigError(unknown_name(name, value, [str(word) for word in spec.choices]))
+    legal = {"": ("auto", *FAMILIES), "_distribution": DISTRIBUTIONS, "_fan": FANS}
+    for (name, words), value in zip(legal.items(), (family, distribution, fan), strict=True):
+        if value not in words:
+            raise ConfigError(unknown_name(f"initializer{name}", value, list(words)))
     if family == "auto":
         family = initializer_family(activation)
     scale, own_fan = FAMILIES[family]

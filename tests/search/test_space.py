@@ -105,6 +105,7 @@ def test_every_condition_can_come_true(name):
     [
         ("learnin_rate", 0.1, r"Unknown hyperparameter.*Did you mean 'learning_rate'"),
         ("activation", "reluu", r"must be one of relu, .*Received: 'reluu'"),
+        ("initializer", "zeros", "can only fail so, which `python -m pipeline lecture` shows"),
         ("units", "64", r"must be an integer\. Received: '64'"),
         ("units", 64.0, r"must be an integer\. Received: 64\.0"),
         ("num_layers", True, r"must be an integer\. Received: True"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.training.initializers import initializer
+from pipeline.training.initializers import initializer, unscaled
 
 pytestmark = pytest.mark.keras
 
@@ -75,3 +75,27 @@ def test_the_seed_decides_the_weights():
 def test_unknown_names_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         draw(**settings)
+
+
+def test_a_plain_normal_has_the_deviation_that_it_is_given():
+    weights = np.asarray(unscaled("normal", scale=0.3, seed=1)((FAN_IN, FAN_OUT)))
+    assert weights.std() == pytest.approx(0.3, rel=0.02)
+
+
+def test_units_that_begin_equal_stay_equal(hyperparameters, blobs):
+    from pipeline.training.fit import train
+    from pipeline.training.head import build_head
+    from pipeline.training.phases import whole
+
+    values = hyperparameters(
+        **{"cut": "pixels", "num_layers": 3, "units": 6, "initializer": "zeros"},
+        **{"activation": "sigmoid", "dropout": "none", "learning_rate": 0.01},
+    )
+    head = build_head((4,), 3, values, mean=[0.0] * 4, variance=[1.0] * 4, seed=0)
+    told = {"seed": 0, "objective": "val_accuracy", "report": lambda record: False}
+    train(head, blobs, values, phase=whole(3), **told)
+    first, second = (head.get_layer(f"hidden_{index}").get_weights() for index in (0, 1))
+    for kernel in (first[0], second[0]):
+        np.testing.assert_allclose(kernel, np.repeat(kernel[:, :1], 6, axis=1), rtol=1e-5)
+    # It has been trained: what it answers is how frequent the classes are.
+    assert np.abs(head.get_layer("probabilities").get_weights()[1]).max() > 0
