@@ -17,13 +17,13 @@ from pathlib import Path
 
 from benchmarks.machine import machine
 from pipeline.hyperparameter import Value
-from pipeline.search.executors.base import EpochDone, TrialDone
+from pipeline.search.all_of_them import train_all
 from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.rungs import REDUCTION, shares
 from pipeline.search.space import SearchSpace
 from pipeline.studies.described import describe
 from pipeline.training.data import DataReference
-from pipeline.training.messages import TrialResult, TrialSpec
+from pipeline.training.messages import TrialSpec
 
 
 def configurations(space: SearchSpace, count: int, *, seed: int) -> list[dict[str, Value]]:
@@ -33,25 +33,6 @@ def configurations(space: SearchSpace, count: int, *, seed: int) -> list[dict[st
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     return [space.suggest(study.ask()) for _ in range(count)]
-
-
-def trained(
-    specs: Sequence[TrialSpec], data: DataReference, *, num_workers: int
-) -> dict[str, TrialResult]:
-    """Returns the results of some trainings by their uids."""
-    waiting, results = list(specs), {}
-    with LocalExecutor(num_workers) as executor:
-        while len(results) < len(specs):
-            while waiting and executor.num_free:
-                executor.submit(waiting.pop(0), data)
-            for event in executor.wait(1.0):
-                if isinstance(event, EpochDone):
-                    executor.answer(event.uid, stop=False)
-                elif isinstance(event, TrialDone):
-                    results[event.uid] = event.result
-                else:
-                    raise SystemExit(f"a training failed: {event}")
-    return results
 
 
 def show(values: Mapping[float, Sequence[float]], seconds: Mapping[float, Sequence[float]]) -> None:
@@ -103,10 +84,12 @@ def main() -> None:
             )
             for number, one in enumerate(drawn)
         ]
-        results = trained(specs, data, num_workers=search.num_workers)
-        in_order = [results[spec.uid] for spec in specs]
+        with LocalExecutor(search.num_workers) as executor:
+            found = train_all([(spec, data) for spec in specs], executor)
+        in_order = [found[spec.uid].result for spec in specs]
         values[share] = [result.metrics.get(metric, 0.0) for result in in_order]
         seconds[share] = [result.seconds for result in in_order]
+        print(f"  {share:.2f} of a training: {time.perf_counter() - start:.0f} s", flush=True)
     show(values, seconds)
     print(f"  all of it {time.perf_counter() - start:.0f} s")
 

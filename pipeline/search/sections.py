@@ -64,6 +64,11 @@ class SearchParams(Section):
         ge=0, description="root of every draw: of the sampler, and of each trial's training"
     )
     sampler: str
+    learning_rate_probe: bool = Field(
+        default=False,
+        description="whether a search first finds the largest learning rate that trains, dividing "
+        "by 3, and looks no higher; some seconds",
+    )
     pruner: Pruner
 
     @model_validator(mode="after")

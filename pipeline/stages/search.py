@@ -32,6 +32,7 @@ from pipeline.studies.opened import (
     recording,
     saved_from_loss,
 )
+from pipeline.studies.probing import probed_space
 from pipeline.studies.timing import earliest_end, is_restored, searching
 from pipeline.training.data import DataReference
 from pipeline.trials.identity import of_other_code
@@ -118,19 +119,23 @@ def _search(
         logger.warning("%s: %s", study.study_name, remark)
     if is_over(study, params) or is_restored(described, root=root):
         return
+    data = DataReference(
+        features=str(root / "data/features" / described.params.base),
+        train_file=str(root / "data/train.npz"),
+    )
     with showing(progress), build_executor(params) as executor:
+        space = described.space
+        if params.learning_rate_probe:
+            space = probed_space(study, described, data, executor)
         missing = Engine(
             study,
-            described.space,
+            space,
             params,
             # What the executor took to start is over.
             limit_seconds=_until(ends),
             executor=executor,
             recorder=recorder,
-            data=DataReference(
-                features=str(root / "data/features" / described.params.base),
-                train_file=str(root / "data/train.npz"),
-            ),
+            data=data,
             progress=progress,
         ).run()
     logger.info("%s: %s", study.study_name, progress.outcome())
