@@ -54,7 +54,7 @@ def cost(specs: Sequence[TrialSpec], data: DataReference) -> None:
     for place, spec in enumerate([specs[0], *specs]):
         results = {}
         for is_monitored in (True, False) if place % 2 else (False, True):
-            programs._kept.clear()
+            programs.forget()
             start = time.process_time()
             with contextlib.nullcontext() if is_monitored else unmonitored():
                 results[is_monitored] = run_trial(spec, data, lambda record: False)

@@ -40,5 +40,10 @@ def keep(steps: Steps) -> None:
         _kept.popitem(last=False)
 
 
+def forget() -> None:
+    """Gives up all: before a training whose steps do what their structure does not say."""
+    _kept.clear()
+
+
 def _num_bytes(steps: Steps) -> int:
     return sum(variable.value.numpy().nbytes for variable in steps.variables)
