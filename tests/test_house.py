@@ -62,9 +62,13 @@ RULES = {
         "review.record",
     },
     "studies": RING_1 | {"trials", "search", "records"},
+    # Demonstrations of the lectures, on the engine of every trial.
+    "lectures": RING_1
+    | {"planning.sample", "search", "report.comparison", "report.curves", "report.maps"},
     "stages": RING_1 | {"trials", "planning", "review", "search", "records", "studies", "report"},
     "commands": RING_1
-    | {"trials", "planning", "review.params", "search", "records", "studies", "report", "stages"},
+    | {"trials", "planning", "review.params", "search", "records", "studies", "report", "stages"}
+    | {"lectures"},
 }
 HOMES = {
     "optuna": {"search", "records"},

@@ -44,7 +44,7 @@ def read_sample(train_file: Path, *, size: int, seed: int) -> Sample:
     num_images, *image_shape = row_shape(train_file, "images")
     with np.load(train_file) as archive:
         train, labels = archive["train"], archive["labels"]
-    chosen = train[_stratified_order(labels[train], seed=seed)[:size]]
+    chosen = train[stratified_order(labels[train], seed=seed)[:size]]
     rank = np.full(num_images, -1)
     rank[chosen] = np.arange(len(chosen))
     images, start = np.empty((len(chosen), *image_shape), np.uint8), 0
@@ -60,8 +60,18 @@ def read_sample(train_file: Path, *, size: int, seed: int) -> Sample:
     )
 
 
-def _stratified_order(labels: NDArray[np.integer], *, seed: int) -> NDArray[np.int64]:
-    """Returns an order in which each class is spread evenly, at random within the class."""
+def stratified_order(labels: NDArray[np.integer], *, seed: int) -> NDArray[np.int64]:
+    """Returns an order in which each class is spread evenly, at random within the class.
+
+    The first m rows of it are a stratified sample of any size m.
+
+    Args:
+        labels: Class ids, shape (n,).
+        seed: Of the order within a class.
+
+    Returns:
+        Places in `labels`, shape (n,).
+    """
     random = np.random.default_rng(seed)
     places = np.empty(len(labels))
     for label in np.unique(labels):

@@ -1,0 +1,1 @@
+"""The lectures' claims and techniques, shown on one's own data by the engine of every trial."""

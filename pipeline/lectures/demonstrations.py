@@ -1,0 +1,58 @@
+"""All demonstrations, by the name of the command line: comparisons, and procedures.
+
+To add one: an entry in a table of comparisons, or a module with a `Demonstration`, and a line here.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pipeline.bases.table import NO_BASE
+from pipeline.lectures.compare import compare
+from pipeline.lectures.comparisons import COMPARISONS
+from pipeline.lectures.decisions import DECISIONS
+from pipeline.lectures.demonstration import Demonstration, Ground, Shown
+from pipeline.lectures.doubt import DOUBT
+from pipeline.lectures.ensembles import BAGGING, BOOSTING
+from pipeline.lectures.gradients import GRADIENTS
+from pipeline.lectures.rates import PROBE
+from pipeline.lectures.structure import GROWING, PRUNING
+from pipeline.lectures.words import lines
+
+if TYPE_CHECKING:
+    from pipeline.lectures.comparison import Comparison
+    from pipeline.search.executors.base import Executor
+
+
+def _shown(ground: Ground, executor: Executor, *, comparison: Comparison) -> Shown:
+    from pipeline.report.comparison import draw_comparison
+
+    found = compare(comparison, ground, executor)
+    return Shown(
+        lines=list(lines(found)),
+        draw=partial(
+            draw_comparison,
+            title=f"{comparison.heading}: {comparison.question}",
+            curves={name: one.curves for name, one in found.reached.items()},
+            values={name: one.values for name, one in found.reached.items()},
+        ),
+    )
+
+
+def _of(comparison: Comparison) -> Demonstration:
+    variants = comparison.variants.values()
+    return Demonstration(
+        name=comparison.name,
+        heading=comparison.heading,
+        question=comparison.question,
+        show=partial(_shown, comparison=comparison),
+        has_base=any(one.base != NO_BASE for one in variants),
+        fewest_images=max(one.num_images or 0 for one in variants),
+    )
+
+
+PROCEDURES: Final = (PROBE, GRADIENTS, BAGGING, BOOSTING, GROWING, PRUNING, DECISIONS, DOUBT)
+DEMONSTRATIONS: Final = {
+    one.name: one for one in (*PROCEDURES, *(_of(one) for one in COMPARISONS.values()))
+}

@@ -1,0 +1,69 @@
+"""Demonstrations of the lectures, as a reader runs them after `fetch`."""
+
+import argparse
+import shutil
+
+import pytest
+
+from pipeline.commands.lecture import add_arguments, main
+from pipeline.errors import ConfigError
+from pipeline.lectures.demonstrations import DEMONSTRATIONS
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return main(parser.parse_args(arguments))
+
+
+def test_all_are_listed_with_heading_and_question(capsys):
+    assert run() == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert len(listed) == len(DEMONSTRATIONS) >= 15
+    assert all(": " in line and line.endswith("?") for line in listed)
+
+
+def test_an_unknown_one_is_refused_with_its_neighbours():
+    with pytest.raises(ConfigError, match="Unknown demonstration: 'activation'"):
+        run("activation")
+
+
+def test_one_seed_shows_nothing():
+    with pytest.raises(ConfigError, match="--seeds must be 2 or more"):
+        run("activations", "--seeds", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+class TestInACheckout:
+    @pytest.fixture(scope="class")
+    def fetched(self, embedded, tmp_path_factory):
+        """A checkout in which nothing but `fetch` has run."""
+        made = embedded.copy(tmp_path_factory.mktemp("checkout"))
+        for file in (made.folder / "data").iterdir():
+            if file.name not in {"raw", "own", ".gitignore"}:
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        return made
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("leaky_slope", "a slope of 0.2 better than 0.01"),
+            ("learning_rate_probe", "adam: rates up to"),
+            ("boosting", "boosting helps a weak network"),
+            ("pruning", "98.0% of its weights are 0"),
+            ("decision_map", "2 x 64 units"),
+        ],
+    )
+    def test_it_prints_its_table_and_writes_its_figure(self, fetched, name, said):
+        printed = fetched.new_pipeline(
+            "lecture", name, "--seeds", "2", "--images", "400", "--epochs-factor", "0.2"
+        )
+        assert DEMONSTRATIONS[name].title in printed
+        assert said in printed
+        figure = fetched.folder / f"results/lectures/{name}.png"
+        assert figure.read_bytes().startswith(b"\x89PNG")
+
+    def test_too_few_images_are_said(self, fetched):
+        printed = fetched.new_pipeline("lecture", "prelu", expect=2)
+        assert "prelu trains on up to 4,000 images. There are " in printed
