@@ -4,9 +4,11 @@ Stores, lock, driver and worker processes are real; a training takes no time.
 """
 
 import json
+import logging
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -140,6 +142,36 @@ def test_a_changed_space_takes_over_what_fits_and_trains_the_rest_of_the_target(
     assert [t["value"] for t in after[:2]] == [t["value"] for t in before]
     taken = [trial["user_attrs"].get("taken_over_from", "") for trial in after]
     assert [name.partition("#")[2] for name in taken] == ["0", "1", ""]
+
+
+def train_at_small_rates(spec, data, report):
+    """A training that diverges at once at rates above 0.02."""
+    if spec.hyperparameters["learning_rate"] <= 0.02:
+        return faults.train(spec, data, report)
+    return replace(
+        faults.train(spec, data, lambda record: True), outcome="diverged", best_epoch=None
+    )
+
+
+def test_with_the_probe_no_rate_is_tried_above_the_largest_that_trains(
+    repository, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(
+        search, "build_executor", lambda params: LocalExecutor(1, train=train_at_small_rates)
+    )
+    repository.set(trials=8, learning_rate_probe=True)
+    rates = [trial["params"]["learning_rate"] for trial in stage(repository)]
+    found = stored(repository).user_attrs["learning_rate_probe"]
+    (largest,) = [one["rate"] for one in found if one["is_sound"]]
+    # The space goes up to 1.
+    assert max(rates) <= largest <= 0.02
+    assert len(rates) == 8
+    assert "larger ones diverge" in caplog.text
+    caplog.clear()
+    repository.set(trials=9)
+    assert len(stage(repository)) == 9
+    assert "at a rate of" not in caplog.text
 
 
 def test_a_search_whose_time_is_up_says_so_in_the_study_until_it_is_done(repository):
