@@ -196,6 +196,34 @@ class TrialData(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OfOtherData:
+    """Trial data with other rows than some trial data have, on the same base.
+
+    Attributes:
+        whole: The other data.
+    """
+
+    whole: TrialData
+
+    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
+        """Names the cuts that phase 2 can start from."""
+        return self.whole.phase_2_starts(hyperparameters)
+
+    @property
+    def base_key(self) -> str:
+        """What tells the base from every other."""
+        return self.whole.base_key
+
+    def load_base(self) -> keras.Model:
+        """Returns the base that the features were computed with."""
+        return self.whole.load_base()
+
+    def base_files(self) -> Mapping[str, bytes]:
+        """Returns the files that the base is loaded from."""
+        return self.whole.base_files()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataReference:
     """Trial data in files; only their paths go through a pipe.
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.hyperparameter import Value
-from pipeline.training.data import CutData, TrialData
-
-if TYPE_CHECKING:
-    import keras
+from pipeline.training.data import CutData, OfOtherData
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnImages:
+class DrawnImages(OfOtherData):
     """As many training images as other trial data have, drawn from them with replacement.
 
     With equal weights it is a bootstrap sample: some 63% of the images are in it (Breiman 1996,
@@ -31,7 +26,6 @@ class DrawnImages:
         judges_all: Whether all training images are judged, too, after those of the part.
     """
 
-    whole: TrialData
     seed: int
     weights: Sequence[float] | None = None
     judges_all: bool = False
@@ -45,20 +39,3 @@ class DrawnImages:
         if judged is not None and self.judges_all:
             judged = np.concatenate([judged, rows])
         return replace(found, training=replace(found.training, train=np.sort(drawn)), judge=judged)
-
-    def phase_2_starts(self, hyperparameters: Mapping[str, Value]) -> Sequence[str]:
-        """Names the cuts that phase 2 can start from."""
-        return self.whole.phase_2_starts(hyperparameters)
-
-    @property
-    def base_key(self) -> str:
-        """What tells the base from every other."""
-        return self.whole.base_key
-
-    def load_base(self) -> keras.Model:
-        """Returns the base that the features were computed with."""
-        return self.whole.load_base()
-
-    def base_files(self) -> Mapping[str, bytes]:
-        """Returns the files that the base is loaded from."""
-        return self.whole.base_files()
