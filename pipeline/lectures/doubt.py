@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from pipeline.evaluation.abstention import abstentions
 from pipeline.evaluation.metrics import METRICS
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown, table
+from pipeline.lectures.figures import curves_of
 from pipeline.lectures.trained import Heads
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ SHARES: Final = (0.0, 0.05, 0.1, 0.2, 0.3)
 
 
 def _show(ground: Ground, executor: Executor) -> Shown:
-    from pipeline.report.curves import draw_curves
     from pipeline.training.batches import gather
     from pipeline.training.dropout_samples import DropoutHead
 
@@ -45,13 +44,12 @@ def _show(ground: Ground, executor: Executor) -> Shown:
         right = [one.accuracy for one in abstentions(own, heads.labels, SHARES)]
         loss = METRICS.get("log_loss")(own, heads.labels)
         rows.append([name, f"{right[0]:.1%}", f"{loss:.3f}", *(f"{one:.1%}" for one in right[1:])])
-        curves[name] = ([100 * share for share in SHARES], [100 * one for one in right])
+        curves[name] = {100 * share: 100 * one for share, one in zip(SHARES, right, strict=True)}
     return Shown(
         lines=list(table(rows)),
-        draw=partial(
-            draw_curves,
-            title=DOUBT.title,
-            curves=curves,
+        draw=curves_of(
+            DOUBT.title,
+            curves,
             x_label="least sure answers left out, %",
             y_label="right of the others, %",
         ),

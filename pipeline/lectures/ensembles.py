@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ from pipeline.data.rows import part_labels
 from pipeline.lectures.compare import JUDGE, METRIC, Judged, hyperparameters
 from pipeline.lectures.comparison import Claim
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown, table
+from pipeline.lectures.figures import curves_of
 from pipeline.lectures.variants import PLAIN, better, more
 from pipeline.lectures.words import points
 from pipeline.search.all_of_them import train_all
@@ -196,18 +196,11 @@ def _lines(
 
 
 def _drawn(of: Demonstration, curves: Mapping[str, Sequence[float]]) -> Callable[[Path], None]:
-    from pipeline.report.curves import draw_curves
-
-    return partial(
-        draw_curves,
-        title=of.title,
-        curves={
-            name: (list(range(1, len(own) + 1)), [100 * one for one in own])
-            for name, own in curves.items()
-        },
-        x_label="networks that vote",
-        y_label="right on the images that judge, %",
-    )
+    by_size = {
+        name: {float(size): 100 * value for size, value in enumerate(own, start=1)}
+        for name, own in curves.items()
+    }
+    return curves_of(of.title, by_size, x_label="networks that vote")
 
 
 BAGGING: Final = Demonstration(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pipeline.lectures.compare import hyperparameters
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown, table
+from pipeline.lectures.figures import curves_of
 from pipeline.lectures.variants import PLAIN
 from pipeline.search.all_of_them import train_all
 from pipeline.training.messages import TrialSpec
@@ -28,8 +28,6 @@ COMMON: Final[Mapping[str, Any]] = {
 
 
 def _show(ground: Ground, executor: Executor) -> Shown:
-    from pipeline.report.curves import draw_curves
-
     by_name = _norms(ground, executor)
     layers = range(1, 1 + len(next(iter(by_name.values()))))
     rows = [["gradient's norm by layer", *map(str, layers), "first / last"]]
@@ -39,13 +37,12 @@ def _show(ground: Ground, executor: Executor) -> Shown:
     ]
     return Shown(
         lines=list(table(rows)),
-        draw=partial(
-            draw_curves,
-            title=GRADIENTS.title,
-            curves={name: (list(layers), own) for name, own in by_name.items()},
+        draw=curves_of(
+            GRADIENTS.title,
+            {name: dict(zip(layers, own, strict=True)) for name, own in by_name.items()},
             x_label="layer, from the images to the probabilities",
             y_label="norm of its gradient",
-            is_log_y=True,
+            logarithmic="y",
         ),
     )
 

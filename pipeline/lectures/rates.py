@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.lectures.compare import hyperparameters
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown, table
+from pipeline.lectures.figures import curves_of
 from pipeline.lectures.variants import DEEP
 from pipeline.search.rate_probe import ProbedRate, largest_sound, probe_rates
 
@@ -20,8 +20,6 @@ NUM_FURTHER: Final = 4
 
 
 def _show(ground: Ground, executor: Executor) -> Shown:
-    from pipeline.report.curves import draw_curves
-
     values = {**ground.defaults, **DEEP, "cut": "pixels"}
     cut = ground.pixels.load_cut("pixels", judge=None)
     found = probe_rates(
@@ -33,21 +31,21 @@ def _show(ground: Ground, executor: Executor) -> Shown:
         num_further=NUM_FURTHER,
     )
     curves = {
-        name: (
-            [one.rate for one in found if one.optimizer == name and one.loss is not None],
-            [one.loss for one in found if one.optimizer == name and one.loss is not None],
-        )
+        name: {
+            one.rate: one.loss
+            for one in found
+            if one.optimizer == name and one.loss is not None and one.is_sound
+        }
         for name in OPTIMIZERS
     }
     return Shown(
         lines=list(_lines(found)),
-        draw=partial(
-            draw_curves,
-            title=PROBE.title,
-            curves=curves,
+        draw=curves_of(
+            PROBE.title,
+            curves,
             x_label="learning rate",
             y_label="training loss after two epochs",
-            is_log_x=True,
+            logarithmic="x",
         ),
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown, table
+from pipeline.lectures.figures import curves_of
 from pipeline.lectures.trained import Heads
 
 if TYPE_CHECKING:
@@ -42,8 +41,11 @@ def _growing(ground: Ground, executor: Executor) -> Shown:
     said = f"of {last} units from the start, for as many epochs: {whole:.1%}"
     return Shown(
         lines=[*table(rows), "", said],
-        draw=_drawn(
-            GROWING, {"grown": grown, "at once": {last: whole}}, "units of the hidden layer"
+        draw=curves_of(
+            GROWING.title,
+            {"grown": _percent(grown), "at once": _percent({last: whole})},
+            x_label="units of the hidden layer",
+            logarithmic="x",
         ),
     )
 
@@ -91,7 +93,12 @@ def _pruning(ground: Ground, executor: Executor) -> Shown:
     said = f"the file that was saved: {kept:.1%} of its weights are 0"
     return Shown(
         lines=[*table(rows), "", said, _sparse(heads)],
-        draw=_drawn(PRUNING, {"at once": at_once, "trained on": trained_on}, "weights left, %"),
+        draw=curves_of(
+            PRUNING.title,
+            {"at once": _percent(at_once), "trained on": _percent(trained_on)},
+            x_label="weights left, %",
+            logarithmic="x",
+        ),
     )
 
 
@@ -111,19 +118,8 @@ def _sparse(heads: Heads) -> str:
     )
 
 
-def _drawn(of: Demonstration, points: Mapping[str, Points], x_label: str) -> Callable[[Path], None]:
-    from pipeline.report.curves import draw_curves
-
-    return partial(
-        draw_curves,
-        title=of.title,
-        curves={
-            name: (list(own), [100 * one for one in own.values()]) for name, own in points.items()
-        },
-        x_label=x_label,
-        y_label="right on the images that judge, %",
-        is_log_x=True,
-    )
+def _percent(points: Points) -> Points:
+    return {place: 100 * value for place, value in points.items()}
 
 
 GROWING: Final = Demonstration(
