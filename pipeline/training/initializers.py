@@ -27,7 +27,6 @@ FAMILIES: Final[dict[str, tuple[float, Fan]]] = {
 # Of a given deviation, or none at all: units that begin equal stay equal.
 UNSCALED: Final = ("normal", "zeros")
 FANS: Final = ("auto", "fan_in", "fan_avg")
-_SCALED: Final = where(initializer=("auto", *FAMILIES))
 # Keras' own he_normal and its kin are truncated at two standard deviations, and rescaled for it.
 DISTRIBUTIONS: Final = {"normal": "truncated_normal", "uniform": "uniform"}
 # In the order in which trials are asked for them.
@@ -38,18 +37,16 @@ PARAMETERS: Final[dict[str, Hyperparameter]] = {
         "a layer's size, zeros none: both for demonstrations",
         demonstrated=("zeros",),
     ),
-    "initializer_scale": positive(
-        "standard deviation of the initial weights",
-        high=100,
-        active_when=where(initializer="normal"),
-    ),
-    "initializer_distribution": choice(
-        *DISTRIBUTIONS, help="of the initial weights", active_when=_SCALED
-    ),
+    "initializer_distribution": choice(*DISTRIBUTIONS, help="of the initial weights"),
     "initializer_fan": choice(
         *FANS,
         help="what the variance is divided by; auto: fan_avg for glorot, fan_in for he and lecun",
-        active_when=_SCALED,
+    ),
+    # Last, so that what earlier studies drew stays as it was.
+    "initializer_scale": positive(
+        "standard deviation of the initial weights, where initializer is normal",
+        high=100,
+        active_when=where(initializer="normal"),
     ),
 }
 

@@ -30,6 +30,7 @@ negative_slope if activation=leaky_relu
 initializer if num_layers=1|2|3|4|5
 initializer_distribution if num_layers=1|2|3|4|5
 initializer_fan if num_layers=1|2|3|4|5
+initializer_scale if num_layers=1|2|3|4|5 initializer=normal
 normalization if num_layers=1|2|3|4|5
 normalize_first
 batch_norm_momentum
