@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path("results/lectures")
 FEWEST_SEEDS: Final = 2
+FEWEST_IMAGES: Final = 50
 BASES: Final = {
     BASE: {
         "model": "efficientnet_lite0",
@@ -71,6 +72,8 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(unknown_name("demonstration", args.demonstration, list(DEMONSTRATIONS)))
     if args.seeds < FEWEST_SEEDS:
         raise ConfigError(f"--seeds must be {FEWEST_SEEDS} or more. Received: {args.seeds}.")
+    if args.images < FEWEST_IMAGES:
+        raise ConfigError(f"--images must be {FEWEST_IMAGES} or more. Received: {args.images}.")
     with tempfile.TemporaryDirectory(prefix="lecture-") as folder:
         _show(demonstration, args, Path(folder))
     return 0

@@ -28,9 +28,11 @@ def test_an_unknown_one_is_refused_with_its_neighbours():
         run("activation")
 
 
-def test_one_seed_shows_nothing():
+def test_one_seed_shows_nothing_nor_do_a_few_images():
     with pytest.raises(ConfigError, match="--seeds must be 2 or more"):
         run("activations", "--seeds", "1")
+    with pytest.raises(ConfigError, match="--images must be 50 or more"):
+        run("activations", "--images", "-1")
 
 
 @pytest.mark.slow
