@@ -16,7 +16,7 @@ from pipeline.search.rungs import REDUCTION
 from pipeline.search.samplers import SAMPLERS, rungs_problem
 
 AUTO: Final = "auto"
-DIAGNOSE_SHARE: Final = 0.1
+DIAGNOSE_SHARE: Final = 0.15
 """Of the budget, that the diagnoses of all studies take together, after it."""
 LEAST_SECONDS: Final = 30.0
 """Of a diagnosis: what its first trainings take, and the import of TensorFlow before them."""
@@ -154,7 +154,7 @@ class DiagnoseParams(Section):
 
     time: AutoDuration = Field(
         description="wall clock that the trainings of a study's diagnosis may take; auto: the "
-        "study's part of a tenth of `budget`; none: nothing is trained"
+        "study's part of 15% of `budget`; none: nothing is trained"
     )
 
     def seconds(self, budget_seconds: float | None, share: float) -> float | None:

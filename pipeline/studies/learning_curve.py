@@ -6,7 +6,8 @@ say what both bring; and they were judged on the validation part, by which they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Final
@@ -43,6 +44,8 @@ HALVINGS: Final = 4
 FEWEST_PER_CLASS: Final = 5
 """Images of the smallest part, where classes are of one size."""
 SEEDS: Final = 2
+SURELY: Final = 2.0
+"""Times what is expected, that a training takes at most."""
 USUAL_CORRELATION: Final = 0.5
 """Between what two sizes err on, where a single one was trained."""
 MOST_CORRELATION: Final = 0.99
@@ -58,6 +61,27 @@ def curve_sizes(num_images: int, num_classes: int) -> list[int]:
     return [size for size in sizes if size >= FEWEST_PER_CLASS * num_classes]
 
 
+def begun_first(sizes: Sequence[int], seconds: Callable[[int], float], *, left: float) -> list[int]:
+    """Returns in which order sizes are trained, so that most is known when the time is up.
+
+    The largest that is sure to end in time, twice as slow too, says most of what is still to come;
+    begun first, it ends beside the smaller ones. Larger ones follow. Where none is sure, the
+    smallest come first: three sizes say something, and two say nothing.
+
+    Args:
+        sizes: Fewest images first.
+        seconds: How long a training on so many images is expected to take.
+        left: Until all must have ended, in seconds.
+
+    >>> begun_first([1, 2, 4, 8], float, left=9.0)
+    [4, 2, 1, 8]
+    >>> begun_first([1, 2, 4, 8], float, left=1.0)
+    [1, 2, 4, 8]
+    """
+    sure = [size for size in sizes if SURELY * seconds(size) <= left]
+    return [*reversed(sure), *sizes[len(sure) :]]
+
+
 def learning_curve(
     subject: Subject, measurements: Measurements, *, ends: float
 ) -> tuple[list[SizeRecord], MoreDataRecord | None]:
@@ -71,10 +95,12 @@ def learning_curve(
     Returns:
         The sizes, fewest images first, and what more images would bring; None: too few sizes.
     """
-    sizes = curve_sizes(subject.num_images, subject.num_classes)
-    # The largest that there is time for says most of what is still to come, and begun first it
-    # ends beside the smaller ones; a size that does not fit is passed over.
-    wanted = [_on(subject, size, seed) for seed in range(SEEDS) for size in reversed(sizes)]
+    sizes = begun_first(
+        curve_sizes(subject.num_images, subject.num_classes),
+        lambda size: _seconds(subject, size),
+        left=ends - time.time(),
+    )
+    wanted = [_on(subject, size, seed) for seed in range(SEEDS) for size in sizes]
     # Once more with all, to see how well these are fitted without dropout.
     wanted.append(_on(subject, subject.num_images, 0))
     found = _answers(wanted, measurements.run(wanted, ends=ends))
@@ -124,16 +150,19 @@ class _Answers:
 
 
 def _on(subject: Subject, size: int, position: int) -> Measurement:
-    over = int(subject.values["images_per_epoch"])
-    seconds = subject.seconds * max(size, over) / max(subject.num_images, over)
     return Measurement(
         spec=subject.spec(f"{size}-images", position),
         data=FewerImages(
             whole=subject.data, num_images=size, seed=position, num_probes=subject.confirmation.n
         ),
-        seconds=seconds,
+        seconds=_seconds(subject, size),
         told=f"{size} images, seed {position + 1}",
     )
+
+
+def _seconds(subject: Subject, size: int) -> float:
+    over = int(subject.values["images_per_epoch"])
+    return subject.seconds * max(size, over) / max(subject.num_images, over)
 
 
 def _answers(

@@ -9,14 +9,14 @@ from pipeline.search.sections import DiagnoseParams
 @pytest.mark.parametrize(
     ("written", "budget", "share", "seconds"),
     [
-        ("auto", 900.0, 5 / 6, 75.0),
-        ("auto", 900.0, 1 / 6, 30.0),
+        ("auto", 900.0, 5 / 6, 112.5),
+        ("auto", 900.0, 1 / 10, 30.0),
         ("auto", None, 1.0, 30.0),
         ("2m", 900.0, 0.5, 120.0),
         ("none", 900.0, 0.5, None),
     ],
 )
-def test_auto_is_a_part_of_a_tenth_of_the_budget(written, budget, share, seconds):
+def test_auto_is_a_part_of_15_percent_of_the_budget(written, budget, share, seconds):
     params = DiagnoseParams(time=written)
     assert params.seconds(budget, share) == (pytest.approx(seconds) if seconds else None)
 
