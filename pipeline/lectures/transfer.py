@@ -42,7 +42,7 @@ TRANSFER: Final = (
     ),
     Comparison(
         name="more_data",
-        heading="The procedure: is more data worth gathering?",
+        heading="The procedure for more data",
         question="How much do twice the images bring?",
         common={**PLAIN, "images_per_epoch": 5000},
         variants={
