@@ -37,7 +37,7 @@ def test_local_gives_as_many_processes_as_asked_for(params):
 def test_what_workers_import_is_begun_before_there_is_an_executor(executor, servers):
     # In a process of its own: there is one fork server in each.
     code = (
-        "import psutil\n"
+        "import psutil, time\n"
         "from pipeline.search.executors.registry import prepare_executor\n"
         "from pipeline.config import load_section\n"
         "from pipeline.search.sections import SearchParams\n"
@@ -45,7 +45,12 @@ def test_what_workers_import_is_begun_before_there_is_an_executor(executor, serv
         "local.GPU_DRIVERS = ()  # Where there is one, workers are no forks.\n"
         f"told = {{'executor': {executor!r}}}\n"
         "prepare_executor(load_section(SearchParams, 'search').model_copy(update=told))\n"
-        "print(sum('forkserver' in ' '.join(p.cmdline()) for p in psutil.Process().children()))\n"
+        "begun = psutil.Process().children()\n"
+        "for _ in range(500):  # One that becomes its program has no command line.\n"
+        "    if all(p.cmdline() for p in begun):\n"
+        "        break\n"
+        "    time.sleep(0.01)\n"
+        "print(sum('forkserver' in ' '.join(p.cmdline()) for p in begun))\n"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
