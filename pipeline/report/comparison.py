@@ -28,9 +28,9 @@ def draw_comparison(
         values: By variant, the accuracy of each seed on the images that judge, in [0, 1].
     """
     with chart(title, alt=title, size=INCHES) as drawn:
-        (left,), figure = drawn.axes, drawn.figure
-        left.set_subplotspec(figure.add_gridspec(1, 2)[0, 0])
-        right = figure.add_subplot(figure.add_gridspec(1, 2)[0, 1])
+        figure = drawn.figure
+        drawn.axes[0].remove()
+        left, right = figure.subplots(1, 2)
         figure.suptitle(title)
         for place, (name, by_seed) in enumerate(curves.items()):
             longest = max(map(len, by_seed), default=0)
@@ -49,5 +49,5 @@ def draw_comparison(
             right.vlines(percent.mean(), place - 0.3, place + 0.3, color=f"C{place}", lw=2)
         right.set_yticks(range(len(values)), list(values))
         right.invert_yaxis()
-        right.set_xlabel("right on the images that judge, %; a point for each seed, a line: mean")
+        right.set_xlabel("right on the images that judge, %: seeds and their mean")
         figure.savefig(file, dpi=DPI, facecolor="white")
