@@ -715,16 +715,20 @@ def test_a_search_without_a_target_ends_where_its_space_is_exhausted(search):
 
 
 @pytest.mark.alone
-def test_a_search_without_a_target_takes_the_time_it_is_given(search):
-    start = time.monotonic()
-    study, _ = search(target="auto", rungs=3, epoch_seconds=0.1, limit_seconds=20.0)
-    assert 15.0 < time.monotonic() - start < 25.0
-    counts = [len(on_rung(study, rung)) for rung in range(3)]
-    assert counts[0] > 2 * counts[1] > 0
-    assert counts[2] > 0
-    # A machine that stalls in the last second cuts off one of each worker; what fits into the
-    # time that is left, test_forecast says.
-    assert states(study).count("FAIL") <= 2
+def test_a_search_without_a_target_takes_the_time_it_is_given(search, tmp_path):
+    # A machine that stalls in the last second cuts off a training; not in each of three searches.
+    for _ in range(3):
+        start = time.monotonic()
+        study, _ = search(target="auto", rungs=3, epoch_seconds=0.1, limit_seconds=20.0)
+        assert 15.0 < time.monotonic() - start < 25.0
+        counts = [len(on_rung(study, rung)) for rung in range(3)]
+        assert counts[0] > 2 * counts[1] > 0
+        assert counts[2] > 0
+        if "FAIL" not in states(study):
+            break
+        optuna.delete_study(study_name="digits-mine", storage=open_storage(tmp_path))
+    else:
+        pytest.fail("Each time a training was begun that did not end in time.")
 
 
 def test_while_there_is_time_more_than_a_third_goes_on(search, monkeypatch):
