@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.lectures.compare import hyperparameters
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown, table
 from pipeline.lectures.figures import curves_of
 from pipeline.lectures.variants import DEEP
@@ -24,7 +23,7 @@ def _show(ground: Ground, executor: Executor) -> Shown:
     cut = ground.pixels.load_cut("pixels", judge=None)
     found = probe_rates(
         OPTIMIZERS,
-        hyperparameters({}, values) | values,
+        values,
         ground.pixels,
         executor,
         num_classes=cut.training.num_classes,
