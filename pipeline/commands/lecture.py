@@ -103,6 +103,9 @@ def _show(demonstration: Demonstration, args: argparse.Namespace, folder: Path) 
     FOLDER.mkdir(parents=True, exist_ok=True)
     figure = FOLDER / f"{demonstration.name}.png"
     shown.draw(figure)
+    if shown.write is not None:
+        model = figure.with_suffix(".keras")
+        print(f"\n{model}: {shown.write(model)}")
     print(f"\n{figure}, after {time.monotonic() - began:.0f} s")
 
 

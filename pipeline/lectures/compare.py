@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pipeline.data.rows import part_labels
-from pipeline.lectures.comparison import Claim, Comparison
+from pipeline.lectures.comparison import Comparison, Judged
 from pipeline.lectures.demonstration import Ground
 from pipeline.search.all_of_them import Training, train_all
 from pipeline.search.configurations import completed
@@ -28,7 +28,6 @@ from pipeline.training.messages import TrialSpec, answers_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.evaluation.intervals import Interval
     from pipeline.hyperparameter import Value
     from pipeline.search.executors.base import Executor
     from pipeline.training.data import TrialData
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 JUDGE: Final = "confirmation"
 METRIC: Final = "accuracy"
 RATE: Final = "learning_rate"
-
-Answer = Literal["held", "did not hold", "cannot be told"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,28 +56,6 @@ class Reached:
     seconds: Sequence[float]
     num_diverged: int
     rate: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """A claim with what came of it.
-
-    Attributes:
-        claim: What was said.
-        effect: The sum, with its interval.
-    """
-
-    claim: Claim
-    effect: Interval
-
-    @property
-    def answer(self) -> Answer:
-        """Whether it held."""
-        if self.effect.low is None or self.effect.high is None:
-            return "cannot be told"
-        if self.effect.low > 0:
-            return "held"
-        return "did not hold" if self.effect.high < 0 else "cannot be told"
 
 
 @dataclass(frozen=True, kw_only=True)

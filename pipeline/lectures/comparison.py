@@ -1,10 +1,16 @@
 """What is compared with what, and what a lecture says of it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.bases.table import NO_BASE
-from pipeline.hyperparameter import Value
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.intervals import Interval
+    from pipeline.hyperparameter import Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +39,31 @@ class Claim:
 
     text: str
     weights: Mapping[str, float]
+
+
+Answer = Literal["held", "did not hold", "cannot be told"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A claim with what came of it.
+
+    Attributes:
+        claim: What was said.
+        effect: The sum, with its interval.
+    """
+
+    claim: Claim
+    effect: Interval
+
+    @property
+    def answer(self) -> Answer:
+        """Whether it held."""
+        if self.effect.low is None or self.effect.high is None:
+            return "cannot be told"
+        if self.effect.low > 0:
+            return "held"
+        return "did not hold" if self.effect.high < 0 else "cannot be told"
 
 
 @dataclass(frozen=True, kw_only=True)

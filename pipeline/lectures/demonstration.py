@@ -11,6 +11,7 @@ from pipeline.bases.table import NO_BASE
 
 if TYPE_CHECKING:
     from pipeline.hyperparameter import Value
+    from pipeline.lectures.comparison import Judged
     from pipeline.search.executors.base import Executor
     from pipeline.training.data import DataReference
 
@@ -55,10 +56,14 @@ class Shown:
     Attributes:
         lines: Its tables, and what they say.
         draw: Writes its figure, a PNG.
+        judged: Claims of the lecture, with what came of them.
+        write: Writes its model, a `.keras` file, and returns what that is; None: it has none.
     """
 
     lines: Sequence[str]
     draw: Callable[[Path], None]
+    judged: Sequence[Judged] = ()
+    write: Callable[[Path], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

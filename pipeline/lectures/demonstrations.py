@@ -31,6 +31,7 @@ def _shown(ground: Ground, executor: Executor, *, comparison: Comparison) -> Sho
     found = compare(comparison, ground, executor)
     return Shown(
         lines=list(lines(found)),
+        judged=found.judged,
         draw=partial(
             draw_comparison,
             title=f"{comparison.heading}: {comparison.question}",

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pipeline.data.rows import part_labels
-from pipeline.lectures.compare import JUDGE, METRIC, Judged, hyperparameters
-from pipeline.lectures.comparison import Claim
+from pipeline.bases.table import NO_BASE
+from pipeline.data.rows import part_labels, row_shape
+from pipeline.lectures.compare import JUDGE, METRIC, hyperparameters
+from pipeline.lectures.comparison import Claim, Judged
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown, table
 from pipeline.lectures.figures import curves_of
 from pipeline.lectures.variants import PLAIN, better, more
 from pipeline.lectures.words import points
 from pipeline.search.all_of_them import train_all
-from pipeline.training.boosting import Boosting, Rule, samme, samme_r, sum_of_logs, vote_of
-from pipeline.training.drawn_images import DrawnImages
+from pipeline.training.boosting import (
+    Boosting,
+    Rule,
+    samme,
+    samme_r,
+    sum_of_logs,
+    vote_in_keras,
+    vote_of,
+)
+from pipeline.training.bootstrap import bootstrap
 from pipeline.training.messages import TrialSpec, answers_file
+from pipeline.training.weighted_images import WeightedImages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,11 +88,14 @@ def _bagging(ground: Ground, executor: Executor) -> Shown:
         curves[name] = [_right(np.mean(own[:size], axis=0), labels) for size in range(1, SIZE + 1)]
         if kind == AVERAGE:
             answers[f"{learner}, {ALONE}"] = own[::SIZE]
-    drawn = np.random.default_rng(0).choice(ground.num_train, ground.num_train)
-    held = len(np.unique(drawn)) / ground.num_train
+    data = ground.pixels.load_cut(ground.cuts[NO_BASE], judge=None).training
+    held = len(np.unique(bootstrap(data, seed=0).train)) / ground.num_train
     said = f"a bag is drawn with replacement: {held:.1%} of the images are in the first one"
+    judged = _judged(answers, BAGGING_CLAIMS, labels)
     return Shown(
-        lines=[*_lines(answers, BAGGING_CLAIMS, labels), "", said], draw=_drawn(BAGGING, curves)
+        lines=[*_lines(answers, judged, labels), "", said],
+        judged=judged,
+        draw=_drawn(BAGGING, curves),
     )
 
 
@@ -91,9 +105,9 @@ def _bagged(ground: Ground, executor: Executor) -> dict[tuple[str, str], list[Pr
     names = [(learner, kind) for learner in LEARNERS for kind in (AVERAGE, BAG)]
     for learner, kind in names:
         for number in range(SIZE * REPEATS):
-            spec = _spec(f"{learner}, {kind}, {number}", LEARNERS[learner], ground, seed=number)
-            bag = DrawnImages(whole=ground.pixels, seed=number)
-            wanted.append((spec, ground.pixels if kind == AVERAGE else bag))
+            changes = {**LEARNERS[learner], "bootstrap": kind == BAG}
+            spec = _spec(f"{learner}, {kind}, {number}", changes, ground, seed=number)
+            wanted.append((spec, ground.pixels))
     trained = [_answers(one.result.model_file) for one in train_all(wanted, executor).values()]
     count = SIZE * REPEATS
     return {name: trained[count * place :][:count] for place, name in enumerate(names)}
@@ -116,8 +130,38 @@ def _boosting(ground: Ground, executor: Executor) -> Shown:
         answers[f"{learner}, {ALONE}"] = first
     votes = ", ".join(f"{one.vote:.2f}" for one in lanes["weak", BOOSTED, 0].rounds)
     said = f"votes of the first weak run: {votes}"
+    judged = _judged(answers, BOOSTING_CLAIMS, labels)
     return Shown(
-        lines=[*_lines(answers, BOOSTING_CLAIMS, labels), "", said], draw=_drawn(BOOSTING, curves)
+        lines=[*_lines(answers, judged, labels), "", said],
+        judged=judged,
+        draw=_drawn(BOOSTING, curves),
+        write=partial(_write, ground=ground, run=lanes["weak", BOOSTED, 0]),
+    )
+
+
+def _write(path: Path, *, ground: Ground, run: Boosting) -> str:
+    """Writes the learners of a weak run by SAMME as one model; returns what it reaches."""
+    from pipeline.features.manifest import read_manifest
+    from pipeline.training.answers import answers_on_part
+    from pipeline.training.export import Member, export, load_exported
+
+    file = Path(ground.pixels.train_file)
+    labels = part_labels(file, JUDGE)
+    networks = [
+        ground.folder / f"{_uid('weak', BOOSTED, 0, n)}.keras" for n in range(len(run.rounds))
+    ]
+    export(
+        path,
+        [Member(trained=load_exported(one)) for one in networks],
+        image_shape=row_shape(file, "images")[1:],
+        image_size=read_manifest(Path(ground.pixels.features)).image_size,
+        vote=vote_in_keras([one.vote for one in run.rounds]),
+    )
+    answers = answers_on_part(load_exported(path), file, JUDGE, num_images=len(labels))
+    voted = _right(_voted(run, BOOSTED, len(run.answers)), labels)
+    return (
+        f"the first weak run as one model of images, {_right(answers, labels):.1%} right; "
+        f"the votes of its networks, {voted:.1%}"
     )
 
 
@@ -133,10 +177,8 @@ def _boosted(
         wanted: list[tuple[TrialSpec, TrialData]] = []
         for (learner, rule, repeat), one in going_on.items():
             seed = 1000 * repeat + number
-            uid = f"{learner}, {rule}, {repeat}, {number}"
-            data = DrawnImages(
-                whole=ground.pixels, seed=seed, weights=one.weights.tolist(), judges_all=True
-            )
+            uid = _uid(learner, rule, repeat, number)
+            data = WeightedImages(whole=ground.pixels, weights=one.weights.tolist())
             wanted.append((_spec(uid, LEARNERS[learner], ground, seed=seed), data))
         trained = train_all(wanted, executor).values()
         for run, training in zip(going_on.values(), trained, strict=True):
@@ -145,10 +187,15 @@ def _boosted(
     return lanes
 
 
+def _uid(learner: str, rule: str, repeat: int, number: int) -> str:
+    return f"{learner}, {rule}, {repeat}, {number}"
+
+
 def _spec(uid: str, changes: Mapping[str, Value], ground: Ground, *, seed: int) -> TrialSpec:
+    own = {**PLAIN, "cut": ground.cuts[NO_BASE], **changes}
     return TrialSpec(
         uid=uid,
-        hyperparameters=hyperparameters({**PLAIN, "cut": "pixels", **changes}, ground.defaults),
+        hyperparameters=hyperparameters(own, ground.defaults),
         seed=seed,
         epochs=ground.epochs(EPOCHS),
         judge=JUDGE,
@@ -172,9 +219,9 @@ def _right(answers: Probabilities, labels: Labels) -> float:
     return float((answers.argmax(axis=1) == labels).mean())
 
 
-def _lines(
+def _judged(
     answers: Mapping[str, Sequence[Probabilities]], claims: Sequence[Claim], labels: Labels
-) -> list[str]:
+) -> list[Judged]:
     from pipeline.evaluation.effects import contrasts
 
     effects = contrasts(
@@ -184,7 +231,12 @@ def _lines(
         METRIC,
         is_larger_better=True,
     )
-    judged = [Judged(claim=c, effect=e) for c, e in zip(claims, effects, strict=True)]
+    return [Judged(claim=c, effect=e) for c, e in zip(claims, effects, strict=True)]
+
+
+def _lines(
+    answers: Mapping[str, Sequence[Probabilities]], judged: Sequence[Judged], labels: Labels
+) -> list[str]:
     rows = [["networks", f"right, mean of {REPEATS}"]]
     rows += [
         [name, f"{100 * fmean(_right(one, labels) for one in own):.1f}%"]

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
 
-from pipeline.lectures.compare import Findings, Judged, Reached
+from pipeline.lectures.compare import Findings, Reached
+from pipeline.lectures.comparison import Judged
 from pipeline.lectures.demonstration import table
 
 

@@ -36,6 +36,7 @@ class TrainingData:
         row_images: The image that each row shows, shape (n,); None: each shows its own.
         centre: What is to be added to `features` before a model takes them: a number, or one for
             each entry of the last axis, shape (channels,).
+        weights: Of each row in the loss, shape (n,); None: 1.
     """
 
     features: Features
@@ -46,6 +47,7 @@ class TrainingData:
     num_images: int | None = None
     row_images: Indices | None = None
     centre: NDArray[np.float32] = field(default_factory=lambda: np.zeros((), np.float32))
+    weights: NDArray[np.float32] | None = None
 
     @property
     def is_image(self) -> NDArray[np.bool_]:
@@ -69,22 +71,28 @@ class Chunk:
     Attributes:
         features: Rows in training order, shape (rows, ...).
         labels: Their class ids, shape (rows,), int32.
+        weights: Of each in the loss, shape (rows,).
         num_batches: How many batches the rows make; only an epoch's last one may be short.
     """
 
     features: Features
     labels: NDArray[np.int32]
+    weights: NDArray[np.float32]
     num_batches: int
 
     def split(self, num_rows: int) -> "tuple[Chunk, Chunk]":
         """Returns its first batch, of so many rows at most, and the others, which may be none."""
-        first, rest = (
-            (self.features[part], self.labels[part])
-            for part in (slice(num_rows), slice(num_rows, None))
-        )
         return (
-            Chunk(features=first[0], labels=first[1], num_batches=1),
-            Chunk(features=rest[0], labels=rest[1], num_batches=self.num_batches - 1),
+            self._part(slice(num_rows), num_batches=1),
+            self._part(slice(num_rows, None), num_batches=self.num_batches - 1),
+        )
+
+    def _part(self, rows: slice, *, num_batches: int) -> "Chunk":
+        return Chunk(
+            features=self.features[rows],
+            labels=self.labels[rows],
+            weights=self.weights[rows],
+            num_batches=num_batches,
         )
 
 
@@ -118,8 +126,15 @@ def epoch_chunks(data: TrainingData, order: Indices, *, batch_size: int) -> Iter
         yield Chunk(
             features=gather(data.features, rows),
             labels=data.labels[rows].astype(np.int32),
+            weights=_weights(data, rows),
             num_batches=-(-len(rows) // batch_size),
         )
+
+
+def _weights(data: TrainingData, rows: Indices) -> NDArray[np.float32]:
+    if data.weights is None:
+        return np.ones(len(rows), np.float32)
+    return data.weights[rows].astype(np.float32)
 
 
 def gather(features: Features, rows: Indices) -> Features:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    import keras
     from numpy.typing import NDArray
+
+    from pipeline.training.export import Vote
 
     Floats = NDArray[np.float64]
     Labels = NDArray[np.int64]
@@ -116,6 +119,32 @@ def sum_of_logs(answers: Sequence[NDArray[np.floating]]) -> Floats:
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def vote_in_keras(votes: Sequence[float]) -> Vote:
+    """Returns what `vote_of` computes as a part of a Keras model, of Keras' own operations.
+
+    Args:
+        votes: Of each learner.
+    """
+
+    def vote(answers: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+        from keras import ops
+
+        num_classes = answers[0].shape[-1]
+        chosen = [ops.one_hot(ops.argmax(one, axis=-1), num_classes) for one in answers]
+        total = sum(weight * one for weight, one in zip(votes, chosen, strict=True))
+        return total / sum(votes)
+
+    return vote
+
+
+def sum_of_logs_in_keras(answers: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    """Returns what `sum_of_logs` computes as a part of a Keras model."""
+    from keras import ops
+
+    logs = [ops.log(ops.maximum(one, SMALLEST)) for one in answers]
+    return ops.softmax(sum(logs) / len(logs), axis=-1)
 
 
 Rule = Callable[["NDArray[np.floating]", "Labels", "Floats"], "Round | None"]

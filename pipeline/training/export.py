@@ -19,6 +19,9 @@ from pipeline.files import write_whole
 if TYPE_CHECKING:
     import keras
 
+Vote = Callable[[Sequence["keras.KerasTensor"]], "keras.KerasTensor"]
+"""Of the answers of several members, each (n, num_classes), to one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
@@ -49,6 +52,7 @@ def export(
     image_shape: tuple[int, ...],
     image_size: int | None = None,
     base: "keras.Model | None" = None,
+    vote: "Vote | None" = None,
     verify: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes images -> preprocessing -> base -> what was trained as a `.keras` file.
@@ -57,15 +61,16 @@ def export(
 
     Args:
         path: Where the file goes; its name ends in `.keras`.
-        members: One or more trained networks of the same classes; their answers are averaged.
+        members: One or more trained networks of the same classes.
         image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
         image_size: Height and width that images are resized to for the base, or for a head on the
             pixels; None: they stay as they are.
         base: The network that made the features; None for heads on the pixels.
+        vote: As for `join`.
         verify: Called with the whole file before it has its name. If it raises, there is no file
             of that name, or still the one of before.
     """
-    model = join(members, image_shape=image_shape, image_size=image_size, base=base)
+    model = join(members, image_shape=image_shape, image_size=image_size, base=base, vote=vote)
     with write_whole(path) as part:
         model.save(part)
         if verify is not None:
@@ -78,11 +83,11 @@ def join(
     image_shape: tuple[int, ...],
     image_size: int | None = None,
     base: "keras.Model | None" = None,
+    vote: "Vote | None" = None,
 ) -> "keras.Model":
     """Returns copies of all layers from uint8 images to probabilities as one flat model.
 
-    Of several members, which share the base as far as each has it, the probabilities are averaged:
-    a soft vote (Lakshminarayanan, Pritzel and Blundell 2017, arXiv:1612.01474, section 2.4).
+    Several members share the base as far as each has it.
 
     Args:
         members: One or more, of the same classes.
@@ -91,6 +96,8 @@ def join(
             are stored.
         base: What the features were computed with, as from `load_base`; None for heads on the
             pixels.
+        vote: Makes one answer of theirs. None: the probabilities are averaged, a soft vote
+            (Lakshminarayanan, Pritzel and Blundell 2017, arXiv:1612.01474, section 2.4).
 
     Returns:
         (n, *image_shape) uint8 to (n, num_classes) float32; uncompiled.
@@ -110,7 +117,9 @@ def join(
         by_layer = dict(zip(layers, keras.tree.flatten(outputs), strict=True))
     features = {feed: joined(by_layer, feed, prefix=f"cut_{n}") for n, feed in enumerate(feeds)}
     votes = [rebuild(member.trained, features[member.feed], clone=clone) for member in members]
-    output = votes[0] if len(votes) == 1 else keras.layers.Average(name=SOFT_VOTE)(votes)
+    if vote is None:
+        vote = keras.layers.Average(name=SOFT_VOTE)
+    output = votes[0] if len(votes) == 1 else vote(votes)
     return keras.Model(front.input, output, name="images_to_probabilities")
 
 

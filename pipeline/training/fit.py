@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -83,7 +83,7 @@ class Training:
         phase: Phase,
         seed: int,
     ) -> None:
-        self._data = data
+        self._data = _weighed(data, hyperparameters)
         self._phase = phase
         self._seed = seed
         num_examples = len(data.train)
@@ -109,7 +109,6 @@ class Training:
                 build_optimizer(hyperparameters, learning_rate=rate),
                 batch_size=self._batch_size,
                 steps_per_epoch=self.steps_per_epoch,
-                class_weights=_class_weights(hyperparameters, data),
                 centre=data.centre,
                 schedule=schedule,
             )
@@ -248,9 +247,9 @@ def _num_passes(hyperparameters: Mapping[str, Value], phase: Phase, *, num_examp
     return max(1, round(int(hyperparameters["images_per_epoch"]) / num_examples))
 
 
-def _class_weights(
-    hyperparameters: Mapping[str, Value], data: TrainingData
-) -> NDArray[np.float32] | None:
+def _weighed(data: TrainingData, hyperparameters: Mapping[str, Value]) -> TrainingData:
     if hyperparameters["class_weight"] == "none":
-        return None
-    return balanced_class_weights(data.labels[data.train], data.num_classes)
+        return data
+    by_class = balanced_class_weights(data.labels[data.train], data.num_classes)
+    weights = by_class[data.labels]
+    return replace(data, weights=weights if data.weights is None else weights * data.weights)

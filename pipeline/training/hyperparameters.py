@@ -166,6 +166,12 @@ _OPTIMIZATION: Final[dict[str, Hyperparameter]] = {
         "this many: a few hundred images then get as many updates as they need",
         high=1_000_000,
     ),
+    "bootstrap": choice(
+        False,
+        True,
+        help="each training has its own draw of the training images, with replacement, by its "
+        "seed: bagging, where `confirm.export` puts several into one model",
+    ),
     "early_stopping": choice(
         *STOPPING_RULES,
         help="when the validation metric stalls, or when the gradient's norm is small; "

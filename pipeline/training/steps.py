@@ -54,7 +54,6 @@ class Steps:
         optimizer: Clips gradients by itself if it should.
         batch_size: Rows per update, >= 1.
         steps_per_epoch: Updates in one epoch, >= 1; decides how often the norm is measured.
-        class_weights: Weight of each class in the loss, shape (num_classes,), or None for 1.
         centre: What is added to features before the model takes them; see `TrainingData`.
         schedule: The optimizer's learning rates, where a table rules them.
 
@@ -69,7 +68,6 @@ class Steps:
         *,
         batch_size: int,
         steps_per_epoch: int,
-        class_weights: NDArray[np.float32] | None,
         centre: NDArray[np.float32],
         schedule: "TabulatedSchedule | None" = None,
     ) -> None:
@@ -80,7 +78,6 @@ class Steps:
         # From probabilities, yet as exact as from logits: Keras finds them behind the softmax.
         self._loss = keras.losses.SparseCategoricalCrossentropy()
         self._batch_size = batch_size
-        self._class_weights = class_weights
         self._centre = centre
         measured_all = steps_per_epoch < GRADIENT_NORM_INTERVAL * MIN_MEASURED_STEPS
         often = max(1, min(GRADIENT_NORM_INTERVAL, steps_per_epoch // health.CLIPPED_STEPS))
@@ -104,8 +101,7 @@ class Steps:
             "name": type(self.optimizer).__name__,
             "learning_rate": self._schedule is None,
         }
-        weights = None if self._class_weights is None else self._class_weights.tolist()
-        parts = [self.model.get_config(), optimizer, weights, self._centre.tolist()]
+        parts = [self.model.get_config(), optimizer, self._centre.tolist()]
         return json.dumps(_without_seeds(parts))
 
     def take_over(self, other: "Steps") -> None:
@@ -130,13 +126,14 @@ class Steps:
         Returns:
             Sums over the chunk, `NUM_SUMS` of them: of loss times rows, of rows classified rightly,
             of gradient norms, of steps whose norm was measured, and of steps whose loss is finite.
-            The loss contains the penalties of regularizers, as `fit` reports it, and weighs each
-            batch by its rows. Then those of a `StepGauge`.
+            The loss contains the penalties of regularizers, as `fit` reports it, and each batch
+            counts by its rows. Then those of a `StepGauge`.
         """
         # As tensors, the sizes are no part of what is compiled.
         sizes = (chunk.num_batches, self._batch_size, self._intervals)
         sums = np.zeros(NUM_SUMS + self._gauge.size) if so_far is None else so_far
-        found = self._run([chunk.features, chunk.labels], [sums.astype(np.float32), *sizes])
+        rows = [chunk.features, chunk.labels, chunk.weights]
+        found = self._run(rows, [sums.astype(np.float32), *sizes])
         return np.asarray(found, dtype=np.float64)
 
     def train_and_compare(self, chunk: Chunk) -> tuple[Sums, NDArray[np.float64]]:
@@ -154,6 +151,7 @@ class Steps:
         self,
         features: tf.Tensor,
         labels: tf.Tensor,
+        weights: tf.Tensor,
         sums: tf.Tensor,
         num_batches: tf.Tensor,
         batch_size: tf.Tensor,
@@ -162,15 +160,15 @@ class Steps:
         for batch in tf.range(num_batches):
             rows = slice(batch * batch_size, (batch + 1) * batch_size)
             batch_features = tf.cast(features[rows], tf.float32) + self._centre
-            sums += self._train_batch(batch_features, labels[rows], intervals)
+            sums += self._train_batch(batch_features, labels[rows], weights[rows], intervals)
         return sums
 
     def _train_batch(
-        self, features: tf.Tensor, labels: tf.Tensor, intervals: tf.Tensor
+        self, features: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, intervals: tf.Tensor
     ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             probabilities = self.model(features, training=True)
-            loss = self._loss(labels, probabilities, sample_weight=self._weights_of(labels))
+            loss = self._loss(labels, probabilities, sample_weight=weights)
             loss = tf.add_n([loss, *self.model.losses])
         gradients = tape.gradient(loss, self.model.trainable_variables)
         measured, clipping = tf.unstack(
@@ -185,9 +183,6 @@ class Steps:
         is_finite = tf.cast(tf.math.is_finite(loss), tf.float32)
         own = [loss * num_rows, correct, norm, tf.cast(measured, tf.float32), is_finite]
         return tf.concat([tf.stack(own), figures], axis=0)
-
-    def _weights_of(self, labels: tf.Tensor) -> tf.Tensor | None:
-        return None if self._class_weights is None else tf.gather(self._class_weights, labels)
 
 
 class Predictor:

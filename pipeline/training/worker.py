@@ -161,19 +161,24 @@ def _segment(
 
 
 def _load(data: TrialData, cut: str, wanted: TrialSpec) -> CutData:
-    """Opens a cut's features, and leaves as many images to train on as its share comes to."""
+    """Opens a cut's features, and leaves what the spec wants of the images to train on."""
+    from pipeline.training.bootstrap import bootstrap
     from pipeline.training.portions import num_images, portion_of, subset
 
     found = data.load_cut(cut, judge=wanted.judge)
-    if wanted.share == 1.0:
-        return found
-    size = num_images(
-        portion_of(wanted),
-        num_train=found.training.num_train_images,
-        images_per_epoch=int(wanted.hyperparameters["images_per_epoch"]),
-        num_classes=found.training.num_classes,
-    )
-    return replace(found, training=subset(found.training, size))
+    training = found.training
+    if wanted.share < 1.0:
+        size = num_images(
+            portion_of(wanted),
+            num_train=training.num_train_images,
+            images_per_epoch=int(wanted.hyperparameters["images_per_epoch"]),
+            num_classes=training.num_classes,
+        )
+        training = subset(training, size)
+    # Trials of before there was such a thing do not say.
+    if wanted.hyperparameters.get("bootstrap"):
+        training = bootstrap(training, seed=wanted.seed)
+    return replace(found, training=training)
 
 
 def _fine_tune(

@@ -41,6 +41,7 @@ TRAINING_CODE: Final = (
     "seeds.py",
     "training/activations.py",
     "training/batches.py",
+    "training/bootstrap.py",
     "training/data.py",
     "training/export.py",
     "training/fine_tuned.py",

@@ -1,6 +1,7 @@
 """Demonstrations of the lectures, as a reader runs them after `fetch`."""
 
 import argparse
+import re
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pipeline.commands.lecture import add_arguments, main
 from pipeline.errors import ConfigError
 from pipeline.lectures.demonstrations import DEMONSTRATIONS
+from pipeline.training.export import load_exported
 
 
 def run(*arguments):
@@ -65,6 +67,11 @@ class TestInACheckout:
         assert said in printed
         figure = fetched.folder / f"results/lectures/{name}.png"
         assert figure.read_bytes().startswith(b"\x89PNG")
+        if name == "boosting":
+            pattern = r"boosting.keras: .* images, (\S+) right; the votes of its networks, (\S+)"
+            of_file, of_votes = re.search(pattern, printed).groups()
+            assert of_file == of_votes
+            assert load_exported(figure.with_suffix(".keras")).output_shape[0] is None
 
     def test_too_few_images_are_said(self, fetched):
         printed = fetched.new_pipeline("lecture", "prelu", expect=2)

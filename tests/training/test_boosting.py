@@ -6,7 +6,15 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from pipeline.training.boosting import Boosting, samme, samme_r, sum_of_logs, vote_of
+from pipeline.training.boosting import (
+    Boosting,
+    samme,
+    samme_r,
+    sum_of_logs,
+    sum_of_logs_in_keras,
+    vote_in_keras,
+    vote_of,
+)
 
 NUM_ROUNDS = 8
 
@@ -70,3 +78,28 @@ def test_a_first_learner_answers_however_bad_it_is():
 def test_the_sum_of_logs_of_one_learner_is_what_it_says():
     answers = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]])
     np.testing.assert_allclose(sum_of_logs([answers]), answers, atol=1e-12)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("kind", ["classes", "probabilities"])
+def test_an_exported_file_of_images_votes_as_the_learners_do(tmp_path, hyperparameters, kind):
+    from pipeline.training.export import Member, export, load_exported, predict_probabilities
+    from pipeline.training.head import build_head
+
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    values = hyperparameters(num_layers=1, units=8, feature_scaling="unit")
+    heads = [
+        build_head((8, 8, 1), 3, values, mean=[0.0], variance=[1.0], seed=seed) for seed in range(3)
+    ]
+    answers = [np.asarray(one(images[..., None].astype(np.float32))) for one in heads]
+    votes = [2.0, 0.5, 1.2]
+    by_classes = kind == "classes"
+    expected = vote_of(answers, votes) if by_classes else sum_of_logs(answers)
+    export(
+        tmp_path / "boosted.keras",
+        [Member(trained=one) for one in heads],
+        image_shape=(8, 8),
+        vote=vote_in_keras(votes) if by_classes else sum_of_logs_in_keras,
+    )
+    found = predict_probabilities(load_exported(tmp_path / "boosted.keras"), images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -75,7 +75,6 @@ def steps_of(model, *, batch_size=40, **options):
         keras.optimizers.SGD(0.1, **options),
         batch_size=batch_size,
         steps_per_epoch=1,
-        class_weights=None,
         centre=np.zeros((), np.float32),
     )
 
@@ -85,6 +84,7 @@ def chunk_of(data, num_rows, *, num_batches=1):
     return Chunk(
         features=data.features[rows],
         labels=data.labels[rows].astype(np.int32),
+        weights=np.ones(num_rows, np.float32),
         num_batches=num_batches,
     )
 

@@ -61,6 +61,7 @@ clipping
 clipping_threshold if clipping=clipnorm|clipvalue|global_clipnorm
 batch_size
 images_per_epoch
+bootstrap
 early_stopping
 early_stopping_patience if early_stopping=metric
 gradient_norm_threshold if early_stopping=gradient_norm

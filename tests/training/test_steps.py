@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.bases.model_files import weights_sha256
-from pipeline.training.batches import Chunk, balanced_class_weights
+from pipeline.training.batches import Chunk
 from pipeline.training.head import build_head
 from pipeline.training.segments import cut_segment
 from tests.bases.small_base import small_base, whole
@@ -23,7 +23,6 @@ def steps_of(
     batch_size,
     learning_rate=0.1,
     steps_per_epoch=1,
-    weights=None,
     centre=NO_CENTRE,
     **options,
 ):
@@ -36,7 +35,6 @@ def steps_of(
         keras.optimizers.SGD(learning_rate, **options),
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
-        class_weights=weights,
         centre=centre,
     )
 
@@ -46,6 +44,7 @@ def chunk_of(data, *, num_rows, batch_size):
     return Chunk(
         features=data.features[rows],
         labels=data.labels[rows].astype(np.int32),
+        weights=np.ones(num_rows, np.float32),
         num_batches=-(-num_rows // batch_size),
     )
 
@@ -78,18 +77,19 @@ def test_steps_equal_those_of_keras(build, blobs, l2):
     assert correct / 40 == pytest.approx(history["accuracy"][0])
 
 
-def test_class_weights_equal_those_of_keras(build, blobs):
-    chunk = chunk_of(blobs, num_rows=40, batch_size=40)
-    weights = balanced_class_weights(chunk.labels, 3)
+def test_weights_of_rows_equal_those_of_keras(build, blobs):
+    chunk = chunk_of(blobs, num_rows=40, batch_size=16)
+    weights = np.random.default_rng(0).uniform(0, 3, 40).astype(np.float32)
     ours, theirs = build(), build()
-    loss = steps_of(ours, batch_size=40, weights=weights).train(chunk)[0]
+    loss = steps_of(ours, batch_size=16).train(replace(chunk, weights=weights))[0]
     theirs.compile("sgd", "sparse_categorical_crossentropy")
     theirs.optimizer.learning_rate = 0.1
     history = theirs.fit(
         chunk.features.astype(np.float32),
         chunk.labels,
-        batch_size=40,
-        class_weight=dict(enumerate(weights)),
+        sample_weight=weights,
+        batch_size=16,
+        shuffle=False,
         verbose=0,
     ).history
     np.testing.assert_allclose(ours.get_weights()[0], theirs.get_weights()[0], rtol=1e-5)
@@ -133,9 +133,7 @@ def test_pixels_are_cast_inside_the_step(build, blobs):
     chunk = chunk_of(blobs, num_rows=16, batch_size=16)
     pixels = np.abs(chunk.features * 10).astype(np.uint8)
     sums = [
-        steps_of(build(), batch_size=16).train(
-            Chunk(features=features, labels=chunk.labels, num_batches=1)
-        )
+        steps_of(build(), batch_size=16).train(replace(chunk, features=features))
         for features in (pixels, pixels.astype(np.float32))
     ]
     np.testing.assert_array_equal(*sums)

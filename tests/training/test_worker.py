@@ -12,7 +12,8 @@ from pipeline.data.rows import part_labels
 from pipeline.errors import ConfigError, DataIntegrityError, InfeasibleTrialError
 from pipeline.search.configurations import completed
 from pipeline.search.space import SearchSpace
-from pipeline.training.data import DataReference
+from pipeline.training.bootstrap import bootstrap
+from pipeline.training.data import DataReference, OfOtherData
 from pipeline.training.messages import TrialSpec, answers_file
 from pipeline.training.worker import run_trial
 from testing.features import embedded, write_cuts
@@ -150,6 +151,18 @@ class TestRunTrial:
         judged = run_trial(specify(judge="confirmation"), reference, go_on)
         assert judged.weights_sha256 == plain.weights_sha256
         assert judged.best_epoch == plain.best_epoch
+
+    def test_with_bootstrap_it_trains_on_the_bag_of_its_seed(self, specify, reference):
+        class Bag(OfOtherData):
+            def load_cut(self, cut, *, judge):
+                found = self.whole.load_cut(cut, judge=judge)
+                bag = bootstrap(found.training, seed=specify().seed)
+                return dataclasses.replace(found, training=bag)
+
+        found = run_trial(specify(bootstrap=True), reference, go_on)
+        by_hand = run_trial(specify(), Bag(whole=reference), go_on)
+        assert found.weights_sha256 == by_hand.weights_sha256
+        assert found.weights_sha256 != run_trial(specify(), reference, go_on).weights_sha256
 
     def test_stopped_by_the_report_it_gives_the_metrics_so_far(self, specify, reference):
         result = run_trial(specify(), reference, lambda record: record.epoch == 1)
