@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Final
@@ -44,6 +45,9 @@ class Reached:
     Attributes:
         values: Share of the judging images that are right, by seed.
         curves: Share of the validation images, by seed and epoch; empty where it diverged at once.
+        losses: Likewise the training loss, nats.
+        updates: Taken until the end of each epoch.
+        elapsed: Seconds until then, in the mean over the seeds, with those of validation.
         num_epochs: By seed, until its own rule ended it.
         seconds: By seed.
         num_diverged: Of its trainings. One of which nothing is left answers all classes alike.
@@ -52,6 +56,9 @@ class Reached:
 
     values: Sequence[float]
     curves: Sequence[Sequence[float]]
+    losses: Sequence[Sequence[float]]
+    updates: Sequence[int]
+    elapsed: Sequence[float]
     num_epochs: Sequence[int]
     seconds: Sequence[float]
     num_diverged: int
@@ -206,9 +213,18 @@ def _reached(
     *,
     rate: float | None,
 ) -> Reached:
+    longest = max((one.records for one in trainings), key=len)
+    each = int(trainings[0].result.notes.get("steps_per_epoch", 0))
+    by_epoch = [
+        fmean(one.records[n].metrics["seconds"] for one in trainings if n < len(one.records))
+        for n in range(len(longest))
+    ]
     return Reached(
         values=[float((one.argmax(axis=1) == labels).mean()) for one in answers],
         curves=[[r.metrics.get("val_accuracy", 0.0) for r in one.records] for one in trainings],
+        losses=[[r.metrics["loss"] for r in one.records] for one in trainings],
+        updates=[each * (n + 1) for n in range(len(longest))],
+        elapsed=list(accumulate(by_epoch)),
         num_epochs=[one.result.num_epochs for one in trainings],
         seconds=[one.result.seconds for one in trainings],
         num_diverged=sum(one.result.outcome == "diverged" for one in trainings),

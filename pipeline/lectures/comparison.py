@@ -80,6 +80,8 @@ class Comparison:
         epochs: Of each training.
         rates: Learning rates that each variant is trained with; of these it has the one with which
             the validation part was answered best, in the mean over the seeds. Empty: its own.
+        by_cost: Whether its figure has the loss by update and by second: where an epoch of one
+            variant costs more than one of another.
     """
 
     name: str
@@ -90,3 +92,4 @@ class Comparison:
     common: Mapping[str, Value] = field(default_factory=dict)
     epochs: int = 10
     rates: Sequence[float] = ()
+    by_cost: bool = False

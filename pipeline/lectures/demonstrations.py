@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.bases.table import NO_BASE
-from pipeline.lectures.compare import compare
+from pipeline.lectures.compare import Findings, compare
 from pipeline.lectures.comparisons import COMPARISONS
 from pipeline.lectures.decisions import DECISIONS
 from pipeline.lectures.demonstration import Demonstration, Ground, Shown
@@ -22,6 +22,7 @@ from pipeline.lectures.words import lines
 
 if TYPE_CHECKING:
     from pipeline.lectures.comparison import Comparison
+    from pipeline.report.comparison import Panel
     from pipeline.search.executors.base import Executor
 
 
@@ -35,10 +36,33 @@ def _shown(ground: Ground, executor: Executor, *, comparison: Comparison) -> Sho
         draw=partial(
             draw_comparison,
             title=f"{comparison.heading}: {comparison.question}",
-            curves={name: one.curves for name, one in found.reached.items()},
+            panels=_panels(found),
             values={name: one.values for name, one in found.reached.items()},
         ),
     )
+
+
+def _panels(found: Findings) -> list[Panel]:
+    from pipeline.report.comparison import Panel
+
+    reached = found.reached.items()
+    if found.comparison.by_cost:
+        losses = {name: one.losses for name, one in reached}
+        label = "training loss, nats"
+        by_update = {name: one.updates for name, one in reached}
+        by_second = {name: one.elapsed for name, one in reached}
+        return [
+            Panel(curves=losses, places=by_update, x_label="update", y_label=label, is_log=True),
+            Panel(curves=losses, places=by_second, x_label="seconds", y_label=label, is_log=True),
+        ]
+    return [
+        Panel(
+            curves={name: [[100 * v for v in own] for own in one.curves] for name, one in reached},
+            places={name: range(1, len(one.updates) + 1) for name, one in reached},
+            x_label="epoch",
+            y_label="validation accuracy, %",
+        )
+    ]
 
 
 def _of(comparison: Comparison) -> Demonstration:

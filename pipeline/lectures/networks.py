@@ -119,6 +119,20 @@ NETWORKS: Final = (
         claims=[better("before", "after"), better("before", "none")],
     ),
     Comparison(
+        name="batch_norm_first",
+        heading="Batch normalization",
+        question="Does a first layer of it stand in for standardized features?",
+        common={**DEEP, "optimizer": "nesterov"},
+        variants={
+            "standardized": Variant(changes={"feature_scaling": "standardize"}),
+            "first layer": Variant(changes={"feature_scaling": "none", "normalize_first": True}),
+            "as they are": Variant(changes={"feature_scaling": "none"}),
+        },
+        claims=[
+            better("first layer", "as they are", "as the first layer better than raw features")
+        ],
+    ),
+    Comparison(
         name="stretch_pants",
         heading="How many layers and units",
         question="Start too large and regularize, or start small?",

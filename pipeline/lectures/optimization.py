@@ -60,6 +60,7 @@ OPTIMIZATION: Final = (
         common={**PLAIN, "optimizer": "sgd", "schedule": "constant"},
         epochs=4,
         rates=(0.003, 0.03, 0.3),
+        by_cost=True,
         variants=each("batch_size", 1, 32, 128, "full"),
         claims=[
             better("32", "full", "mini-batches better than the whole training part"),

@@ -80,6 +80,15 @@ def test_one_that_diverges_answers_all_classes_alike(found):
     assert any("3 diverged" in line for line in lines(findings))
 
 
+def test_what_a_variant_reached_is_told_by_update_and_by_second(found):
+    findings = found({"good": at(0.8), "bad": at(0.6)}, better("good", "bad"))
+    good = findings.reached["good"]
+    assert good.updates == [7, 14]
+    assert good.elapsed == [0.25, 0.5]
+    assert [len(one) for one in good.losses] == [2, 2, 2]
+    assert good.losses[0][0] > good.losses[0][-1] > 0
+
+
 def test_the_table_says_what_was_found(found):
     text = "\n".join(lines(found({"good": at(0.8), "bad": at(0.6)}, better("good", "bad"))))
     assert "3 seeds, 2,000 training images, judged on 2,000 others" in text

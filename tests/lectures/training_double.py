@@ -23,7 +23,8 @@ def train(spec, data, report):
     np.save(answers_file(spec.model_file), np.eye(3, dtype=np.float32)[classes])
     for epoch in range(spec.epochs):
         value = share * (epoch + 1) / spec.epochs
-        report(EpochRecord(epoch=epoch, metrics={"val_accuracy": value}))
+        metrics = {"val_accuracy": value, "loss": 1 - value, "seconds": 0.25}
+        report(EpochRecord(epoch=epoch, metrics=metrics))
     return ended("complete", {"val_accuracy": share}, spec.epochs, spec.model_file)
 
 
@@ -36,4 +37,5 @@ def ended(outcome, metrics, num_epochs, model_file):
         num_epochs=num_epochs,
         seconds=0.5,
         model_file=model_file,
+        notes={"steps_per_epoch": 7},
     )
