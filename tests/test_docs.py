@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.__main__ import COMMANDS, STAGES
 from pipeline.config import read_document
+from pipeline.lectures.demonstrations import DEMONSTRATIONS
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +23,7 @@ FORMER_KEYS = {"embed.bases.efficientnet_lite0.image_size"}
 DATA = r"data/(raw|cache|features|own|flowers|\w+\.)"
 ROOMS = (
     *("data", "bases", "features", "evaluation", "training", "trials", "planning", "search"),
-    *("records", "studies", "report", "stages", "commands"),
+    *("records", "studies", "report", "lectures", "stages", "commands"),
 )
 
 
@@ -108,6 +109,15 @@ def test_every_make_target_exists(target, page):
 )
 def test_every_file_that_is_named_exists(file, page):
     assert (ROOT / file).exists()
+
+
+def test_every_heading_of_the_lectures_says_where_it_is_seen():
+    table = PAGES["docs/lectures.md"].split("## Topics")[1].split("\n## ")[0]
+    rows = [row.strip("|").split("|") for row in table.splitlines() if row.startswith("| ")][1:]
+    assert {len(row) for row in rows} == {6}
+    assert all(cell.strip() for row in rows for cell in row[1:])
+    shown = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row[-1])}
+    assert shown == DEMONSTRATIONS.keys()
 
 
 @pytest.mark.parametrize("page", PAGES)
