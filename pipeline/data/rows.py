@@ -69,13 +69,26 @@ def row_batches(file: Path, name: str, *, batch_size: int) -> Iterator[NDArray[A
             yield np.frombuffer(data, dtype).reshape(size, *shape[1:])
 
 
-def part_images(file: Path, part: str, *, batch_size: int) -> Iterator[NDArray[np.uint8]]:
+def evenly(count: int, most: int | None) -> NDArray[np.int64]:
+    """Returns places in [0, count), all of them or so many that are evenly apart.
+
+    >>> evenly(9, 3).tolist()
+    [0, 4, 8]
+    """
+    kept = count if most is None else min(count, most)
+    return np.linspace(0, count - 1, kept).round().astype(np.int64)
+
+
+def part_images(
+    file: Path, part: str, *, batch_size: int, most: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Yields the images of one part, in the order of its rows.
 
     Args:
         file: `data/train.npz`, as the stage `split` wrote it.
         part: `train`, `val` or `confirmation`; its rows are sorted.
         batch_size: Images at a time, >= 1; the last batch holds what is left.
+        most: Where the part has more, those at the places of `evenly`.
 
     Raises:
         DataIntegrityError: As `row_batches`.
@@ -83,7 +96,7 @@ def part_images(file: Path, part: str, *, batch_size: int) -> Iterator[NDArray[n
     (num_images, *image_shape) = row_shape(file, "images")
     is_wanted = np.zeros(num_images, bool)
     for rows in row_batches(file, part, batch_size=max(num_images, 1)):
-        is_wanted[rows] = True
+        is_wanted[rows[evenly(len(rows), most)]] = True
     waiting = np.empty((0, *image_shape), np.uint8)
     start = 0
     for images in row_batches(file, "images", batch_size=batch_size):

@@ -4,6 +4,9 @@ First seeds of all candidates come before second ones, so that at any moment the
 Where the confirmation has a time to end at, and a further seed of all candidates does not fit, the
 best so far have one: a race, as of Birattari, Stützle, Paquete and Varrentrapp 2002, "A racing
 algorithm for configuring metaheuristics". Means need not be over equally many seeds.
+
+The first training is done however late it is. Beside it, others may be that end when it does: they
+cost no time, and an average of two networks is better than one.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from pipeline.training.messages import TrialSpec
 
 CAUTION: Final = 1.1
 """How many times what was foreseen a training may last, and still end in time."""
+
+APART: Final = 1.0
+"""Within so many seconds trainings are started that are handed out at the same time."""
 
 
 class Rounds:
@@ -105,9 +111,13 @@ class Rounds:
         # Of the first seeds, those that there is time for, one after the other.
         is_race = self._num_opened and not self._fits(coming, num_workers)
         if is_race:
-            if self._running:  # One of these may be the best.
+            # One of those that are running may be the best, unless there is no other.
+            candidates = {self._first[uid] for uid in self._tried}
+            if self._running and len(candidates) > 1:
                 return False
             coming = self._affordable(coming, num_workers)
+            if self._running and not coming:
+                return False
         self._rounds = self._rounds[1:] if coming or not is_race else []
         self._waiting = coming
         self._num_opened += 1
@@ -137,12 +147,19 @@ class Rounds:
     def _fits(self, coming: Sequence[TrialSpec], num_workers: int) -> bool:
         if self._ends is None:
             return True
-        room = (self._ends - self._clock()) * num_workers
+        room = (self._limit(self._ends) - self._clock()) * num_workers
         seconds = sum(self._foreseen(spec.uid) for spec in coming)
         return seconds <= room and all(self._ends_in_time(spec.uid) for spec in coming)
 
     def _ends_in_time(self, uid: str) -> bool:
-        return self._ends is None or self._clock() + self._foreseen(uid) <= self._ends
+        if self._ends is None:
+            return True
+        return self._clock() + self._foreseen(uid) <= self._limit(self._ends)
+
+    def _limit(self, ends: float) -> float:
+        """Returns until when trainings may last: all that is running is waited for anyhow."""
+        running = (self._started[uid] + self._foreseen(uid) + APART for uid in self._running)
+        return max([ends, *running])
 
     def _foreseen(self, uid: str) -> float:
         ratio = statistics.median(self._ratios) if self._ratios else 1.0

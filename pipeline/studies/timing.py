@@ -19,13 +19,14 @@ from pipeline.search.candidates import PART
 from pipeline.search.sections import SearchParams
 from pipeline.split_record import read_split
 from pipeline.studies.described import DescribedStudy
+from pipeline.training.answers import VERIFIED_IMAGES
 from pipeline.trials.identity import training_code
 from pipeline.trials.study import exported_study
 from pipeline.workspace import stamp_file
 
 EXPORT_SECONDS: Final = 30.0
 """That it takes to load TensorFlow when all are trained, to put the model together and to convert
-its base; it is run on the confirmation part besides. On 2 cores 20 to 37 s (2026-11-29)."""
+its base, on 2 cores 20 to 37 s (2026-11-29); it is run on images of the confirmation part, too."""
 UNPLANNED_SHARE: Final = 0.15
 """Of the time that a confirmation has, for the same where no plan says how fast the base is."""
 MOST_EXPORT: Final = 0.5
@@ -108,7 +109,8 @@ def confirming(name: str, *, identity: str, root: Path) -> Iterator[float | None
 def _export_seconds(name: str, seconds_left: float, *, root: Path) -> float:
     base = str(read_document()["studies"][name]["base"])
     per_image = planned_image_seconds(root / PLAN_FILE, base)
-    of_images = read_split(root).counts[PART].images * (per_image or 0.0)
+    num_images = min(read_split(root).counts[PART].images, VERIFIED_IMAGES)
+    of_images = num_images * (per_image or 0.0)
     wanted = EXPORT_SECONDS + of_images
     if per_image is None and base != NO_BASE:
         wanted = max(wanted, UNPLANNED_SHARE * seconds_left)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bases.table import NO_BASE
+from pipeline.data.rows import evenly
 from pipeline.errors import DataIntegrityError
 from pipeline.features.manifest import read_manifest
 from pipeline.features.saved_base import load_saved_base
-from pipeline.training.answers import answers_on_part
+from pipeline.training.answers import VERIFIED_IMAGES, answers_on_part
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member, export, load_exported
 from pipeline.training.price import named_metrics
@@ -63,7 +64,7 @@ def export_winner(
         members: One or more trainings, as `choose` returns them beside their specs.
         data: What they were trained on.
         image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
-        part: Whose images it is run on, such as `confirmation`.
+        part: Whose images it is run on, such as `confirmation`: at most `answers.VERIFIED_IMAGES`.
 
     Raises:
         DataIntegrityError: If the file answers otherwise than its members do from the cache; then
@@ -76,9 +77,14 @@ def export_winner(
 
     def verify(file: Path) -> None:
         answers = answers_on_part(
-            load_exported(file), Path(data.train_file), part, num_images=len(labels)
+            load_exported(file),
+            Path(data.train_file),
+            part,
+            num_images=len(labels),
+            most=VERIFIED_IMAGES,
         )
-        found.append(verified(answers, cached, labels, file=path, part=part))
+        places = evenly(len(labels), VERIFIED_IMAGES)
+        found.append(verified(answers, cached[places], labels[places], file=path, part=part))
 
     export(
         path,

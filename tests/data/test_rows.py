@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.data.rows import part_images, row_batches, row_shape, write_rows
+from pipeline.data.rows import evenly, part_images, row_batches, row_shape, write_rows
 from pipeline.errors import DataIntegrityError
 from pipeline.files import sha256_arrays
 
@@ -33,6 +33,16 @@ def test_the_images_of_a_part_are_its_rows_in_order(tmp_path, images, batch_size
     batches = list(part_images(tmp_path / "train.npz", "val", batch_size=batch_size))
     assert {len(batch) for batch in batches[:-1]} <= {batch_size}
     np.testing.assert_array_equal(np.concatenate(batches), values[rows])
+
+
+def test_of_a_large_part_some_images_are_read_that_are_evenly_apart(tmp_path, images):
+    _, values = images
+    rows = np.array([0, 3, 4, 5, 8, 9])
+    np.savez(tmp_path / "train.npz", images=values, val=rows)
+    for most, places in ((3, [0, 2, 5]), (6, range(6)), (99, range(6))):
+        batches = part_images(tmp_path / "train.npz", "val", batch_size=2, most=most)
+        np.testing.assert_array_equal(np.concatenate(list(batches)), values[rows[list(places)]])
+        assert evenly(len(rows), most).tolist() == list(places)
 
 
 @pytest.mark.parametrize("shape", [(9, 4), (9, 4, 3)])

@@ -94,6 +94,36 @@ def test_there_is_always_a_first_one():
     assert trained([candidate(7, seconds=100.0), candidate(3)], ends=1.0) == ["7-0"]
 
 
+def handed_out(rounds, *, num_workers):
+    """The uids of what is started at the same time."""
+    started = (rounds.next(num_workers=num_workers) for _ in range(num_workers))
+    return [spec.uid for spec in started if spec]
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([candidate(3)], ["7-0", "3-0"]),
+        ([candidate(5, seconds=12.0), candidate(3)], ["7-0", "3-0"]),
+        ([candidate(5, seconds=12.0)], ["7-0", "7-1"]),
+    ],
+)
+def test_beside_a_first_one_that_is_late_another_is_trained_that_ends_with_it(others, expected):
+    clock = Time()
+    rounds = Rounds([candidate(7), *others], {}, ends=1.0, clock=clock)
+    assert handed_out(rounds, num_workers=2) == expected
+    clock.now = 3.0
+    assert rounds.next(num_workers=2) is None
+
+
+def test_once_it_has_begun_nothing_may_end_after_it():
+    clock = Time()
+    rounds = Rounds([candidate(7), candidate(3)], {}, ends=1.0, clock=clock)
+    assert handed_out(rounds, num_workers=1) == ["7-0"]
+    clock.now = 3.0
+    assert handed_out(rounds, num_workers=2) == []
+
+
 def test_of_the_first_seeds_those_that_there_is_time_for_are_trained():
     planned = [candidate(7), candidate(5, seconds=100.0), candidate(3)]
     assert trained(planned, ends=25.0) == ["7-0", "3-0"]
