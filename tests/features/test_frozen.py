@@ -4,8 +4,10 @@ import logging
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from pipeline.features import frozen
@@ -143,6 +145,13 @@ def test_a_gpu_keeps_what_it_is_there_for(monkeypatch):
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
     network = freeze(small_network(), random_images(4, 16, 16, 3), num_images=MANY)
     assert (network.engine, network.reason) == ("tensorflow", "there is a GPU")
+
+
+def test_what_would_fill_the_memory_is_not_converted(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1e3))
+    network = freeze(small_network(), random_images(4, 16, 16, 3), num_images=MANY)
+    assert network.engine == "tensorflow"
+    assert network.reason.startswith("converting its 0 MB of weights takes up to")
 
 
 def test_few_images_are_not_worth_a_word(caplog):
