@@ -30,6 +30,8 @@ class Hyperparameter:
         active_when: Exists only where each named hyperparameter has one of these values.
         demonstrated: Choices that can only fail: `python -m pipeline lecture` shows it, and
             `params.yaml` may not have them.
+        former: What trials had that say nothing of it, since there was no such thing; None: there
+            are none.
     """
 
     kind: Literal["int", "float", "category", "name"]
@@ -41,6 +43,7 @@ class Hyperparameter:
     choices: tuple[Value, ...] = ()
     active_when: Conditions = field(default_factory=dict)
     demonstrated: tuple[Value, ...] = ()
+    former: Value | None = None
 
     def is_active(self, values: Hyperparameters) -> bool:
         """Whether this hyperparameter exists beside `values`, which hold the earlier ones."""
@@ -87,6 +90,7 @@ def choice(
     help: str,
     active_when: Conditions = ALWAYS,
     demonstrated: tuple[Value, ...] = (),
+    former: Value | None = None,
 ) -> Hyperparameter:
     """Returns a hyperparameter that is one of several values."""
     return Hyperparameter(
@@ -95,6 +99,7 @@ def choice(
         help=help,
         active_when=active_when,
         demonstrated=demonstrated,
+        former=former,
     )
 
 

@@ -6,18 +6,22 @@ the model runs in TensorFlow, and the log says why.
 """
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from pipeline.bases.model_files import one_line
 from pipeline.bases.table import PREPROCESSING_LAYERS
-from pipeline.features.memory import FLOAT32_BYTES, MOST_BYTES, Activations, activations, batch_size
+from pipeline.features.memory import (
+    MOST_BYTES,
+    Activations,
+    activations,
+    batch_size,
+    conversion_problem,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -48,11 +52,6 @@ WORTH_CONVERTING: Final = 3 * 10**10
 Two cores put out 1.6e9 of them a second in TensorFlow and twice as many in ONNX Runtime, whatever
 the size of the images, and take 6 s to convert EfficientNet-Lite0: 3e10 are 19 s or 9 + 6 s. It is
 no measurement of this machine, so that the same images always take the same way.
-"""
-CONVERSION_BYTES: Final = 60
-"""How much memory a conversion takes for each byte of weights: tf2onnx copies them again and again.
-
-57 of EfficientNet-B0 (16 MB of weights), 50 of ResNet50 (94 MB), at most (2026-11-30).
 """
 # What each engine is fastest with: measured on EfficientNet-Lite0 at 64 and 128 pixels.
 MOST_IMAGES: Final[dict[Engine, int]] = {"onnxruntime": 64, "tensorflow": 256}
@@ -186,15 +185,7 @@ def _obstacle(network: "keras.Model") -> str:
     others = [layer for layer in network.layers if layer.compute_dtype not in ("float32", "uint8")]
     if others:
         return f"its layer {others[0].name} computes in {others[0].compute_dtype}"
-    num_bytes = sum(math.prod(one.shape) * FLOAT32_BYTES for one in network.weights)
-    # Of all memory, not of what is free: the same images go the same way tomorrow.
-    needed, total = CONVERSION_BYTES * num_bytes, psutil.virtual_memory().total
-    if needed > total / 2:
-        return (
-            f"converting its {num_bytes / 1e6:,.0f} MB of weights takes up to {needed / 1e9:.0f} "
-            f"GB of memory, of {total / 1e9:.0f} GB that this machine has"
-        )
-    return ""
+    return conversion_problem(network)
 
 
 def _converted(

@@ -5,8 +5,8 @@ Where the confirmation has a time to end at, and a further seed of all candidate
 best so far have one: a race, as of Birattari, Stützle, Paquete and Varrentrapp 2002, "A racing
 algorithm for configuring metaheuristics". Means need not be over equally many seeds.
 
-The first training is done however late it is. Beside it, others may be that end when it does: they
-cost no time, and an average of two networks is better than one.
+The first training is done however late it is. Beside it, others may be that end when it does: the
+cores are free until then, and several networks may be better than one.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Rounds:
         self._running: set[str] = set()
         self._ratios: list[float] = []
         self._is_owed = not kept
+        self._owed: str | None = None
         self._num_opened = 0
         self._num_ended = len(kept)
 
@@ -76,7 +77,8 @@ class Rounds:
                 return None
             for place, spec in enumerate(self._waiting):
                 if self._is_owed or self._ends_in_time(spec.uid):
-                    self._is_owed = False
+                    if self._is_owed:
+                        self._is_owed, self._owed = False, spec.uid
                     self._tried.add(spec.uid)
                     self._started[spec.uid] = self._clock()
                     self._running.add(spec.uid)
@@ -99,8 +101,8 @@ class Rounds:
 
     def again(self, spec: TrialSpec) -> None:
         """Puts a training that was lost back."""
-        self._is_owed = not self._num_ended
         self._running.discard(spec.uid)
+        self._is_owed = not self._num_ended and not self._running
         self._waiting.insert(0, spec)
 
     def _open_round(self, num_workers: int) -> bool:
@@ -157,9 +159,10 @@ class Rounds:
         return self._clock() + self._foreseen(uid) <= self._limit(self._ends)
 
     def _limit(self, ends: float) -> float:
-        """Returns until when trainings may last: all that is running is waited for anyhow."""
-        running = (self._started[uid] + self._foreseen(uid) + APART for uid in self._running)
-        return max([ends, *running])
+        """Returns until when trainings may last: the one that is owed is waited for anyhow."""
+        if self._owed is None or self._owed not in self._running:
+            return ends
+        return max(ends, self._started[self._owed] + self._foreseen(self._owed) + APART)
 
     def _foreseen(self, uid: str) -> float:
         ratio = statistics.median(self._ratios) if self._ratios else 1.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.hyperparameter import Value
 from pipeline.search.configurations import configuration_problems, normalized
 from pipeline.search.space import SearchSpace
-from pipeline.training.hyperparameters import described
+from pipeline.training.hyperparameters import HYPERPARAMETERS, described
 from pipeline.trials.identity import Identity
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import EarlierStudy, StudyRecord, archived_name
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 # Of an attempt in its old study: numbers and names that mean nothing in the new one.
 LEFT_BEHIND = ("trial_uid", "retry_of", "attempt", "duplicate_of", "promoted_from")
+
+FORMER = {name: one.former for name, one in HYPERPARAMETERS.items() if one.former is not None}
+"""What trials had of which they say nothing."""
 
 
 class _Misfit(Exception):
@@ -98,14 +101,16 @@ def fitting(
     for trial in trials:
         if not trial.is_finished:
             continue
-        recorded = _Recorded(trial.hyperparameters)
+        had = {**FORMER, **trial.hyperparameters}
+        recorded = _Recorded(had)
         try:
             hyperparameters = space.suggest(recorded)
         except _Misfit:
             continue
-        if hyperparameters != trial.hyperparameters:
+        if hyperparameters != had:
             continue
         attributes = {k: v for k, v in trial.attributes.items() if k not in LEFT_BEHIND}
+        attributes["hyperparameters"] = hyperparameters
         for name, number in (
             ("duplicate_of", trial.duplicate_of),
             ("promoted_from", trial.promoted_from),

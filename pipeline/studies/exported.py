@@ -14,7 +14,7 @@ from pipeline.evaluation.objectives import ObjectiveSpec
 from pipeline.features.manifest import read_manifest
 from pipeline.files import sha256_file, write_whole
 from pipeline.processes import num_cores
-from pipeline.search.candidates import PART
+from pipeline.search.candidates import PART, VERIFIED_IMAGES
 from pipeline.search.confirmation import EXPORT_RULES
 from pipeline.search.judging import in_order, judge, placed
 from pipeline.split_record import read_split
@@ -136,9 +136,8 @@ def export_confirmed(
     answers = _write_answers(root, name, planned[winner], results)
     image_shape = read_split(root).image_shape
     file = Path("models") / f"{name}.keras"
-    specs = in_order(planned, results, objective, winner=winner)
     choice = choose(
-        specs,
+        in_order(planned, results, objective, winner=winner),
         results,
         data,
         objective,
@@ -148,7 +147,9 @@ def export_confirmed(
         max_slowdown=params.max_slowdown,
     )
     members = [member for _, member in choice.members]
-    verified = export_winner(root / file, members, data, image_shape=image_shape, part=PART)
+    verified, metrics = export_winner(
+        root / file, members, data, image_shape=image_shape, part=PART, most=VERIFIED_IMAGES
+    )
     exported = ExportRecord(
         file=file.as_posix(),
         rule=EXPORT_RULES[params.export],
@@ -163,7 +164,7 @@ def export_confirmed(
         # The file itself was run on raw images before it had its name.
         verified=asdict(verified),
     )
-    return exported, dict(verified.metrics)
+    return exported, metrics
 
 
 def _members(

@@ -150,8 +150,10 @@ class _Answers:
 
 
 def _on(subject: Subject, size: int, position: int) -> Measurement:
+    # From a bag nobody sees how well the images it has are fitted: it says which only in training.
+    values = {**subject.values, "bootstrap": False}
     return Measurement(
-        spec=subject.spec(f"{size}-images", position),
+        spec=subject.spec(f"{size}-images", position, values=values),
         data=FewerImages(
             whole=subject.data, num_images=size, seed=position, num_probes=subject.confirmation.n
         ),

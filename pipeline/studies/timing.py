@@ -15,11 +15,10 @@ from pipeline.clock import Clock, read_budget, weights
 from pipeline.config import read_document
 from pipeline.errors import ConfigError
 from pipeline.plan_record import PLAN_FILE, planned_image_seconds
-from pipeline.search.candidates import PART
+from pipeline.search.candidates import PART, VERIFIED_IMAGES
 from pipeline.search.sections import SearchParams
 from pipeline.split_record import read_split
 from pipeline.studies.described import DescribedStudy
-from pipeline.training.answers import VERIFIED_IMAGES
 from pipeline.trials.identity import training_code
 from pipeline.trials.study import exported_study
 from pipeline.workspace import stamp_file

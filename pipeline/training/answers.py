@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     import keras
 
 IMAGES_AT_A_TIME: Final = 256
-VERIFIED_IMAGES: Final = 1000
-"""Most images that an exported file is run on before it has its name. More would tell no other file
-from the right one, and are embedded at the end of a budget: 5,000 of CIFAR-10 at 192 pixels take
-40 s."""
 
 
 def answers_on_part(

@@ -14,7 +14,7 @@ from pipeline.data.rows import evenly
 from pipeline.errors import DataIntegrityError
 from pipeline.features.manifest import read_manifest
 from pipeline.features.saved_base import load_saved_base
-from pipeline.training.answers import VERIFIED_IMAGES, answers_on_part
+from pipeline.training.answers import answers_on_part
 from pipeline.training.data import DataReference
 from pipeline.training.export import Member, export, load_exported
 from pipeline.training.price import named_metrics
@@ -53,7 +53,8 @@ def export_winner(
     *,
     image_shape: tuple[int, ...],
     part: str,
-) -> Verified:
+    most: int,
+) -> tuple[Verified, dict[str, float]]:
     """Writes the members, on the base that they were trained on, as one verified `.keras` file.
 
     Before the file gets its name it is loaded as a stranger would load it and run on raw images;
@@ -64,7 +65,12 @@ def export_winner(
         members: One or more trainings, as `choose` returns them beside their specs.
         data: What they were trained on.
         image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
-        part: Whose images it is run on, such as `confirmation`: at most `answers.VERIFIED_IMAGES`.
+        part: What it is judged on, such as `confirmation`.
+        most: Raw images of the part that the file is run on at most.
+
+    Returns:
+        What the file reached on these, and what the members reach together on the whole part from
+        the cache: `accuracy`, `log_loss` (nats) and `macro_f1`.
 
     Raises:
         DataIntegrityError: If the file answers otherwise than its members do from the cache; then
@@ -81,9 +87,9 @@ def export_winner(
             Path(data.train_file),
             part,
             num_images=len(labels),
-            most=VERIFIED_IMAGES,
+            most=most,
         )
-        places = evenly(len(labels), VERIFIED_IMAGES)
+        places = evenly(len(labels), most)
         found.append(verified(answers, cached[places], labels[places], file=path, part=part))
 
     export(
@@ -99,7 +105,7 @@ def export_winner(
         *(path.name, found[0].n, part, found[0].metrics["accuracy"]),
         *(found[0].from_cache["accuracy"], found[0].mean_difference),
     )
-    return found[0]
+    return found[0], named_metrics(cached, labels)
 
 
 def verified(

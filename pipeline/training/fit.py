@@ -250,6 +250,9 @@ def _num_passes(hyperparameters: Mapping[str, Value], phase: Phase, *, num_examp
 def _weighed(data: TrainingData, hyperparameters: Mapping[str, Value]) -> TrainingData:
     if hyperparameters["class_weight"] == "none":
         return data
-    by_class = balanced_class_weights(data.labels[data.train], data.num_classes)
-    weights = by_class[data.labels]
-    return replace(data, weights=weights if data.weights is None else weights * data.weights)
+    weights = balanced_class_weights(data.labels[data.train], data.num_classes)[data.labels]
+    if data.weights is not None:
+        weights = weights * data.weights
+        # 1 in the mean over what is trained on, as either has by itself.
+        weights /= weights[data.train].mean()
+    return replace(data, weights=weights)

@@ -171,6 +171,7 @@ _OPTIMIZATION: Final[dict[str, Hyperparameter]] = {
         True,
         help="each training has its own draw of the training images, with replacement, by its "
         "seed: bagging, where `confirm.export` puts several into one model",
+        former=False,
     ),
     "early_stopping": choice(
         *STOPPING_RULES,

@@ -67,8 +67,12 @@ def onnx_copy(model: keras.Model, images: NDArray[np.uint8]) -> bytes | None:
         images: As it takes them, at least one: on these the two are compared. An image that the
             model is sure of hides a difference, so that unsure ones should be among them.
     """
+    from pipeline.features.memory import conversion_problem
     from pipeline.features.onnx_graph import UNCONVERTIBLE
 
+    if problem := conversion_problem(model):
+        logger.info("no copy of the model as ONNX: %s", problem)
+        return None
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         try:

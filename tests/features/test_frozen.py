@@ -148,7 +148,7 @@ def test_a_gpu_keeps_what_it_is_there_for(monkeypatch):
 
 
 def test_what_would_fill_the_memory_is_not_converted(monkeypatch):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1e3))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1000))
     network = freeze(small_network(), random_images(4, 16, 16, 3), num_images=MANY)
     assert network.engine == "tensorflow"
     assert network.reason.startswith("converting its 0 MB of weights takes up to")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.features.memory import Activations, activations, batch_size
+from pipeline.features.memory import Activations, activations, batch_size, memory_bytes
 
 pytestmark = pytest.mark.keras
 
@@ -51,3 +51,12 @@ def test_a_base_of_any_size_stays_within_a_gigabyte(image_size, most):
     size = batch_size(found, most=64)
     assert size <= most
     assert 4 * size * found.held <= 1e9
+
+
+def test_the_memory_is_that_of_the_container(tmp_path):
+    machine = memory_bytes([])
+    assert machine > 10**8
+    for text, expected in (("max", machine), ("50000000", 50_000_000), (str(2**62), machine)):
+        (tmp_path / "memory.max").write_text(f"{text}\n")
+        files = [str(tmp_path / name) for name in ("memory.max", "missing")]
+        assert memory_bytes(files) == expected

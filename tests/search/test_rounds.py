@@ -124,6 +124,31 @@ def test_once_it_has_begun_nothing_may_end_after_it():
     assert handed_out(rounds, num_workers=2) == []
 
 
+@pytest.mark.parametrize(("top", "seeds", "seconds", "workers"), [(1, 60, 1, 2), (3, 20, 2, 4)])
+def test_no_training_draws_the_end_further_by_having_begun(top, seeds, seconds, workers):
+    planned = [candidate(number, seconds=seconds, seeds=seeds) for number in range(top)]
+    clock = Time()
+    rounds, running, last = Rounds(planned, {}, ends=5.0, clock=clock), {}, 0.0
+    for step in range(600):
+        clock.now = step / 10
+        for uid in [uid for uid, over in running.items() if over <= clock.now]:
+            del running[uid]
+            rounds.ended(uid, 0.5)
+        # One at a time, so that some training has always just begun.
+        if len(running) < workers and (spec := rounds.next(num_workers=workers)):
+            last = running[spec.uid] = clock.now + seconds
+    assert last <= 5.0
+
+
+def test_what_is_beside_the_first_one_is_not_tried_again_when_it_is_late():
+    clock = Time()
+    rounds = Rounds([candidate(7), candidate(3)], {}, ends=1.0, clock=clock)
+    _, beside = (rounds.next(num_workers=2) for _ in range(2))
+    clock.now = 8.0
+    rounds.again(beside)
+    assert rounds.next(num_workers=2) is None
+
+
 def test_of_the_first_seeds_those_that_there_is_time_for_are_trained():
     planned = [candidate(7), candidate(5, seconds=100.0), candidate(3)]
     assert trained(planned, ends=25.0) == ["7-0", "3-0"]

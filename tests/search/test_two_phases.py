@@ -469,7 +469,7 @@ class TestSideBySide:
         told = {"rule": "best_seed", "max_slowdown": 2.0, **images}
         chosen = choose([spec], {"one": result}, side_by_side, objective, **told).members
         file, members = tmp_path / "study.keras", [member for _, member in chosen]
-        found = export_winner(file, members, side_by_side, **images)
+        found, _ = export_winner(file, members, side_by_side, most=1000, **images)
         assert found.metrics["accuracy"] == result.metrics["confirmation_accuracy"] > 0.5
         answers = predict_probabilities(load_exported(file), digits()[0])
         cached = load_exported(spec_file).predict(

@@ -68,6 +68,18 @@ def test_one_more_choice_keeps_every_finished_trial(old, defaults):
     assert "trial_uid" not in found[3].attributes
 
 
+def test_a_trial_of_before_there_was_a_hyperparameter_had_its_former_value(old, defaults):
+    before = [
+        replace(trial, attributes={**trial.attributes, "hyperparameters": without})
+        for trial in trial_records(old)
+        if (without := {k: v for k, v in trial.hyperparameters.items() if k != "bootstrap"})
+    ]
+    found = fitting(before, space_of(defaults), source="old")
+    assert [trial.value for trial in found] == [number / 100 for number in range(12)]
+    assert {trial.hyperparameters["bootstrap"] for trial in found} == {False}
+    assert not fitting(before, space_of({**defaults, "bootstrap": True}), source="old")
+
+
 def test_what_was_taken_over_lives_under_the_new_distributions(old, defaults, tmp_path):
     more = {"type": "choice", "choices": ["relu", "selu", "elu"]}
     study = open_study(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data.rows import row_batches
+from pipeline.data.rows import evenly, row_batches
 from pipeline.errors import DataIntegrityError
 from pipeline.features.arrays import ImageSet
 from pipeline.features.pixels import write_pixels
@@ -47,23 +47,35 @@ def data(tmp_path, images):
     return DataReference(features=str(tmp_path / "none"), train_file=str(tmp_path / "train.npz"))
 
 
-def export(tmp_path, members, data):
+def export(tmp_path, members, data, *, most=1000):
     from pipeline.training.ensemble import export_winner
 
-    return export_winner(
-        tmp_path / "winner.keras", members, data, image_shape=(4, 4, 3), part="confirmation"
-    )
+    told = {"image_shape": (4, 4, 3), "part": "confirmation", "most": most}
+    return export_winner(tmp_path / "winner.keras", members, data, **told)
 
 
 def test_the_file_reaches_what_its_members_reached(tmp_path, members, data, images):
     import keras
 
-    found = export(tmp_path, members, data)
+    found, of_all = export(tmp_path, members, data)
     assert (found.n, found.num_other_class) == (300, 0)
+    assert of_all == found.from_cache
     assert found.mean_difference < 1e-6
     model = keras.models.load_model(tmp_path / "winner.keras", safe_mode=True)
     classes = model.predict(images[CONFIRMATION], verbose=0).argmax(axis=1)
     assert found.metrics["accuracy"] == np.mean(classes == CONFIRMATION % 3)
+
+
+def test_the_file_is_run_on_some_images_and_judged_by_all(tmp_path, members, data, images):
+    import keras
+
+    found, of_all = export(tmp_path, members, data, most=70)
+    assert (found.n, found.num_other_class) == (70, 0)
+    assert found.mean_difference < 1e-6
+    model = keras.models.load_model(tmp_path / "winner.keras", safe_mode=True)
+    is_right = model.predict(images[CONFIRMATION], verbose=0).argmax(axis=1) == CONFIRMATION % 3
+    assert of_all["accuracy"] == pytest.approx(is_right.mean())
+    assert found.metrics["accuracy"] == pytest.approx(is_right[evenly(300, 70)].mean())
 
 
 @pytest.mark.parametrize("former", [b"what was exported before", None])

@@ -280,6 +280,28 @@ def test_balanced_classes_help_the_rare_one(build, blobs, settings):
     assert f1["balanced"] > f1["none"]
 
 
+@pytest.mark.parametrize("has_own", [False, True])
+def test_balanced_classes_are_weights_of_rows_1_in_the_mean(build, blobs, settings, has_own):
+    own = np.random.default_rng(0).uniform(0, 2, len(blobs.labels)).astype(np.float32)
+    # A bag, in which a row is several times.
+    train = np.concatenate([blobs.train[:90], blobs.train[:30]])
+    data = dataclasses.replace(blobs, train=train, weights=own if has_own else None)
+    counts = np.bincount(blobs.labels[train], minlength=3)
+    by_hand = (len(train) / (3 * counts))[blobs.labels] * (own if has_own else 1.0)
+    by_hand = (by_hand / by_hand[train].mean()).astype(np.float32)
+    balanced, given = (
+        fit(build(), one, settings, epochs=range(1), class_weight=kind)[0].best.metrics["loss"]
+        for one, kind in (
+            (data, "balanced"),
+            (dataclasses.replace(data, weights=by_hand), "none"),
+        )
+    )
+    assert balanced == pytest.approx(given, rel=1e-5)
+    assert balanced != pytest.approx(
+        fit(build(), data, settings, epochs=range(1))[0].best.metrics["loss"], rel=1e-5
+    )
+
+
 class TestSecondPhase:
     def test_the_epochs_go_on_counting(self, build, blobs, settings):
         result, report = fit(build(), blobs, settings, epochs=range(5, 8))

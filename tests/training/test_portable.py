@@ -1,6 +1,9 @@
 """LiteRT and ONNX answer as the Keras model does, also where it averages pixels."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import psutil
 import pytest
 
 from pipeline.bases.table import preprocessing
@@ -55,6 +58,16 @@ def test_a_copy_is_made_only_of_what_it_can_answer_for(caplog):
     last = keras.layers.Lambda(lambda x: tf.math.betainc(x, 1 - x, x))
     assert portable.onnx_copy(keras.Model(one.input, last(one.output)), images) is None
     assert "no copy of the model as ONNX" in caplog.text
+
+
+def test_no_copy_is_made_that_would_fill_the_memory(monkeypatch, caplog):
+    from pipeline.training import portable
+
+    caplog.set_level("INFO")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1000))
+    images = np.random.default_rng(1).integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    assert portable.onnx_copy(model((28, 28), 32), images) is None
+    assert "no copy of the model as ONNX: converting its" in caplog.text
 
 
 def test_a_copy_that_answers_otherwise_is_none(monkeypatch, caplog):
