@@ -161,7 +161,6 @@ def export_confirmed(
         compared=[PriceRecord(**asdict(one)) for one in choice.compared],
         reason=choice.reason,
         max_slowdown=params.max_slowdown,
-        # The file itself was run on raw images before it had its name.
         verified=asdict(verified),
     )
     return exported, metrics
