@@ -6,7 +6,8 @@ line for each claim: the effect in percentage points with its interval, and whet
 Intervals of one comparison hold together in 95% of cases. An answer with a star holds where all
 claims of the whole table are to hold together (Bonferroni over all of them), by widening each.
 
-What was found is appended to a file; what is in it is not trained again. The images are fetched
+What was found is appended to a file; what is in it is not trained again, by whatever code it was
+trained: the file names the commit of each row. The images are fetched
 into a folder of their own by `python -m pipeline fetch`.
 
 Run: python -m benchmarks.lectures [NAME...] [--images 4000] [--seeds 5] [--folder lectures]
@@ -74,11 +75,11 @@ def is_asked(name: str, column: Column) -> bool:
 def fetched(folder: Path, dataset: str) -> Path:
     """Returns a checkout's folder with nothing but params.yaml and the images of a data set."""
     place = folder.absolute() / dataset
+    place.mkdir(parents=True, exist_ok=True)
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    changed = re.sub(r"(?m)^  dataset: \w+", f"  dataset: {dataset}", text, count=1)
+    (place / "params.yaml").write_text(changed, encoding="utf-8")
     if not (place / "data/raw/manifest.json").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-        changed = re.sub(r"(?m)^  dataset: \w+", f"  dataset: {dataset}", text, count=1)
-        (place / "params.yaml").write_text(changed, encoding="utf-8")
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
         command = [sys.executable, "-m", "pipeline", "fetch"]
         subprocess.run(command, cwd=place, env=environment, check=True)
@@ -188,7 +189,9 @@ def main() -> None:
                     print(f"  {column.title}, {name}: {found[0]['seconds']} s", flush=True)
                     with file.open("a", encoding="utf-8") as stream:
                         stream.writelines(json.dumps(row) + "\n" for row in rows[-len(found) :])
-    show([row for row in rows if row["comparison"] in names])
+    asked = [row for row in rows if row["comparison"] in names]
+    show(asked)
+    print("by the code of", ", ".join(dict.fromkeys(row["commit"] for row in asked)))
     print(f"{time.monotonic() - began:.0f} s")
 
 
