@@ -41,6 +41,7 @@ from pipeline.search.executors.local import LocalExecutor, prepare
 from pipeline.training.devices import configure_tensorflow
 
 ROOT: Final = Path(__file__).parents[1]
+SHORT: Final = {"held": "held", "did not hold": "no", "cannot be told": "?"}
 JUDGING: Final = (*COMPARISONS, BAGGING.name, BOOSTING.name)
 
 
@@ -143,7 +144,7 @@ def cell(row: dict[str, Any], *, num_all: int) -> str:
     half = wider * (row["high"] - row["low"]) / 2
     star = "*" if abs(row["value"]) > half else ""
     span = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
-    return f"{100 * row['value']:+.1f} ({span}) {row['answer']}{star}"
+    return f"{100 * row['value']:+.1f} ({span}) {SHORT[row['answer']]}{star}"
 
 
 def main() -> None:
