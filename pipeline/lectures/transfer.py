@@ -1,9 +1,12 @@
 """Claims about what a trained base is worth, and how much of it to train on."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pipeline.lectures.comparison import Comparison, Variant
 from pipeline.lectures.variants import BASE, FEW, MANY, PLAIN, better, more
+
+UNFROZEN: Final[Mapping[str, Any]] = {"unfreeze": 1, "fine_tuning_share": 0.5}
 
 TRANSFER: Final = (
     Comparison(
@@ -82,16 +85,22 @@ TRANSFER: Final = (
             f"{name}, {size}": Variant(changes=dict(changes), base=BASE, num_images=size)
             for name, changes in (
                 ("frozen", {"unfreeze": 0}),
-                ("unfrozen", {"unfreeze": 1, "fine_tuning_share": 0.5}),
+                ("one layer", {**UNFROZEN, "unfreeze_layers": 1}),
+                ("two layers", {**UNFROZEN, "unfreeze_layers": 2}),
+                ("a block", {**UNFROZEN, "unfreeze_layers": "all"}),
             )
             for size in (FEW, 2000)
         },
         claims=[
-            better("unfrozen, 2000", "frozen, 2000", "with many images unfreezing is better"),
+            better(
+                "one layer, 2000", "frozen, 2000", "with many images one layer better than none"
+            ),
+            better("two layers, 2000", "one layer, 2000", "with many images two better than one"),
+            better("a block, 2000", "two layers, 2000", "with many images a block better than two"),
             more(
-                "unfreezing gains more from more images",
-                ("unfrozen, 2000", "frozen, 2000"),
-                ("unfrozen, 500", "frozen, 500"),
+                "unfreezing a block gains more from more images",
+                ("a block, 2000", "frozen, 2000"),
+                ("a block, 500", "frozen, 500"),
             ),
         ],
     ),
