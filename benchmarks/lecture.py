@@ -62,6 +62,8 @@ HYPERPARAMETERS: dict[str, Value] = {
     "warmup_epochs": 0.0,
     "clipping": "none",
     "batch_size": 32,
+    "images_per_epoch": 1,
+    "bootstrap": False,
     "early_stopping": "none",
     "class_weight": "none",
     "unfreeze": 0,

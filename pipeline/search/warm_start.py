@@ -110,7 +110,6 @@ def fitting(
         if hyperparameters != had:
             continue
         attributes = {k: v for k, v in trial.attributes.items() if k not in LEFT_BEHIND}
-        attributes["hyperparameters"] = hyperparameters
         for name, number in (
             ("duplicate_of", trial.duplicate_of),
             ("promoted_from", trial.promoted_from),
@@ -122,6 +121,7 @@ def fitting(
             replace(
                 trial,
                 number=len(taken),
+                hyperparameters=hyperparameters,
                 params=recorded.params,
                 distributions={
                     name: json.loads(distribution_to_json(distribution))

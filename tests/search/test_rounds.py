@@ -140,6 +140,17 @@ def test_no_training_draws_the_end_further_by_having_begun(top, seeds, seconds, 
     assert last <= 5.0
 
 
+def test_what_does_not_fit_beside_the_first_one_may_fit_after_it():
+    clock = Time()
+    rounds = Rounds([candidate(7)], {}, ends=12.0, clock=clock)
+    first = rounds.next(num_workers=2)
+    clock.now = 2.0
+    assert rounds.next(num_workers=2) is None
+    clock.now = 3.0  # Faster than foreseen.
+    rounds.ended(first.uid, 0.5)
+    assert rounds.next(num_workers=2).uid == "7-1"
+
+
 def test_what_is_beside_the_first_one_is_not_tried_again_when_it_is_late():
     clock = Time()
     rounds = Rounds([candidate(7), candidate(3)], {}, ends=1.0, clock=clock)

@@ -70,9 +70,11 @@ def test_one_more_choice_keeps_every_finished_trial(old, defaults):
 
 def test_a_trial_of_before_there_was_a_hyperparameter_had_its_former_value(old, defaults):
     before = [
-        replace(trial, attributes={**trial.attributes, "hyperparameters": without})
+        replace(
+            trial,
+            hyperparameters={k: v for k, v in trial.hyperparameters.items() if k != "bootstrap"},
+        )
         for trial in trial_records(old)
-        if (without := {k: v for k, v in trial.hyperparameters.items() if k != "bootstrap"})
     ]
     found = fitting(before, space_of(defaults), source="old")
     assert [trial.value for trial in found] == [number / 100 for number in range(12)]
