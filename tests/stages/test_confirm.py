@@ -226,6 +226,8 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
 
     # Only a fresh process can set TensorFlow's threads.
     monkeypatch.setattr(devices, "configure_tensorflow", lambda *, num_threads: None)
+    # The metrics are of the whole part, of whose images the file is run on some.
+    monkeypatch.setattr("pipeline.studies.exported.VERIFIED_IMAGES", 41)
     features = tmp_path / "features"
     features.mkdir()
     reference = write_features(features, small_base())
@@ -256,6 +258,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
         params=ConfirmParams(top=1, seeds=2, export=rule, max_slowdown=2.0),
     )
     assert {one.number for one in exported.members} == {4}
+    assert exported.verified["n"] == 41
     assert len(exported.members) <= {"auto": 2, "ensemble": 2, "best_seed": 1}[rule]
     # The two side by side, the ensemble's answers being those of the file.
     if len(exported.members) == 2:
