@@ -117,9 +117,10 @@ def join(
         by_layer = dict(zip(layers, keras.tree.flatten(outputs), strict=True))
     features = {feed: joined(by_layer, feed, prefix=f"cut_{n}") for n, feed in enumerate(feeds)}
     votes = [rebuild(member.trained, features[member.feed], clone=clone) for member in members]
-    if vote is None:
-        vote = keras.layers.Average(name=SOFT_VOTE)
-    output = votes[0] if len(votes) == 1 else vote(votes)
+    if vote is not None:
+        output = vote(votes)
+    else:
+        output = votes[0] if len(votes) == 1 else keras.layers.Average(name=SOFT_VOTE)(votes)
     return keras.Model(front.input, output, name="images_to_probabilities")
 
 

@@ -81,18 +81,22 @@ def test_the_sum_of_logs_of_one_learner_is_what_it_says():
 
 
 @pytest.mark.keras
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("kind", ["classes", "probabilities"])
-def test_an_exported_file_of_images_votes_as_the_learners_do(tmp_path, hyperparameters, kind):
+def test_an_exported_file_of_images_votes_as_the_learners_do(
+    tmp_path, hyperparameters, kind, count
+):
     from pipeline.training.export import Member, export, load_exported, predict_probabilities
     from pipeline.training.head import build_head
 
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     values = hyperparameters(num_layers=1, units=8, feature_scaling="unit")
     heads = [
-        build_head((8, 8, 1), 3, values, mean=[0.0], variance=[1.0], seed=seed) for seed in range(3)
+        build_head((8, 8, 1), 3, values, mean=[0.0], variance=[1.0], seed=seed)
+        for seed in range(count)
     ]
     answers = [np.asarray(one(images[..., None].astype(np.float32))) for one in heads]
-    votes = [2.0, 0.5, 1.2]
+    votes = [2.0, 0.5, 1.2][:count]
     by_classes = kind == "classes"
     expected = vote_of(answers, votes) if by_classes else sum_of_logs(answers)
     export(
