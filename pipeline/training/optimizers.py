@@ -97,9 +97,9 @@ def adam(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
 
     Reference: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1; eps is Keras' 1e-7, not 1e-8.
     """
-    import keras
+    from pipeline.training.adam import Adam
 
-    return keras.optimizers.Adam(**_betas(settings), **shared)
+    return Adam(**_betas(settings), **shared)
 
 
 @OPTIMIZERS.register(
@@ -117,11 +117,9 @@ def adamw(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     Reference: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2; the decay is multiplied
     by the learning rate here, which the paper keeps apart.
     """
-    import keras
+    from pipeline.training.adam import AdamW
 
-    return keras.optimizers.AdamW(
-        weight_decay=settings["weight_decay"], **_betas(settings), **shared
-    )
+    return AdamW(weight_decay=settings["weight_decay"], **_betas(settings), **shared)
 
 
 @OPTIMIZERS.register("nadam", parameters=BETAS)

@@ -40,6 +40,7 @@ TRAINING_CODE: Final = (
     "registry.py",
     "seeds.py",
     "training/activations.py",
+    "training/adam.py",
     "training/batches.py",
     "training/bootstrap.py",
     "training/data.py",

@@ -134,6 +134,20 @@ def test_adam_takes_its_own_betas():
     assert after_steps(optimizer("adam"), [[1, 1], [3, 3]])[0] == pytest.approx(weight, abs=1e-5)
 
 
+@pytest.mark.parametrize(("name", "theirs"), [("adam", "Adam"), ("adamw", "AdamW")])
+@pytest.mark.parametrize("clipping", ["none", "clipvalue"])
+def test_the_update_in_one_operation_is_keras_own(name, theirs, clipping):
+    import keras
+
+    own = optimizer(name, clipping=clipping, clipping_threshold=0.5)
+    options = {"learning_rate": 0.5, "beta_1": 0.6, "beta_2": 0.95, "clipvalue": own.clipvalue}
+    if name == "adamw":
+        options["weight_decay"] = 0.25
+    gradients = np.random.default_rng(1).normal(size=(20, 2))
+    expected = after_steps(getattr(keras.optimizers, theirs)(**options), gradients)
+    np.testing.assert_allclose(after_steps(own, gradients), expected, rtol=1e-4)
+
+
 def test_adamw_decays_weights_by_the_rate_times_the_decay():
     plain, decayed = (
         after_steps(optimizer("adam"), [[1, 1]]),
