@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -17,8 +18,44 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
+
 RESAMPLES: Final = 2000
 SEED: Final = 0
+
+
+def sound(
+    planned: Sequence[Candidate], results: Mapping[str, TrialResult], objective: ObjectiveSpec
+) -> list[Candidate]:
+    """Returns the candidates none of whose trainings diverged before it had an epoch to keep.
+
+    Others are named in a warning.
+
+    Args:
+        planned: The candidates.
+        results: By uid.
+        objective: What they are compared by.
+
+    Raises:
+        StudyError: If there is none.
+    """
+    metric = objective.metric_on(PART)
+    found = [
+        candidate
+        for candidate in planned
+        if all(metric in results[spec.uid].metrics for spec in candidate.specs)
+    ]
+    diverged = ", ".join(str(one.trial.number) for one in planned if one not in found)
+    if not found:
+        raise StudyError(
+            f"What was trained again diverged with another seed: trials {diverged}. Lower the "
+            "learning rates in the space, or choose more candidates in confirm.top."
+        )
+    if diverged:
+        logger.warning(
+            "left out, since it diverged with a seed that is not the search's: trial %s", diverged
+        )
+    return found
 
 
 def judge(
@@ -26,19 +63,15 @@ def judge(
 ) -> list[CandidateRecord]:
     """Returns what each configuration reached on the confirmation part, in the order of `planned`.
 
-    Raises:
-        StudyError: If a training diverged before it had any epoch to keep.
+    Args:
+        planned: The candidates, as from `sound`.
+        results: By uid.
+        objective: What they are compared by.
     """
     metric = objective.metric_on(PART)
     judged = []
     for candidate in planned:
-        found = [results[spec.uid] for spec in candidate.specs]
-        if any(metric not in result.metrics for result in found):
-            raise StudyError(
-                f"Trial {candidate.trial.number} diverges with other seeds. Lower the learning "
-                "rates in its space, or choose more candidates in confirm.top."
-            )
-        values = [result.metrics[metric] for result in found]
+        values = [results[spec.uid].metrics[metric] for spec in candidate.specs]
         interval = mean_interval(values)
         judged.append(
             CandidateRecord(

@@ -5,8 +5,9 @@ Where the confirmation has a time to end at, and a further seed of all candidate
 best so far have one: a race, as of Birattari, Stützle, Paquete and Varrentrapp 2002, "A racing
 algorithm for configuring metaheuristics". Means need not be over equally many seeds.
 
-The first training is done however late it is. Beside it, others may be that end when it does: the
-cores are free until then, and several networks may be better than one.
+The first training is done however late it is, and another one if that diverges. Beside it, others
+may be that end when it does: the cores are free until then, and several networks may be better than
+one. A candidate that has diverged has no further seed.
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ class Rounds:
         self._rounds = [[spec for spec in one if spec.uid not in kept] for one in rounds]
         self._first = {s.uid: one.specs[0].uid for one in planned for s in one.specs}
         self._reached: dict[str, list[float]] = {}
+        self._diverged: set[str] = set()
+        self._waiting: list[TrialSpec] = []
+        self._passed_over: list[TrialSpec] = []
         for uid, reached in kept.items():
             self._note(uid, reached)
         self._tried = set(kept)
-        self._waiting: list[TrialSpec] = []
         self._started: dict[str, float] = {}
         self._running: set[str] = set()
         self._ratios: list[float] = []
@@ -83,6 +86,7 @@ class Rounds:
                     self._started[spec.uid] = self._clock()
                     self._running.add(spec.uid)
                     return self._waiting.pop(place)
+            self._passed_over += self._waiting
             self._waiting = []
         return None
 
@@ -91,11 +95,14 @@ class Rounds:
 
         Args:
             uid: Its own.
-            reached: The larger the better; NaN if it is not known.
+            reached: The larger the better; NaN if it diverged.
         """
         self._num_ended += 1
         self._running.discard(uid)
         self._note(uid, reached)
+        if not self._reached and not self._running:
+            self._is_owed = True
+            self._waiting, self._passed_over = [*self._waiting, *self._passed_over], []
         if self._seconds[uid]:
             self._ratios.append((self._clock() - self._started[uid]) / self._seconds[uid])
 
@@ -106,7 +113,7 @@ class Rounds:
         self._waiting.insert(0, spec)
 
     def _open_round(self, num_workers: int) -> bool:
-        coming = self._rounds[0]
+        coming = [s for s in self._rounds[0] if self._first[s.uid] not in self._diverged]
         if self._num_opened:
             # Whoever there was no time for at first has no part in a further round.
             coming = [spec for spec in coming if self._first[spec.uid] in self._tried]
@@ -138,7 +145,10 @@ class Rounds:
         return chosen
 
     def _note(self, uid: str, reached: float) -> None:
-        if not math.isnan(reached):
+        if math.isnan(reached):
+            self._diverged.add(self._first[uid])
+            self._waiting = [s for s in self._waiting if self._first[s.uid] != self._first[uid]]
+        else:
             self._reached.setdefault(self._first[uid], []).append(reached)
 
     def _mean(self, uid: str) -> float:

@@ -23,7 +23,7 @@ from pipeline.records.studies import stored_trials
 from pipeline.search.candidates import PART, candidates, is_of, trained
 from pipeline.search.confirmation import EXPORT_RULES, Confirmation
 from pipeline.search.executors.registry import build_executor, prepare_executor
-from pipeline.search.judging import winner_of
+from pipeline.search.judging import sound, winner_of
 from pipeline.search.kept_trainings import KeptTrainings
 from pipeline.search.params import load_study
 from pipeline.search.sections import ConfirmParams, SearchParams
@@ -43,12 +43,7 @@ from pipeline.trials.confirmation import (
 )
 from pipeline.trials.identity import TRAINING_CODE, code_sha256
 from pipeline.trials.study import StudyRecord, read_study
-from pipeline.workspace import (
-    TRAININGS,
-    stamp_file,
-    store_root,
-    write_stamp,
-)
+from pipeline.workspace import TRAININGS, stamp_file, store_root, write_stamp
 
 if TYPE_CHECKING:
     from pipeline.records.mirror.runs import StudyRuns
@@ -186,12 +181,11 @@ class _Work:
 
 def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
     study, root, objective = work.study, work.root, OBJECTIVES[work.study.objective]
-    data = DataReference(
-        features=str(root / "data/features" / base), train_file=str(root / "data/train.npz")
-    )
+    data = _data(root, base)
     planned = _planned(study, params, work.search, folder=str(work.kept.folder))
     results, trainings = _train_all(work, planned, data)
-    planned = trained(planned, results)
+    done = trained(planned, results)
+    planned = sound(done, results, objective)
     judged = judge_all(planned, results, data, objective)
     winner = winner_of(judged, objective)
     with step("putting the model together, and checking its file"):
@@ -224,7 +218,13 @@ def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
         metrics=metrics,
         exported=exported,
         trainings=trainings,
+        left_out={c.trial.number: c.trial.hyperparameters for c in done if c not in planned},
     )
+
+
+def _data(root: Path, base: str) -> DataReference:
+    features = root / "data/features" / base
+    return DataReference(features=str(features), train_file=str(root / "data/train.npz"))
 
 
 def _train_all(

@@ -51,13 +51,10 @@ def judge_all(
     """Returns what each candidate reached on the confirmation part, and where it stands.
 
     Args:
-        planned: The candidates.
+        planned: The candidates, none of which diverged.
         results: Of their trainings, by uid; each kept what it answers there.
         data: What they were trained on.
         objective: What they are compared by.
-
-    Raises:
-        StudyError: If a training diverged before it had any epoch to keep.
     """
     judged = judge(planned, results, objective)
     answers = [

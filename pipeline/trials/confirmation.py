@@ -91,6 +91,8 @@ class ConfirmationRecord:
         metrics: The exported model's on the confirmation part; empty in early releases.
         exported: The model file.
         trainings: All of them, in the order that they were planned in; none in early releases.
+        left_out: Hyperparameters, by trial number, of configurations of which a training diverged
+            before it had an epoch to keep.
     """
 
     study: str
@@ -108,6 +110,7 @@ class ConfirmationRecord:
     identity: str = ""
     code_sha256: str = ""
     base_source: Mapping[str, object] = field(default_factory=dict)
+    left_out: Mapping[int, Hyperparameters] = field(default_factory=dict)
     top: int | str = 0
     seeds: int | str = 0
     epochs: int = 0
@@ -124,6 +127,7 @@ class ConfirmationRecord:
             metrics=winner.get("metrics", {}),
             exported=ExportRecord.from_json(content["exported"]),
             trainings=[TrainingRecord.from_json(one) for one in content.get("trainings", [])],
+            left_out={int(n): values for n, values in content.get("left_out", {}).items()},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -131,6 +135,8 @@ class ConfirmationRecord:
         content, winner = asdict(self), self.winner.to_json()
         del content["winner_number"], winner["seeds"]
         metrics = content.pop("metrics")
+        if not self.left_out:
+            del content["left_out"]
         for name in (
             "compared",
             "reason",
@@ -158,7 +164,7 @@ class ConfirmationRecord:
         return (
             f"trial {winner.number} is taken, with a mean {self.part} {measure} of "
             f"{winner.mean:.4f} over {winner.num_seeds} seeds ({self.n} images)"
-            f"{f'; {others}' if others else ''}"
+            f"{f'; {others}' if others else ''}{self.told_of_left_out}"
         )
 
     @property
@@ -183,6 +189,13 @@ class ConfirmationRecord:
         return f"{chance}; tied with trials {', '.join(tied)}, none of which has fewer weights"
 
     @property
+    def told_of_left_out(self) -> str:
+        """Says which configurations diverged; empty if there are none."""
+        if not self.left_out:
+            return ""
+        return f"; left out, since it diverged: trial {', '.join(map(str, self.left_out))}"
+
+    @property
     def selection_bias(self) -> float | None:
         """What selection added to the winner's value: that of the search, less that of new seeds.
 
@@ -203,6 +216,7 @@ class ConfirmationRecord:
     def trials(self) -> list[TrialRecord]:
         """The trainings as trials, whose runs are written as any other's."""
         configurations = {one.number: one.hyperparameters for one in self.candidates}
+        configurations.update(self.left_out)
         return [one.as_trial(configurations[one.number]) for one in self.trainings]
 
     @property

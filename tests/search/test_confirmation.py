@@ -17,7 +17,7 @@ from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.search.candidates import candidates
 from pipeline.search.confirmation import Confirmation
 from pipeline.search.executors.local import LocalExecutor
-from pipeline.search.judging import in_order, judge, placed, winner_of
+from pipeline.search.judging import in_order, judge, placed, sound, winner_of
 from pipeline.search.kept_trainings import KeptTraining
 from pipeline.training.data import DataReference
 from pipeline.training.messages import TrialResult
@@ -237,12 +237,20 @@ def test_the_first_that_is_exported_is_of_the_winner_whatever_is_better_on_valid
     assert found == [planned[1].specs[0], *planned[0].specs, planned[1].specs[1]]
 
 
-def test_a_candidate_that_diverges_with_another_seed_is_said():
-    planned = plan(study(0.9))
-    results = outcomes(planned, [(0.9, 0.9), (0.9, 0.9)])
-    results[planned[0].specs[1].uid] = result(loss=math.inf)
-    with pytest.raises(StudyError, match="Trial 0 diverges with other seeds"):
-        judge(planned, results, ACCURACY)
+class TestOneThatDiverges:
+    def test_is_left_out_and_named(self, caplog):
+        planned = plan(study(0.9, 0.8), top=2)
+        results = outcomes(planned, [(0.9, 0.9), (0.9, 0.9)], [(0.8, 0.8), (0.8, 0.8)])
+        results[planned[0].specs[1].uid] = result(loss=math.inf)
+        assert sound(planned, results, ACCURACY) == planned[1:]
+        assert "since it diverged with a seed that is not the search's: trial 0" in caplog.text
+
+    def test_is_no_winner_of_none(self):
+        planned = plan(study(0.9))
+        results = outcomes(planned, [(0.9, 0.9), (0.9, 0.9)])
+        results[planned[0].specs[1].uid] = result(loss=math.inf)
+        with pytest.raises(StudyError, match="diverged with another seed: trials 0"):
+            sound(planned, results, ACCURACY)
 
 
 class TestCandidates:

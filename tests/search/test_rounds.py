@@ -1,11 +1,15 @@
 """Which training of a confirmation is next, and for which there is time."""
 
+import math
+
 import pytest
 
 from pipeline.search.candidates import Candidate
 from pipeline.search.rounds import Rounds
 from pipeline.training.messages import TrialSpec
 from pipeline.trials.record import TrialRecord
+
+NAN = math.nan
 
 
 def candidate(number, *, seconds=10.0, seeds=3, share=1.0):
@@ -85,9 +89,25 @@ def test_who_is_the_best_is_known_when_all_of_a_round_have_ended():
     assert rounds.next(num_workers=1) is None
 
 
-def test_one_of_which_nothing_is_known_comes_last():
+def test_one_that_diverged_has_no_further_seed():
     planned = [candidate(7), candidate(3)]
-    assert trained(planned, ends=35.0, reached={"7-0": float("nan")})[2:] == ["3-1"]
+    assert trained(planned, ends=None, reached={"7-0": NAN}) == ["7-0", "3-0", "3-1", "3-2"]
+
+
+def test_where_the_first_one_diverges_the_next_is_trained_though_it_is_late():
+    planned = [candidate(7), candidate(3), candidate(5)]
+    assert trained(planned, ends=5.0) == ["7-0"]
+    assert trained(planned, ends=5.0, reached={"7-0": NAN}) == ["7-0", "3-0"]
+
+
+def test_what_has_diverged_while_its_next_one_waits_ends_that_too():
+    clock = Time()
+    rounds = Rounds([candidate(7)], {}, ends=None, clock=clock)
+    first, second = (rounds.next(num_workers=2) for _ in range(2))
+    assert (first.uid, second.uid) == ("7-0", "7-1")
+    rounds.again(second)
+    rounds.ended(first.uid, NAN)
+    assert rounds.next(num_workers=2) is None
 
 
 def test_there_is_always_a_first_one():

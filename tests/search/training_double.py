@@ -37,14 +37,14 @@ def train(spec, data, report):
             metrics["val_accuracy"] = math.nan
         record = EpochRecord(epoch=epoch, metrics=metrics)
         if report(record):
-            return result("stopped", epoch, value, start)
+            return result("stopped", epoch, value, start, judge=spec.judge)
         if settings.get("behaviour") == "die_once_late":
             behave("die_once", Path(data.features))
     note(data.train_file, f"end {spec.uid} {os.getpid()}")
     if settings.get("behaviour") == "nan_result":
         value = math.nan
     outcome = "diverged" if settings.get("behaviour") == "diverge" else "complete"
-    return result(outcome, spec.epochs - 1, value, start)
+    return result(outcome, spec.epochs - 1, value, start, judge=spec.judge)
 
 
 def behave(behaviour, folder):
@@ -66,11 +66,12 @@ def behave(behaviour, folder):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def result(outcome, epoch, value, start):
+def result(outcome, epoch, value, start, *, judge):
+    judged = {} if judge is None else {f"{judge}_accuracy": value}
     return TrialResult(
         outcome=outcome,
         best_epoch=epoch,
-        metrics={"val_accuracy": value},
+        metrics={"val_accuracy": value, **judged},
         num_parameters=1,
         num_epochs=epoch + 1,
         seconds=time.perf_counter() - start,

@@ -109,6 +109,20 @@ def test_written_twice_nothing_is_doubled(repository):
     assert {run.info.run_id for run in confirm_runs(repository)} == before
 
 
+def test_runs_of_one_that_diverged_and_was_left_out_are_written_too(repository):
+    report = repository.read("results/tiny/confirm.json")
+    diverged = report["candidates"].pop()
+    report["left_out"] = {str(diverged["number"]): diverged["hyperparameters"]}
+    repository.write("results/tiny/confirm.json", report)
+    stage(repository)
+    runs = {run.data.tags["trial_uid"]: run.data for run in confirm_runs(repository)}
+    own = [t["uid"] for t in report["trainings"] if t["number"] == diverged["number"]]
+    assert [runs[uid].params["units"] for uid in own] == [
+        str(diverged["hyperparameters"]["units"])
+    ] * 2
+    assert run_command("audit") == 0
+
+
 def test_the_stamp_holds_what_the_trainings_follow_from(repository):
     stage(repository)
     identity = repository.read("results/tiny/study.json")["identity"]

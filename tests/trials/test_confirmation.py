@@ -1,5 +1,6 @@
 """What a confirmation says of its winner: whether it is tied, and what selection flattered."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -60,3 +61,11 @@ def test_standings_are_written_and_read_and_an_earlier_release_has_none():
     record = confirmation(True)
     assert ConfirmationRecord.from_json(record.to_json()).candidates == record.candidates
     assert "standing" not in made_candidate().to_json()
+
+
+def test_what_diverged_is_said_written_and_read():
+    record = replace(confirmation(True), left_out={7: {"units": 4}})
+    assert record.told.endswith("; left out, since it diverged: trial 7")
+    read = ConfirmationRecord.from_json(json.loads(json.dumps(record.to_json())))
+    assert read.left_out == {7: {"units": 4}}
+    assert "left_out" not in confirmation(True).to_json()
