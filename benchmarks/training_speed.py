@@ -94,7 +94,7 @@ def _pipeline_loop(case: Case, features, labels) -> Callable[[int], object]:
     from pipeline.training.fit import Training
     from pipeline.training.phases import whole
 
-    rows = np.arange(NUM_ROWS)
+    rows = np.arange(len(labels))
     data = TrainingData(
         features=features, labels=labels, train=rows, val=rows[:1], num_classes=NUM_CLASSES
     )
