@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from testing.forks import Fork
+from testing.forks import Fork, folder_of_python
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -109,17 +109,16 @@ class Checkout:
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            **options,
+            **{"env": self.environment(), **options},
         )
 
-    def run(self, *command, expect=0):
+    def run(self, *command, expect=0, **options):
         """Runs a command and returns what it printed."""
-        process = self.start(*command)
+        process = self.start(*command, **options)
         output, _ = process.communicate(timeout=500)
         assert process.returncode == expect, output
         return output
@@ -140,7 +139,10 @@ class Checkout:
         return self.run(sys.executable, "-m", "pipeline", *arguments, expect=expect)
 
     def repro(self, *arguments, expect=0):
-        return self.run("dvc", "repro", *arguments, expect=expect)
+        """Runs `dvc repro`, whose stages are forks, and returns what was printed."""
+        environment = self.environment()
+        environment["PATH"] = f"{folder_of_python()}{os.pathsep}{environment['PATH']}"
+        return self.run("dvc", "repro", *arguments, expect=expect, env=environment)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,23 @@
 """Commands as forks of one process that has imported their libraries.
 
-`python -m pipeline audit` spends most of its time on importing Optuna and MLflow. A fork has them,
-and is in all else such a command: it imports this project's code anew, from the folder that it runs
-in, and has an environment, a session, signals and an exit code of its own.
+`python -m pipeline audit` spends most of its time on importing Optuna and MLflow, and most stages
+spend seconds on TensorFlow, too. A fork has them, and is in all else such a command: it imports
+this project's code anew, from the folder that it runs in, and has an environment, a session,
+signals and an exit code of its own.
 """
 
+import atexit
+import functools
+import json
 import multiprocessing
 import os
 import runpy
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from multiprocessing import forkserver
 from pathlib import Path
 from unittest.mock import patch
@@ -19,6 +26,54 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 # Beside Python's own, which the project's workers are forks of where a test runs them in-process.
 _SERVER = forkserver.ForkServer()
 _SERVER.set_forkserver_preload(["testing.libraries"])
+# Run as `python` by DVC: asks the tests' process for a fork, and ends as that does.
+_STAND_IN = """#!{python} -IS
+import json, os, socket, sys
+if sys.argv[1:3] != ["-m", "pipeline"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+asked = {{"pid": os.getpid(), "arguments": sys.argv[3:], "folder": os.getcwd()}}
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    server.sendall(json.dumps({{**asked, "environment": dict(os.environ)}}).encode() + b"\\n")
+    code = int(server.makefile().readline())
+if code < 0:
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+
+
+def preload_tensorflow():
+    """Has all forks that come import TensorFlow's part of the libraries, too, once for all."""
+    _SERVER.set_forkserver_preload(["testing.libraries", "testing.keras_libraries"])
+
+
+@functools.cache
+def folder_of_python():
+    """Returns a folder whose `python` has `python -m pipeline ...` done by a fork.
+
+    To be the first of a PATH in which `dvc repro` looks for it. Who is to be killed with its
+    `dvc` is no such fork, whose parent is the server's process.
+    """
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(folder / "socket"))
+    server.listen()
+    stand_in = folder / "python"
+    stand_in.write_text(_STAND_IN.format(python=sys.executable, address=str(folder / "socket")))
+    stand_in.chmod(0o755)
+    threading.Thread(target=_serve, args=(server,), daemon=True).start()
+    return folder
+
+
+def _serve(server):
+    while True:
+        connection, _ = server.accept()
+        with connection, connection.makefile("rw") as stream:
+            asked = json.loads(stream.readline())
+            pid = asked.pop("pid")
+            fork = Fork("pipeline", **asked, output=f"/proc/{pid}/fd/1")
+            stream.write(f"{fork.wait()}\n")
 
 
 class Fork:
@@ -29,12 +84,15 @@ class Fork:
         arguments: What it is given.
         folder: Where it runs, and where modules are looked for first.
         environment: All of its environment.
+        output: Where it prints to, for one that ends with its parent, as stages do. None: a file
+            that `communicate` reads, and the fork leads a session.
     """
 
-    def __init__(self, module, arguments, *, folder, environment):
+    def __init__(self, module, arguments, *, folder, environment, output=None):
         self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115, lives as long as this.
         given = (module, [str(argument) for argument in arguments], str(folder), environment)
-        self._process = _CONTEXT.Process(target=_run, args=(*given, self._output.name))
+        given = (*given, output or self._output.name)
+        self._process = _CONTEXT.Process(target=_run, args=given, kwargs={"leads": output is None})
         with patch.object(forkserver, "connect_to_new_process", _SERVER.connect_to_new_process):
             self._process.start()
         self.pid = self._process.pid
@@ -60,16 +118,17 @@ class Fork:
         return self._output.read().decode(), None
 
 
-def _run(module, arguments, folder, environment, output):
-    os.setsid()
+def _run(module, arguments, folder, environment, output, *, leads):
+    if leads:
+        os.setsid()
     # Code is compiled once for all forks, whatever the server was started with.
     sys.dont_write_bytecode = False
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    with Path(output).open("wb") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
+    written = os.open(output, os.O_WRONLY | os.O_APPEND)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
     sys.path[0:0] = [folder]
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

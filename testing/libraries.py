@@ -1,7 +1,4 @@
-"""What a process of `testing.forks` has imported before it is forked: libraries, none of our code.
-
-TensorFlow is not among them, since its threads do not survive a fork.
-"""
+"""Libraries, none of our code, that a process of `testing.forks` has when it is forked."""
 
 import alembic.command  # noqa: F401
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401

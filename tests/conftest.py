@@ -23,6 +23,7 @@ from pipeline.search.configurations import completed
 from pipeline.search.space import SearchSpace
 from pipeline.training.devices import clear_environment, fix_settings
 from testing.checkout import embedded
+from testing.forks import preload_tensorflow
 from testing.postgres import database, postgres, proxy
 from testing.records import made_trial
 
@@ -87,6 +88,7 @@ def _fixed_settings(request):
     """Keras computes in every test as in the pipeline, whatever this machine's keras.json says."""
     if has_marker(request.session, "keras"):
         fix_settings()
+        preload_tensorflow()
 
 
 @pytest.fixture(scope="session", autouse=True)
