@@ -100,6 +100,17 @@ def test_where_the_first_one_diverges_the_next_is_trained_though_it_is_late():
     assert trained(planned, ends=5.0, reached={"7-0": NAN}) == ["7-0", "3-0"]
 
 
+def test_that_may_be_one_that_did_not_fit_beside_it():
+    clock = Time()
+    planned = [candidate(7, seeds=1), candidate(3, seconds=30.0, seeds=1)]
+    rounds = Rounds(planned, {}, ends=5.0, clock=clock)
+    first = rounds.next(num_workers=2)
+    assert (first.uid, rounds.next(num_workers=2)) == ("7-0", None)
+    clock.now = 10.0
+    rounds.ended(first.uid, NAN)
+    assert rounds.next(num_workers=2).uid == "3-0"
+
+
 def test_what_has_diverged_while_its_next_one_waits_ends_that_too():
     clock = Time()
     rounds = Rounds([candidate(7)], {}, ends=None, clock=clock)
