@@ -1,8 +1,8 @@
 """The same minutes for what people glue together by hand: best head on the same cached features.
 
 In a checkout that has been run, on the features of the plan's first cut (or of several side by
-side, where that is its first), with the same search space of heads, each set up as its own
-documentation does it:
+side, where that is its first), with a plain version of the search space of heads (no clipping,
+cosine decay, dropout everywhere, no fine-tuning), each set up as its own documentation does it:
 
 - `optuna`: one process, `study.optimize`, Keras' `fit` with early stopping, median pruning by a
   callback, a run in MLflow for each trial;
@@ -215,7 +215,9 @@ def by_keras_tuner(data: Data, args: argparse.Namespace) -> tuple[Curve, float]:
                 callbacks=[watch, early],
                 verbose=0,
             )
-        print(f"  {len(tuner.oracle.trials)} trials")
+        trials = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
+        first = [values for values in trials if "tuner/trial_id" not in values]
+        print(f"  {len(first)} configurations, {len(trials)} trainings")
     return watch.told.curve, watch.told.judged
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,11 @@ class Checkout:
     def run(self, *command, expect=0, **options):
         """Runs a command and returns what it printed."""
         process = self.start(*command, **options)
-        output, _ = process.communicate(timeout=500)
+        try:
+            output, _ = process.communicate(timeout=500)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         assert process.returncode == expect, output
         return output
 

@@ -1,9 +1,9 @@
 """Commands as forks of one process that has imported their libraries.
 
 `python -m pipeline audit` spends most of its time on importing Optuna and MLflow, and most stages
-spend seconds on TensorFlow, too. A fork has them, and is in all else such a command: it imports
-this project's code anew, from the folder that it runs in, and has an environment, a session,
-signals and an exit code of its own.
+spend seconds on TensorFlow, too. A fork has them, and is in most else such a command: it imports
+this project's code anew, from the folder that it runs in, and has an environment, signals and an
+exit code of its own. What a library reads of its environment while it is imported is the tests'.
 """
 
 import atexit
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 from unittest.mock import patch
@@ -51,8 +52,8 @@ def preload_tensorflow():
 def folder_of_python():
     """Returns a folder whose `python` has `python -m pipeline ...` done by a fork.
 
-    To be the first of a PATH in which `dvc repro` looks for it. Who is to be killed with its
-    `dvc` is no such fork, whose parent is the server's process.
+    To be the first of a PATH in which `dvc repro` looks for it. A test that kills `dvc` must not
+    use it: forks are in no group of processes of `dvc`, and go on.
     """
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -69,7 +70,8 @@ def folder_of_python():
 def _serve(server):
     while True:
         connection, _ = server.accept()
-        with connection, connection.makefile("rw") as stream:
+        # Whoever asked may be gone, which must not keep others from being served.
+        with suppress(OSError, ValueError), connection, connection.makefile("rw") as stream:
             asked = json.loads(stream.readline())
             pid = asked.pop("pid")
             fork = Fork("pipeline", **asked, output=f"/proc/{pid}/fd/1")

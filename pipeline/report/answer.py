@@ -171,7 +171,7 @@ def _cost(results: Results) -> list[str]:
     first = results.studies[0]
     budget = first.search.budget_seconds
     tried = sum(num_finished(study.search.trials) for study in results.studies)
-    confirmed = sum(sum(c.num_seeds for c in study.confirm.candidates) for study in results.studies)
+    confirmed = sum(study.confirm.num_trainings for study in results.studies)
     search, confirm = seconds_of_all(results.studies)
     within = "" if budget is None else f", within a budget of {duration(budget)} for everything"
     confirming = f" in {duration(confirm)}" if confirm else ""

@@ -34,7 +34,7 @@ def time_rows(studies: Sequence[StudyResults]) -> list[list[str]]:
             duration(_over_workers(study.search.trials)),
             str(num_finished(study.search.trials)),
             duration(confirm) if confirm else DASH,
-            str(sum(one.num_seeds for one in study.confirm.candidates)),
+            str(study.confirm.num_trainings),
         ]
         for study in studies
         for search, confirm in [seconds_of(study)]

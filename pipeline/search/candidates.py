@@ -107,17 +107,18 @@ def _spec(
 def is_of(record: ConfirmationRecord, planned: Sequence[Candidate], *, epochs: int) -> bool:
     """Whether a confirmation holds just the trainings that are planned, each as it is planned.
 
-    Their uids name the study, the trial and the seed; a study has one space, one base and one
-    training, and always the same data.
+    Of what diverged and was left out it may lack further seeds. Uids name the study, the trial and
+    the seed; a study has one space, one base and one training, and always the same data.
 
     Args:
         record: The confirmation.
         planned: As from `candidates`; of a confirmation that had a time to end at, some of them.
         epochs: Most epochs of each.
     """
-    uids = [spec.uid for candidate in planned for spec in candidate.specs]
-    done = [one.uid for one in record.trainings]
-    is_same = set(done) <= set(uids) if record.is_timed else done == uids
+    specs = {spec.uid: one.trial.number for one in planned for spec in one.specs}
+    done = {one.uid: one.number for one in record.trainings}
+    whole = [[uid for uid, n in each.items() if n not in record.left_out] for each in (done, specs)]
+    is_same = done.keys() <= specs.keys() and (record.is_timed or whole[0] == whole[1])
     return is_same and record.epochs == epochs
 
 

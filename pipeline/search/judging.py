@@ -48,7 +48,7 @@ def sound(
     diverged = ", ".join(str(one.trial.number) for one in planned if one not in found)
     if not found:
         raise StudyError(
-            f"What was trained again diverged with another seed: trials {diverged}. Lower the "
+            f"What was trained again diverged with another seed (trial {diverged}). Lower the "
             "learning rates in the space, or choose more candidates in confirm.top."
         )
     if diverged:

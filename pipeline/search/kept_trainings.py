@@ -51,7 +51,9 @@ class KeptTrainings:
         return {uid: kept for uid, kept in found.items() if kept is not None}
 
     def keep(self, spec: TrialSpec, result: TrialResult, record: TrainingRecord) -> None:
-        """Keeps a training that is over, if JSON can hold what it gave; one that diverged, not.
+        """Keeps a training that is over, if JSON can hold what it gave.
+
+        One that diverged too, with or without a model: that it did must not be forgotten.
 
         Args:
             spec: What was trained; its model file lies in this folder.
@@ -60,11 +62,12 @@ class KeptTrainings:
         """
         numbers = [*result.metrics.values(), *result.notes.values()]
         is_finite = all(math.isfinite(n) for n in numbers if isinstance(n, float))
-        if result.outcome != "complete" or result.model_file is None or not is_finite:
+        if result.outcome not in ("complete", "diverged") or not is_finite:
             return
+        model = result.model_file
         content = {
             "conditions": self._conditions_of(spec),
-            "model_sha256": sha256_file(Path(result.model_file)),
+            "model_sha256": None if model is None else sha256_file(Path(model)),
             "report": asdict(record),
             "result": asdict(result),
         }
@@ -78,19 +81,16 @@ class KeptTrainings:
                 file.unlink(missing_ok=True)
 
     def _find(self, spec: TrialSpec) -> KeptTraining | None:
-        file, model = self._file(spec.uid), Path(str(spec.model_file))
-        if (
-            not file.is_file()
-            or not model.is_file()
-            or not Path(answers_file(str(model))).is_file()
-        ):
+        file = self._file(spec.uid)
+        content = read_json(file) if file.is_file() else None
+        if content is None or content["conditions"] != self._conditions_of(spec):
             return None
-        content = read_json(file)
-        is_same = content["conditions"] == self._conditions_of(spec)
-        if not is_same or content["model_sha256"] != sha256_file(model):
+        sha256 = content["model_sha256"]
+        if sha256 is not None and not _is_whole(str(spec.model_file), sha256):
             return None
         # The repository may have been moved since.
-        result = replace(TrialResult(**content["result"]), model_file=spec.model_file)
+        model_file = None if sha256 is None else spec.model_file
+        result = replace(TrialResult(**content["result"]), model_file=model_file)
         return KeptTraining(result=result, record=TrainingRecord.from_json(content["report"]))
 
     def _conditions_of(self, spec: TrialSpec) -> dict[str, Any]:
@@ -99,3 +99,8 @@ class KeptTrainings:
 
     def _file(self, uid: str) -> Path:
         return self.folder / f"{uid}.json"
+
+
+def _is_whole(model: str, sha256: str) -> bool:
+    answers = Path(answers_file(model))
+    return Path(model).is_file() and answers.is_file() and sha256_file(Path(model)) == sha256

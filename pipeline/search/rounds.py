@@ -33,7 +33,8 @@ class Rounds:
 
     Args:
         planned: The candidates, best first.
-        kept: What each training reached that is over already, by uid; the larger the better.
+        kept: What each training reached that is over already, by uid; the larger the better, NaN
+            if it diverged.
         ends: When all must have ended, in seconds of `clock`; None: all are done.
         clock: Seconds, rising.
     """
@@ -51,23 +52,21 @@ class Rounds:
         self._seconds = {
             spec.uid: _whole_seconds(candidate) for candidate in planned for spec in candidate.specs
         }
-        rounds = zip(*(candidate.specs for candidate in planned), strict=True)
-        self._rounds = [[spec for spec in one if spec.uid not in kept] for one in rounds]
+        self._planned = [*zip(*(candidate.specs for candidate in planned), strict=True)]
         self._first = {s.uid: one.specs[0].uid for one in planned for s in one.specs}
         self._reached: dict[str, list[float]] = {}
         self._diverged: set[str] = set()
         self._waiting: list[TrialSpec] = []
-        self._passed_over: list[TrialSpec] = []
+        self._ended = set(kept)
         for uid, reached in kept.items():
             self._note(uid, reached)
         self._tried = set(kept)
         self._started: dict[str, float] = {}
         self._running: set[str] = set()
         self._ratios: list[float] = []
-        self._is_owed = not kept
+        self._is_owed = not self._reached
         self._owed: str | None = None
-        self._num_opened = 0
-        self._num_ended = len(kept)
+        self._begin()
 
     def next(self, *, num_workers: int) -> TrialSpec | None:
         """Returns what is trained next; None if nothing is, or nothing can be while others run.
@@ -86,7 +85,6 @@ class Rounds:
                     self._started[spec.uid] = self._clock()
                     self._running.add(spec.uid)
                     return self._waiting.pop(place)
-            self._passed_over += self._waiting
             self._waiting = []
         return None
 
@@ -97,20 +95,30 @@ class Rounds:
             uid: Its own.
             reached: The larger the better; NaN if it diverged.
         """
-        self._num_ended += 1
+        self._ended.add(uid)
         self._running.discard(uid)
         self._note(uid, reached)
-        if not self._reached and not self._running:
-            self._is_owed = True
-            self._waiting, self._passed_over = [*self._waiting, *self._passed_over], []
-        if self._seconds[uid]:
+        # How soon a training diverges says nothing of how long others take.
+        if self._seconds[uid] and not math.isnan(reached):
             self._ratios.append((self._clock() - self._started[uid]) / self._seconds[uid])
+        self._owe_another()
 
     def again(self, spec: TrialSpec) -> None:
-        """Puts a training that was lost back."""
+        """Puts a training that was lost back, unless its candidate has diverged meanwhile."""
         self._running.discard(spec.uid)
-        self._is_owed = not self._num_ended and not self._running
-        self._waiting.insert(0, spec)
+        if self._first[spec.uid] not in self._diverged:
+            self._waiting.insert(0, spec)
+        self._owe_another()
+
+    def _owe_another(self) -> None:
+        """Begins anew with what has not diverged, where nothing has come of what was trained."""
+        if not self._reached and not self._running:
+            self._is_owed = True
+            self._begin()
+
+    def _begin(self) -> None:
+        left = [[spec for spec in one if spec.uid not in self._ended] for one in self._planned]
+        self._rounds, self._waiting, self._num_opened = left, [], 0
 
     def _open_round(self, num_workers: int) -> bool:
         coming = [s for s in self._rounds[0] if self._first[s.uid] not in self._diverged]
@@ -145,11 +153,13 @@ class Rounds:
         return chosen
 
     def _note(self, uid: str, reached: float) -> None:
+        first = self._first[uid]
         if math.isnan(reached):
-            self._diverged.add(self._first[uid])
-            self._waiting = [s for s in self._waiting if self._first[s.uid] != self._first[uid]]
-        else:
-            self._reached.setdefault(self._first[uid], []).append(reached)
+            self._diverged.add(first)
+            self._reached.pop(first, None)
+            self._waiting = [spec for spec in self._waiting if self._first[spec.uid] != first]
+        elif first not in self._diverged:
+            self._reached.setdefault(first, []).append(reached)
 
     def _mean(self, uid: str) -> float:
         """Returns the mean of a training's candidate; where nothing is known the worst."""

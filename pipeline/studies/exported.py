@@ -51,7 +51,7 @@ def judge_all(
     """Returns what each candidate reached on the confirmation part, and where it stands.
 
     Args:
-        planned: The candidates, none of which diverged.
+        planned: The candidates, as from `judging.sound`.
         results: Of their trainings, by uid; each kept what it answers there.
         data: What they were trained on.
         objective: What they are compared by.

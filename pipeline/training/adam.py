@@ -1,7 +1,7 @@
 """Keras' Adam and AdamW with the update of a variable as one operation of TensorFlow.
 
 Keras writes it as ten operations, each of which reads and writes arrays as large as the variable.
-On a head of two million weights that is a third of a training: `benchmarks/training_speed.py`.
+On a head of two million weights that is a quarter of a training: `benchmarks/training_speed.py`.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ import tensorflow as tf
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]
     """`keras.optimizers.Adam`, rounding apart, faster.
 
-    Without its options that `training.optimizers` does not use: AMSGrad, sparse gradients,
-    variables that do not decay.
+    Without what `training.optimizers` does not use: AMSGrad, sparse gradients, variables that do
+    not decay, or of another type than float32.
     """
 
     def update_step(

@@ -164,12 +164,24 @@ class ConfirmationRecord:
         return (
             f"trial {winner.number} is taken, with a mean {self.part} {measure} of "
             f"{winner.mean:.4f} over {winner.num_seeds} seeds ({self.n} images)"
-            f"{f'; {others}' if others else ''}{self.told_of_left_out}"
+            f"{f'; {others}' if others else ''}"
         )
 
     @property
     def told_of_others(self) -> str:
-        """Says whether the winner is better than the other candidates; empty if there are none."""
+        """Says whether the winner is better than the other candidates, and which of them diverged.
+
+        Empty if there are none.
+        """
+        told = [self._told_of_standing]
+        if self.left_out:
+            numbers = ", ".join(map(str, self.left_out))
+            plural = "s" if len(self.left_out) > 1 else ""
+            told.append(f"left out, since a seed diverged: trial{plural} {numbers}")
+        return "; ".join(filter(None, told))
+
+    @property
+    def _told_of_standing(self) -> str:
         others = [one for one in self.candidates if one.number != self.winner_number]
         standing = self.winner.standing
         if not others or standing is None:
@@ -189,11 +201,10 @@ class ConfirmationRecord:
         return f"{chance}; tied with trials {', '.join(tied)}, none of which has fewer weights"
 
     @property
-    def told_of_left_out(self) -> str:
-        """Says which configurations diverged; empty if there are none."""
-        if not self.left_out:
-            return ""
-        return f"; left out, since it diverged: trial {', '.join(map(str, self.left_out))}"
+    def num_trainings(self) -> int:
+        """How many there are, those of what was left out among them."""
+        left_out = sum(one.number in self.left_out for one in self.trainings)
+        return left_out + sum(one.num_seeds for one in self.candidates)
 
     @property
     def selection_bias(self) -> float | None:

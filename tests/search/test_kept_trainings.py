@@ -102,12 +102,21 @@ def test_one_that_is_not_whole_is_not_found(kept, name):
 
 @pytest.mark.parametrize(
     "change",
-    [{"outcome": "diverged"}, {"metrics": {"val_loss": math.nan}}, {"notes": {"rate": math.inf}}],
+    [{"outcome": "stopped"}, {"metrics": {"val_loss": math.nan}}, {"notes": {"rate": math.inf}}],
 )
-def test_one_that_diverged_is_not_kept(kept, change):
+def test_what_json_cannot_hold_is_not_kept_nor_what_was_stopped(kept, change):
     spec = spec_in(kept.folder, uid="two")
     add(kept, spec, **change)
     assert kept.find([spec]) == {}
+
+
+def test_that_one_diverged_is_kept_though_it_has_no_model(kept):
+    spec = spec_in(kept.folder, uid="two")
+    result = result_of(spec, outcome="diverged", model_file=None)
+    kept.keep(spec, result, made_training("two", epochs=EPOCHS))
+    assert kept.find([spec])["two"].result == result
+    kept.forget_others(["two"])
+    assert [file.name for file in kept.folder.iterdir()] == ["two.json"]
 
 
 def test_it_is_found_where_the_repository_was_moved_to(kept, tmp_path):
@@ -119,7 +128,7 @@ def test_it_is_found_where_the_repository_was_moved_to(kept, tmp_path):
 
 def test_what_no_report_tells_of_is_removed(kept):
     add(kept, spec_in(kept.folder, uid="two"))
-    add(kept, spec_in(kept.folder, uid="three"), outcome="diverged")
+    add(kept, spec_in(kept.folder, uid="three"), outcome="stopped")
     kept.forget_others(["one", "three"])
     names = sorted(file.name for file in kept.folder.iterdir())
     assert names == ["one.json", "one.keras", "one.npy"]

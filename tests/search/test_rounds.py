@@ -111,6 +111,48 @@ def test_that_may_be_one_that_did_not_fit_beside_it():
     assert rounds.next(num_workers=2).uid == "3-0"
 
 
+def test_a_seed_of_one_that_diverged_later_is_not_enough():
+    planned = [candidate(7), candidate(3, seconds=20.0)]
+    assert trained(planned, ends=24.0) == ["7-0", "7-1"]
+    assert trained(planned, ends=24.0, reached={"7-1": NAN}) == ["7-0", "7-1", "3-0"]
+
+
+def test_of_what_was_kept_all_may_have_diverged():
+    clock = Time()
+    rounds = Rounds([candidate(7), candidate(3)], {"7-0": NAN}, ends=0.0, clock=clock)
+    assert rounds.next(num_workers=1).uid == "3-0"
+
+
+def test_how_soon_one_diverged_says_nothing_of_how_long_others_take():
+    clock = Time()
+    planned = [candidate(number, seconds=100.0, seeds=1) for number in (7, 3, 5)]
+    rounds = Rounds(planned, {}, ends=160.0, clock=clock)
+    clock.now = 1.0
+    rounds.ended(rounds.next(num_workers=1).uid, NAN)
+    assert rounds.next(num_workers=1).uid == "3-0"
+    clock.now = 101.0
+    rounds.ended("3-0", 0.5)
+    assert rounds.next(num_workers=1) is None
+
+
+def test_one_that_is_owed_after_a_divergence_and_lost_is_tried_again():
+    clock = Time()
+    rounds = Rounds([candidate(7, seeds=1), candidate(3, seeds=1)], {}, ends=0.0, clock=clock)
+    rounds.ended(rounds.next(num_workers=1).uid, NAN)
+    second = rounds.next(num_workers=1)
+    rounds.again(second)
+    assert rounds.next(num_workers=1) == second
+
+
+def test_one_whose_candidate_diverged_and_that_is_lost_is_not_tried_again():
+    clock = Time()
+    rounds = Rounds([candidate(7, seeds=2)], {}, ends=None, clock=clock)
+    first, second = (rounds.next(num_workers=2) for _ in range(2))
+    rounds.ended(first.uid, NAN)
+    rounds.again(second)
+    assert rounds.next(num_workers=2) is None
+
+
 def test_what_has_diverged_while_its_next_one_waits_ends_that_too():
     clock = Time()
     rounds = Rounds([candidate(7)], {}, ends=None, clock=clock)

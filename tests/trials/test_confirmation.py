@@ -65,7 +65,12 @@ def test_standings_are_written_and_read_and_an_earlier_release_has_none():
 
 def test_what_diverged_is_said_written_and_read():
     record = replace(confirmation(True), left_out={7: {"units": 4}})
-    assert record.told.endswith("; left out, since it diverged: trial 7")
+    assert record.told_of_others.endswith("fewer weights; left out, since a seed diverged: trial 7")
+    trainings = [made_training("a", number=7, value=None), made_training("b", number=0, value=0.8)]
+    seeds = sum(one.num_seeds for one in record.candidates)
+    assert replace(record, trainings=trainings).num_trainings == seeds + 1
+    alone = replace(confirmation(), left_out={7: {}, 8: {}})
+    assert alone.told.endswith("; left out, since a seed diverged: trials 7, 8")
     read = ConfirmationRecord.from_json(json.loads(json.dumps(record.to_json())))
     assert read.left_out == {7: {"units": 4}}
     assert "left_out" not in confirmation(True).to_json()
