@@ -128,6 +128,8 @@ def _run(module, arguments, folder, environment, output, *, leads):
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    # Found in the tests' environment, as soon as a library wants it.
+    tempfile.tempdir = None
     written = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(written, 1)
     os.dup2(written, 2)

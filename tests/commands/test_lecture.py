@@ -1,6 +1,7 @@
 """Demonstrations of the lectures, as a reader runs them after `fetch`."""
 
 import argparse
+import logging
 import re
 import shutil
 
@@ -57,7 +58,11 @@ class TestInACheckout:
         """The checkout, for a command in this process, whose threads TensorFlow keeps."""
         monkeypatch.chdir(fetched.folder)
         monkeypatch.setattr(devices, "configure_tensorflow", lambda *, num_threads: None)
-        return fetched
+        logger = logging.getLogger("pipeline")
+        level = logger.level
+        yield fetched
+        # The command silences it, for the rest of what was a process of its own.
+        logger.setLevel(level)
 
     @pytest.mark.parametrize(
         ("name", "said"),
