@@ -66,7 +66,7 @@ def behave(behaviour, folder):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def result(outcome, epoch, value, start, *, judge):
+def result(outcome, epoch, value, start, *, judge=None):
     judged = {} if judge is None else {f"{judge}_accuracy": value}
     return TrialResult(
         outcome=outcome,
