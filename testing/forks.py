@@ -21,6 +21,7 @@ import threading
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
+from shlex import quote
 from unittest.mock import patch
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -28,8 +29,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _SERVER = forkserver.ForkServer()
 _SERVER.set_forkserver_preload(["testing.libraries"])
 # Run as `python` by DVC: asks the tests' process for a fork, and ends as that does.
-_STAND_IN = """#!{python} -IS
-import json, os, socket, sys
+_STAND_IN = """import json, os, socket, sys
 if sys.argv[1:3] != ["-m", "pipeline"]:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 asked = {{"pid": os.getpid(), "arguments": sys.argv[3:], "folder": os.getcwd()}}
@@ -60,8 +60,10 @@ def folder_of_python():
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(folder / "socket"))
     server.listen()
-    stand_in = folder / "python"
-    stand_in.write_text(_STAND_IN.format(python=sys.executable, address=str(folder / "socket")))
+    script, stand_in = folder / "ask.py", folder / "python"
+    script.write_text(_STAND_IN.format(python=sys.executable, address=str(folder / "socket")))
+    # Not as the first line of the script, where a path may be neither long nor have blanks.
+    stand_in.write_text(f'#!/bin/sh\nexec {quote(sys.executable)} -IS {script} "$@"\n')
     stand_in.chmod(0o755)
     threading.Thread(target=_serve, args=(server,), daemon=True).start()
     return folder
