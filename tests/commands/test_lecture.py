@@ -92,5 +92,5 @@ class TestInACheckout:
         assert "a slope of 0.2 better than 0.01" in printed
 
     def test_too_few_images_are_said(self, there):
-        with pytest.raises(ConfigError, match="prelu trains on up to 4,000 images"):
+        with pytest.raises(ConfigError, match=r"prelu trains on up to 4,000 images\. There are "):
             run("prelu")

@@ -146,11 +146,15 @@ def test_one_that_is_owed_after_a_divergence_and_lost_is_tried_again():
 
 def test_one_whose_candidate_diverged_and_that_is_lost_is_not_tried_again():
     clock = Time()
-    rounds = Rounds([candidate(7, seeds=2)], {}, ends=None, clock=clock)
-    first, second = (rounds.next(num_workers=2) for _ in range(2))
-    rounds.ended(first.uid, NAN)
-    rounds.again(second)
-    assert rounds.next(num_workers=2) is None
+    rounds = Rounds([candidate(7, seeds=2), candidate(3, seeds=2)], {}, ends=None, clock=clock)
+    specs = [rounds.next(num_workers=3) for _ in range(3)]
+    assert [spec.uid for spec in specs] == ["7-0", "3-0", "7-1"]
+    # Something has come of another, so that nothing begins anew.
+    rounds.ended("3-0", 0.5)
+    rounds.ended("7-0", NAN)
+    rounds.again(specs[2])
+    assert rounds.next(num_workers=3).uid == "3-1"
+    assert rounds.next(num_workers=3) is None
 
 
 def test_what_has_diverged_while_its_next_one_waits_ends_that_too():
