@@ -43,7 +43,7 @@ def test_mirror_images_that_are_new_help(labels, make_probe):
 def test_mirror_images_that_are_the_same_do_not(labels, make_probe):
     same = {part(0): features(labels, noise=8.0, num_features=60)}
     gain, error = make_probe(same, mirrored=same).mirror_gain([part(0)])
-    assert gain < 2 * error
+    assert gain <= 2 * error  # On some machines both are 0, to the last bit.
 
 
 def test_a_base_that_is_too_slow_is_left_after_its_first_images(labels):
