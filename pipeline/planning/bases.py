@@ -14,7 +14,7 @@ from pipeline.features.params import AUTO, BaseParams
 from pipeline.planning.choice import Choice
 from pipeline.planning.choose import MOST_SPEEDUP, Chooser
 from pipeline.planning.heads import Head
-from pipeline.planning.limits import EPOCHS, MOST_OF_A_CUT, Limits
+from pipeline.planning.limits import EPOCHS, MOST_OF_A_CUT, Limits, longer_epochs
 from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
 from pipeline.processes import num_cores
@@ -95,11 +95,10 @@ class PlannedBase:
         """Most epochs of a whole training on the widest head; the usual ones on cuts of a user."""
         if self._own.cuts != AUTO:
             return EPOCHS
-        num_features = max(
-            sum(part.num_features for part in head.parts) for head in self.choice.heads
+        num_features = max(head.num_features for head in self.choice.heads)
+        return self._limits.num_epochs(
+            num_features, self._sample.num_train, num_views=self._num_views()
         )
-        num_train = self._sample.num_train * (1 + self._num_views())
-        return self._limits.num_epochs(num_features, num_train)
 
     def _probe(
         self,
@@ -155,10 +154,12 @@ class PlannedBase:
         highest = max(part for head in heads for part in head.parts).cut
         operations = {cut: num_operations(network) for cut, network in below.items()}
         share = (operations[highest] - operations[start.name]) / operations[cuts[-1].name]
-        num_trained = self._sample.num_train * (1 + self._num_views())
+        num_train, num_views = self._sample.num_train, self._num_views()
+        num_trained = num_train * (1 + num_views)
+        num_epochs = FINE_TUNING_EPOCHS / longer_epochs(num_train, num_views)
         # Trained is in TensorFlow, whatever embeds.
         per_image = chosen.seconds_per_image * (MOST_SPEEDUP if chosen.is_converted else 1.0)
-        seconds = num_trained * FINE_TUNING_EPOCHS * per_image * num_cores() * share
+        seconds = num_trained * num_epochs * per_image * num_cores() * share
         if seconds > self._limits.trial_seconds:
             logger.info(
                 "%s: phase 2 does not start from %s, which would take a trial %d s; a larger "
@@ -166,8 +167,8 @@ class PlannedBase:
                 *(self._name, start.name, seconds),
             )
             return []
-        num_rows = self._sample.num_images + num_trained - self._sample.num_train
-        num_values = sum(part.num_features for head in heads for part in head.parts)
+        num_rows = self._sample.num_images + num_trained - num_train
+        num_values = sum(head.num_features for head in heads)
         needed = num_rows * (start.bytes_per_image + BYTES_PER_VALUE * num_values)
         if needed > self._limits.max_bytes:
             logger.info(

@@ -37,6 +37,11 @@ class Head:
     accuracy: float
     expected: float
 
+    @property
+    def num_features(self) -> int:
+        """Of all parts together."""
+        return sum(part.num_features for part in self.parts)
+
 
 def heads_of(probe: Probe, *, most_features: int, num_train: int) -> list[Head]:
     """Returns what heads may stand on, the best first.
@@ -84,7 +89,7 @@ def _joined(probe: Probe, head: Head, *, most_features: int, num_train: int) -> 
     """Yields heads of more and more parts, each better than the one before; see `NOTICEABLE`."""
     while len(head.parts) < MOST_PARTS:
         cuts = {part.cut for part in head.parts}
-        room = most_features - sum(part.num_features for part in head.parts)
+        room = most_features - head.num_features
         # As much of each further cut as there is room for.
         more = {
             part.cut: part

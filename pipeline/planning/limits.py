@@ -23,6 +23,8 @@ LONGER: Final = (15, 20, 30)
 """Epochs of longer trainings: few steps, since a study of other epochs is another one, and how fast
 a machine is differs from minute to minute."""
 MOST_PASSES: Final = 30
+FEWEST_EPOCHS: Final = 5
+"""Epochs of a whole training over views as well, of which each goes over more rows."""
 IMAGES_PER_EPOCH: Final = 8192  # of a smaller training part, as params.yaml comes
 UNITS: Final = 256
 SPEED_SHARE: Final = 0.4  # of matrix products alone: 0.36 measured, 512 units on 1,792 features
@@ -61,30 +63,38 @@ class Limits:
         """Returns what embedding an image may take, where so many rows are embedded."""
         return EMBED_SHARE * self.budget_seconds / num_rows
 
-    def num_epochs(self, num_features: int, num_train: int) -> int:
-        """Returns how many epochs a whole training may have, from `EPOCHS` on.
+    def num_epochs(self, num_features: int, num_train: int, *, num_views: int = 0) -> int:
+        """Returns how many epochs a whole training may have: `EPOCHS`, or more.
 
         What features need less than there is time for goes into longer trainings, up to
         `MOST_PASSES` over the training part. On 1,280 features of Fashion-MNIST 5, 10 and 20 epochs
         reached 0.942, 0.948 and 0.950 on the confirmation part, on 1,728 of CIFAR-10 10 and 20
         epochs 0.893 and 0.899 (2026-11-29, one seed of 256 units, n = 5,000).
 
+        Over views as well it is as many steps, and so fewer epochs, `FEWEST_EPOCHS` at least.
+
         Args:
             num_features: Of a head.
-            num_train: Rows that are trained on.
+            num_train: Images of the training part.
+            num_views: Further versions of each, all of which are trained on.
         """
         num_passes = max(1, round(IMAGES_PER_EPOCH / num_train))
         most = min(
             max(EPOCHS, MOST_PASSES // num_passes),
             EPOCHS * self._affordable(num_train) / num_features,
         )
-        return max([EPOCHS, *(epochs for epochs in LONGER if epochs <= most)])
+        epochs = max([EPOCHS, *(epochs for epochs in LONGER if epochs <= most)])
+        return max(FEWEST_EPOCHS, round(epochs / longer_epochs(num_train, num_views)))
 
     def _affordable(self, num_train: int) -> float:
         """Returns how many features a study has the time for, with `EPOCHS` of them."""
         operations = TRAINING_SHARE * self.budget_seconds * SPEED_SHARE * self.gflops * 1e9
         num_images = EPOCHS * num_train * max(1, round(IMAGES_PER_EPOCH / num_train))
         return operations / (OPERATIONS * UNITS * WHOLE_TRAININGS * num_images)
+
+    def num_values(self, num_rows: int) -> int:
+        """Returns how many numbers of each of so many rows the arrays of a base may keep."""
+        return self.max_bytes // (BYTES_PER_VALUE * num_rows)
 
     def num_features(self, num_train: int, *, num_rows: int) -> int:
         """Returns how many features a head may have, >= 1.
@@ -96,7 +106,23 @@ class Limits:
             num_train: Rows that are trained on.
             num_rows: Rows that are embedded.
         """
-        values = self.max_bytes // (BYTES_PER_VALUE * num_rows)
+        values = self.num_values(num_rows)
         # A single cut has `MOST_OF_A_CUT` features at most; the joined head has what they leave.
         kept = max(values // HEADS, values - (HEADS - 1) * MOST_OF_A_CUT)
         return max(1, min(MOST_FEATURES, kept, int(self._affordable(num_train))))
+
+
+def longer_epochs(num_train: int, num_views: int) -> float:
+    """Returns how many times as many steps an epoch has over views as without them.
+
+    An epoch over a small training part, which goes over it several times, is no longer.
+
+    Args:
+        num_train: Images of the training part.
+        num_views: Further versions of each.
+
+    >>> longer_epochs(50_000, 1), longer_epochs(1000, 1)
+    (2.0, 1.0)
+    """
+    num_rows = num_train * (1 + num_views)
+    return max(num_rows, IMAGES_PER_EPOCH) / max(num_train, IMAGES_PER_EPOCH)

@@ -1,5 +1,8 @@
 """The choice climbs sizes, then bases, takes what fits, and pays for time with accuracy."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from pipeline.planning.choose import Chooser
@@ -240,3 +243,70 @@ def test_a_climb_goes_to_the_last_size(choose):
     choice, tried = choose(noises, own_size=160)
     assert tried[:3] == [("small", 160), ("small", 192), ("large", 192)]
     assert names(choice) == ("small", 192)
+
+
+@pytest.fixture
+def choose_mirrored(labels, make_probe):
+    """From bytes for arrays and seconds an image to a choice among two cuts of 60 features.
+
+    Mirrored images help: they are further draws from the same classes. Embedding has 240 s for 240
+    images and as many mirrored ones.
+    """
+
+    def choose(max_bytes, *, seconds_per_image=0.01, asks_views=True, is_new=True):
+        random = np.random.default_rng(3)
+        centres = random.normal(size=(4, 60))[labels]
+        plain = {part(n, 60): centres + 8 * random.normal(size=(240, 60)) for n in (0, 1)}
+        further = {each: centres + 8 * random.normal(size=(240, 60)) for each in plain}
+
+        def probe(model, size, **limits):
+            made = make_probe(plain, mirrored=further if is_new else plain)
+            made.seconds_per_image = seconds_per_image
+            return made
+
+        chooser = Chooser(
+            probe,
+            dataclasses.replace(LIMITS, max_bytes=max_bytes),
+            num_rows=240,
+            num_train=240,
+            num_probed=240,
+            own_size=64,
+            clock=lambda: 0.0,
+        )
+        return chooser.choose({"small": [64]}, asks_views=asks_views)
+
+    return choose
+
+
+def test_mirrored_images_that_help_are_taken(choose_mirrored):
+    choice = choose_mirrored(10**9)
+    assert choice.is_mirrored
+    assert choice.mirror_gain[0] > 0
+    assert {each.cut for head in choice.heads for each in head.parts} == {"cut0", "cut1"}
+
+
+def test_mirrored_images_come_with_the_first_heads_as_many_as_then_fit(choose_mirrored):
+    # 200 numbers of two bytes for each of 240 rows, 100 for each of 480.
+    choice = choose_mirrored(2 * 240 * 200)
+    assert choice.is_mirrored
+    assert len(choice.heads) == 1
+    without = choose_mirrored(2 * 240 * 200, asks_views=False)
+    assert not without.is_mirrored
+    assert without.mirror_gain is None
+    assert without.heads[0] == choice.heads[0]
+    assert len(without.heads) > 1
+
+
+@pytest.mark.parametrize(("max_bytes", "seconds"), [(2 * 240 * 110, 0.01), (10**9, 0.7)])
+def test_for_mirrored_images_there_must_be_room_and_time(choose_mirrored, max_bytes, seconds):
+    choice = choose_mirrored(max_bytes, seconds_per_image=seconds)
+    assert not choice.is_mirrored
+    assert choice.mirror_gain is None
+    assert choice.heads
+
+
+def test_mirrored_images_that_do_not_help_take_no_room_from_heads(choose_mirrored):
+    choice = choose_mirrored(2 * 240 * 200, is_new=False)
+    assert not choice.is_mirrored
+    assert choice.mirror_gain is not None
+    assert len(choice.heads) > 1

@@ -54,6 +54,16 @@ def test_a_small_training_part_is_gone_over_no_oftener():
     assert LIMITS.num_epochs(1, 1024) == 10
 
 
+def test_over_views_a_training_is_as_many_steps():
+    most = LIMITS.num_features(50_000, num_rows=60_000)
+    assert LIMITS.num_epochs(most, 50_000, num_views=1) == 5
+    assert LIMITS.num_epochs(most // 2, 50_000, num_views=1) == 10
+    # Never fewer than five.
+    assert LIMITS.num_epochs(most, 50_000, num_views=3) == 5
+    # An epoch goes over 8,192 of 1,024 images, with views or without.
+    assert LIMITS.num_epochs(1, 1024, num_views=1) == LIMITS.num_epochs(1, 1024)
+
+
 def test_the_plan_takes_a_tenth():
     assert LIMITS.plan_seconds == pytest.approx(90.0)
 
