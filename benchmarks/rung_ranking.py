@@ -1,18 +1,22 @@
 """Do parts of trainings rank configurations as whole trainings do?
 
 Random configurations of a study's space, fine-tuned ones among them, each trained by the share of
-each rung and whole, on the features of a checkout. Printed are the rank correlation (Spearman's) of
-each rung's values with those of whole trainings, how many of the best third of a rung are in the
-best third of all, and the median seconds. The test part is never read.
+each rung and whole, on the features of a checkout, and whole once more with another seed: no part
+of a training can say more of a configuration than a whole one says of the next. Printed are, for
+each of these, the rank correlation (Spearman's) with whole trainings, of accuracy alone and as a
+search ranks (equal accuracy by validation loss), how many of its best third are in the best third
+of whole ones, and the median seconds. The test part is never read.
 
 Run in a checkout whose stages up to `embed` have run:
 python -m benchmarks.rung_ranking [--study transfer] [--configurations 24] [--rungs 4]
 """
 
 import argparse
+import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import machine
@@ -35,18 +39,45 @@ def configurations(space: SearchSpace, count: int, *, seed: int) -> list[dict[st
     return [space.suggest(study.ask()) for _ in range(count)]
 
 
-def show(values: Mapping[float, Sequence[float]], seconds: Mapping[float, Sequence[float]]) -> None:
-    """Prints a line for each share."""
+@dataclass(frozen=True)
+class Trained:
+    """What the trainings of all configurations came to, in their order.
+
+    Attributes:
+        name: How they were trained.
+        values: The objective, larger is better; 0 of a training that failed.
+        losses: On the validation part; infinite of a training that failed.
+        seconds: How long each took.
+    """
+
+    name: str
+    values: Sequence[float]
+    losses: Sequence[float]
+    seconds: Sequence[float]
+
+    @property
+    def order(self) -> list[int]:
+        """The configurations as a search ranks them, the best first."""
+        key = list(zip([-value for value in self.values], self.losses, strict=True))
+        return sorted(range(len(key)), key=key.__getitem__)
+
+    @property
+    def places(self) -> list[int]:
+        """The place of each configuration in `order`."""
+        return sorted(range(len(self.order)), key=self.order.__getitem__)
+
+
+def show(found: Sequence[Trained], whole: Trained) -> None:
+    """Prints a line for each way of training."""
     from scipy.stats import spearmanr
 
-    whole = values[1.0]
-    third = max(1, len(whole) // REDUCTION)
-    best = set(sorted(range(len(whole)), key=lambda place: -whole[place])[:third])
-    for share, found in values.items():
-        own = set(sorted(range(len(found)), key=lambda place: -found[place])[:third])
+    third = max(1, len(whole.order) // REDUCTION)
+    for one in found:
+        both = set(one.order[:third]) & set(whole.order[:third])
         print(
-            f"  1/{round(1 / share)}: rank correlation {spearmanr(found, whole).statistic:.2f}, "
-            f"{len(own & best)} of the best {third}, {statistics.median(seconds[share]):.1f} s",
+            f"  {one.name}: rank correlation {spearmanr(one.values, whole.values).statistic:.2f}, "
+            f"as a search ranks {spearmanr(one.places, whole.places).statistic:.2f}, "
+            f"{len(both)} of the best {third}, {statistics.median(one.seconds):.1f} s",
             flush=True,
         )
 
@@ -71,13 +102,14 @@ def main() -> None:
     print(
         f"{described.split.dataset}, {len(drawn)} configurations, {tuned} fine-tuned; {machine()}"
     )
-    start, values, seconds = time.perf_counter(), {}, {}
-    for share in shares(args.rungs):
+    start = time.perf_counter()
+
+    def trained(name: str, share: float, *, first_seed: int = 0) -> Trained:
         specs = [
             TrialSpec(
                 uid=str(number),
                 hyperparameters=one,
-                seed=number,
+                seed=first_seed + number,
                 epochs=search.epochs,
                 objective=search.objective,
                 share=share,
@@ -86,11 +118,18 @@ def main() -> None:
         ]
         with LocalExecutor(search.num_workers) as executor:
             found = train_all([(spec, data) for spec in specs], executor)
-        in_order = [found[spec.uid].result for spec in specs]
-        values[share] = [result.metrics.get(metric, 0.0) for result in in_order]
-        seconds[share] = [result.seconds for result in in_order]
-        print(f"  {share:.2f} of a training: {time.perf_counter() - start:.0f} s", flush=True)
-    show(values, seconds)
+        results = [found[spec.uid].result for spec in specs]
+        print(f"  {name}: {time.perf_counter() - start:.0f} s", flush=True)
+        return Trained(
+            name,
+            [result.metrics.get(metric, 0.0) for result in results],
+            [result.metrics.get("val_loss", math.inf) for result in results],
+            [result.seconds for result in results],
+        )
+
+    parts = [trained(f"1/{round(1 / share)}", share) for share in shares(args.rungs)]
+    again = trained("whole, another seed", 1.0, first_seed=len(drawn))
+    show([*parts[:-1], again], parts[-1])
     print(f"  all of it {time.perf_counter() - start:.0f} s")
 
 
