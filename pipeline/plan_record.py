@@ -18,6 +18,17 @@ def planned_epochs(file: Path, base: str) -> int | None:
     return read_json(file).get("epochs", {}).get(base) if file.is_file() else None
 
 
+def planned_views(file: Path, base: str) -> int:
+    """Returns how many views of each training image the plan has added to a base.
+
+    Args:
+        file: The plan, if there is one.
+        base: A name under `embed.bases`, or `none`.
+    """
+    bases = read_json(file)["bases"] if file.is_file() else {}
+    return int(bases.get(base, {}).get("views", {}).get("hflip", False))
+
+
 def planned_image_seconds(file: Path, base: str) -> float | None:
     """Returns how long a base was seen to take for an image; None where no plan says anything.
 

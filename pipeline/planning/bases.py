@@ -14,7 +14,7 @@ from pipeline.features.params import AUTO, BaseParams
 from pipeline.planning.choice import Choice
 from pipeline.planning.choose import MOST_SPEEDUP, Chooser
 from pipeline.planning.heads import Head
-from pipeline.planning.limits import EPOCHS, MOST_OF_A_CUT, Limits, longer_epochs
+from pipeline.planning.limits import EPOCHS, MOST_OF_A_CUT, Limits, as_many_steps
 from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
 from pipeline.processes import num_cores
@@ -92,13 +92,16 @@ class PlannedBase:
 
     @property
     def num_epochs(self) -> int:
-        """Most epochs of a whole training on the widest head; the usual ones on cuts of a user."""
-        if self._own.cuts != AUTO:
-            return EPOCHS
-        num_features = max(head.num_features for head in self.choice.heads)
-        return self._limits.num_epochs(
-            num_features, self._sample.num_train, num_views=self._num_views()
-        )
+        """Most epochs of a whole training on the widest head; the usual ones on cuts of a user.
+
+        Over mirrored images that the plan adds it is as many steps; views of a user's add some.
+        """
+        num_train, given = self._sample.num_train, self._num_views() - self._num_added()
+        epochs = EPOCHS
+        if self._own.cuts == AUTO:
+            widest = max(head.num_features for head in self.choice.heads)
+            epochs = self._limits.num_epochs(widest, num_train * (1 + given))
+        return round(as_many_steps(epochs, num_train, self._num_added()))
 
     def _probe(
         self,
@@ -154,9 +157,9 @@ class PlannedBase:
         highest = max(part for head in heads for part in head.parts).cut
         operations = {cut: num_operations(network) for cut, network in below.items()}
         share = (operations[highest] - operations[start.name]) / operations[cuts[-1].name]
-        num_train, num_views = self._sample.num_train, self._num_views()
-        num_trained = num_train * (1 + num_views)
-        num_epochs = FINE_TUNING_EPOCHS / longer_epochs(num_train, num_views)
+        num_train = self._sample.num_train
+        num_trained = num_train * (1 + self._num_views())
+        num_epochs = as_many_steps(FINE_TUNING_EPOCHS, num_train, self._num_added())
         # Trained is in TensorFlow, whatever embeds.
         per_image = chosen.seconds_per_image * (MOST_SPEEDUP if chosen.is_converted else 1.0)
         seconds = num_trained * num_epochs * per_image * num_cores() * share
@@ -181,7 +184,11 @@ class PlannedBase:
 
     def _num_views(self) -> int:
         views = self._own.views
-        return int(self.choice.is_mirrored) if views == AUTO else views.num_views
+        return self._num_added() if views == AUTO else views.num_views
+
+    def _num_added(self) -> int:
+        """Returns how many views the plan itself has chosen."""
+        return int(self._own.views == AUTO and self.choice.is_mirrored)
 
 
 def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:

@@ -23,8 +23,6 @@ LONGER: Final = (15, 20, 30)
 """Epochs of longer trainings: few steps, since a study of other epochs is another one, and how fast
 a machine is differs from minute to minute."""
 MOST_PASSES: Final = 30
-FEWEST_EPOCHS: Final = 5
-"""Epochs of a whole training over views as well, of which each goes over more rows."""
 IMAGES_PER_EPOCH: Final = 8192  # of a smaller training part, as params.yaml comes
 UNITS: Final = 256
 SPEED_SHARE: Final = 0.4  # of matrix products alone: 0.36 measured, 512 units on 1,792 features
@@ -63,28 +61,24 @@ class Limits:
         """Returns what embedding an image may take, where so many rows are embedded."""
         return EMBED_SHARE * self.budget_seconds / num_rows
 
-    def num_epochs(self, num_features: int, num_train: int, *, num_views: int = 0) -> int:
-        """Returns how many epochs a whole training may have: `EPOCHS`, or more.
+    def num_epochs(self, num_features: int, num_train: int) -> int:
+        """Returns how many epochs a whole training may have, from `EPOCHS` on.
 
         What features need less than there is time for goes into longer trainings, up to
         `MOST_PASSES` over the training part. On 1,280 features of Fashion-MNIST 5, 10 and 20 epochs
         reached 0.942, 0.948 and 0.950 on the confirmation part, on 1,728 of CIFAR-10 10 and 20
         epochs 0.893 and 0.899 (2026-11-29, one seed of 256 units, n = 5,000).
 
-        Over views as well it is as many steps, and so fewer epochs, `FEWEST_EPOCHS` at least.
-
         Args:
             num_features: Of a head.
-            num_train: Images of the training part.
-            num_views: Further versions of each, all of which are trained on.
+            num_train: Rows that are trained on.
         """
         num_passes = max(1, round(IMAGES_PER_EPOCH / num_train))
         most = min(
             max(EPOCHS, MOST_PASSES // num_passes),
             EPOCHS * self._affordable(num_train) / num_features,
         )
-        epochs = max([EPOCHS, *(epochs for epochs in LONGER if epochs <= most)])
-        return max(FEWEST_EPOCHS, round(epochs / longer_epochs(num_train, num_views)))
+        return max([EPOCHS, *(epochs for epochs in LONGER if epochs <= most)])
 
     def _affordable(self, num_train: int) -> float:
         """Returns how many features a study has the time for, with `EPOCHS` of them."""
@@ -112,17 +106,18 @@ class Limits:
         return max(1, min(MOST_FEATURES, kept, int(self._affordable(num_train))))
 
 
-def longer_epochs(num_train: int, num_views: int) -> float:
-    """Returns how many times as many steps an epoch has over views as without them.
+def as_many_steps(epochs: int, num_train: int, num_views: int) -> float:
+    """Returns how many epochs over views as well have as many steps as epochs without them.
 
-    An epoch over a small training part, which goes over it several times, is no longer.
+    An epoch over a small training part, which goes over it several times, is no longer with views.
 
     Args:
+        epochs: Without views.
         num_train: Images of the training part.
         num_views: Further versions of each.
 
-    >>> longer_epochs(50_000, 1), longer_epochs(1000, 1)
-    (2.0, 1.0)
+    >>> as_many_steps(10, 50_000, 1), as_many_steps(10, 1000, 1)
+    (5.0, 10.0)
     """
     num_rows = num_train * (1 + num_views)
-    return max(num_rows, IMAGES_PER_EPOCH) / max(num_train, IMAGES_PER_EPOCH)
+    return epochs * max(num_train, IMAGES_PER_EPOCH) / max(num_rows, IMAGES_PER_EPOCH)

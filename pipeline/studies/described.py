@@ -12,7 +12,7 @@ from pipeline.config import load_section
 from pipeline.errors import ConfigError, PipelineError, StudyError
 from pipeline.features.manifest import Cuts, read_manifest
 from pipeline.losses import RESTORE
-from pipeline.plan_record import PLAN_FILE, planned_epochs
+from pipeline.plan_record import PLAN_FILE, planned_epochs, planned_views
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout
 from pipeline.records.studies import find_study, known_uids, trial_records
 from pipeline.search.params import StudyParams, embedded_space, load_study
@@ -148,7 +148,7 @@ def settled_search(
         raise ConfigError(f"No {PLAN_FILE} here. Run the stage `plan` first.")
     return search.settled(
         epochs=planned_epochs(file, base),
-        num_train=split.counts["train"].images,
+        num_train=split.counts["train"].images * (1 + planned_views(file, base)),
         images_per_epoch=_least_images(space),
     )
 

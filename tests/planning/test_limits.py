@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.planning.limits import MOST_FEATURES, Limits
+from pipeline.planning.limits import MOST_FEATURES, Limits, as_many_steps
 
 LIMITS = Limits(budget_seconds=900.0, gflops=100.0, max_bytes=10**12)
 
@@ -54,14 +54,12 @@ def test_a_small_training_part_is_gone_over_no_oftener():
     assert LIMITS.num_epochs(1, 1024) == 10
 
 
-def test_over_views_a_training_is_as_many_steps():
-    most = LIMITS.num_features(50_000, num_rows=60_000)
-    assert LIMITS.num_epochs(most, 50_000, num_views=1) == 5
-    assert LIMITS.num_epochs(most // 2, 50_000, num_views=1) == 10
-    # Never fewer than five.
-    assert LIMITS.num_epochs(most, 50_000, num_views=3) == 5
-    # An epoch goes over 8,192 of 1,024 images, with views or without.
-    assert LIMITS.num_epochs(1, 1024, num_views=1) == LIMITS.num_epochs(1, 1024)
+def test_epochs_over_views_are_fewer_where_each_is_longer():
+    assert as_many_steps(10, 50_000, 1) == 5
+    assert as_many_steps(20, 50_000, 3) == 5
+    # 8,192 images an epoch are 6,000 and 2,192 of them again, or of 12,000 rows.
+    assert as_many_steps(10, 6000, 1) == pytest.approx(10 * 8192 / 12_000)
+    assert as_many_steps(10, 1024, 1) == 10
 
 
 def test_the_plan_takes_a_tenth():

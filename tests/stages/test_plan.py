@@ -144,6 +144,26 @@ def test_what_is_given_is_obeyed(made):
 
 
 @pytest.mark.keras
+@pytest.mark.parametrize(("views", "rows"), [("auto", 2), ({"hflip": True}, 1)])
+def test_over_mirrored_images_a_training_is_as_many_steps(made, monkeypatch, views, rows):
+    from pipeline.planning import bases, limits
+
+    class Chooser(bases.Chooser):
+        """Takes mirrored images, whatever they are worth."""
+
+        def choose(self, sizes_of, *, asks_views):
+            return replace(super().choose(sizes_of, asks_views=asks_views), is_mirrored=True)
+
+    # An epoch goes over this small training part once, and so may there be 30 of them.
+    monkeypatch.setattr(limits, "IMAGES_PER_EPOCH", 1)
+    own = {"model": "efficientnet_lite0", "image_size": 32, "cuts": "auto", "views": views}
+    monkeypatch.setattr(bases, "Chooser", Chooser)
+    found = planned(made[1], bases={"mine": own})
+    assert found.epochs["mine"] == 30 / rows
+    assert found.bases["mine"].get("views", {}).get("hflip", False) == (rows == 2)
+
+
+@pytest.mark.keras
 def test_no_time_at_all_gives_the_cheapest(made):
     found = planned(made[1], budget_seconds=0.001)
     (explained,) = found.explained.values()
