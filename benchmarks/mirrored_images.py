@@ -44,7 +44,7 @@ def main() -> None:
     )
     document = read_document(root / "params.yaml")
     queue = [head for head in document["studies"][args.study]["enqueue"] if not head["unfreeze"]]
-    cut = next(iter(described.cuts))
+    cut = document["embed"]["bases"][described.params.base]["cuts"][0]
     num_train = described.split.counts["train"].images
     epochs = {"none": args.epochs, "all": round(as_many_steps(args.epochs, num_train, 1))}
     print(f"{described.split.dataset}, {cut}, {epochs}; {machine()}", flush=True)
