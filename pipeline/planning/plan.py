@@ -85,7 +85,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _mirror_line(gain: Sequence[float] | None) -> str:
     if gain is None:
-        return "mirrored images: not asked, or no time for them"
+        return "mirrored images: not asked, or no time or room for them"
     return f"mirrored images: {gain[0]:+.3f} accuracy, standard error {gain[1]:.3f}"
 
 
