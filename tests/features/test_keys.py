@@ -17,10 +17,9 @@ from tests.bases import networks
 
 pytestmark = pytest.mark.keras
 
-SAME = {"images": "ab", "views": [], "batch_size": 8}
 
-
-def keys(*, seed=0, change=None, pooling=None, joint=(), **changes):
+def network(*, seed=0, change=None, pooling=None, joint=(), image_shape=(8, 8, 3)):
+    """A base, what is before it, and its cuts."""
     import keras
 
     # Names that Keras counts, as of this network's input; `load_base` leaves none.
@@ -30,10 +29,19 @@ def keys(*, seed=0, change=None, pooling=None, joint=(), **changes):
     if change:
         layer = base.get_layer(change)
         layer.set_weights([weights + 1 for weights in layer.get_weights()])
-    front = preprocessing(changes.pop("image_shape", (8, 8, 3)), 8)
     cuts = pooled_cuts(find_cuts(base), pooling or {}, where="pooling")
     cuts += [joined_cut(name, find_cuts(base), where="cuts") for name in joint]
-    return array_keys(base, front, cuts, **{**SAME, **changes})
+    return base, preprocessing(image_shape, 8), cuts
+
+
+def keys(*, images="ab", views=(), batch_size=8, **changes):
+    told = {"images": images, "views": list(views), "batch_size": batch_size}
+    return array_keys(*network(**changes), **told)
+
+
+@pytest.fixture(scope="module")
+def same():
+    return keys()
 
 
 def test_the_same_gives_the_same_in_this_process_and_in_another():
@@ -55,20 +63,20 @@ def test_the_same_gives_the_same_in_this_process_and_in_another():
         {"image_shape": (9, 8, 3)},
     ],
 )
-def test_every_array_depends_on_data_views_weights_and_resolution(change):
-    changed, same = keys(**change), keys()
+def test_every_array_depends_on_data_views_weights_and_resolution(same, change):
+    changed = keys(**change)
     assert list(changed) == list(same) == ["a", "b", "c"]
     assert all(changed[name] != same[name] for name in same)
 
 
-def test_only_what_lies_below_a_cut_matters_to_it():
-    changed, same = keys(change="c"), keys()
+def test_only_what_lies_below_a_cut_matters_to_it(same):
+    changed = keys(change="c")
     assert [changed[name] == same[name] for name in "abc"] == [True, True, False]
 
 
-def test_pooling_matters_to_the_cut_that_is_pooled():
-    changed, same = keys(pooling={"b": "average"}), keys(pooling={"b": "none"})
-    assert same == keys()
+def test_pooling_matters_to_the_cut_that_is_pooled(same):
+    changed = keys(pooling={"b": "average"})
+    assert same == keys(pooling={"b": "none"})
     assert [changed[name] == same[name] for name in "abc"] == [True, False, True]
 
 
@@ -81,19 +89,20 @@ def test_of_cuts_side_by_side_each_and_its_pooling_and_their_order_matter():
     assert same == ["a", "b", "a:grid4+b", "a:grid2+b", "b+a:grid4", "a:grid4"]
 
 
-def test_code_that_makes_arrays_matters(monkeypatch, tmp_path):
+def test_code_that_makes_arrays_matters(monkeypatch, tmp_path, same):
     from pipeline.features import keys as module
 
-    same = keys()
+    made = network()
+    told = {"images": "ab", "views": [], "batch_size": 8}
     for name in module.CODE:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(module.PACKAGE / name, tmp_path / name)
     monkeypatch.setattr(module, "PACKAGE", tmp_path)
-    assert keys() == same
+    assert array_keys(*made, **told) == same
     for name in module.CODE:
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content + b"#")
-        assert keys() != same, name
+        assert array_keys(*made, **told) != same, name
         (tmp_path / name).write_bytes(content)
 
 
@@ -116,16 +125,14 @@ def test_what_draws_views_orders_rows_and_averages_is_code_that_matters(name):
 
 
 @pytest.mark.parametrize("library", ["keras", "numpy", "tensorflow"])
-def test_the_version_of_each_library_matters(monkeypatch, library):
-    same = keys()
+def test_the_version_of_each_library_matters(monkeypatch, library, same):
     monkeypatch.setattr(importlib.import_module(library), "__version__", "0.0")
     assert keys() != same
 
 
-def test_the_kind_of_device_matters(monkeypatch):
+def test_the_kind_of_device_matters(monkeypatch, same):
     import tensorflow as tf
 
-    same = keys()
     device = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda: [device])
     assert keys() != same
