@@ -356,8 +356,8 @@ def test_no_stage_loads_a_heavy_library_before_it_refuses(params, tmp_path):
 # They reach modules that use Keras, and use what needs none of it, or leave it to workers.
 WITHOUT_KERAS = {"report", "search", "audit", "check", "enqueue", "gc", "status", "summary"}
 WITHOUT_KERAS |= {"diagnose", "review"}
-WITHOUT_KERAS |= {"driver", "postgres", "ray_kills", "ray_search", "rung_ranking"}
-WITHOUT_KERAS |= {"report_page", "tracking_outage", "transfer"}
+WITHOUT_KERAS |= {"driver", "mirrored_images", "postgres", "ray_kills", "ray_search"}
+WITHOUT_KERAS |= {"report_page", "rung_ranking", "tracking_outage", "transfer"}
 FIXING = ("records/model_registry/classifier.py", "studies/exported.py")
 SETTING_CALLS = ("configure_tensorflow(", "fix_settings(")
 

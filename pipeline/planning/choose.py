@@ -12,7 +12,6 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from typing import Final, Protocol
 
 from pipeline.planning.choice import Candidate, Choice, described
@@ -123,7 +122,8 @@ class Chooser:
         probe = self._probes[chosen.model, chosen.image_size]
         heads = heads_of(probe, most_features=self._most_features, num_train=self._num_train)
         fitting = self._fitting(heads, self._num_rows + self._num_train)
-        gain = self._mirror_gain(probe, heads[0]) if asks_views and fitting else None
+        asks_views = asks_views and heads[0] in fitting
+        gain = self._mirror_gain(probe, heads[0]) if asks_views else None
         is_mirrored = gain is not None and gain[0] > MIRROR_GAIN * gain[1]
         return Choice(
             chosen=chosen,
@@ -143,10 +143,13 @@ class Chooser:
         return probe.mirror_gain(head.parts) if is_room else None
 
     def _fitting(self, heads: Sequence[Head], num_rows: int) -> Sequence[Head]:
-        """Returns the first heads, as many as so many rows of their features have room for."""
-        room = self._limits.num_values(num_rows)
-        sizes = accumulate(head.num_features for head in heads)
-        return [head for head, size in zip(heads, sizes, strict=True) if size <= room]
+        """Returns the heads, the best first, whose features of so many rows there is room for."""
+        fitting, room = list[Head](), self._limits.num_values(num_rows)
+        for head in heads:
+            if head.num_features <= room:
+                fitting.append(head)
+                room -= head.num_features
+        return fitting
 
     def _climb(self, model: str, image_sizes: Sequence[int]) -> None:
         """Looks at a first size, from there at every other one upwards while that helps."""
