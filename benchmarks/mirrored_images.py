@@ -4,8 +4,9 @@ Queued heads on the first cut of a base, each trained without mirrored images, a
 many epochs as have the same number of steps. Printed are accuracy and log loss on the confirmation
 part, the means over the seeds. The test part is never read.
 
-Run in a checkout after `dvc repro embed`, with the base written out as `plan` chose it, and with
-`views: {hflip: true}`, and no fine-tuning (`unfreeze: 0`) where it has no cut to start from:
+Run in a checkout after `dvc repro embed`. Where the plan leaves mirrored images out, its base is
+written out first, with `views: {hflip: true}`, and, where it has no cut that fine-tuning could
+start from, `unfreeze: 0`:
 python -m benchmarks.mirrored_images [--study transfer] [--heads 2] [--seeds 2] [--epochs 10]
 """
 
@@ -15,8 +16,11 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.machine import machine
-from pipeline.config import read_document
+from pipeline.config import load_section, read_document
+from pipeline.features.params import EmbedParams
+from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.limits import as_many_steps
+from pipeline.planning.plan import with_plan
 from pipeline.search.all_of_them import train_all
 from pipeline.search.configurations import completed
 from pipeline.search.executors.local import LocalExecutor
@@ -44,7 +48,8 @@ def main() -> None:
     )
     document = read_document(root / "params.yaml")
     queue = [head for head in document["studies"][args.study]["enqueue"] if not head["unfreeze"]]
-    cut = document["embed"]["bases"][described.params.base]["cuts"][0]
+    embed = with_plan(load_section(EmbedParams, "embed"), root / PLAN_FILE)
+    cut = embed.bases[described.params.base].cuts[0]
     num_train = described.split.counts["train"].images
     epochs = {"none": args.epochs, "all": round(as_many_steps(args.epochs, num_train, 1))}
     print(f"{described.split.dataset}, {cut}, {epochs}; {machine()}", flush=True)
