@@ -127,9 +127,10 @@ def main() -> None:
             [result.seconds for result in results],
         )
 
-    parts = [trained(f"1/{round(1 / share)}", share) for share in shares(args.rungs)]
+    parts = [trained(f"1/{round(1 / share)}", share) for share in shares(args.rungs)[:-1]]
+    whole = trained("whole", 1.0)
     again = trained("whole, another seed", 1.0, first_seed=len(drawn))
-    show([*parts[:-1], again], parts[-1])
+    show([*parts, again], whole)
     print(f"  all of it {time.perf_counter() - start:.0f} s")
 
 
