@@ -26,8 +26,8 @@ MIRROR_GAIN: Final = 1.0
 Networks of 256 and 512 units gained 0.7 and 0.3 points in as many steps on CIFAR-10 with
 EfficientNet-Lite0 at 128 pixels, where ridge heads gain 1.2 (standard error 0.5), and 0.4 and 0.2
 with Lite2 at 192 (ridge heads 0.4, 0.3). They lost 0.3 and 0.3 on Fashion-MNIST (ridge heads 0.5,
-0.4) and 0.0 and 0.5 on 855 photographs (0.2, 0.4): confirmation part, two seeds each, 2026-11-30
-(`python -m benchmarks.mirrored_images`)."""
+0.4, of another base) and 0.0 and 0.5 on 855 photographs (0.2, 0.4): confirmation part, two seeds
+each, 2026-11-30 (`python -m benchmarks.mirrored_images`)."""
 STRIDE: Final = 2
 """Sizes that a climb goes up at once; what it left out beside the best is looked at afterwards."""
 PROBES: Final = 5
