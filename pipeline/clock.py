@@ -56,8 +56,8 @@ class Spent:
     Attributes:
         seconds: Of wall-clock time, from the start of its process, over all that it took.
         core_seconds: Processor time of the stage and all that it started on this machine.
-        key: What it was for, which begins with the study: of another one of the same name it is
-            forgotten. Empty for a stage that has no study.
+        key: What it was for, such as a study: of anything else of the same name it is forgotten.
+            Empty for a stage that counts anew whenever it runs.
         ended_for: The budget under which it has ended, seconds, 0 where there was none; None: it
             has not.
     """
@@ -192,8 +192,10 @@ class Clock:
 
         Args:
             stage: Its name, such as `embed` or `search@transfer`.
-            key: The study that it is for. A stage without one counts anew, unless it was cut off.
-            next_stage: One that runs anew after it, and is not over before.
+            key: What it is for: what was spent on the same counts, too. A stage without one counts
+                anew, unless it was cut off.
+            next_stage: One that runs anew after it, and is not over before; its key begins with
+                this one's.
         """
         before = self.read()
         found = before.get(stage, Spent(seconds=0.0))

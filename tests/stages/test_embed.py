@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 from pipeline.bases import choice
+from pipeline.clock import CLOCK_FILE
 from pipeline.config import read_document
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.features.arrays import ImageSet
 from pipeline.features.params import EmbedParams
+from pipeline.files import read_json, write_json
 
 pytestmark = pytest.mark.keras
 
@@ -279,15 +281,25 @@ def test_a_cut_file_is_refused(here):
         run(params(bases={}))
 
 
-def test_the_command_reads_the_section_of_params_yaml(here):
-    # In a process of its own: it sets TensorFlow's threads, which only a fresh one can.
-    Path("params.yaml").write_text(
-        "embed: {bases: {}, pixels_size: 64, batch_size: 8, max_bytes: 1}\n"
-    )
+def command(*, pixels_size=64):
+    """Runs the stage in a process of its own: it sets TensorFlow's threads, as only a new one can.
+
+    Returns what it has spent by the clock of the run.
+    """
+    section = f"{{bases: {{}}, pixels_size: {pixels_size}, batch_size: 8, max_bytes: 1}}"
+    Path("params.yaml").write_text(f"embed: {section}\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pipeline", "embed"]
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    arguments = [sys.executable, "-m", "pipeline", "embed"]
+    subprocess.run(arguments, check=True, capture_output=True, env=environment)
+    return read_json(CLOCK_FILE)["embed"]
+
+
+def test_the_command_reads_the_section_and_counts_on_where_the_same_is_embedded_again(here):
+    first = command()
     assert Path("data/features/none/manifest.json").exists()
+    write_json(CLOCK_FILE, {"embed": {**first, "seconds": 5000.0}})
+    assert command()["seconds"] > 5000
+    assert command(pixels_size=32)["seconds"] < 5000
 
 
 class TestViews:
