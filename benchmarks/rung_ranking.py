@@ -1,11 +1,13 @@
 """Do parts of trainings rank configurations as whole trainings do?
 
 Random configurations of a study's space, fine-tuned ones among them, each trained by the share of
-each rung and whole, on the features of a checkout, and whole once more with another seed: no part
-of a training can say more of a configuration than a whole one says of the next. Printed are, for
-each of these, the rank correlation (Spearman's) with whole trainings, of accuracy alone and as a
-search ranks (equal accuracy by validation loss), how many of its best third are in the best third
-of whole ones, and the median seconds. The test part is never read.
+each rung and whole, on the features of a checkout, and whole once more with another seed. Printed
+are, for each way, the rank correlation (Spearman's) with whole trainings of the same seed and of
+another one, of the objective alone and as a search ranks (equal values by validation loss), how
+many of its best third are in the best third of whole ones of the other seed, and the median
+seconds. Parts share their seed's luck with whole trainings of that seed; what a whole training says
+of the next one bounds what can be asked of them. Last comes how far configurations differ, and how
+far two seeds of one do. The test part is never read.
 
 Run in a checkout whose stages up to `embed` have run:
 python -m benchmarks.rung_ranking [--study transfer] [--configurations 24] [--rungs 4]
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import machine
+from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.hyperparameter import Value
 from pipeline.search.all_of_them import train_all
 from pipeline.search.executors.local import LocalExecutor
@@ -45,7 +48,7 @@ class Trained:
 
     Attributes:
         name: How they were trained.
-        values: The objective, larger is better; 0 of a training that failed.
+        values: The objective, larger is better; minus infinity of a training that failed.
         losses: On the validation part; infinite of a training that failed.
         seconds: How long each took.
     """
@@ -66,20 +69,36 @@ class Trained:
         """The place of each configuration in `order`."""
         return sorted(range(len(self.order)), key=self.order.__getitem__)
 
+    def correlations(self, other: "Trained") -> str:
+        """Returns the rank correlation with other trainings of the same, and as a search ranks."""
+        from scipy.stats import spearmanr
 
-def show(found: Sequence[Trained], whole: Trained) -> None:
-    """Prints a line for each way of training."""
-    from scipy.stats import spearmanr
+        found = spearmanr(self.values, other.values).statistic
+        return f"{found:.2f} ({spearmanr(self.places, other.places).statistic:.2f})"
 
+
+def show(parts: Sequence[Trained], whole: Trained, again: Trained) -> None:
+    """Prints a line for each way of training, and how far whole ones differ."""
     third = max(1, len(whole.order) // REDUCTION)
-    for one in found:
-        both = set(one.order[:third]) & set(whole.order[:third])
+    for one in (*parts, whole):
+        common = set(one.order[:third]) & set(again.order[:third])
+        of_same = "" if one is whole else f"{one.correlations(whole)} with the same seed, "
         print(
-            f"  {one.name}: rank correlation {spearmanr(one.values, whole.values).statistic:.2f}, "
-            f"as a search ranks {spearmanr(one.places, whole.places).statistic:.2f}, "
-            f"{len(both)} of the best {third}, {statistics.median(one.seconds):.1f} s",
+            f"  {one.name}: rank correlation {of_same}{one.correlations(again)} with another, "
+            f"{len(common)} of the best {third}, {statistics.median(one.seconds):.1f} s",
             flush=True,
         )
+    pairs = [
+        pair
+        for pair in zip(whole.values, again.values, strict=True)
+        if all(map(math.isfinite, pair))
+    ]
+    means = statistics.stdev(statistics.fmean(pair) for pair in pairs)
+    seeds = statistics.fmean((first - second) ** 2 / 2 for first, second in pairs) ** 0.5
+    print(
+        f"  standard deviations: {means:.4f} of the configurations' means of two whole trainings, "
+        f"{seeds:.4f} of trainings of one configuration"
+    )
 
 
 def main() -> None:
@@ -92,7 +111,8 @@ def main() -> None:
     args = parser.parse_args()
     root = Path.cwd()
     described = describe(args.study, root=root)
-    search, metric = described.search, described.search.objective
+    search, objective = described.search, OBJECTIVES[described.search.objective]
+    sign = 1 if objective.direction == "maximize" else -1
     data = DataReference(
         features=str(root / "data/features" / described.params.base),
         train_file=str(root / "data/train.npz"),
@@ -122,7 +142,7 @@ def main() -> None:
         print(f"  {name}: {time.perf_counter() - start:.0f} s", flush=True)
         return Trained(
             name,
-            [result.metrics.get(metric, 0.0) for result in results],
+            [sign * result.metrics.get(objective.metric, objective.worst) for result in results],
             [result.metrics.get("val_loss", math.inf) for result in results],
             [result.seconds for result in results],
         )
@@ -130,7 +150,7 @@ def main() -> None:
     parts = [trained(f"1/{round(1 / share)}", share) for share in shares(args.rungs)[:-1]]
     whole = trained("whole", 1.0)
     again = trained("whole, another seed", 1.0, first_seed=len(drawn))
-    show([*parts, again], whole)
+    show(parts, whole, again)
     print(f"  all of it {time.perf_counter() - start:.0f} s")
 
 
