@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.machine import machine
 from pipeline.config import load_section, read_document
 from pipeline.features.params import EmbedParams
+from pipeline.features.view_params import ViewsParams
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.limits import as_many_steps
 from pipeline.planning.plan import with_plan
@@ -50,6 +51,8 @@ def main() -> None:
     queue = [head for head in document["studies"][args.study]["enqueue"] if not head["unfreeze"]]
     embed = with_plan(load_section(EmbedParams, "embed"), root / PLAN_FILE)
     cut = embed.bases[described.params.base].cuts[0]
+    if embed.bases[described.params.base].views_wanted != ViewsParams(hflip=True):
+        raise SystemExit(f"{described.params.base} has no mirrored images, or other views, too.")
     num_train = described.split.counts["train"].images
     epochs = {"none": args.epochs, "all": round(as_many_steps(args.epochs, num_train, 1))}
     print(f"{described.split.dataset}, {cut}, {epochs}; {machine()}", flush=True)
