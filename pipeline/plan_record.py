@@ -19,14 +19,13 @@ def planned_epochs(file: Path, base: str) -> int | None:
 
 
 def planned_views(file: Path, base: str) -> int:
-    """Returns how many views of each training image the plan has added to a base.
+    """Returns how many views of each training image are embedded for a base.
 
     Args:
         file: The plan, if there is one.
         base: A name under `embed.bases`, or `none`.
     """
-    bases = read_json(file)["bases"] if file.is_file() else {}
-    return int(bases.get(base, {}).get("views", {}).get("hflip", False))
+    return read_json(file).get("views", {}).get(base, 0) if file.is_file() else 0
 
 
 def planned_image_seconds(file: Path, base: str) -> float | None:

@@ -105,6 +105,11 @@ class BaseParams(Section):
         return [layer for name in self.cuts for layer, _ in layers_named(name)]
 
     @property
+    def names_kept(self) -> list[str]:
+        """The cuts that are named, and after them those that phase 2 alone starts from."""
+        return [] if isinstance(self.cuts, str) else [*self.cuts, *(self.starts or [])]
+
+    @property
     def views_wanted(self) -> ViewsParams:
         """The views; where the stage `plan` is to choose, those that it may choose."""
         return ViewsParams(hflip=True) if isinstance(self.views, str) else self.views
@@ -174,6 +179,8 @@ def check_open(name: str, base: BaseParams) -> None:
     Raises:
         ConfigError: Naming what must hold.
     """
+    if base.cuts == AUTO and base.starts is not None:
+        raise ConfigError("starts must be left out where cuts is auto: the plan chooses both.")
     if base.model != AUTO:
         # Of the sizes that the plan may choose it leaves out those that are too small.
         size = MOST_PIXELS if base.image_size == AUTO else base.image_size

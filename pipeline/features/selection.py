@@ -135,8 +135,7 @@ def _choose(
     where = f"embed.bases.{name}"
     limits = {"num_images": num_rows, "max_bytes": max_bytes}
     if own.cuts != "auto":
-        names = [*own.cuts, *(own.starts or [])]
-        return kept_cuts(cuts, names, own.pooling, **limits, where=where), []
+        return kept_cuts(cuts, own.names_kept, own.pooling, **limits, where=where), []
     kept, left_out = default_cuts(cuts, **limits)
     if not kept:
         top = array_bytes(left_out[-1:], num_rows)

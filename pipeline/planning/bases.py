@@ -2,19 +2,31 @@
 
 import logging
 import math
+import sys
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pipeline.bases.choice import Fetch, open_base
-from pipeline.bases.cuts import BESIDE, BYTES_PER_VALUE, NO_POOLING, POOLED, Cut
+from pipeline.bases.cuts import (
+    BESIDE,
+    BYTES_PER_VALUE,
+    NO_POOLING,
+    POOLED,
+    Cut,
+    array_bytes,
+    find_cuts,
+)
 from pipeline.bases.table import BASES
 from pipeline.errors import ConfigError
 from pipeline.features.frozen import TENSORFLOW, freeze
+from pipeline.features.joined_cuts import kept_cuts
 from pipeline.features.params import AUTO, BaseParams
 from pipeline.planning.choice import Choice
 from pipeline.planning.choose import MOST_SPEEDUP, Chooser
 from pipeline.planning.heads import Head
 from pipeline.planning.limits import EPOCHS, MOST_OF_A_CUT, Limits, as_many_steps
+from pipeline.planning.params import PlanParams
 from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
 from pipeline.processes import num_cores
@@ -24,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FINE_TUNING_EPOCHS: Final = 3
-"""Of a trial, as params.yaml comes: its `fine_tuning_share` of ten."""
+FINE_TUNING_SHARE: Final = 0.3
+"""Of a trial's epochs, as params.yaml comes."""
 COUNTED_LAYERS: Final = 2
 """Most that a trial may ask for by number (`unfreeze_layers`); phase 2 starts below as many."""
 
@@ -38,8 +50,7 @@ class PlannedBase:
         own: The entry, of which something is `auto`.
         sample: Of the training part.
         limits: Of time and bytes.
-        models: What `model: auto` may become.
-        image_sizes: What `image_size: auto` may become, pixels, rising.
+        params: What `auto` may become.
         fetch: Brings a registered model to this machine.
 
     Raises:
@@ -53,27 +64,34 @@ class PlannedBase:
         own: BaseParams,
         sample: Sample,
         limits: Limits,
+        params: PlanParams,
         *,
-        models: Sequence[str],
-        image_sizes: Sequence[int],
         fetch: Fetch,
     ) -> None:
         self._name, self._own, self._sample, self._limits = name, own, sample, limits
         self._fetch = fetch
         self._cuts: dict[tuple[str, int], list[Cut]] = {}
         self._bases: dict[tuple[str, int], keras.Model] = {}
+        self._num_given = 0 if isinstance(own.views, str) else own.views.num_views
+        self._num_trained = sample.num_train * (1 + self._num_given)
+        self._num_rows = sample.num_images + sample.num_train * self._num_given
+        self._most_features = limits.num_features(self._num_trained, num_rows=self._num_rows)
         chooser = Chooser(
             self._probe,
             limits,
-            num_rows=sample.num_images,
+            num_rows=self._num_rows,
             num_train=sample.num_train,
             num_probed=len(sample.labels),
+            most_features=self._most_features,
             own_size=min(sample.images.shape[1:3]),
         )
-        wanted = models if own.model == AUTO else [own.model or name]
-        sizes = image_sizes if isinstance(own.image_size, str) else [own.image_size]
+        wanted = params.models if own.model == AUTO else [own.model or name]
+        sizes = params.image_sizes if isinstance(own.image_size, str) else [own.image_size]
+        sizes_of = {model: self._sizes(model, sizes) for model in wanted}
         self.choice: Choice = chooser.choose(
-            {model: _sizes_taken(model, sizes) for model in wanted}, asks_views=own.views == AUTO
+            sizes_of,
+            asks_views=own.views == AUTO,
+            is_room=None if own.cuts == AUTO else self._is_room,
         )
 
     def entry(self) -> dict[str, object]:
@@ -96,12 +114,57 @@ class PlannedBase:
 
         Over mirrored images that the plan adds it is as many steps; views of a user's add some.
         """
-        num_train, given = self._sample.num_train, self._num_views() - self._num_added()
         epochs = EPOCHS
         if self._own.cuts == AUTO:
             widest = max(head.num_features for head in self.choice.heads)
-            epochs = self._limits.num_epochs(widest, num_train * (1 + given))
-        return round(as_many_steps(epochs, num_train, self._num_added()))
+            epochs = self._limits.num_epochs(widest, self._num_trained)
+        num_added = self.num_views - self._num_given
+        return round(as_many_steps(epochs, self._sample.num_train, num_added))
+
+    @property
+    def num_rows(self) -> int:
+        """What is embedded: the images, and views."""
+        return self._sample.num_images + self._sample.num_train * self.num_views
+
+    @property
+    def num_views(self) -> int:
+        """How many views there are of each training image, given or chosen."""
+        return int(self.choice.is_mirrored) if self._own.views == AUTO else self._num_given
+
+    def _sizes(self, model: str, image_sizes: Sequence[int]) -> Sequence[int]:
+        """Returns the sizes that a base takes and at which the arrays of given cuts fit.
+
+        Raises:
+            ConfigError: If there is none, or a given cut is none of the base.
+        """
+        taken = _sizes_taken(model, image_sizes)
+        if self._own.cuts == AUTO:
+            return taken
+        smallest, *larger = taken
+        self._given_cuts(model, smallest, self._num_rows, max_bytes=self._limits.max_bytes)
+        num_fitting = bisect_left(
+            larger, True, key=lambda size: not self._is_room(model, size, self._num_rows)
+        )
+        return taken[: 1 + num_fitting]
+
+    def _is_room(self, model: str, image_size: int, num_rows: int) -> bool:
+        cuts = self._given_cuts(model, image_size, num_rows, max_bytes=sys.maxsize)
+        return array_bytes(cuts, num_rows) <= self._limits.max_bytes
+
+    def _given_cuts(
+        self, model: str, image_size: int, num_rows: int, *, max_bytes: int
+    ) -> list[Cut]:
+        cuts = find_cuts(self._opened(model, image_size))
+        own, limits = self._own, {"num_images": num_rows, "max_bytes": max_bytes}
+        where = f"embed.bases.{self._name}"
+        return kept_cuts(cuts, own.names_kept, own.pooling, **limits, where=where)
+
+    def _opened(self, model: str, image_size: int) -> "keras.Model":
+        key = model, image_size
+        if key not in self._bases:
+            own = self._own.model_copy(update={"model": model, "image_size": image_size})
+            self._bases[key] = open_base(own.choice(self._name), fetch=self._fetch).model
+        return self._bases[key]
 
     def _probe(
         self,
@@ -113,20 +176,16 @@ class PlannedBase:
         seconds: float,
         is_converted: bool,
     ) -> Probe:
-        own = self._own.model_copy(update={"model": model, "image_size": image_size})
-        base = open_base(own.choice(self._name), fetch=self._fetch).model
-        self._bases[model, image_size] = base
+        base, sample = self._opened(model, image_size), self._sample
         cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
-        sample = self._sample
-        most = self._limits.num_features(sample.num_train, num_rows=sample.num_images)
-        parts = parts_of(cuts, most_features=min(most, MOST_OF_A_CUT))
+        parts = parts_of(cuts, most_features=min(self._most_features, MOST_OF_A_CUT))
         images = sample.images[:num_images]
         network = network_of(base, parts, images.shape[1:], image_size=image_size)
         return Probe(
             freeze(
                 network,
                 images,
-                num_images=self._sample.num_images,
+                num_images=self._num_rows,
                 engine=None if is_converted else TENSORFLOW,
             ),
             parts,
@@ -140,8 +199,8 @@ class PlannedBase:
         """Returns the whole cut that phase 2 of the best head starts from, if there is room.
 
         The time is that of the lectures' procedure, which trains the one or two upper layers for
-        3 of 10 epochs: nearly all of it goes to the frozen layers below. A whole segment takes up
-        to three times as long, a larger share of the epochs twice.
+        `FINE_TUNING_SHARE` of the epochs: nearly all of it goes to the frozen layers below. A whole
+        segment takes up to three times as long, a larger share of the epochs twice.
         """
         from pipeline.bases.graph import truncate
         from pipeline.training.segments import tunable_layers
@@ -157,9 +216,9 @@ class PlannedBase:
         highest = max(part for head in heads for part in head.parts).cut
         operations = {cut: num_operations(network) for cut, network in below.items()}
         share = (operations[highest] - operations[start.name]) / operations[cuts[-1].name]
-        num_train = self._sample.num_train
-        num_trained = num_train * (1 + self._num_views())
-        num_epochs = as_many_steps(FINE_TUNING_EPOCHS, num_train, self._num_added())
+        # In phase 2 an epoch goes over each row once.
+        num_trained = self._sample.num_train * (1 + self.num_views)
+        num_epochs = max(1, round(FINE_TUNING_SHARE * self.num_epochs))
         # Trained is in TensorFlow, whatever embeds.
         per_image = chosen.seconds_per_image * (MOST_SPEEDUP if chosen.is_converted else 1.0)
         seconds = num_trained * num_epochs * per_image * num_cores() * share
@@ -170,9 +229,8 @@ class PlannedBase:
                 *(self._name, start.name, seconds),
             )
             return []
-        num_rows = self._sample.num_images + num_trained - num_train
         num_values = sum(head.num_features for head in heads)
-        needed = num_rows * (start.bytes_per_image + BYTES_PER_VALUE * num_values)
+        needed = self.num_rows * (start.bytes_per_image + BYTES_PER_VALUE * num_values)
         if needed > self._limits.max_bytes:
             logger.info(
                 "%s: phase 2 does not start from %s, which does not fit embed.max_bytes beside the "
@@ -181,14 +239,6 @@ class PlannedBase:
             )
             return []
         return [start.name]
-
-    def _num_views(self) -> int:
-        views = self._own.views
-        return self._num_added() if views == AUTO else views.num_views
-
-    def _num_added(self) -> int:
-        """Returns how many views the plan itself has chosen."""
-        return int(self._own.views == AUTO and self.choice.is_mirrored)
 
 
 def _sizes_taken(model: str, image_sizes: Sequence[int]) -> list[int]:

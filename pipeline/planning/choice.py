@@ -41,7 +41,8 @@ class Choice:
     Attributes:
         chosen: The base at its size.
         heads: What heads may stand on, the best first.
-        mirror_gain: Of accuracy through mirrored images, with its standard error; None: not asked.
+        mirror_gain: Of accuracy through mirrored images, with its standard error; None: not asked,
+            or no time or room for them.
         is_mirrored: Whether mirrored images are worth embedding, and fit the time.
         candidates: All that were looked at, in this order.
     """

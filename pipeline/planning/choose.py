@@ -25,9 +25,9 @@ MIRROR_GAIN: Final = 1.0
 """Standard errors by which mirrored images must help: what they take is time to embed, and room.
 Networks of 256 and 512 units gained 0.7 and 0.3 points in as many steps on CIFAR-10 with
 EfficientNet-Lite0 at 128 pixels, where ridge heads gain 1.2 (standard error 0.5), and 0.4 and 0.2
-with Lite2 at 192 (ridge heads 0.4, 0.3). They lost 0.3 and 0.3 on Fashion-MNIST (ridge heads 0.5,
-0.4, of another base) and 0.0 and 0.5 on 855 photographs (0.2, 0.4): confirmation part, two seeds
-each, 2026-11-30 (`python -m benchmarks.mirrored_images`)."""
+with Lite2 at 192, where these gain 0.4 (0.3). They lost 0.3 and 0.3 on Fashion-MNIST, where ridge
+heads lose 0.5 (0.4; of another base), and 0.0 and 0.5 on 855 photographs, where these lose 0.2
+(0.4): confirmation part, two seeds each, 2026-11-30 (`python -m benchmarks.mirrored_images`)."""
 STRIDE: Final = 2
 """Sizes that a climb goes up at once; what it left out beside the best is looked at afterwards."""
 PROBES: Final = 5
@@ -79,9 +79,10 @@ class Chooser:
     Args:
         make_probe: Makes the probe of a model at a size.
         limits: Of time and bytes.
-        num_rows: Images that will be embedded, views aside.
+        num_rows: What will be embedded, mirrored images that the plan may add aside.
         num_train: Images of the training part, which heads will be trained on.
         num_probed: Most images of a probe, all of the same sample.
+        most_features: Of a head.
         own_size: Pixels of the images as they are stored.
         clock: Seconds, rising.
     """
@@ -94,24 +95,32 @@ class Chooser:
         num_rows: int,
         num_train: int,
         num_probed: int,
+        most_features: int,
         own_size: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_probe, self._limits, self._clock = make_probe, limits, clock
         self._num_rows, self._num_train, self._num_probed = num_rows, num_train, num_probed
-        self._own_size = own_size
-        self._most_features = limits.num_features(num_train, num_rows=num_rows)
+        self._own_size, self._most_features = own_size, most_features
         self._end = clock() + limits.plan_seconds
         self._candidates: list[Candidate] = []
         self._probes: dict[tuple[str, int], Probe] = {}
 
-    def choose(self, sizes_of: Mapping[str, Sequence[int]], *, asks_views: bool) -> Choice:
+    def choose(
+        self,
+        sizes_of: Mapping[str, Sequence[int]],
+        *,
+        asks_views: bool,
+        is_room: Callable[[str, int, int], bool] | None = None,
+    ) -> Choice:
         """Returns what is expected to be best on all training images.
 
         Args:
             sizes_of: The sizes of images that each model takes, pixels, rising, at least one. The
                 models are tried in this order.
             asks_views: Whether mirrored images are to be tried.
+            is_room: Of a model, a size and a number of rows, whether the arrays of given cuts fit;
+                None: no cuts are given, and the heads decide.
         """
         first, *others = sizes_of
         self._climb(first, sizes_of[first])
@@ -122,7 +131,11 @@ class Chooser:
         chosen = self._best()
         probe = self._probes[chosen.model, chosen.image_size]
         heads = heads_of(probe, most_features=self._most_features, num_train=self._num_train)
-        fitting = self._fitting(heads, self._num_rows + self._num_train)
+        num_rows = self._num_rows + self._num_train
+        if is_room is None:
+            fitting = self._fitting(heads, num_rows)
+        else:
+            fitting = heads if is_room(chosen.model, chosen.image_size, num_rows) else []
         asks_views = asks_views and heads[0] in fitting
         gain = self._mirror_gain(probe, heads[0]) if asks_views else None
         is_mirrored = gain is not None and gain[0] > MIRROR_GAIN * gain[1]

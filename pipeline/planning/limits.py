@@ -73,9 +73,8 @@ class Limits:
             num_features: Of a head.
             num_train: Rows that are trained on.
         """
-        num_passes = max(1, round(IMAGES_PER_EPOCH / num_train))
         most = min(
-            max(EPOCHS, MOST_PASSES // num_passes),
+            max(EPOCHS, MOST_PASSES // _num_passes(num_train)),
             EPOCHS * self._affordable(num_train) / num_features,
         )
         return max([EPOCHS, *(epochs for epochs in LONGER if epochs <= most)])
@@ -83,7 +82,7 @@ class Limits:
     def _affordable(self, num_train: int) -> float:
         """Returns how many features a study has the time for, with `EPOCHS` of them."""
         operations = TRAINING_SHARE * self.budget_seconds * SPEED_SHARE * self.gflops * 1e9
-        num_images = EPOCHS * num_train * max(1, round(IMAGES_PER_EPOCH / num_train))
+        num_images = EPOCHS * num_train * _num_passes(num_train)
         return operations / (OPERATIONS * UNITS * WHOLE_TRAININGS * num_images)
 
     def num_values(self, num_rows: int) -> int:
@@ -109,7 +108,7 @@ class Limits:
 def as_many_steps(epochs: int, num_train: int, num_views: int) -> float:
     """Returns how many epochs over views as well have as many steps as epochs without them.
 
-    An epoch over a small training part, which goes over it several times, is no longer with views.
+    An epoch over a small training part goes over it several times, and over its views less often.
 
     Args:
         epochs: Without views.
@@ -120,4 +119,9 @@ def as_many_steps(epochs: int, num_train: int, num_views: int) -> float:
     (5.0, 10.0)
     """
     num_rows = num_train * (1 + num_views)
-    return epochs * max(num_train, IMAGES_PER_EPOCH) / max(num_rows, IMAGES_PER_EPOCH)
+    return epochs * _num_passes(num_train) / ((1 + num_views) * _num_passes(num_rows))
+
+
+def _num_passes(num_rows: int) -> int:
+    """Returns how often an epoch goes over so many rows, as trainings do it."""
+    return max(1, round(IMAGES_PER_EPOCH / num_rows))

@@ -1,5 +1,6 @@
 """What the stage `plan` concludes, as `results/plan.json` holds it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from pipeline.features.params import BaseParams, EmbedParams
 from pipeline.files import read_json, write_json
 from pipeline.plan_record import PLAN_FILE
 
+BUDGET: Final = "budget_seconds"
+"""Key of `Plan.measured`."""
 COLUMNS: Final = (
     "Base",
     "Pixels",
@@ -30,9 +33,12 @@ class Plan:
         reasons: By the same names, a sentence each.
         explained: By the same names, what was looked at: `heads` and `candidates`, as in
             `planning.choice`, and `mirror_gain`, with its standard error, or None.
-        measured: What it was concluded from: `gflops` of float32 matrix products, `budget_seconds`,
-            `num_train` images of the training part, and the `seconds` that the plan itself took.
+        measured: What it was concluded from: `gflops` of float32 matrix products, `budget_seconds`
+            (None: no limit), `num_train` images of the training part, and the `seconds` that the
+            plan itself took. Where nothing was to be chosen the budget alone.
         epochs: Most of a whole training on a base, by the same names.
+        views: How many there are of each training image, by the name of every base under
+            `embed.bases`.
         inputs: SHA-256 of what it follows from, beside the budget and the machine: the images and
             what params.yaml leaves open. Empty in plans of earlier releases.
     """
@@ -40,8 +46,9 @@ class Plan:
     bases: Mapping[str, Mapping[str, Any]]
     reasons: Mapping[str, str]
     explained: Mapping[str, Mapping[str, Any]]
-    measured: Mapping[str, float]
+    measured: Mapping[str, float | None]
     epochs: Mapping[str, int] = field(default_factory=dict)
+    views: Mapping[str, int] = field(default_factory=dict)
     inputs: str = ""
 
     def lines(self) -> list[str]:
@@ -105,7 +112,7 @@ def read_plan(file: Path) -> Plan:
     return Plan(**read_json(file))
 
 
-def plan_for_more(file: Path, inputs: str, budget_seconds: float) -> Plan | None:
+def plan_for_more(file: Path, inputs: str, budget_seconds: float | None) -> Plan | None:
     """Returns the plan that is there for a budget that is larger now, or None.
 
     Whoever gives more time wants to go on with what is there: another base, or other cuts, would
@@ -114,14 +121,20 @@ def plan_for_more(file: Path, inputs: str, budget_seconds: float) -> Plan | None
     Args:
         file: The plan, if there is one.
         inputs: As `Plan.inputs`.
-        budget_seconds: The budget as it is now.
+        budget_seconds: The budget as it is now; None: no limit.
     """
     if not file.is_file():
         return None
     plan = read_plan(file)
-    if plan.inputs != inputs or plan.measured.get("budget_seconds", 0.0) >= budget_seconds:
+    # Earlier releases noted none where nothing was open.
+    last = plan.measured.get(BUDGET, 0.0)
+    if plan.inputs != inputs or _seconds(last) >= _seconds(budget_seconds):
         return None
-    return replace(plan, measured={**plan.measured, "budget_seconds": budget_seconds})
+    return replace(plan, measured={**plan.measured, BUDGET: budget_seconds})
+
+
+def _seconds(budget_seconds: float | None) -> float:
+    return math.inf if budget_seconds is None else budget_seconds
 
 
 def with_epochs_of(file: Path, plan: Plan) -> Plan:
@@ -136,8 +149,8 @@ def with_epochs_of(file: Path, plan: Plan) -> Plan:
     """
     if not file.is_file():
         return plan
-    last, budget = read_plan(file), "budget_seconds"
-    if last.inputs != plan.inputs or last.measured.get(budget) != plan.measured.get(budget):
+    last = read_plan(file)
+    if last.inputs != plan.inputs or last.measured.get(BUDGET) != plan.measured.get(BUDGET):
         return plan
     same = {name: last.epochs[name] for name in last.epochs if last.bases[name] == plan.bases[name]}
     return replace(plan, epochs={**plan.epochs, **same})

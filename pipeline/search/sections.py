@@ -128,7 +128,7 @@ class SearchParams(Section):
 
         Args:
             epochs: That the plan has time for, for the study's base; None: there is no plan of it.
-            num_train: Images of the training part, with the views that the plan has added.
+            num_train: Images of the training part, and their views where trials train on them.
             images_per_epoch: That an epoch goes over at least, the training part several times.
         """
         whole = self.with_epochs(epochs)

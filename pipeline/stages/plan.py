@@ -26,12 +26,12 @@ from pipeline.files import sha256_file
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.limits import EMBED_SHARE, Limits
 from pipeline.planning.params import PlanParams
-from pipeline.planning.plan import Plan, plan_for_more, with_epochs_of, write_plan
+from pipeline.planning.plan import BUDGET, Plan, plan_for_more, with_epochs_of, write_plan
 from pipeline.processes import num_cores
 from pipeline.workspace import store_root
 
 if TYPE_CHECKING:
-    from pipeline.planning.choice import Choice
+    from pipeline.planning.bases import PlannedBase
     from pipeline.planning.sample import Sample
     from pipeline.records.model_registry.registered_file import RegisteredFile
 
@@ -45,13 +45,16 @@ UNLIMITED_SECONDS: Final = 3600.0
 """What is planned for where `budget` is none."""
 
 
-def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_file: Path) -> Plan:
+def run(
+    params: PlanParams, embed: EmbedParams, *, budget_seconds: float | None, train_file: Path
+) -> Plan:
     """Returns what is chosen for every base of `embed` that leaves something open.
 
     Args:
         params: The section.
         embed: The section `embed`.
-        budget_seconds: That the whole graph may take, from here to the last confirmation.
+        budget_seconds: That the whole graph may take, from here to the last confirmation; None:
+            there is no limit.
         train_file: From the stage `split`; of its images the training part alone is looked at.
 
     Raises:
@@ -61,52 +64,47 @@ def run(params: PlanParams, embed: EmbedParams, *, budget_seconds: float, train_
     """
     start = time.monotonic()
     is_open = {name: own for name, own in embed.bases.items() if own.is_open}
+    views = {name: own.views_wanted.num_views for name, own in embed.bases.items()}
     if not is_open:
-        return Plan(bases={}, reasons={}, explained={}, measured={})
+        measured = {BUDGET: budget_seconds}
+        return Plan(bases={}, reasons={}, explained={}, measured=measured, views=views)
     from pipeline.planning.bases import PlannedBase
     from pipeline.planning.sample import read_sample
     from pipeline.planning.speed import matmul_gflops
 
-    # Several bases share the time.
+    # Several bases share the time, those that are written out as well.
     limits = Limits(
-        budget_seconds=budget_seconds / len(is_open),
+        budget_seconds=(budget_seconds or UNLIMITED_SECONDS) / len(embed.bases),
         gflops=matmul_gflops(),
         max_bytes=embed.max_bytes,
     )
     sample = read_sample(train_file, size=params.num_images, seed=params.seed)
     planned = {
-        name: PlannedBase(
-            name,
-            own,
-            sample,
-            limits,
-            models=params.models,
-            image_sizes=params.image_sizes,
-            fetch=_fetch,
-        )
+        name: PlannedBase(name, own, sample, limits, params, fetch=_fetch)
         for name, own in is_open.items()
     }
     return Plan(
         bases={name: base.entry() for name, base in planned.items()},
-        reasons={name: _reason(base.choice, limits, sample) for name, base in planned.items()},
+        reasons={name: _reason(base, limits, sample) for name, base in planned.items()},
         explained={name: asdict(base.choice) for name, base in planned.items()},
         measured={
             "gflops": round(limits.gflops, 1),
-            "budget_seconds": budget_seconds,
+            BUDGET: budget_seconds,
             "num_train": sample.num_train,
             "seconds": round(time.monotonic() - start, 1),
         },
         epochs={name: base.num_epochs for name, base in planned.items()},
+        views=views | {name: base.num_views for name, base in planned.items()},
     )
 
 
-def _reason(choice: Choice, limits: Limits, sample: Sample) -> str:
+def _reason(base: PlannedBase, limits: Limits, sample: Sample) -> str:
     """Returns why a choice was made, in one sentence."""
     from pipeline.planning.bases import cut_of
 
+    choice = base.choice
     chosen, best, other = choice.chosen, choice.heads[0], choice.runner_up
-    num_rows = sample.num_images + sample.num_train * choice.is_mirrored
-    seconds = num_rows * chosen.seconds_per_image
+    seconds = base.num_rows * chosen.seconds_per_image
     text = (
         f"{chosen.model} at {chosen.image_size} pixels: a ridge head on {cut_of(best)} reaches "
         f"{best.accuracy:.3f} on {chosen.num_images:,} training images and is expected to reach "
@@ -144,7 +142,7 @@ def main(*, dry_run: bool = False) -> None:
         return
     clock, inputs = Clock(Path.cwd(), budget_seconds), _inputs(params, embed)
     last = store_root(Path.cwd()) / LAST_PLAN
-    kept = plan_for_more(last, inputs, budget_seconds or UNLIMITED_SECONDS)
+    kept = plan_for_more(last, inputs, budget_seconds)
     if kept is not None:
         logger.info("the plan of a smaller budget stays; `dvc repro -f plan` plans anew")
         _keep(kept)
@@ -158,7 +156,8 @@ def main(*, dry_run: bool = False) -> None:
 
 
 def _keep(plan: Plan) -> None:
-    for file in (store_root(Path.cwd()) / LAST_PLAN, PLAN_FILE):
+    # Last what a run that was cut off here goes on from: DVC deletes the other one.
+    for file in (PLAN_FILE, store_root(Path.cwd()) / LAST_PLAN):
         write_plan(plan, file)
 
 
@@ -168,10 +167,10 @@ def _planned(params: PlanParams, embed: EmbedParams, budget_seconds: float | Non
         from pipeline.training.devices import configure_tensorflow
 
         configure_tensorflow(num_threads=num_cores())
-    seconds = budget_seconds or UNLIMITED_SECONDS
-    return run(params, embed, budget_seconds=seconds, train_file=TRAIN_FILE)
+    return run(params, embed, budget_seconds=budget_seconds, train_file=TRAIN_FILE)
 
 
 def _inputs(params: PlanParams, embed: EmbedParams) -> str:
-    sections = json.dumps([params.model_dump(), embed.model_dump()], sort_keys=True)
+    of_embed = embed.model_dump(include={"bases", "max_bytes"})
+    sections = json.dumps([params.model_dump(), of_embed], sort_keys=True)
     return hashlib.sha256(f"{sha256_file(TRAIN_FILE)} {sections}".encode()).hexdigest()

@@ -146,16 +146,14 @@ def settled_search(
     file = root / PLAN_FILE
     if search.epochs == "auto" and base != NO_BASE and not file.is_file():
         raise ConfigError(f"No {PLAN_FILE} here. Run the stage `plan` first.")
+    written = {**space.defaults, **space.settings}
+    num_views = 0 if written.get("views") == "none" else planned_views(file, base)
+    least = written.get("images_per_epoch", 1)
     return search.settled(
         epochs=planned_epochs(file, base),
-        num_train=split.counts["train"].images * (1 + planned_views(file, base)),
-        images_per_epoch=_least_images(space),
+        num_train=split.counts["train"].images * (1 + num_views),
+        images_per_epoch=least if isinstance(least, int) else 1,  # It is searched.
     )
-
-
-def _least_images(space: SearchSpace) -> int:
-    written = {**space.defaults, **space.settings}.get("images_per_epoch", 1)
-    return written if isinstance(written, int) else 1  # It is searched.
 
 
 def num_kept(study: Study, described: DescribedStudy) -> int | None:

@@ -112,6 +112,10 @@ def test_a_base_is_by_default_the_one_of_its_name():
             "Received: b beside cuts='auto'",
         ),
         (
+            {"bases": {"efficientnet_lite0": {**LITE0, "starts": ["b"]}}},
+            "starts must be left out where cuts is auto",
+        ),
+        (
             {"bases": {"efficientnet_lite0": {**LITE0, "cuts": ["a"], "pooling": {"a": "max"}}}},
             "pooling.a: .*'none', 'average', .* or 'global'. Received: 'max'",
         ),

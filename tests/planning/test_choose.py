@@ -13,6 +13,7 @@ from tests.planning.conftest import features, part
 MODELS, SIZES = ["small", "large"], [64, 96, 128, 160, 192]
 # Minutes for a few hundred images: nothing is too slow.
 LIMITS = Limits(budget_seconds=600.0, gflops=100.0, max_bytes=10**9)
+MOST = 4096
 
 
 @pytest.fixture
@@ -48,6 +49,7 @@ def choose(labels, make_probe):
             num_rows=len(labels),
             num_train=len(labels),
             num_probed=len(labels),
+            most_features=MOST,
             own_size=own_size,
             clock=clock,
         )
@@ -118,6 +120,7 @@ def test_the_smallest_is_taken_whatever_it_takes(labels, make_probe):
         num_rows=240,
         num_train=240,
         num_probed=240,
+        most_features=MOST,
         own_size=192,
         clock=lambda: 0.0,
     )
@@ -162,6 +165,7 @@ def choose_slow(labels, make_probe):
             num_rows=2400,
             num_train=240,
             num_probed=240,
+            most_features=MOST,
             own_size=28,
             clock=clock,
         )
@@ -229,6 +233,7 @@ def test_the_first_probe_is_given_a_share_of_the_time_and_the_others_its_images(
         num_rows=240,
         num_train=240,
         num_probed=900,
+        most_features=MOST,
         own_size=96,
         clock=lambda: 0.0,
     )
@@ -260,6 +265,7 @@ def choose_mirrored(labels, make_probe):
         num_rows=240,
         seconds_per_image=0.01,
         asks_views=True,
+        is_room=None,
         is_new=True,
     ):
         random = np.random.default_rng(3)
@@ -280,16 +286,18 @@ def choose_mirrored(labels, make_probe):
             made.seconds_per_image = seconds_per_image
             return made
 
+        limits = dataclasses.replace(LIMITS, max_bytes=max_bytes, gflops=1e4)
         chooser = Chooser(
             probe,
-            dataclasses.replace(LIMITS, max_bytes=max_bytes, gflops=1e4),
+            limits,
             num_rows=num_rows,
             num_train=240,
             num_probed=240,
+            most_features=limits.num_features(240, num_rows=num_rows),
             own_size=64,
             clock=lambda: 0.0,
         )
-        return chooser.choose({"small": [64]}, asks_views=asks_views)
+        return chooser.choose({"small": [64]}, asks_views=asks_views, is_room=is_room)
 
     return choose
 
@@ -313,6 +321,21 @@ def test_mirrored_images_come_with_the_heads_that_then_have_room(choose_mirrored
     # A head that is too large is left out, and what comes after it may fit.
     uneven = choose_mirrored(2 * 240 * 600, sizes=(190, 10))
     assert [head.num_features for head in uneven.heads] == [200, 10]
+
+
+def test_beside_cuts_that_are_given_mirrored_images_have_the_room_that_these_leave(choose_mirrored):
+    asked = []
+
+    def is_room(model, image_size, num_rows):
+        asked.append((model, image_size, num_rows))
+        return answer
+
+    for answer in (True, False):
+        # However little there is for the heads that were looked at.
+        choice = choose_mirrored(2 * 240 * 200, is_room=is_room)
+        assert choice.is_mirrored == answer
+        assert choice.heads
+    assert asked == 2 * [("small", 64, 480)]
 
 
 @pytest.mark.parametrize(

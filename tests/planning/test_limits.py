@@ -57,9 +57,11 @@ def test_a_small_training_part_is_gone_over_no_oftener():
 def test_epochs_over_views_are_fewer_where_each_is_longer():
     assert as_many_steps(10, 50_000, 1) == 5
     assert as_many_steps(20, 50_000, 3) == 5
-    # 8,192 images an epoch are 6,000 and 2,192 of them again, or of 12,000 rows.
-    assert as_many_steps(10, 6000, 1) == pytest.approx(10 * 8192 / 12_000)
-    assert as_many_steps(10, 1024, 1) == 10
+    # An epoch goes over 1,024 images eight times, over as many rows again four times; over 5,000
+    # two times and over 10,000 once; over 3,000 three times, and over 6,000 once as well.
+    assert as_many_steps(10, 1024, 1) == as_many_steps(10, 5000, 1) == 10
+    assert as_many_steps(10, 3000, 1) == 15
+    assert as_many_steps(10, 6000, 1) == 5
 
 
 def test_the_plan_takes_a_tenth():

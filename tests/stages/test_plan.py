@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.clock import CLOCK_FILE
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError
 from pipeline.features import frozen
 from pipeline.features.params import EmbedParams
+from pipeline.files import read_json, write_json
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.params import PlanParams
 from pipeline.planning.plan import Plan, read_plan, with_epochs_of, with_plan, write_plan
@@ -50,10 +52,10 @@ def write_images(folder, *, other=0):
     return folder / "data/train.npz"
 
 
-def planned(train_file, *, budget_seconds=600.0, bases="auto"):
+def planned(train_file, *, budget_seconds=600.0, **changed):
     return plan.run(
         parse_section(PlanParams, "plan", SECTION),
-        parse_section(EmbedParams, "embed", {**EMBED, "bases": bases}),
+        parse_section(EmbedParams, "embed", {**EMBED, **changed}),
         budget_seconds=budget_seconds,
         train_file=train_file,
     )
@@ -115,7 +117,7 @@ def test_what_is_tried_as_it_will_be_embedded_runs_in_the_engine_of_embed(
             limits = {"num_images": 80, "most_seconds": 9.0, "seconds": 9.0}
             make_probe("efficientnet_lite0", 32, **limits, is_converted=True)
 
-        def choose(self, sizes_of, *, asks_views):
+        def choose(self, sizes_of, **asked):
             raise InterruptedError
 
     engines, as_it_should = [], bases.Probe
@@ -151,8 +153,8 @@ def test_over_mirrored_images_a_training_is_as_many_steps(made, monkeypatch, vie
     class Chooser(bases.Chooser):
         """Takes mirrored images, whatever they are worth."""
 
-        def choose(self, sizes_of, *, asks_views):
-            return replace(super().choose(sizes_of, asks_views=asks_views), is_mirrored=True)
+        def choose(self, sizes_of, **asked):
+            return replace(super().choose(sizes_of, **asked), is_mirrored=True)
 
     # An epoch goes over this small training part once, and so may there be 30 of them.
     monkeypatch.setattr(limits, "IMAGES_PER_EPOCH", 1)
@@ -161,6 +163,45 @@ def test_over_mirrored_images_a_training_is_as_many_steps(made, monkeypatch, vie
     found = planned(made[1], bases={"mine": own})
     assert found.epochs["mine"] == 30 / rows
     assert found.bases["mine"].get("views", {}).get("hflip", False) == (rows == 2)
+    assert found.views == {"mine": 1}
+
+
+@pytest.mark.keras
+def test_views_that_are_given_and_bases_that_are_written_out_take_their_time(made, monkeypatch):
+    from pipeline.planning import bases
+
+    told = []
+
+    class Chooser(bases.Chooser):
+        """Notes what it is told."""
+
+        def __init__(self, make_probe, limits, **settings):
+            told.append((limits.budget_seconds, settings["num_rows"], settings["num_train"]))
+            super().__init__(make_probe, limits, **settings)
+
+    monkeypatch.setattr(bases, "Chooser", Chooser)
+    own = {"model": "efficientnet_lite0", "image_size": 32, "cuts": "auto"}
+    views = {"hflip": True, "shift": {"num_views": 2, "hflip": False, "seed": 1, "max_shift": 0.1}}
+    found = planned(made[1], bases={"mine": {**own, "views": views}, **GIVEN})
+    assert told == [(300.0, NUM_IMAGES + 3 * NUM_TRAIN, NUM_TRAIN)]
+    seconds = found.explained["mine"]["chosen"]["seconds_per_image"] * (NUM_IMAGES + 3 * NUM_TRAIN)
+    assert f"embedding takes {seconds:.0f} s at most of the 120 s" in found.reasons["mine"]
+    assert found.views == {"mine": 3, "efficientnet_lite0": 0}
+
+
+@pytest.mark.keras
+def test_images_are_no_larger_than_the_cuts_that_are_given_have_room_for(made):
+    # 16 x 16 x 16 numbers of two bytes for each image of 32 pixels, 24 x 24 x 16 of 48.
+    own = {"model": "efficientnet_lite0", "image_size": "auto", "cuts": ["block0_bn2"]}
+    sizes = {}
+    for max_bytes in (NUM_IMAGES * 16 * 16 * 16 * 2, NUM_IMAGES * 24 * 24 * 16 * 2):
+        found = planned(made[1], bases={"mine": own}, max_bytes=max_bytes)
+        sizes[max_bytes] = [each["image_size"] for each in found.explained["mine"]["candidates"]]
+    assert list(sizes.values()) == [[32], [32, 48]]
+    with pytest.raises(ConfigError, match=r"embed\.bases\.mine\.cuts: the arrays of 180 images"):
+        planned(made[1], bases={"mine": own}, max_bytes=min(sizes) - 1)
+    with pytest.raises(ConfigError, match=r"embed\.bases\.mine\.cuts: .*'block0'"):
+        planned(made[1], bases={"mine": {**own, "cuts": ["block0"]}})
 
 
 @pytest.mark.keras
@@ -226,26 +267,76 @@ def test_a_dry_run_prints_and_writes_nothing(tmp_path, monkeypatch, capsys):
     assert read_plan(PLAN_FILE).bases == {}
 
 
-def written(tmp_path, budget):
-    sections = {"budget": budget, "plan": SECTION, "embed": {**EMBED, "bases": GIVEN}}
+def written(tmp_path, budget, **changed):
+    embedded = {**EMBED, "bases": GIVEN, **changed}
+    sections = {"budget": budget, "plan": SECTION, "embed": embedded}
     (tmp_path / "params.yaml").write_text(json.dumps(sections), encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("budget", "stays"), [("20m", True), ("none", True), ("10m", False), ("5m", False)]
-)
-def test_a_larger_budget_goes_on_with_the_plan_that_is_there(tmp_path, monkeypatch, budget, stays):
+@pytest.fixture
+def made_for(tmp_path, monkeypatch):
+    """Makes the plan of a budget, and marks it; then plans for another, and tells if it stayed."""
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path)
-    written(tmp_path, "10m")
-    assert main(["plan"]) == 0
-    made = replace(read_plan(PLAN_FILE), reasons={"a": "b"}, measured={"budget_seconds": 600.0})
-    write_plan(made, plan.LAST_PLAN)
-    # As DVC does before it runs a stage.
-    PLAN_FILE.unlink()
-    written(tmp_path, budget)
-    assert main(["plan"]) == 0
-    assert read_plan(PLAN_FILE).reasons == (made.reasons if stays else {})
+
+    def made(budget):
+        written(tmp_path, budget)
+        assert main(["plan"]) == 0
+        write_plan(replace(read_plan(PLAN_FILE), reasons={"a": "b"}), plan.LAST_PLAN)
+
+        def stays(other, **changed):
+            PLAN_FILE.unlink()  # As DVC does before it runs a stage.
+            written(tmp_path, other, **changed)
+            assert main(["plan"]) == 0
+            return read_plan(PLAN_FILE).reasons == {"a": "b"}
+
+        return stays
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("before", "budget", "stays"),
+    [
+        ("10m", "20m", True),
+        ("10m", "none", True),
+        ("2h", "none", True),
+        ("10m", "10m", False),
+        ("10m", "5m", False),
+        ("none", "none", False),
+        ("none", "2h", False),
+    ],
+)
+def test_a_larger_budget_goes_on_with_the_plan_that_is_there(made_for, before, budget, stays):
+    assert made_for(before)(budget) == stays
+    assert CLOCK_FILE.is_file()
+
+
+def test_what_a_plan_does_not_follow_from_may_change_before_a_larger_budget(made_for):
+    assert made_for("10m")("20m", pixels_size=32, batch_size=8)
+
+
+def test_the_same_budget_is_planned_for_anew_and_begins_with_no_time_spent(made_for):
+    stays = made_for("10m")
+    for _ in range(2):
+        spent = read_json(CLOCK_FILE)
+        write_json(CLOCK_FILE, {**spent, "search@transfer": {"seconds": 600.0}})
+        assert not stays("10m")
+        assert read_json(CLOCK_FILE).keys() == {"plan"}
+
+
+def test_what_is_cut_off_while_it_takes_a_plan_over_does_so_again(made_for, tmp_path, monkeypatch):
+    stays, write = made_for("10m"), plan.write_plan
+
+    def cut_off(made, file):
+        write(made, file)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "write_plan", cut_off)
+        written(tmp_path, "20m")
+        assert main(["plan"]) == 130
+    assert stays("20m")
 
 
 @pytest.mark.parametrize(

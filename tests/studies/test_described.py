@@ -15,24 +15,22 @@ from testing.split import split_record
 def settled(params_document, tmp_path):
     """From the base of a study, on 30,000 images of two classes, to its epochs and rungs."""
     search = SearchParams.model_validate(params_document["search"])
-    space = SearchSpace({}, params_document["defaults"])
     split = split_record(per_class=(15_000, 15_000))
 
-    def settle(base):
+    def settle(base, views="all"):
+        space = SearchSpace({}, {**params_document["defaults"], "views": views})
         found = settled_search(search, base, space, split, root=tmp_path)
         return found.num_epochs, found.num_rungs
 
     return settle
 
 
-def test_views_of_the_plan_are_images_that_a_rung_sees(settled, tmp_path):
-    mirrored, plain = {"views": {"hflip": True}}, {"views": {"hflip": False}}
-    planned = {"mirrored": mirrored, "plain": plain, "given": {"cuts": ["a"]}}
-    epochs = dict.fromkeys(planned, 5)
-    write_json(tmp_path / PLAN_FILE, {"bases": planned, "epochs": epochs})
+def test_views_are_images_that_a_rung_sees_where_trials_train_on_them(settled, tmp_path):
+    epochs = {"mirrored": 5, "plain": 5}
+    write_json(tmp_path / PLAN_FILE, {"epochs": epochs, "views": {"mirrored": 1, "plain": 0}})
     # 27 times 8,192 images are 221,184: five epochs over 60,000 rows see more, over 30,000 fewer.
     assert settled("mirrored") == (5, 4)
-    assert settled("plain") == settled("given") == (5, 3)
+    assert settled("plain") == settled("mirrored", views="none") == (5, 3)
     assert settled("none") == (10, 4)
 
 
