@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.evaluation.linear_algebra import one_blas_thread
 from pipeline.review.vectors import spread
 
 Floats = NDArray[np.float32]
@@ -163,7 +164,8 @@ def _components(vectors: NDArray[np.floating[Any]]) -> Floats:
     some -= centre
     first = max(some.shape[1] - NUM_COMPONENTS, 0)
     # A tenth of the time that all eigenvectors take.
-    _, kept = eigh(some.T @ some, subset_by_index=[first, some.shape[1] - 1])
+    with one_blas_thread():
+        _, kept = eigh(some.T @ some, subset_by_index=[first, some.shape[1] - 1])
     blocks = [
         (vectors[start : start + _BLOCK].astype(np.float32) - centre) @ kept
         for start in range(0, len(vectors), _BLOCK)

@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluation.linear_algebra import one_blas_thread
+
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
@@ -98,7 +100,8 @@ class _Sums:
         for penalty in penalties:
             regular = scatter.copy()
             regular.flat[:: len(regular) + 1] += penalty * unit
-            weights = cho_solve(cho_factor(regular, lower=True, overwrite_a=True), across)
+            with one_blas_thread():
+                weights = cho_solve(cho_factor(regular, lower=True, overwrite_a=True), across)
             found.append((weights, np.asarray(shares - mean @ weights, np.float32)))
         return found
 

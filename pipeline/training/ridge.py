@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluation.linear_algebra import one_blas_thread
 from pipeline.training.head import SMALLEST_VARIANCE
 
 SMALLEST_SHARE: Final = 1e-6
@@ -64,10 +65,11 @@ def left_out(
     """
     targets = _one_hot(labels)
     centred = _centred(kernels)
-    found = [
-        _left_out_scores(centred, targets, penalty * _unit(centred)).argmax(axis=1)
-        for penalty in sorted(penalties, reverse=True)
-    ]
+    with one_blas_thread():
+        found = [
+            _left_out_scores(centred, targets, penalty * _unit(centred)).argmax(axis=1)
+            for penalty in sorted(penalties, reverse=True)
+        ]
     wanted = targets.argmax(axis=1)
     return max((classes == wanted for classes in found), key=np.count_nonzero)
 
@@ -98,8 +100,9 @@ def held_out(
     across = across - own.mean(axis=0)
     found = []
     for penalty in sorted(penalties, reverse=True):
-        factor = cho_factor(_regular(centred, penalty * _unit(centred)), lower=True)
-        weights = cho_solve(factor, targets[fit] - mean)
+        with one_blas_thread():
+            factor = cho_factor(_regular(centred, penalty * _unit(centred)), lower=True)
+            weights = cho_solve(factor, targets[fit] - mean)
         # The weights sum to nothing, as the targets do: what is constant in a row takes no part.
         found.append((across @ weights + mean).argmax(axis=1))
     wanted = targets[judged].argmax(axis=1)
