@@ -100,7 +100,11 @@ class Engine:
         )
         self._failures = FailureStreak(params.max_failures)
         self._num_copies = 0
-        self._has_result = any(one.value is not None for one in trainings_of(study))
+        # What was taken over from another space is no answer to what is asked now.
+        self._has_result = any(
+            one.state.name == "COMPLETE" and "taken_over_from" not in one.user_attrs
+            for one in study.get_trials(deepcopy=False)
+        )
         # That may diverge when the time is up before anything has come of it.
         self._num_late = params.max_failures
 

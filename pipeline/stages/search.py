@@ -139,6 +139,12 @@ def _search(
             progress=progress,
         ).run()
     logger.info("%s: %s", study.study_name, progress.outcome())
+    if params.target is None and not progress.state.trained:
+        logger.warning(
+            "%s: nothing was trained, since its part of the budget is spent; a larger `budget` "
+            "gives it more",
+            study.study_name,
+        )
     _note_missing(study, missing)
 
 

@@ -767,6 +767,28 @@ def test_a_search_that_is_late_does_less_and_never_nothing(search):
     assert len(study.trials) <= 2
 
 
+def test_a_late_search_of_a_new_space_tries_one_though_others_were_taken_over(search):
+    study, _ = search(target=1)
+    taken = optuna.trial.create_trial(
+        value=0.5,
+        params={"top": 0.5},
+        distributions=study.trials[0].distributions,
+        user_attrs={**study.trials[0].user_attrs, "taken_over_from": "digits-mine-1#0"},
+    )
+    name, storage, told = study.study_name, study._storage, study.user_attrs
+    optuna.delete_study(study_name=name, storage=storage)
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+    for key, value in told.items():
+        study.set_user_attr(key, value)
+    study.add_trial(taken)
+    study, _ = search(target="auto", rungs=3, limit_seconds=0.01)
+    num_trials = len(study.trials)
+    assert num_trials > 1
+    assert "taken_over_from" in study.trials[0].user_attrs
+    study, _ = search(target="auto", rungs=3, limit_seconds=0.01)
+    assert len(study.trials) == num_trials
+
+
 def test_when_what_trains_the_base_has_had_its_time_the_base_stays_as_it_is(search, monkeypatch):
     monkeypatch.setattr(Forecast, "fine_tuned_enough", lambda self, trainings: len(trainings) >= 3)
     space = {

@@ -199,6 +199,15 @@ def test_a_search_that_takes_its_time_and_lost_its_databases_trains_nothing(repo
     assert len(stage(repository)) > len(before)
 
 
+def test_a_search_whose_budget_is_spent_says_that_nothing_was_trained(repository, caplog):
+    repository.document["budget"] = "1s"
+    repository.set(trials="auto")
+    before = stage(repository)
+    assert "nothing was trained" not in caplog.text
+    assert stage(repository) == before
+    assert "nothing was trained, since its part of the budget is spent" in caplog.text
+
+
 def test_a_search_whose_database_went_away_had_not_all_of_its_time(repository, monkeypatch):
     repository.document["budget"] = "9h"
     repository.set(trials="auto")
