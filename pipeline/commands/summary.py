@@ -114,7 +114,9 @@ def _next(study: StudyResults, studies: Sequence[StudyResults]) -> str:
             f"{more}: too little was tried to say what {duration(FURTHER_SECONDS)} more would bring"
         )
     measure = search.objective.removeprefix("val_").replace("_", " ")
+    gain = f"{expected.gain:.4f}"
+    better = "no better" if float(gain) == 0 else f"better by {gain}"
     return (
         f"{more}: about {expected.num_more[0]} more configurations in {duration(FURTHER_SECONDS)}, "
-        f"the best {measure} on {expected.rung} better by {expected.gain:.4f}"
+        f"of which the best is expected to have a {measure} on {expected.rung} that is {better}"
     )

@@ -24,7 +24,7 @@ from pipeline.report.text import (
 )
 from pipeline.report.timing import seconds_of_all
 from pipeline.trials.advice import advice_of, next_step
-from pipeline.trials.bounds import near_bounds
+from pipeline.trials.bounds import FEWEST_TRIED, near_bounds
 from pipeline.trials.outlook import Outlook, outlook
 from pipeline.trials.ranking import num_finished
 
@@ -177,7 +177,8 @@ def _cost(results: Results) -> list[str]:
     confirming = f" in {duration(confirm)}" if confirm else ""
     sentences = [
         f"{tried} configurations were tried in {duration(search)} and the best confirmed by "
-        f"{confirmed} training{'s' if confirmed > 1 else ''}{confirming}{within}."
+        f"{confirmed} training{'s' if confirmed > 1 else ''}{confirming}{within}.",
+        *_few(first, results),
     ]
     if first.evaluation is not None:
         cost = first.evaluation.cost
@@ -186,6 +187,19 @@ def _cost(results: Results) -> list[str]:
             f"{first.images_per_second or 0:,.0f} images a second on this machine."
         )
     return sentences
+
+
+def _few(first: StudyResults, results: Results) -> list[str]:
+    """Warns where so little was tried that there was hardly a search."""
+    tried = num_finished(first.search.trials)
+    if tried >= FEWEST_TRIED:
+        return []
+    seconds = results.plan.measured.get("seconds") if results.plan else None
+    planned = f"; the plan took {duration(seconds)}" if seconds else ""
+    return [
+        f"Of {first.name} {tried} were tried, which is hardly a search: expect more of more time"
+        f"{planned}."
+    ]
 
 
 def _limits(results: Results) -> list[str]:
@@ -208,7 +222,10 @@ def _limits(results: Results) -> list[str]:
 def _next(results: Results) -> list[str]:
     first = results.studies[0]
     summary = summarize_search(first.search)
-    near = near_bounds(first.confirm.winner.hyperparameters, summary.space)
+    if first.diagnosis is not None and not first.diagnosis.error:
+        return [next_step(first.diagnosis)]
+    tried = num_finished(first.search.trials)
+    near = near_bounds(first.confirm.winner.hyperparameters, summary.space, num_tried=tried)
     at = [
         f"{one.name} = {hyperparameter(one.value)}, "
         f"near its {'lower' if one.side == 'low' else 'upper'} end"
@@ -224,10 +241,10 @@ def _next(results: Results) -> list[str]:
 
 
 def more(study: StudyResults) -> str:
-    """Returns what `dvc exp run -S` sets to search twice as far."""
+    """Returns what `dvc exp run -S` sets to search further: more time, or twice the trials."""
     search = study.search
     if search.budget_seconds is not None:
-        return f"budget={2 * search.budget_seconds:.0f}s"
+        return f"budget={(search.budget_seconds + FURTHER_SECONDS) / 60:g}m"
     return f"search.trials={2 * (search.target or num_finished(search.trials))}"
 
 

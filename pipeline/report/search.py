@@ -38,6 +38,7 @@ from pipeline.report.text import (
     percent,
 )
 from pipeline.trials.candidate import CandidateRecord, StandingRecord
+from pipeline.trials.ranking import num_finished
 
 Row = list[str]
 NUM_TOP_TRIALS = 8
@@ -65,7 +66,9 @@ def view_search(study: StudyResults) -> dict[str, object]:
             for name, value in values.items()
             if name not in summary.space
         ],
-        notes=bound_notes(study.name, values, summary.space),
+        notes=bound_notes(
+            study.name, values, summary.space, num_tried=num_finished(study.search.trials)
+        ),
         top_trials=_top_trials(summary),
         confirmation_columns=_confirmation_columns(_most_seeds(study.confirm.candidates)),
         confirmation=_confirmation(study.confirm.candidates, summary),

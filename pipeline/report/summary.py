@@ -159,7 +159,11 @@ def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
 
 
 def bound_notes(
-    study: str, values: Mapping[str, Value], space: Mapping[str, Distribution]
+    study: str,
+    values: Mapping[str, Value],
+    space: Mapping[str, Distribution],
+    *,
+    num_tried: int,
 ) -> list[str]:
     """Says where a chosen value lies near its range's end, and what to do about it.
 
@@ -167,8 +171,10 @@ def bound_notes(
         study: Its key in `params.yaml`.
         values: By name, the hyperparameters that were chosen.
         space: By name, the distribution of each that was searched.
+        num_tried: Configurations that they were chosen from.
     """
-    return [_bound_note(study, one, space[one.name]) for one in near_bounds(values, space)]
+    found = near_bounds(values, space, num_tried=num_tried)
+    return [_bound_note(study, one, space[one.name]) for one in found]
 
 
 def _bound_note(study: str, near: BoundRecord, distribution: Distribution) -> str:

@@ -39,7 +39,7 @@ from pipeline.trials.bounds import Distribution, near_bounds
 from pipeline.trials.confirmation import ConfirmationRecord, read_confirmation
 from pipeline.trials.diagnosis import DiagnosisRecord, write_diagnosis
 from pipeline.trials.effects import ImportanceRecord, ImportancesRecord
-from pipeline.trials.ranking import ranked
+from pipeline.trials.ranking import num_finished, ranked
 from pipeline.trials.record import as_record
 from pipeline.trials.study import StudyRecord, read_study
 from pipeline.workspace import confirmation_file
@@ -142,7 +142,9 @@ def _without_training(
         epoch_error=_epoch_error(confirmation, objective),
         seconds=seconds,
         importances=_importances(study),
-        bounds=near_bounds(winner.hyperparameters, distributions),
+        bounds=near_bounds(
+            winner.hyperparameters, distributions, num_tried=num_finished(study.trials)
+        ),
         num_duplicates=sum(one.duplicate_of is not None for one in study.trials),
         random=random_reference(study, sampler=search.sampler, num_startup=context.num_startup),
     )

@@ -160,6 +160,8 @@ def _round(number: float) -> str:
 
 def next_step(record: DiagnosisRecord) -> str:
     """Says what to try next, what is known best first."""
+    if not record.error:
+        return "Judge it on harder images, or on more of them: here there is nothing to gain."
     steps = [*_better(record), *_by_limit(record), *_bounds(record)]
     return " ".join(steps[:2])
 
@@ -197,8 +199,6 @@ def _by_limit(record: DiagnosisRecord) -> list[str]:
             "Let it fit more first: more units or layers, more epochs, less dropout, a lower cut "
             "of the base, another learning rate; if that does not help, look for wrong labels."
         ]
-    if not record.error:
-        return ["Judge it on harder images, or on more of them: here there is nothing to gain."]
     answer = record.more_data.answer if record.more_data else "unclear"
     if record.limit == "unclear":
         return ["Give it a longer search, and diagnose.time more time, to tell fit from gap."]

@@ -14,6 +14,8 @@ from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 NEAR: Final = 0.05
 """Share of a range, in its own scale, within which a value is near its end."""
+FEWEST_TRIED: Final = 10
+"""Configurations; of fewer the best says nothing of where better ones lie."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class BoundRecord:
 
 
 def near_bounds(
-    values: Mapping[str, Value], space: Mapping[str, Distribution]
+    values: Mapping[str, Value], space: Mapping[str, Distribution], *, num_tried: int
 ) -> list[BoundRecord]:
     """Returns each value near its range's end, in the order of the space.
 
@@ -62,7 +64,11 @@ def near_bounds(
     Args:
         values: By name, the hyperparameters that were chosen.
         space: By name, the distribution of each that was searched.
+        num_tried: Configurations that they were chosen from; of fewer than `FEWEST_TRIED` nothing
+            is said.
     """
+    if num_tried < FEWEST_TRIED:
+        return []
     found = []
     for name, distribution in space.items():
         value = values.get(name)

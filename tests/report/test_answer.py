@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.intervals import Interval
+from pipeline.planning.plan import Plan
 from pipeline.report.answer import answers
 from pipeline.trials.bounds import BoundRecord
 from testing.diagnoses import made_diagnosis, made_more_data
@@ -147,6 +148,17 @@ def test_the_cost_counts_configurations_trainings_and_time_of_all_studies(result
     )
 
 
+def test_where_little_was_tried_it_is_called_hardly_a_search(results):
+    first, *others = results.studies
+    search = replace(first.search, trials=first.search.trials[:4])
+    few = replace(results, studies=[replace(first, search=search), *others])
+    assert not any("hardly a search" in one for one in answer(results, "cost"))
+    num_tried = sum(one.is_finished and one.promoted_from is None for one in search.trials)
+    assert f"Of transfer {num_tried} were tried, which is hardly a search" in answer(few, "cost")[1]
+    plan = Plan(bases={}, reasons={}, explained={}, measured={"seconds": 176.0})
+    assert "; the plan took 2 min 56 s." in answer(replace(few, plan=plan), "cost")[1]
+
+
 def test_without_costs_of_an_earlier_release_nothing_is_said_of_them(results):
     older = [replace(one, evaluation=None, images_per_second=None) for one in results.studies]
     assert len(answer(replace(results, studies=older), "cost")) == 1
@@ -164,6 +176,11 @@ def test_what_limits_it_and_what_comes_next_is_what_the_diagnosis_says(results):
     assert "95% interval 4.4% to 5.6%" in limits
     assert more_data.startswith("Yes, gather more data: ")
     assert answer(found, "next")[0].startswith("Regularize first")
+
+
+def test_where_nothing_is_to_be_gained_nothing_further_is_advised(results):
+    (sentence,) = answer(diagnosed(timed(results, 900.0), error=0.0), "next")
+    assert sentence.endswith("here there is nothing to gain.")
 
 
 def test_without_a_diagnosis_nothing_is_guessed(results):

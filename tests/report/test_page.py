@@ -178,7 +178,7 @@ def test_lineage_has_identity_and_weights(view):
 
 
 def test_a_search_that_took_its_time_is_given_more_of_it(lean):
-    assert "dvc exp run -S budget=1800s " in render(timed(lean, 900.0))
+    assert "dvc exp run -S budget=30m " in render(timed(lean, 900.0))
 
 
 PART = {"depth": 3, "cut": "block4_add", "pooling": "grid2", "num_features": 160}

@@ -114,8 +114,12 @@ RATE = Distribution(type="float", low=1e-4, high=1e-2, log=True)
 
 
 class TestBoundNotes:
-    def notes(self, value, distribution, name="learning_rate"):
-        return bound_notes("transfer", {name: value}, {name: distribution})
+    def notes(self, value, distribution, name="learning_rate", num_tried=10):
+        return bound_notes("transfer", {name: value}, {name: distribution}, num_tried=num_tried)
+
+    def test_the_best_of_few_says_nothing(self):
+        assert len(self.notes(9e-3, RATE, num_tried=10)) == 1
+        assert self.notes(9e-3, RATE, num_tried=9) == []
 
     def test_a_value_near_the_upper_end_says_where_and_which_key_to_raise(self):
         (note,) = self.notes(9e-3, RATE)
@@ -140,4 +144,4 @@ class TestBoundNotes:
     def test_choices_and_inactive_hyperparameters_get_none(self):
         choice = Distribution(type="choice", choices=[64, 128])
         assert self.notes(64, choice, name="batch_size") == []
-        assert bound_notes("transfer", {}, {"learning_rate": RATE}) == []
+        assert bound_notes("transfer", {}, {"learning_rate": RATE}, num_tried=10) == []
