@@ -10,7 +10,8 @@
   const OBJECTIVE = 0, NUM_FACTS = 4, PHONE = 600, ROOM = 104;
   const STATES = {
     complete: ["circle", "#2f7fd1"], pruned: ["diamond", "#868e96"],
-    diverged: ["triangle", "#d6453d"], failed: ["rect", "#d6453d"], unfinished: ["pin", "#868e96"],
+    diverged: ["triangle", "#d6453d"], failed: ["rect", "#d6453d"],
+    "cut off": ["pin", "#868e96"], unfinished: ["pin", "#868e96"],
   };
   explorer.hidden = false;
   const parallel = echarts.init(byId("parallel")), scatter = echarts.init(byId("scatter"));

@@ -77,7 +77,8 @@ def view_search(study: StudyResults) -> dict[str, object]:
 
 def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]:
     num_trials = len(summary.trials)
-    outcomes = ((o, len(summary.of(o))) for o in ("complete", "pruned", "diverged", "failed"))
+    names = ("complete", "pruned", "diverged", "failed", "cut off")
+    outcomes = ((name, len(summary.of(name))) for name in names)
     counted = [
         f"{count} {outcome} ({percent(count / max(num_trials, 1), 1)})"
         for outcome, count in outcomes

@@ -22,7 +22,7 @@ class TrialSummary:
 
     Attributes:
         number: Optuna's number of the trial.
-        outcome: `complete`, `pruned`, `diverged`, `failed`, or `unfinished`.
+        outcome: `complete`, `pruned`, `diverged`, `failed`, `cut off`, or `unfinished`.
         value: The objective's value, for a pruned trial the last; None if none is finite.
         hyperparameters: All that were active.
         curve: The objective by epoch, counted from 1; finite values only.
@@ -207,5 +207,7 @@ def _trial(trial: TrialRecord) -> TrialSummary:
 def _outcome(trial: TrialRecord) -> str:
     if trial.is_diverged:
         return "diverged"
+    if trial.is_cut_off:
+        return "cut off"
     known = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     return known.get(trial.state, "unfinished")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.evaluation.objectives import ObjectiveSpec
-from pipeline.search.progress import Progress
+from pipeline.search.progress import CUT_OFF, Progress
 from pipeline.search.proposals import Proposal
 from pipeline.search.queue import close_orphans, fail_trial, retry_failed
 from pipeline.training.messages import EpochRecord, TrialResult
@@ -176,7 +176,15 @@ class Attempts:
         fail_trial(self._study, trial.number, reason=reason, retry=retry)
         retry_failed(self._study, max_retries=self._max_retries)
         tags = {"reason": reason[:5000]}
-        self._end(uid, "FAIL", value=None, metrics=metrics or {}, tags=tags, traceback=traceback)
+        self._end(
+            uid,
+            "FAIL",
+            value=None,
+            metrics=metrics or {},
+            tags=tags,
+            traceback=traceback,
+            is_cut_off=retry == "free",
+        )
 
     def _end(
         self,
@@ -187,6 +195,7 @@ class Attempts:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         traceback: str | None = None,
+        is_cut_off: bool = False,
     ) -> None:
         attempt = self._running.pop(uid)
         proposal = attempt.proposal
@@ -201,8 +210,9 @@ class Attempts:
         self._recorder.end_trial(
             uid, state, value=value, metrics=metrics, tags=tags, traceback=traceback
         )
+        ended = CUT_OFF if is_cut_off else state
         is_copy = proposal.duplicate is not None
-        self._progress.trial_ended(state, value, rung=proposal.rung, is_copy=is_copy)
+        self._progress.trial_ended(ended, value, rung=proposal.rung, is_copy=is_copy)
 
     def abandon(self, reason: str) -> None:
         """Closes what was left running, so that it is tried again the next time."""

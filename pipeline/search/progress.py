@@ -14,6 +14,8 @@ from pipeline.trials.pace import time_left
 from pipeline.trials.ranking import best_trial
 from pipeline.trials.record import FINISHED, TrialRecord
 
+CUT_OFF: Final = "CUT OFF"
+"""Of a trial that failed by nobody's fault: see `TrialRecord.is_cut_off`."""
 NUM_RECENT: Final = 20
 """Trainings of which the rate is told."""
 
@@ -25,7 +27,7 @@ class SearchState:
     Attributes:
         target: Configurations wanted; None: as many as there is time for.
         shares: What each rung gives of a whole training, lowest first; one: there are no rungs.
-        counts: Trials by state, without those that went on from a rung.
+        counts: Trials by state, or `CUT_OFF`, without those that went on from a rung.
         promoted: The same of those that did.
         finished: Trainings that gave a result, by rung.
         num_running: Trials that are being trained.
@@ -70,12 +72,17 @@ def search_lines(state: SearchState, now: float) -> list[str]:
     promoted = sum(state.promoted.get(one, 0) for one in FINISHED)
     of = "" if state.target is None else f"/{state.target}"
     on = f" and {promoted} promoted" if promoted else ""
+    cut_off = f", {both[CUT_OFF]} cut off" if both[CUT_OFF] else ""
     first = (
         f"{state.num_finished}{of} trials{on} done, {state.num_running} running, "
-        f"{both['PRUNED']} pruned, {both['FAIL']} failed"
+        f"{both['PRUNED']} pruned, {both['FAIL']} failed{cut_off}"
     )
     rungs = [_rungs(state)] if len(state.shares) > 1 and any(state.finished) else []
     return [first, *rungs, ", ".join([_best(state), *_rate(state, now), _time_left(state, now)])]
+
+
+def _state(trial: TrialRecord) -> str:
+    return CUT_OFF if trial.is_cut_off else trial.state
 
 
 def _rungs(state: SearchState) -> str:
@@ -154,8 +161,8 @@ class Progress:
         self.state = SearchState(
             target=target,
             shares=ladder.shares,
-            counts=Counter(one.state for one in trials if one.promoted_from is None),
-            promoted=Counter(one.state for one in trials if one.promoted_from is not None),
+            counts=Counter(_state(one) for one in trials if one.promoted_from is None),
+            promoted=Counter(_state(one) for one in trials if one.promoted_from is not None),
             finished=[rungs[rung] for rung in range(num_rungs)],
             best=best.value if best else None,
             best_rung=ladder.rung_of(best.share) if best else 0,
@@ -170,7 +177,7 @@ class Progress:
         """Takes note of a trial's end.
 
         Args:
-            state: As Optuna calls it.
+            state: As Optuna calls it, or `CUT_OFF`.
             value: The objective it reached, or None.
             rung: Where, counted from 0; None where a study has no rungs.
             is_copy: Whether it was given the result of another, which took no time.

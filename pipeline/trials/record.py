@@ -197,6 +197,11 @@ class TrialRecord:
         return self.attributes.get("outcome") == "diverged"
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether it was ended by the clock, by a user or with its machine, and is tried again."""
+        return self.state == "FAIL" and self.attributes.get("retry") == "free"
+
+    @property
     def queued(self) -> Hyperparameters:
         """What was settled before a sampler was asked: by a user, or by the attempt before."""
         return self.system_attributes.get("fixed_params", {})  # type: ignore[no-any-return]

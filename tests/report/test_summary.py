@@ -30,9 +30,10 @@ def test_every_state_becomes_an_outcome():
         trial(2, None, "FAIL"),
         trial(3, None, "PRUNED", outcome="diverged"),
         trial(4, None, "RUNNING"),
+        trial(5, None, "FAIL", retry="free"),
     )
     outcomes = [one.outcome for one in summary.trials]
-    assert outcomes == ["complete", "pruned", "failed", "diverged", "unfinished"]
+    assert outcomes == ["complete", "pruned", "failed", "diverged", "unfinished", "cut off"]
 
 
 def test_a_pruned_trial_without_a_value_has_its_last():

@@ -767,6 +767,21 @@ def test_a_search_that_is_late_does_less_and_never_nothing(search):
     assert len(study.trials) <= 2
 
 
+def test_what_the_clock_cuts_off_has_not_failed(search, monkeypatch):
+    ended, original = [], Progress.trial_ended
+
+    def noted(self, state, value, **told):
+        ended.append(state)
+        original(self, state, value, **told)
+
+    monkeypatch.setattr(Progress, "trial_ended", noted)
+    search(target=2, behaviour="hang", limit_seconds=0.5)
+    assert set(ended) == {"CUT OFF"}
+    with pytest.raises(StudyError):
+        search(behaviour="raise", max_failures=1)
+    assert set(ended) == {"CUT OFF", "FAIL"}
+
+
 def test_a_late_search_of_a_new_space_tries_one_though_others_were_taken_over(search):
     study, _ = search(target=1)
     taken = optuna.trial.create_trial(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.search.progress import Progress, search_lines
+from pipeline.search.progress import CUT_OFF, Progress, search_lines
 from testing.records import made_trial
 
 
@@ -33,6 +33,14 @@ def test_trials_are_counted_by_state():
     assert progress.line() == (
         "3/10 trials done, 1 running, 1 pruned, 1 failed; best 0.7500, time left unknown"
     )
+
+
+def test_what_was_cut_off_by_nobodys_fault_has_not_failed():
+    trials = [made_trial(0, "FAIL", retry="free"), made_trial(1, "FAIL", retry="counted")]
+    progress = progress_of(10, trials=trials)
+    progress.running(1)
+    progress.trial_ended(CUT_OFF, None)
+    assert "0 pruned, 1 failed, 2 cut off;" in progress.line()
 
 
 def test_trials_are_counted_by_rung(monkeypatch):
