@@ -28,10 +28,12 @@ else \
 fi
 endef
 
-.PHONY: run test test-fast test-slow test-ray test-all lint docs lock clean help
+.PHONY: install run test test-fast test-slow test-ray test-all lint docs lock clean help
 
 help:  ## show this text
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+install: $(VENV)/installed  ## the environment, in .venv; the others make it, too
 
 run: export PIPELINE_QUIET := $(or $(QUIET),$(PIPELINE_QUIET))
 run: $(VENV)/installed  ## the whole job on Fashion-MNIST; `make run QUIET=1` says little

@@ -118,5 +118,5 @@ def _next(study: StudyResults, studies: Sequence[StudyResults]) -> str:
     better = "no better" if float(gain) == 0 else f"better by {gain}"
     return (
         f"{more}: about {expected.num_more[0]} more configurations in {duration(FURTHER_SECONDS)}, "
-        f"of which the best is expected to have a {measure} on {expected.rung} that is {better}"
+        f"of which the best is expected to be {better} ({measure} on {expected.rung})"
     )

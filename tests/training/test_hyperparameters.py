@@ -106,14 +106,14 @@ def test_what_a_new_component_declares_is_in_the_table():
     code = (
         "from pipeline.hyperparameter import unit_interval\n"
         "from pipeline.training.schedules import SCHEDULES, WARMUP\n"
-        "own = {'linear_end': unit_interval('share of the peak at the last step')}\n"
-        "SCHEDULES.register('linear', parameters={**WARMUP, **own})(None)\n"
+        "own = {'ramp_end': unit_interval('share of the peak at the last step')}\n"
+        "SCHEDULES.register('ramp', parameters={**WARMUP, **own})(None)\n"
         "from pipeline.training.hyperparameters import HYPERPARAMETERS as table\n"
-        "print('linear' in table['schedule'].choices)\n"
-        "print('linear' in table['warmup_epochs'].active_when['schedule'])\n"
+        "print('ramp' in table['schedule'].choices)\n"
+        "print('ramp' in table['warmup_epochs'].active_when['schedule'])\n"
         "print(list(table)[list(table).index('plateau_patience') + 1])\n"
     )
-    assert printed(code) == ["True", "True", "linear_end"]
+    assert printed(code) == ["True", "True", "ramp_end"]
 
 
 @pytest.mark.parametrize("name", list(HYPERPARAMETERS))
