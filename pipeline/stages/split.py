@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Of which the log says how exactly a part tells it.
 _ACCURACY = 0.8
+_CONFLICTING = "with_conflicting_labels"
 
 
 def run(
@@ -63,6 +64,12 @@ def run(
         logger.info("%s images: %s", kind, ", ".join(found) or "none")
     if any(count for name, count in split.duplicates.items() if name.startswith("near_copies_")):
         logger.info(NEAR_COPY)
+    if num := sum(n for name, n in split.duplicates.items() if name.endswith(_CONFLICTING)):
+        logger.warning(
+            "%d pictures, or near copies of them, have another label elsewhere: "
+            "`dvc repro review` shows which, in results/review",
+            num,
+        )
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
     logger.info("%d images: %s", len(data.labels), counts)
 

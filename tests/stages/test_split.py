@@ -150,6 +150,7 @@ def test_what_was_identical_is_logged(tmp_path, raw, caplog):
     assert "299" not in caplog.text
     assert "300 images: 185 train, 30 val, 24 confirmation, 60 test" in caplog.text
     assert "identical images: 1 left out as in test" in caplog.text
+    assert "have another label elsewhere" not in caplog.text
 
 
 def test_what_was_nearly_identical_is_counted_and_logged_with_what_that_means(
@@ -164,6 +165,7 @@ def test_what_was_nearly_identical_is_counted_and_logged_with_what_that_means(
     assert summary["duplicates"]["near_copies_with_conflicting_labels"] == 2
     assert "near-identical images: 1 left out as in test, 2 with conflicting labels" in caplog.text
     assert "near-identical: the same picture, resized, compressed, 5% brighter" in caplog.text
+    assert "2 pictures, or near copies of them, have another label elsewhere: `dvc" in caplog.text
     assert " identical images: 1 left out as in test" in caplog.text
 
 
