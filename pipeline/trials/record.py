@@ -28,17 +28,8 @@ OPEN: Final = ("RUNNING", "WAITING")
 
 # Attributes that the driver logs as tags.
 TAGS: Final = (
-    "seed",
-    "attempt",
-    "retry_of",
-    "duplicate_of",
-    "taken_over_from",
-    "rung",
-    "share",
-    "promoted_from",
-    "code_sha256",
-    "outcome",
-    "reason",
+    *("seed", "attempt", "retry_of", "duplicate_of", "taken_over_from", "rung", "share"),
+    *("promoted_from", "code_sha256", "outcome", "reason"),
 )
 
 
