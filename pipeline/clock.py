@@ -244,7 +244,7 @@ class Clock:
         of_all = allotted(stage, spent, shares, self._budget_seconds, is_new=self._is_new)
         least = LEAST_SHARE * self._budget_seconds
         if of_all - own < least:
-            logger.warning("%s: its part of the budget is spent; it has %.0f s more", stage, least)
+            logger.warning("its part of the budget is spent; it has %.0f s more", least)
         return time.time() + max(least, of_all - own)
 
     def _write(self, stage: str, spent: Spent) -> None:
