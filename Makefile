@@ -11,8 +11,9 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # In a process of their own, beside the others: all that start a Ray cluster or look for one.
 RAY_TESTS := $(patsubst %,tests/search/executors/test_%.py,registry ray_cluster ray)
 # Processes that tests share out among them, file by file, since fixtures of a file are a process's
-# own. Each may hold 3 GB.
-JOBS ?= 2
+# own. Each may hold 3 GB. On 2 cores 3 are sooner done than 2: they wait for servers, and for what
+# they killed.
+JOBS ?= 3
 PYTEST := python -m pytest -q $(RAY_TESTS:%=--ignore=%)
 TOGETHER := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 QUICK := not (keras or slow or stores or server or alone or families)
