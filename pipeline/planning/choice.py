@@ -41,6 +41,7 @@ class Choice:
     Attributes:
         chosen: The base at its size.
         heads: What heads may stand on, the best first.
+        plain_heads: Those that there is room for without mirrored images.
         mirror_gain: Of accuracy through mirrored images, with its standard error; None: not asked,
             or no time or room for them.
         is_mirrored: Whether mirrored images are worth embedding, and fit the time.
@@ -49,6 +50,7 @@ class Choice:
 
     chosen: Candidate
     heads: Sequence[Head]
+    plain_heads: Sequence[Head]
     mirror_gain: tuple[float, float] | None
     is_mirrored: bool
     candidates: Sequence[Candidate]

@@ -25,9 +25,10 @@ MIRROR_GAIN: Final = 1.0
 """Standard errors by which mirrored images must help: what they take is time to embed, and room.
 Networks of 256 and 512 units gained 0.7 and 0.3 points in as many steps on CIFAR-10 with
 EfficientNet-Lite0 at 128 pixels, where ridge heads gain 1.2 (standard error 0.5), and 0.4 and 0.2
-with Lite2 at 192, where these gain 0.4 (0.3). They lost 0.3 and 0.3 on Fashion-MNIST, where ridge
-heads lose 0.5 (0.4; of another base), and 0.0 and 0.5 on 855 photographs, where these lose 0.2
-(0.4): confirmation part, two seeds each, 2026-11-30 (`python -m benchmarks.mirrored_images`)."""
+with Lite2 at 192, where these gain 0.4 (0.3). They lost 0.0 and 0.5 on 855 photographs, where ridge
+heads lose 0.2 (0.4), but 0.3 and 0.3 on Fashion-MNIST, too, where these gain 0.7 (0.4):
+confirmation part, two seeds each, 2026-11-30 (`python -m benchmarks.mirrored_images`). So it is a
+weak sign, and costs no start of phase 2 (`planning.bases`)."""
 STRIDE: Final = 2
 """Sizes that a climb goes up at once; what it left out beside the best is looked at afterwards."""
 PROBES: Final = 5
@@ -142,6 +143,7 @@ class Chooser:
         return Choice(
             chosen=chosen,
             heads=fitting if is_mirrored else heads,
+            plain_heads=heads,
             mirror_gain=gain,
             is_mirrored=is_mirrored,
             candidates=self._candidates,

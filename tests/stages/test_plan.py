@@ -167,6 +167,33 @@ def test_over_mirrored_images_a_training_is_as_many_steps(made, monkeypatch, vie
 
 
 @pytest.mark.keras
+@pytest.mark.parametrize(
+    ("starts", "is_mirrored"),
+    # Of the heads with mirrored images, then of those without them.
+    [([None, "block1_add"], False), ([None, None], True), (["block1_add"], True)],
+)
+def test_mirrored_images_do_not_cost_phase_2_its_start(made, monkeypatch, starts, is_mirrored):
+    from pipeline.planning import bases
+
+    class Chooser(bases.Chooser):
+        """Has room for the best head alone beside mirrored images, which it takes."""
+
+        def choose(self, sizes_of, **asked):
+            found = super().choose(sizes_of, **asked)
+            return replace(found, is_mirrored=True, heads=found.plain_heads[:1])
+
+    asked = iter(starts)
+    monkeypatch.setattr(bases, "Chooser", Chooser)
+    monkeypatch.setattr(bases.PlannedBase, "_start", lambda self: next(asked))
+    found = planned(made[1])
+    assert found.bases["auto"]["views"] == {"hflip": is_mirrored}
+    assert found.views == {"auto": int(is_mirrored)}
+    assert found.bases["auto"]["starts"] == [name for name in starts[-1:] if name]
+    num_plain = len(found.explained["auto"]["plain_heads"])
+    assert len(found.bases["auto"]["cuts"]) == (1 if is_mirrored else num_plain)
+
+
+@pytest.mark.keras
 def test_views_that_are_given_and_bases_that_are_written_out_take_their_time(made, monkeypatch):
     from pipeline.planning import bases
 

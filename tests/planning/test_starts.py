@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.bases.cuts import Cut
-from pipeline.planning.bases import COUNTED_LAYERS, num_operations, start_below
+from pipeline.planning.starts import COUNTED_LAYERS, num_operations, start_below
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 
 # Layers with weights up to the cuts of a base whose last block is followed by one layer alone.
