@@ -236,9 +236,9 @@ class PlannedBase:
     def _settled_start(self) -> str | None:
         """Returns the start; takes no mirrored images where there is one only without them.
 
-        It is a whole cut, which heads may stand on, too. On Fashion-MNIST the best heads of two runs
-        all did: 0.9508 of the confirmation part, on the cuts that mirrored images would leave room
-        for 0.9474 (0be270f, 2026-11-30). Mirrored images are worth -0.3 to 0.7 points
+        It is a whole cut, which heads may stand on, too. On Fashion-MNIST the best heads of two
+        runs all did: 0.9508 of the confirmation part, on the cuts that mirrored images would leave
+        room for 0.9474 (0be270f, 2026-11-30). Mirrored images are worth -0.3 to 0.7 points
         (`planning.choose.MIRROR_GAIN`).
         """
         mirrored, start = self.choice, self._start()

@@ -59,7 +59,8 @@ def choose(
         data: What they were trained on.
         objective: What they are compared by.
         rule: `best_seed`: the first alone; `ensemble`: as many of them, in this order, as answer
-            best together on the validation part; `auto`: these, if `price.verdict` says so.
+            best together on the validation part; `auto`: as many of these as are fast enough, if
+            `price.verdict` says so.
         part: What an ensemble is compared with its first network on, such as `confirmation`.
         image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
         max_slowdown: As for `price.verdict`.
@@ -72,26 +73,71 @@ def choose(
     members = [_load(results[spec.uid], manifest) for spec in wanted]
     chosen = list(zip(wanted, members, strict=True))
     answers = [mean_probabilities([member], data, part="val") for member in members]
-    size = best_size([votes for votes, _ in answers], answers[0][1])
-    if size == 1:
-        return Choice(members=chosen[:1])
+    votes, labels = [own for own, _ in answers], answers[0][1]
+    found, most = Choice(members=chosen[:1]), len(votes)
+    while (size := best_size(votes[:most], labels)) > 1:
+        found, slowdown = _weighed(
+            chosen,
+            size,
+            data,
+            objective,
+            rule=rule,
+            part=part,
+            image_shape=image_shape,
+            max_slowdown=max_slowdown,
+        )
+        if rule == "ensemble" or slowdown <= max_slowdown:
+            break
+        most = fewer(size, slowdown, max_slowdown)
+    return found
+
+
+def fewer(size: int, slowdown: float, max_slowdown: float) -> int:
+    """Returns of how many networks an ensemble is expected to be fast enough, >= 1, < `size`.
+
+    Args:
+        size: Of an ensemble that is too slow, >= 2.
+        slowdown: How many times as long as its first network it takes for an image.
+        max_slowdown: Most that is allowed, >= 1, < `slowdown`.
+
+    >>> fewer(13, 2.2, 2.0), fewer(2, 2.2, 2.0)
+    (11, 1)
+    """
+    each = (slowdown - 1) / (size - 1)
+    return min(size - 1, 1 + int((max_slowdown - 1) / each + 1e-9))
+
+
+def _weighed(
+    chosen: Sequence[tuple[TrialSpec, Member]],
+    size: int,
+    data: DataReference,
+    objective: ObjectiveSpec,
+    *,
+    rule: str,
+    part: str,
+    image_shape: tuple[int, ...],
+    max_slowdown: float,
+) -> tuple[Choice, float]:
+    """Returns the first network or as many as `size`, and how many times as slow these are."""
+    members = [member for _, member in chosen]
     sides, labels = [], np.empty(0, np.int64)
     for some in (members[:1], members[:size]):
         votes, labels = mean_probabilities(some, data, part=part)
         sides.append((some, votes))
     compared = _compared(sides, labels, data, part=part, image_shape=image_shape)
     single, ensemble = compared
+    slowdown = single.images_per_second / ensemble.images_per_second
     is_worth, reason = verdict(
         sides[1][1],
         sides[0][1],
         labels,
         objective,
-        slowdown=single.images_per_second / ensemble.images_per_second,
+        slowdown=slowdown,
         max_slowdown=max_slowdown,
     )
     taken = size if is_worth or rule == "ensemble" else 1
     reason = f"an ensemble of {size}, {reason}"
-    return Choice(members=chosen[:taken], compared=compared, reason=reason)
+    return Choice(members=chosen[:taken], compared=compared, reason=reason), slowdown
 
 
 def _compared(

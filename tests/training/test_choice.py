@@ -50,6 +50,70 @@ class TestSize:
         assert best_size([np.full((4, 2), np.nan, np.float32)]) == 1
 
 
+class TestSpeed:
+    """Of an ensemble that is too slow, as many networks are taken as are fast enough."""
+
+    @pytest.fixture
+    def chosen(self, monkeypatch):
+        """From what a further network adds to the time, to how many are taken, and what was tried.
+
+        Each of 13 networks makes the ensemble better.
+        """
+        from types import SimpleNamespace
+
+        from pipeline.training import choice
+
+        noise = np.random.default_rng(1).normal(size=(13, 4000))
+        sure = 1 / (1 + np.exp(-(0.7 + 1.5 * noise)))
+        labels, tried = np.zeros(4000, np.int64), []
+        answers = [(np.stack([one, 1 - one], axis=1), labels) for one in sure]
+        monkeypatch.setattr(choice, "read_manifest", lambda folder: None)
+        monkeypatch.setattr(choice, "_load", lambda number, manifest: number)
+        monkeypatch.setattr(choice, "mean_probabilities", lambda one, data, part: answers[one[0]])
+
+        def chosen(each, rule="auto", max_slowdown=2.0):
+            def weighed(members, size, *args, max_slowdown, **settings):
+                tried.append(size)
+                slowdown = 1 + each * (size - 1)
+                taken = size if slowdown <= max_slowdown or rule == "ensemble" else 1
+                return choice.Choice(members=members[:taken]), slowdown
+
+            monkeypatch.setattr(choice, "_weighed", weighed)
+            specs = [SimpleNamespace(uid=number) for number in range(13)]
+            found = choice.choose(
+                specs,
+                {number: number for number in range(13)},
+                SimpleNamespace(features="."),
+                ACCURACY,
+                rule=rule,
+                part="confirmation",
+                image_shape=(8, 8),
+                max_slowdown=max_slowdown,
+            )
+            return len(found.members), tried
+
+        return chosen
+
+    def test_all_that_help_are_taken_where_they_are_fast_enough(self, chosen):
+        taken, tried = chosen(0.01)
+        assert tried == [taken]
+        assert taken > 8
+
+    def test_as_many_as_are_fast_enough_are_taken_else(self, chosen):
+        taken, tried = chosen(0.25)
+        assert taken == tried[-1] <= 5
+        assert taken > 1
+
+    def test_none_is_taken_where_two_are_too_slow(self, chosen):
+        taken, tried = chosen(1.5)
+        assert taken == 1
+        assert len(tried) == 1
+
+    def test_who_asks_for_an_ensemble_gets_it_however_slow(self, chosen):
+        taken, tried = chosen(1.5, rule="ensemble")
+        assert tried == [taken]
+
+
 class TestVerdict:
     """Only an ensemble that is shown to be better, and not too slow, is taken."""
 
