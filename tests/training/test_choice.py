@@ -110,7 +110,7 @@ class TestSpeed:
         assert len(tried) == 1
 
     def test_who_asks_for_an_ensemble_gets_it_however_slow(self, chosen):
-        taken, tried = chosen(1.5, rule="ensemble")
+        taken, tried = chosen(0.25, rule="ensemble")
         assert tried == [taken]
 
 
