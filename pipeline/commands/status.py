@@ -20,6 +20,7 @@ from pipeline.durations import duration, left
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
 from pipeline.plan_record import PLAN_FILE, planned_epochs
+from pipeline.plural import plural
 from pipeline.processes import num_cores
 from pipeline.records.archive import stored_studies
 from pipeline.records.mirror.store import tracking_uri
@@ -29,6 +30,7 @@ from pipeline.search.sections import SearchParams
 from pipeline.split_record import find_split
 from pipeline.studies.overviews import look
 from pipeline.training.portions import Portion
+from pipeline.trials.record import CUT_OFF
 from pipeline.trials.study import best_of
 from pipeline.whole_run import Run, running_stage
 
@@ -145,7 +147,8 @@ def _row(name: str, one: Overview) -> tuple[str, ...]:
 def _remarks(name: str, one: Overview, search: SearchParams) -> list[str]:
     at_work = _at_work(one.holder, one, search) if one.holder else []
     known = [remark for remark in (one.unclear, one.code.remark) if remark]
-    remarks = [*at_work, *_rungs(one), *_outlook(one, search), *known, *_missing(name, one)]
+    remarks = [*at_work, *_rungs(one), *_cut_off(one), *_outlook(one, search), *known]
+    remarks += _missing(name, one)
     return [line if line.startswith(" ") else f"{name}: {line}" for line in remarks]
 
 
@@ -159,6 +162,15 @@ def _rungs(one: Overview) -> list[str]:
         for rung in one.rungs
     ]
     return ["; ".join(texts)]
+
+
+def _cut_off(one: Overview) -> list[str]:
+    count = one.counts.get(CUT_OFF, 0)
+    return (
+        [f"{plural(count, 'trial')} cut off, by the clock, a user or a lost machine"]
+        if count
+        else []
+    )
 
 
 def _outlook(one: Overview, search: SearchParams) -> list[str]:
@@ -199,7 +211,7 @@ def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
     rate = one.trials_per_minute
     speed = f"{rate:.1f} trials a minute" if rate else "no trial finished yet"
     to_come = f", {left(*one.seconds_left)}" if one.seconds_left else ""
-    workers = "1 worker" if search.num_workers == 1 else f"{search.num_workers} workers"
+    workers = plural(search.num_workers, "worker")
     return [
         f"process {holder.pid} on {holder.host} is at work with {workers}: {speed}{to_come}",
         *(
@@ -234,7 +246,7 @@ def _missing(name: str, one: Overview) -> list[str]:
 
 
 def _trials(count: int) -> str:
-    return "1 trial is" if count == 1 else f"{count} trials are"
+    return f"{plural(count, 'trial')} {'is' if count == 1 else 'are'}"
 
 
 def _plain(one: Overview) -> dict[str, Any]:

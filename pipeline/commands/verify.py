@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.commands.predict import registered_model
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
+from pipeline.plural import plural
 from pipeline.records.chain import CHAIN_FILE, CHAIN_SHA256, check
 
 
@@ -73,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
     num_problems = 0
     for link in check(root, chain, study=file.tags["study"]):
         num_problems += bool(link.problem)
-        size = "1 file" if link.num_files == 1 else f"{link.num_files} files"
+        size = plural(link.num_files, "file")
         found = f"DIFFERS: {link.problem}" if link.problem else f"OK, {size}"
         print(f"{link.name:12}  {found}")
     if num_problems:

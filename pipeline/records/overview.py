@@ -94,7 +94,7 @@ class Overview:
     """How far a study is.
 
     Attributes:
-        counts: Trials by state: COMPLETE, PRUNED, FAIL, RUNNING, WAITING.
+        counts: Trials by `TrialRecord.ending`: COMPLETE, PRUNED, FAIL, CUT OFF, RUNNING, WAITING.
         target: Configurations wanted; None: as many as there is time for.
         num_finished: Configurations that gave a result.
         best: The best complete trial, or None.
@@ -170,7 +170,7 @@ def overview(
     rate = _trials_per_minute(ended, searching, now or datetime.now()) if searching else None
     finished = num_finished(trials)
     return Overview(
-        counts=dict(Counter(trial.state for trial in trials)),
+        counts=dict(Counter(trial.ending for trial in trials)),
         target=target,
         num_finished=finished,
         best=best_trial(trials, direction),

@@ -10,7 +10,7 @@ from pipeline.hyperparameter import Value
 from pipeline.training.hyperparameters import HYPERPARAMETERS
 from pipeline.trials.bounds import BoundRecord, Distribution, near_bounds
 from pipeline.trials.ranking import RungSummary, by_rung, ranked
-from pipeline.trials.record import TrialRecord, as_record
+from pipeline.trials.record import OPEN, TrialRecord, as_record
 from pipeline.trials.study import StudyRecord
 
 T = TypeVar("T")
@@ -207,7 +207,5 @@ def _trial(trial: TrialRecord) -> TrialSummary:
 def _outcome(trial: TrialRecord) -> str:
     if trial.is_diverged:
         return "diverged"
-    if trial.is_cut_off:
-        return "cut off"
-    known = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    return known.get(trial.state, "unfinished")
+    is_over = trial.state not in OPEN
+    return {"FAIL": "failed"}.get(trial.ending, trial.ending.lower()) if is_over else "unfinished"

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.evaluation.objectives import ObjectiveSpec
-from pipeline.search.progress import CUT_OFF, Progress
+from pipeline.search.progress import Progress
 from pipeline.search.proposals import Proposal
 from pipeline.search.queue import close_orphans, fail_trial, retry_failed
 from pipeline.training.messages import EpochRecord, TrialResult
 from pipeline.trials.epochs import restored, stored
 from pipeline.trials.health import verdict
-from pipeline.trials.record import Epoch, State, TrialRecord
+from pipeline.trials.record import CUT_OFF, Epoch, State, TrialRecord
 from pipeline.trials.recorder import Recorder, run_summary
 
 if TYPE_CHECKING:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.durations import at_most, left
+from pipeline.plural import plural
 from pipeline.search.rungs import Ladder, work_left
 from pipeline.trials.pace import time_left
 from pipeline.trials.ranking import best_trial
-from pipeline.trials.record import FINISHED, TrialRecord
+from pipeline.trials.record import CUT_OFF, FINISHED, TrialRecord
 
-CUT_OFF: Final = "CUT OFF"
-"""Of a trial that failed by nobody's fault: see `TrialRecord.is_cut_off`."""
 NUM_RECENT: Final = 20
 """Trainings of which the rate is told."""
 
@@ -70,19 +69,19 @@ def search_lines(state: SearchState, now: float) -> list[str]:
     """
     both = Counter(state.counts) + Counter(state.promoted)
     promoted = sum(state.promoted.get(one, 0) for one in FINISHED)
-    of = "" if state.target is None else f"/{state.target}"
+    done = (
+        plural(state.num_finished, "trial")
+        if state.target is None
+        else f"{state.num_finished}/{plural(state.target, 'trial')}"
+    )
     on = f" and {promoted} promoted" if promoted else ""
     cut_off = f", {both[CUT_OFF]} cut off" if both[CUT_OFF] else ""
     first = (
-        f"{state.num_finished}{of} trials{on} done, {state.num_running} running, "
+        f"{done}{on} done, {state.num_running} running, "
         f"{both['PRUNED']} pruned, {both['FAIL']} failed{cut_off}"
     )
     rungs = [_rungs(state)] if len(state.shares) > 1 and any(state.finished) else []
     return [first, *rungs, ", ".join([_best(state), *_rate(state, now), _time_left(state, now)])]
-
-
-def _state(trial: TrialRecord) -> str:
-    return CUT_OFF if trial.is_cut_off else trial.state
 
 
 def _rungs(state: SearchState) -> str:
@@ -161,8 +160,8 @@ class Progress:
         self.state = SearchState(
             target=target,
             shares=ladder.shares,
-            counts=Counter(_state(one) for one in trials if one.promoted_from is None),
-            promoted=Counter(_state(one) for one in trials if one.promoted_from is not None),
+            counts=Counter(one.ending for one in trials if one.promoted_from is None),
+            promoted=Counter(one.ending for one in trials if one.promoted_from is not None),
             finished=[rungs[rung] for rung in range(num_rungs)],
             best=best.value if best else None,
             best_rung=ladder.rung_of(best.share) if best else 0,

@@ -25,6 +25,7 @@ T = TypeVar("T", bound="DataclassInstance")
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
 FINISHED: Final = ("COMPLETE", "PRUNED")
 OPEN: Final = ("RUNNING", "WAITING")
+CUT_OFF: Final = "CUT OFF"
 
 # Attributes that the driver logs as tags.
 TAGS: Final = (
@@ -188,9 +189,10 @@ class TrialRecord:
         return self.attributes.get("outcome") == "diverged"
 
     @property
-    def is_cut_off(self) -> bool:
-        """Whether it was ended by the clock, by a user or with its machine, and is tried again."""
-        return self.state == "FAIL" and self.attributes.get("retry") == "free"
+    def ending(self) -> str:
+        """Its state, or `CUT_OFF` if the clock, a user or a lost machine made it fail."""
+        is_cut_off = self.state == "FAIL" and self.attributes.get("retry") == "free"
+        return CUT_OFF if is_cut_off else self.state
 
     @property
     def queued(self) -> Hyperparameters:

@@ -317,6 +317,15 @@ def test_what_became_of_each_rung_is_said(repository, capsys):
     )
 
 
+def test_what_was_cut_off_has_not_failed(repository, capsys):
+    study = repository.study()
+    repository.train(study, (0.5,), state="FAIL", retry="free")
+    repository.train(study, (0.5,), state="FAIL", retry="counted")
+    said = status(capsys)
+    assert said.splitlines()[1].split() == ["tiny", "0/3", "0", "0", "1", "0", "0", "-", "0:00"]
+    assert "tiny: 1 trial cut off, by the clock, a user or a lost machine" in said
+
+
 def test_a_long_name_leaves_the_lines_short(repository, capsys):
     name = "a_study_whose_name_is_as_long_as_a_name_may_be_which_is_64_chars"
     repository.document["studies"] = {name: repository.document["studies"]["tiny"]}

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.search.progress import CUT_OFF, Progress, search_lines
+from pipeline.search.progress import Progress, search_lines
+from pipeline.trials.record import CUT_OFF
 from testing.records import made_trial
 
 

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline.evaluation.objectives import ObjectiveSpec
+from pipeline.plural import plural
 from pipeline.records.mirror.expected_run import INACTIVE, STATUS_OF_STATE
 from pipeline.records.mirror.prepared_view import axes, run_page
 from pipeline.trials.ranking import ranked
-from pipeline.trials.record import TrialRecord
+from pipeline.trials.record import CUT_OFF, TrialRecord
 
 NOTE: Final = "mlflow.note.content"
 """MLflow's tag of a description."""
@@ -31,6 +32,7 @@ ENDS: Final = {
     "COMPLETE": "ran to its end",
     "PRUNED": "was stopped early, since others were better at the same epoch",
     "FAIL": "failed",
+    CUT_OFF: "was cut off",
     "RUNNING": "is running",
 }
 
@@ -149,7 +151,7 @@ def training_note(number: int, seed: str, study: str) -> str:
 def _end(trial: TrialRecord) -> str:
     if trial.is_diverged:
         return f"diverged (`{STATUS_OF_STATE[trial.state]}`): its loss was no number any more"
-    told = f"{ENDS[trial.state]} (`{STATUS_OF_STATE[trial.state]}`)"
+    told = f"{ENDS[trial.ending]} (`{STATUS_OF_STATE[trial.state]}`)"
     reason = trial.attributes.get("reason")
     return f"{told}: {reason}" if trial.state == "FAIL" and reason else told
 
@@ -174,10 +176,15 @@ def _rung(trial: TrialRecord) -> str:
 
 
 def _counted(trials: Sequence[TrialRecord]) -> str:
-    words = {"COMPLETE": "ran to their end", "PRUNED": "were stopped early", "FAIL": "failed"}
-    counts = Counter[str](trial.state for trial in trials)
+    counts = Counter(trial.ending for trial in trials)
+    words = {
+        "COMPLETE": "ran to their end",
+        "PRUNED": "were stopped early",
+        "FAIL": "failed",
+        CUT_OFF: "were cut off",
+    }
     parts = [f"{counts[state]} {word}" for state, word in words.items() if counts[state]]
-    return f"{len(trials)} trials, of which {', '.join(parts) or 'none has ended'}"
+    return f"{plural(len(trials), 'trial')}, of which {', '.join(parts) or 'none has ended'}"
 
 
 def _table(

@@ -146,7 +146,7 @@ def test_a_study_without_a_complete_trial_says_so():
         page="",
         experiment="1",
     )
-    assert "1 trials, of which 1 failed" in note
+    assert "1 trial, of which 1 failed" in note
     assert "None is complete yet." in note
 
 
@@ -157,6 +157,10 @@ def test_a_study_without_a_complete_trial_says_so():
         ({"state": "PRUNED"}, "stopped early, since others were better at the same epoch (`KILL"),
         ({"state": "PRUNED", "outcome": "diverged"}, "diverged (`KILLED`)"),
         ({"state": "FAIL", "reason": "a worker died"}, "failed (`FAILED`): a worker died"),
+        (
+            {"state": "FAIL", "retry": "free", "reason": "the time was up"},
+            "was cut off (`FAILED`): the time was up",
+        ),
         ({"rung": 2, "share": 0.25, "promoted_from": 7}, "25% of a training. It goes on with tr"),
         ({"intermediate_values": {0: 0.5, 1: 0.75, 2: 0.75}}, "0.7500, at epoch 1 of 0 to 2"),
     ],
