@@ -1,8 +1,9 @@
 """The same minutes for what people glue together by hand: best head on the same cached features.
 
 In a checkout that has been run, on the features of the plan's first cut (or of several side by
-side, where that is its first), with a plain version of the search space of heads (no clipping,
-cosine decay, dropout everywhere, no fine-tuning), each set up as its own documentation does it:
+side, where that is its first) and of mirrored images, where it has them, with a plain version of
+the search space of heads (no clipping, cosine decay, dropout everywhere, no fine-tuning), each set
+up as its own documentation does it:
 
 - `optuna`: one process, `study.optimize`, Keras' `fit` with early stopping, median pruning by a
   callback, a run in MLflow for each trial;
@@ -52,8 +53,6 @@ class Data:
     def __init__(self, root: Path, study: str) -> None:
         base = json.loads((root / f"results/{study}/confirm.json").read_text())["base"]
         plan = json.loads((root / "results/plan.json").read_text())
-        if plan["bases"].get(base, {}).get("views", {}).get("hflip", True):
-            raise SystemExit(f"{base} has views, or no plan: the rows of its features differ.")
         self.cut = plan["bases"][base]["cuts"][0]
         features = np.load(root / f"data/features/{base}/{self.cut}.npy", mmap_mode="r")
         self.train_file = root / "data/train.npz"
@@ -64,6 +63,10 @@ class Data:
         self.x = {part: np.asarray(features[own], np.float32) for part, own in rows.items()}
         self.x = {part: own.reshape(len(own), -1) for part, own in self.x.items()}
         self.y = {part: labels[own] for part, own in rows.items()}
+        # Below the rows of the images are those of mirrored ones: all of the train part.
+        views = np.asarray(features[len(labels) :], np.float32).reshape(-1, self.x["val"].shape[1])
+        self.x["train"] = np.concatenate([self.x["train"], views])
+        self.y["train"] = np.resize(self.y["train"], len(self.x["train"]))
         mean, deviation = self.x["train"].mean(axis=0), self.x["train"].std(axis=0) + 1e-3
         for own in self.x.values():
             own -= mean
@@ -228,14 +231,15 @@ def by_autokeras(data: Data, args: argparse.Namespace) -> tuple[Curve, float]:
 
     with np.load(data.train_file) as archive:
         x = {part: archive["images"][archive[part]] for part in data.y}
-    watch = _watch(x["confirmation"], data.y["confirmation"], args.seconds)
+        y = {part: archive["labels"][archive[part]] for part in data.y}
+    watch = _watch(x["confirmation"], y["confirmation"], args.seconds)
     with tempfile.TemporaryDirectory() as folder:
         classifier = autokeras.ImageClassifier(directory=folder)
         with suppress(keras_tuner.errors.FatalError):
             classifier.fit(
                 x["train"],
-                data.y["train"],
-                validation_data=(x["val"], data.y["val"]),
+                y["train"],
+                validation_data=(x["val"], y["val"]),
                 callbacks=[watch],
                 verbose=0,
             )
