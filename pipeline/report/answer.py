@@ -10,6 +10,7 @@ from statistics import fmean
 
 from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.evaluation.intervals import Interval, paired_difference, wilson_interval
+from pipeline.plural import plural
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.mistakes import worst_pair
 from pipeline.report.summary import SearchSummary, summarize_search
@@ -18,9 +19,9 @@ from pipeline.report.text import (
     duration,
     hyperparameter,
     mean_and_deviation,
-    objective_value,
     percent,
     points,
+    searched_value,
 )
 from pipeline.report.timing import seconds_of_all
 from pipeline.trials.advice import advice_of, next_step
@@ -149,13 +150,14 @@ def _network(study: StudyResults, results: Results) -> str:
 def _sure(study: StudyResults) -> list[str]:
     accuracy, confirm = study.metrics["accuracy"], study.confirm
     summary, winner, n = summarize_search(study.search), confirm.winner, accuracy.n
-    runs = "one training" if winner.num_seeds == 1 else f"{winner.num_seeds} trainings"
-    searched = objective_value(winner.search_value, summary)
+    runs = plural(winner.num_seeds, "training")
+    searched = searched_value(winner, summary)
+    of_it = " of a training" if winner.search_share < 1 else ""
     measure = confirm.objective.removeprefix("val_").replace("_", " ")
     again = (
         f"Trained again, trial {winner.number} has a mean {measure} of "
         f"{mean_and_deviation(winner.mean, winner.std, summary)} over {runs} on {confirm.n:,} "
-        f"images that no search has seen (in its search {searched})"
+        f"images that no search has seen (in its search {searched}{of_it})"
     )
     seeds = "" if winner.num_seeds > 1 else "; how much a new seed changes it was not measured"
     others = f"; {confirm.told_of_others}" if confirm.told_of_others else ""

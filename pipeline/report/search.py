@@ -36,6 +36,7 @@ from pipeline.report.text import (
     mean_and_deviation,
     objective_value,
     percent,
+    searched_value,
 )
 from pipeline.trials.candidate import CandidateRecord, StandingRecord
 from pipeline.trials.ranking import num_finished
@@ -52,7 +53,7 @@ def view_search(study: StudyResults) -> dict[str, object]:
     return dict(
         objective=summary.objective_name,
         winner=str(winner.number),
-        searched=objective_value(winner.search_value, summary),
+        searched=searched_value(winner, summary),
         confirmed=mean_and_deviation(winner.mean, winner.std, summary),
         num_seeds=winner.num_seeds,
         facts=_facts(study, summary),
@@ -163,7 +164,7 @@ def _confirmation(candidates: Sequence[CandidateRecord], summary: SearchSummary)
     return [
         [
             str(one.number),
-            text(one.search_value),
+            searched_value(one, summary),
             *[text(value) for value in one.values],
             *[DASH] * (_most_seeds(candidates) - len(one.values)),
             mean_and_deviation(one.mean, one.std, summary),

@@ -6,6 +6,7 @@ from pipeline.evaluation.intervals import Interval
 from pipeline.hyperparameter import Value
 from pipeline.report.summary import SearchSummary
 from pipeline.trials.bounds import Distribution
+from pipeline.trials.candidate import CandidateRecord
 
 DASH = "\N{EM DASH}"
 LONGEST_NAME = 20
@@ -34,6 +35,13 @@ def percent(share: float, n: int) -> str:
     ('94.53%', '90.0%')
     """
     return f"{points(share, n)}%"
+
+
+def searched_value(one: CandidateRecord, summary: SearchSummary) -> str:
+    """Returns what a candidate had reached in its search, and by what part of a training."""
+    parts = round(1 / one.search_share)
+    by = "" if parts == 1 else f" by 1/{parts}"
+    return f"{objective_value(one.search_value, summary)}{by}"
 
 
 def objective_value(value: float | None, summary: SearchSummary) -> str:

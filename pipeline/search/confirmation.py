@@ -6,6 +6,7 @@ trained over several seeds and judged on a part that no search has seen.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -40,10 +41,14 @@ EXPORT_RULES: Final[Mapping[str, str]] = {
 """`confirm.export`, and what it means."""
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass
 class _Attempt:
     number: int
     start_ms: int
+    num_lost: int = 0  # Before it or with it, by their own fault.
     epochs: list[Epoch] = field(default_factory=list)
 
 
@@ -54,9 +59,10 @@ class Confirmation:
         executor: Where they are trained.
         recorder: Where they are mirrored.
         data: What they are trained on.
-        max_retries: How often a lost training is tried again, >= 0.
+        max_retries: How often a lost training is tried again, >= 0; not counted is what was lost
+            with its machine.
         ends: When all must have ended, in seconds of `time.time`: what there is no time for is left
-            out. None: all are trained.
+            out, and what fails, unless nothing else is left. None: all are trained.
         on_done: Called with each training that is over and what `confirm.json` says of it, before
             it is recorded as over.
     """
@@ -83,6 +89,7 @@ class Confirmation:
         self._running: set[str] = set()
         self._results: dict[str, TrialResult] = {}
         self._trainings: dict[str, TrainingRecord] = {}
+        self._failure: StudyError | None = None
 
     def run(
         self, planned: Sequence[Candidate], *, kept: Mapping[str, KeptTraining]
@@ -94,7 +101,8 @@ class Confirmation:
             kept: Those that are over already, by uid.
 
         Raises:
-            StudyError: If a training fails, or is lost more often than it may be.
+            StudyError: If a training fails, or is lost more often than it may be; where time
+                decides, if that is all that came of it.
         """
         for candidate in planned:
             for spec in candidate.specs:
@@ -107,6 +115,8 @@ class Confirmation:
             self._train(Rounds(planned, reached, ends=self._ends))
         finally:
             self._abandon_running()
+        if self._failure is not None and not self._results:
+            raise self._failure
         return self._results
 
     def _train(self, rounds: Rounds) -> None:
@@ -124,8 +134,10 @@ class Confirmation:
                 elif isinstance(event, TrialDone):
                     self._finish(event.uid, event.result)
                     rounds.ended(event.uid, self._reached(event.uid))
+                elif self._fail(event):
+                    rounds.again(self._specs[event.uid])
                 else:
-                    rounds.again(self._specs[self._fail(event)])
+                    rounds.ended(event.uid, math.nan)
 
     def _reached(self, uid: str) -> float:
         """Returns what a training reached where it was judged, the larger the better."""
@@ -144,7 +156,11 @@ class Confirmation:
 
     def _start(self, uid: str) -> None:
         spec, former = self._specs[uid], self._attempts.get(uid)
-        attempt = _Attempt(former.number + 1 if former else 0, start_ms=_now_ms())
+        attempt = _Attempt(
+            number=former.number + 1 if former else 0,
+            start_ms=_now_ms(),
+            num_lost=former.num_lost if former else 0,
+        )
         self._attempts[uid] = attempt
         tags = {"role": "confirm", "seed": str(spec.seed), "attempt": str(attempt.number)}
         self._recorder.start_trial(
@@ -193,14 +209,21 @@ class Confirmation:
             traceback=None,
         )
 
-    def _fail(self, event: TrialRaised | TrialLost) -> str:
-        is_lost = isinstance(event, TrialLost)
+    def _fail(self, event: TrialRaised | TrialLost) -> bool:
+        """Returns whether a training that failed is tried again."""
         reason = event.reason if isinstance(event, TrialLost) else event.message
         trace = None if isinstance(event, TrialLost) else event.traceback
         self._end_failed(event.uid, reason, traceback=trace)
-        if not is_lost or self._attempts[event.uid].number >= self._max_retries:
-            raise StudyError(f"A confirmation training failed: {reason}.")
-        return event.uid
+        if isinstance(event, TrialLost):
+            attempt = self._attempts[event.uid]
+            attempt.num_lost += not event.with_machine
+            if attempt.num_lost <= self._max_retries:
+                return True
+        self._failure = StudyError(f"A confirmation training failed: {reason}.")
+        if self._ends is None:
+            raise self._failure
+        logger.warning("trial %d is left out: %s", self._numbers[event.uid], reason)
+        return False
 
     def _end_failed(self, uid: str, reason: str, *, traceback: str | None) -> None:
         self._running.discard(uid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import StudyError
@@ -78,6 +79,7 @@ def judge(
                 number=candidate.trial.number,
                 hyperparameters=candidate.trial.hyperparameters,
                 search_value=candidate.trial.value,
+                search_share=candidate.trial.share,
                 seeds=[spec.seed for spec in candidate.specs],
                 values=values,
                 mean=interval.mean,
@@ -99,8 +101,7 @@ def placed(
 ) -> list[CandidateRecord]:
     """Returns what each configuration reached, with where it stands among the others.
 
-    Those that had no further seed, being behind when time was short, have no standing: one training
-    may be lucky, and shows nothing of how much.
+    Whoever cannot win has no standing: see `_contenders`. Nor has one that is alone.
 
     Args:
         judged: As from `judge`.
@@ -112,7 +113,9 @@ def placed(
     """
     from pipeline.evaluation.paired import standings
 
-    contenders = _contenders(judged)
+    contenders = _contenders(judged, objective)
+    if len(contenders) == 1:
+        return list(judged)
     found = standings(
         [answers[position] for position in contenders],
         labels,
@@ -135,16 +138,31 @@ def placed(
     return placed_ones
 
 
-def _contenders(judged: Sequence[CandidateRecord]) -> list[int]:
-    """Returns the positions of those that were trained with the most seeds."""
+def _contenders(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> list[int]:
+    """Returns the positions of those that can win.
+
+    These are the ones with the most seeds, and whoever had fewer, but was no worse than the best of
+    these over the same seeds: it had no time for more, which says nothing against it. Others were
+    behind, and a single training that was lucky must not win against two.
+    """
     most = max(one.num_seeds for one in judged)
-    return [position for position, one in enumerate(judged) if one.num_seeds == most]
+    full = [one for one in judged if one.num_seeds == most]
+
+    def can_win(one: CandidateRecord) -> bool:
+        rivals = [dict(zip(rival.seeds, rival.values, strict=True)) for rival in full]
+        same = [[rival[seed] for seed in one.seeds if seed in rival] for rival in rivals]
+        own = fmean(one.values)
+        return not any(values and objective.is_better(fmean(values), own) for values in same)
+
+    return [
+        position for position, one in enumerate(judged) if one.num_seeds == most or can_win(one)
+    ]
 
 
 def winner_of(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> int:
     """Returns the position of the winner: of those that are tied with the best mean the smallest.
 
-    Only those with the most seeds can win: of a race those that went on to its end.
+    Which of them can win: see `_contenders`.
 
     Args:
         judged: As from `placed`; as from `judge` the best mean wins.
@@ -157,7 +175,7 @@ def winner_of(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> in
         size = one.standing.num_parameters if one.standing is not None and one.is_tied else 0
         return not one.is_tied, size, sign * one.mean, position
 
-    return min(_contenders(judged), key=key)
+    return min(_contenders(judged, objective), key=key)
 
 
 def in_order(

@@ -1,9 +1,9 @@
 """Which training of a confirmation is next, and for which there is time.
 
 First seeds of all candidates come before second ones, so that at any moment there is a winner.
-Where the confirmation has a time to end at, and a further seed of all candidates does not fit, the
-best so far have one: a race, as of Birattari, Stützle, Paquete and Varrentrapp 2002, "A racing
-algorithm for configuring metaheuristics". Means need not be over equally many seeds.
+Further ones go to the best so far first, so that where the confirmation has a time to end at, these
+have them: a race, as of Birattari, Stützle, Paquete and Varrentrapp 2002, "A racing algorithm for
+configuring metaheuristics". Means need not be over equally many seeds.
 
 The first training is done however late it is, and another one if that diverges. Beside it, others
 may be that end when it does: the cores are free until then, and several networks may be better than
@@ -77,14 +77,15 @@ class Rounds:
         while self._waiting or self._rounds:
             if not self._waiting and not self._open_round(num_workers):
                 return None
-            for place, spec in enumerate(self._waiting):
+            for spec in self._in_order():
                 if self._is_owed or self._ends_in_time(spec.uid):
                     if self._is_owed:
                         self._is_owed, self._owed = False, spec.uid
                     self._tried.add(spec.uid)
                     self._started[spec.uid] = self._clock()
                     self._running.add(spec.uid)
-                    return self._waiting.pop(place)
+                    self._waiting.remove(spec)
+                    return spec
             self._waiting = []
         return None
 
@@ -125,32 +126,21 @@ class Rounds:
         if self._num_opened:
             # Whoever there was no time for at first has no part in a further round.
             coming = [spec for spec in coming if self._first[spec.uid] in self._tried]
-        # Of the first seeds, those that there is time for, one after the other.
-        is_race = self._num_opened and not self._fits(coming, num_workers)
-        if is_race:
-            # One of those that are running may be the best, unless there is no other.
+        if self._num_opened and self._running and not self._fits(coming, num_workers):
+            # One of those that are running may be the best, unless there is no other; and it may
+            # end sooner than foreseen.
             candidates = {self._first[uid] for uid in self._tried}
-            if self._running and len(candidates) > 1:
+            if len(candidates) > 1 or not any(self._ends_in_time(spec.uid) for spec in coming):
                 return False
-            coming = self._affordable(coming, num_workers)
-            if self._running and not coming:
-                return False
-        self._rounds = self._rounds[1:] if coming or not is_race else []
-        self._waiting = coming
+        self._rounds, self._waiting = self._rounds[1:], coming
         self._num_opened += 1
         return True
 
-    def _affordable(self, coming: Sequence[TrialSpec], num_workers: int) -> list[TrialSpec]:
-        """Returns those of the best so far, as many as there is time for.
-
-        None makes room for a worse one: whoever has the most seeds can win, and others cannot.
-        """
-        chosen: list[TrialSpec] = []
-        for spec in sorted(coming, key=lambda spec: self._mean(spec.uid), reverse=True):
-            if not self._fits([*chosen, spec], num_workers):
-                break
-            chosen.append(spec)
-        return chosen
+    def _in_order(self) -> list[TrialSpec]:
+        """Returns what waits, next one first: first seeds as planned, others best so far first."""
+        if self._num_opened == 1:
+            return list(self._waiting)
+        return sorted(self._waiting, key=lambda spec: self._mean(spec.uid), reverse=True)
 
     def _note(self, uid: str, reached: float) -> None:
         first = self._first[uid]

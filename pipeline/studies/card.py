@@ -19,6 +19,7 @@ from pipeline.evaluation.classes import class_scores, most_confused
 from pipeline.evaluation.metrics import confusion_counts
 from pipeline.evaluation.record import EvaluationRecord, StudyEvaluation
 from pipeline.files import read_json
+from pipeline.plural import plural
 from pipeline.split_record import SplitRecord
 from pipeline.trials.confirmation import ConfirmationRecord
 from pipeline.trials.registration import BaselineRecord
@@ -151,7 +152,7 @@ def _metrics(
         f"On the {n:,} test images, with 95% intervals:\n\n"
         f"{_table(['Metric', 'Value', 'Interval'], rows)}\n\nOn the {confirm.n:,} confirmation "
         f"images the configuration has a mean {confirm.objective.removeprefix('val_')} of "
-        f"{winner.mean:.4f} over {winner.num_seeds} trainings{told}.{beside}"
+        f"{winner.mean:.4f} over {plural(winner.num_seeds, 'training')}{told}.{beside}"
     )
 
 

@@ -21,6 +21,9 @@ from pipeline.training.messages import TrialResult, TrialSpec
 from pipeline.training.price import Price, price, speeds, verdict
 
 TIMED_IMAGES: Final = 128
+ALONE: Final = (
+    "one network: on the validation part no average with the next ones has a lower log loss"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +32,9 @@ class Choice:
 
     Attributes:
         members: The trainings, each with what it saved; the winner's first.
-        compared: The first network alone and the ensemble, side by side; empty where there is one
-            network only.
-        reason: Why it is the one or the other; empty likewise.
+        compared: The first network alone and the ensemble, side by side; empty where no ensemble
+            came into question.
+        reason: Why it is the one or the other; empty where there is one network only.
     """
 
     members: Sequence[tuple[TrialSpec, Member]]
@@ -59,8 +62,8 @@ def choose(
         data: What they were trained on.
         objective: What they are compared by.
         rule: `best_seed`: the first alone; `ensemble`: as many of them, in this order, as answer
-            best together on the validation part; `auto`: as many of these as are fast enough, if
-            `price.verdict` says so.
+            best together on the validation part, but two if there are two; `auto`: as many as
+            answer best together and are fast enough, if `price.verdict` says so.
         part: What an ensemble is compared with its first network on, such as `confirmation`.
         image_shape: Shape of a raw image as it is stored: (height, width) or (height, width, 3).
         max_slowdown: As for `price.verdict`.
@@ -74,8 +77,9 @@ def choose(
     chosen = list(zip(wanted, members, strict=True))
     answers = [mean_probabilities([member], data, part="val") for member in members]
     votes, labels = [own for own, _ in answers], answers[0][1]
-    found, most = Choice(members=chosen[:1]), len(votes)
-    while (size := best_size(votes[:most], labels)) > 1:
+    found = Choice(members=chosen[:1], reason=ALONE if len(votes) > 1 else "")
+    fewest, most = 2 if rule == "ensemble" else 1, len(votes)
+    while (size := best_size(votes[:most], labels, fewest=fewest)) > 1:
         found, slowdown = _weighed(
             chosen,
             size,
@@ -171,7 +175,9 @@ def _load(result: TrialResult, manifest: Manifest) -> Member:
     )
 
 
-def best_size(votes: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]) -> int:
+def best_size(
+    votes: Sequence[NDArray[np.float32]], labels: NDArray[np.int64], *, fewest: int = 1
+) -> int:
     """Returns how many networks, taken in their order, answer best together.
 
     By their log loss, whatever trainings are compared by: all images tell of it, where one network
@@ -183,10 +189,11 @@ def best_size(votes: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]) -
         votes: The probabilities that each network gives, shape (n, num_classes), one or more, in
             the order in which networks are taken.
         labels: Class ids of the same n images, of a part that nothing is judged on afterwards.
+        fewest: That are taken if there are so many, >= 1.
     """
+    sizes = range(min(fewest, len(votes)), len(votes) + 1)
     losses = [
-        classification_metrics(np.mean(votes[:size], axis=0), labels)["loss"]
-        for size in range(1, len(votes) + 1)
+        classification_metrics(np.mean(votes[:size], axis=0), labels)["loss"] for size in sizes
     ]
-    # The first of the smallest; where all are no numbers, the winner alone.
-    return int(np.argmin(np.nan_to_num(losses, nan=np.inf))) + 1
+    # The first of the smallest; where all are no numbers, as few as may be.
+    return sizes[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]

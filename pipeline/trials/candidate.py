@@ -39,6 +39,7 @@ class CandidateRecord:
         number: Number of the trial in the search that it comes from.
         hyperparameters: All active ones.
         search_value: The objective that this trial reached.
+        search_share: What the trial was given of a whole training, in (0, 1]; written if below 1.
         seeds: A seed for each training that was done anew.
         values: The objective's metric on the confirmation part, one for each training.
         mean: Mean of the values.
@@ -46,8 +47,8 @@ class CandidateRecord:
         low: Lower end of the mean's 95% interval; None for a single value.
         high: Upper end of it, likewise.
         num_seeds: How many trainings there are, >= 1.
-        standing: Among the candidates that were trained with as many seeds; None of one that had
-            no further seed where others had, and in early releases.
+        standing: Among those that could win; None of one that had fewer seeds than others and was
+            behind over these, of the only one that could, and in early releases.
     """
 
     number: int
@@ -61,6 +62,7 @@ class CandidateRecord:
     high: float | None
     num_seeds: int
     standing: StandingRecord | None = None
+    search_share: float = 1.0
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -75,6 +77,8 @@ class CandidateRecord:
         content = asdict(self)
         if self.standing is None:
             del content["standing"]
+        if self.search_share == 1:
+            del content["search_share"]
         return content
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pipeline.files import read_json, sha256_file, write_json
 from pipeline.hyperparameter import Hyperparameters
+from pipeline.plural import plural
 from pipeline.trials.candidate import CandidateRecord
 from pipeline.trials.exported import ExportRecord
 from pipeline.trials.record import Epoch, TrialRecord, as_record
@@ -163,7 +164,7 @@ class ConfirmationRecord:
         measure = self.objective.removeprefix("val_")
         return (
             f"trial {winner.number} is taken, with a mean {self.part} {measure} of "
-            f"{winner.mean:.4f} over {winner.num_seeds} seeds ({self.n} images)"
+            f"{winner.mean:.4f} over {plural(winner.num_seeds, 'seed')} ({self.n} images)"
             f"{f'; {others}' if others else ''}"
         )
 
@@ -183,17 +184,16 @@ class ConfirmationRecord:
     @property
     def _told_of_standing(self) -> str:
         others = [one for one in self.candidates if one.number != self.winner_number]
-        standing = self.winner.standing
-        if not others or standing is None:
-            return ""
+        standing, left = self.winner.standing, [one for one in others if one.standing is None]
+        fewer = [str(one.number) for one in left if one.num_seeds < self.winner.num_seeds]
+        behind = f"behind with fewer seeds: trial{'s' if len(fewer) > 1 else ''} {', '.join(fewer)}"
+        if standing is None or not others:  # Of an early release, or alone.
+            return behind if fewer else ""
         tied = [str(one.number) for one in others if one.is_tied]
         certain = standing.probability_best > 0.995  # Which two decimals would call 1.
         probability = "over 0.99" if certain else f"{standing.probability_best:.2f}"
         chance = f"its mean is the best with probability {probability}"
-        if left := [str(one.number) for one in others if one.standing is None]:
-            chance += (
-                f" (no further seed had trial{'s' if len(left) > 1 else ''} {', '.join(left)})"
-            )
+        chance += f" ({behind})" if fewer else ""
         if not tied:
             return chance
         if len(tied) == 1:
@@ -210,11 +210,12 @@ class ConfirmationRecord:
     def selection_bias(self) -> float | None:
         """What selection added to the winner's value: that of the search, less that of new seeds.
 
-        Both on the validation part; None if one of them is missing.
+        Both on the validation part; None if one of them is missing, or if the search gave the trial
+        a part of a training only.
         """
         again = [one.value for one in self.trainings if one.number == self.winner_number]
         values = [value for value in again if value is not None]
-        if self.winner.search_value is None or not values:
+        if self.winner.search_value is None or not values or self.winner.search_share < 1:
             return None
         return self.winner.search_value - fmean(values)
 

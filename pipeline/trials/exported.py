@@ -58,7 +58,7 @@ class ExportRecord:
         members: The trainings that it averages, the winner's first; in early releases empty.
         compared: Where several trainings could have been averaged, the first alone and all of them;
             else empty, as in early releases.
-        reason: Why it is the one or the other; empty likewise.
+        reason: Why it is the one or the other; empty where there is one network only.
         max_slowdown: `confirm.max_slowdown`; 0 in early releases.
         verified: As `training.ensemble.Verified`: what the file itself reached on raw images. None
             in early releases, which did not run it.

@@ -110,6 +110,10 @@ class StudyRecord:
             StudyError: If no trial ran to its end, so that there is none.
         """
         best = best_trial(self.trials, self.direction)
+        if best is None and not num_finished(self.trials):
+            raise StudyError(
+                f"No trial of {self.study_name} ended in its time. Give it more of it."
+            )
         if best is None:
             raise StudyError(
                 f"No trial of {self.study_name} ran to its end: {num_finished(self.trials)} were "

@@ -128,6 +128,17 @@ def test_how_sure_has_the_interval_the_seeds_and_what_the_search_said(results):
     assert "over 3 trainings on 5,000 images that no search has seen (in its search 9" in again
 
 
+def test_what_the_search_said_by_a_part_of_a_training_is_told_as_such(results):
+    first = results.studies[0]
+    candidates = [
+        replace(one, search_share=1 / 9) if one.number == first.confirm.winner_number else one
+        for one in first.confirm.candidates
+    ]
+    study = replace(first, confirm=replace(first.confirm, candidates=candidates))
+    again = answer(replace(results, studies=[study]), "sure")[1]
+    assert "% by 1/9 of a training)" in again
+
+
 def test_one_training_is_said_to_leave_the_spread_over_seeds_open(results):
     first = results.studies[0]
     one = replace(first.confirm.winner, num_seeds=1, values=[0.94], std=None, low=None, high=None)

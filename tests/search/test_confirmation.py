@@ -6,6 +6,7 @@ Trainings are doubles; processes and pipes are real.
 import json
 import math
 import signal
+import time
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.errors import StudyError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.search.candidates import candidates
 from pipeline.search.confirmation import Confirmation
+from pipeline.search.executors.base import TrialDone, TrialLost
 from pipeline.search.executors.local import LocalExecutor
 from pipeline.search.judging import in_order, judge, placed, sound, winner_of
 from pipeline.search.kept_trainings import KeptTraining
@@ -73,11 +75,16 @@ class Confirming:
         self.recorder = RecordingRecorder()
         self.num_done = 0
 
-    def __call__(self, planned, max_retries=1, kept=None):
+    def __call__(self, planned, max_retries=1, kept=None, ends=None):
         data = DataReference(features=str(self.folder), train_file=str(self.folder / "log"))
         with LocalExecutor(2, train=train) as executor:
             self.confirmation = Confirmation(
-                executor, self.recorder, data, max_retries=max_retries, on_done=self._on_done
+                executor,
+                self.recorder,
+                data,
+                max_retries=max_retries,
+                ends=ends,
+                on_done=self._on_done,
             )
             return self.confirmation.run(planned, kept=kept or {})
 
@@ -139,12 +146,48 @@ def test_a_training_that_is_lost_too_often_ends_the_stage(confirm):
     assert [state for _, state, _ in confirm.recorder.ended] == ["FAIL"] * 3
 
 
+def test_one_that_was_lost_with_its_machine_is_no_suspect():
+    class Machines:
+        """Two go away with what runs on them; the third trains."""
+
+        num_free, num_lost, events = 1, 0, ()
+
+        def submit(self, spec, data):
+            self.num_free, self.events = 0, [TrialLost(spec.uid, "its machine", with_machine=True)]
+            if self.num_lost == 2:
+                self.events = [TrialDone(spec.uid, result(val_accuracy=0.5))]
+
+        def wait(self, timeout_seconds):
+            self.num_free, self.num_lost = 1, self.num_lost + 1
+            return self.events
+
+    recorder, machines = RecordingRecorder(), Machines()
+    confirmation = Confirmation(machines, recorder, None, max_retries=0, on_done=lambda *told: None)
+    confirmation.run(plan(study(0.5), seeds=1), kept={})
+    assert [state for _, state, _ in recorder.ended] == ["FAIL", "FAIL", "COMPLETE"]
+
+
 def test_an_error_in_training_is_not_tried_again_and_keeps_its_traceback(confirm):
     with pytest.raises(StudyError, match="RuntimeError: the weights are on fire"):
         confirm(plan(study(0.5, behaviour="raise"), seeds=1))
     ((_, state, told),) = confirm.recorder.ended
     assert state == "FAIL"
     assert "training_double.py" in told["traceback"]
+
+
+def test_where_time_decides_one_that_fails_is_left_out(confirm, caplog):
+    bad, (_, good) = (
+        plan(study(0.5, behaviour="raise"), seeds=1),
+        plan(study(0.4, 0.3), top=2, seeds=1),
+    )
+    found = confirm([*bad, good], ends=time.time() + 3600)
+    assert list(found) == [good.specs[0].uid]
+    assert "trial 0 is left out: RuntimeError: the weights are on fire" in caplog.text
+
+
+def test_where_time_decides_it_is_an_error_if_nothing_else_is_left(confirm):
+    with pytest.raises(StudyError, match="RuntimeError: the weights are on fire"):
+        confirm(plan(study(0.5, behaviour="raise"), seeds=1), ends=time.time() + 3600)
 
 
 @pytest.mark.parametrize("behaviour", ["nan_epoch", "nan_result"])

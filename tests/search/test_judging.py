@@ -1,4 +1,6 @@
-"""Who wins a confirmation whose time was short: none that had no further seed."""
+"""Who wins a confirmation whose time was short."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,10 +31,22 @@ def test_a_single_training_that_was_lucky_does_not_win_against_two():
     """The first was better at first, had a further seed, and that was worse."""
     found = judged((0.950, 0.930), (0.948,))
     assert winner_of(found, ACCURACY) == 0
-    assert found[1].standing is None
-    assert found[0].standing.probability_best == 1.0
+    assert [one.standing for one in found] == [None, None]
     told = made_confirmation(found[0], candidates=found).told_of_others
-    assert told.endswith("(no further seed had trial 1)")
+    assert told == "behind with fewer seeds: trial 1"
+
+
+def test_a_better_one_for_whose_further_seed_there_was_no_time_wins():
+    found = judged((0.900, 0.890), (0.950,), (0.880, 0.990))
+    assert winner_of(found, ACCURACY) == 1
+    assert None not in [one.standing for one in found]
+
+
+def test_seeds_are_compared_with_themselves():
+    """The one with a single seed had another than the first."""
+    first, second = judged((0.990, 0.900), (0.950,))
+    second = replace(second, seeds=[1])
+    assert winner_of([first, second], ACCURACY) == 1
 
 
 def test_where_all_had_as_many_the_best_mean_wins():

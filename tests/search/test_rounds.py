@@ -65,14 +65,29 @@ def test_where_there_is_time_for_some_the_best_so_far_have_a_further_seed():
     assert trained(planned, ends=56.0, reached=reached)[3:] == ["3-1", "5-1"]
     # The mean of both seeds counts, and not the better one.
     reached |= {"3-1": 0.1}
-    assert trained(planned, ends=67.0, reached=reached)[3:] == ["7-1", "3-1", "5-1"]
+    assert trained(planned, ends=67.0, reached=reached)[3:] == ["3-1", "5-1", "7-1"]
     assert trained(planned, ends=74.0, reached=reached)[6:] == ["5-2"]
 
 
-def test_the_best_that_takes_too_long_makes_no_room_for_a_worse_one():
-    """With more seeds that one would win."""
+def test_the_best_that_takes_too_long_leaves_its_time_to_others():
     planned = [candidate(7, seconds=30.0), candidate(3)]
-    assert trained(planned, ends=55.0, reached={"7-0": 0.9})[2:] == []
+    assert trained(planned, ends=55.0, reached={"7-0": 0.9})[2:] == ["3-1"]
+
+
+def test_the_best_so_far_has_its_seed_though_it_was_planned_last():
+    """A round that seemed to fit, by the sum of its seconds, does not: workers cannot share one."""
+    clock, planned = Time(), [candidate(number) for number in range(1, 6)]
+    rounds, running, done = Rounds(planned, {}, ends=50.0, clock=clock), [], []
+    while True:
+        while len(running) < 2 and (spec := rounds.next(num_workers=2)):
+            running.append(spec)
+        if not running:
+            break
+        clock.now += 10.0
+        for spec in running:
+            rounds.ended(spec.uid, 0.95 if spec.uid.startswith("5") else 0.9)
+        done, running = [*done, *(spec.uid for spec in running)], []
+    assert done == ["1-0", "2-0", "3-0", "4-0", "5-0", "1-1", "5-1", "2-1"]
 
 
 def test_who_is_the_best_is_known_when_all_of_a_round_have_ended():
@@ -86,6 +101,8 @@ def test_who_is_the_best_is_known_when_all_of_a_round_have_ended():
     assert rounds.next(num_workers=1) is None
     rounds.ended(second.uid, 0.9)
     assert rounds.next(num_workers=1).uid == "3-1"
+    clock.now = 25.0
+    rounds.ended("3-1", 0.9)
     assert rounds.next(num_workers=1) is None
 
 

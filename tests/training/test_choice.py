@@ -45,6 +45,13 @@ class TestSize:
     def test_the_smaller_wins_a_tie(self):
         assert best_size([ONE, ONE, ONE]) == 1
 
+    def test_who_asks_for_an_ensemble_gets_two_where_there_are_two(self):
+        from pipeline.training import choice
+
+        assert choice.best_size([ONE, USELESS, OTHER], LABELS, fewest=2) == 3
+        assert choice.best_size([ONE, USELESS], LABELS, fewest=2) == 2
+        assert choice.best_size([ONE], LABELS, fewest=2) == 1
+
     def test_the_winner_is_always_in_it(self):
         assert best_size([USELESS]) == 1
         assert best_size([np.full((4, 2), np.nan, np.float32)]) == 1
@@ -71,7 +78,11 @@ class TestSpeed:
         monkeypatch.setattr(choice, "_load", lambda number, manifest: number)
         monkeypatch.setattr(choice, "mean_probabilities", lambda one, data, part: answers[one[0]])
 
-        def chosen(each, rule="auto", max_slowdown=2.0):
+        def chosen(each, rule="auto", max_slowdown=2.0, first=None):
+            tried.clear()
+            if first is not None:
+                answers[0] = (np.tile([first, 1 - first], (4000, 1)), labels)
+
             def weighed(members, size, *args, max_slowdown, **settings):
                 tried.append(size)
                 slowdown = 1 + each * (size - 1)
@@ -90,6 +101,7 @@ class TestSpeed:
                 image_shape=(8, 8),
                 max_slowdown=max_slowdown,
             )
+            assert bool(found.reason) is not bool(tried)
             return len(found.members), tried
 
         return chosen
@@ -108,6 +120,10 @@ class TestSpeed:
         taken, tried = chosen(1.5)
         assert taken == 1
         assert len(tried) == 1
+
+    def test_who_asks_for_an_ensemble_gets_it_though_it_does_not_help(self, chosen):
+        assert chosen(0.01, rule="ensemble", first=0.999) == (2, [2])
+        assert chosen(0.01, first=0.999) == (1, [])
 
     def test_who_asks_for_an_ensemble_gets_it_however_slow(self, chosen):
         taken, tried = chosen(0.25, rule="ensemble")

@@ -55,6 +55,8 @@ def test_selection_bias_is_the_searchs_value_less_that_of_the_winners_new_seeds(
     record = confirmation(True, trainings=trainings)
     assert record.selection_bias == pytest.approx(0.9 - 0.83)
     assert replace(record, trainings=trainings[2:]).selection_bias is None
+    part = [replace(record.winner, search_share=1 / 3)]
+    assert replace(record, candidates=part).selection_bias is None
 
 
 def test_standings_are_written_and_read_and_an_earlier_release_has_none():

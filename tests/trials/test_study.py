@@ -77,6 +77,12 @@ def test_without_a_trial_that_ran_to_its_end_it_says_what_to_change(study, expor
     assert not (tmp_path / "results").exists()
 
 
+def test_where_no_trial_ended_in_its_time_no_learning_rate_is_blamed(study, export, tmp_path):
+    study.ask()
+    with pytest.raises(StudyError, match=r"ended in its time\. Give it more of it\."):
+        write_study(tmp_path, export())
+
+
 @pytest.mark.parametrize("name", ["study.json", "best.json", "trials.csv"])
 def test_a_file_that_is_being_written_does_not_replace_the_last_one(
     study, export, tmp_path, monkeypatch, name

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pipeline.files import sha256_file
+from pipeline.plural import plural
 from pipeline.records.chain import chain_tags
 from pipeline.records.model_registry.champion import interval_text
 from pipeline.records.model_registry.registered_models import CONTRACT, contract
@@ -67,11 +68,12 @@ def _distinct(numbers: Iterable[int]) -> str:
 def version_description(candidate: Candidate) -> str:
     """Returns what a person reads first of a version in MLflow's UI, Markdown."""
     evidence, confirm = candidate.evidence, candidate.confirm
-    members, interval = confirm.exported.members, interval_text(evidence)
+    members, found = confirm.exported.members, interval_text(evidence)
+    interval = f", {found}" if found else ""
     return (
         f"Trial {confirm.winner.number} of study `{confirm.study}` (base {confirm.base}). "
         f"{evidence.objective.removeprefix('val_')} on {evidence.n} confirmation images, over "
-        f"{evidence.num_seeds} seeds: {evidence.mean:.4f}{f', {interval}' if interval else ''}. "
+        f"{plural(evidence.num_seeds, 'seed')}: {evidence.mean:.4f}{interval}. "
         f"In the file: trial {_distinct(one.number for one in members)}, trained again with seed "
         f"{_distinct(one.seed for one in members)}; {confirm.exported.rule}. "
         "The test images had no part in this choice.\n\n"

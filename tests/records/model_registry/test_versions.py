@@ -156,5 +156,5 @@ def test_one_training_shows_no_interval(store, candidate):
     metrics = store.client.get_run(version.run_id).data.metrics
     assert metrics["confirmation_mean"] == 0.94
     assert "confirmation_std" not in metrics
-    assert "over 1 seeds: 0.9400. In the file" in version.description
+    assert "over 1 seed: 0.9400. In the file" in version.description
     assert "confirmation.low" not in version.tags
