@@ -69,7 +69,8 @@ def whole_run(
     ]
     timed = [name for name in coming if _kind(name) in TIMED]
     others = [name for name in coming if name not in timed]
-    total = sum(one.seconds for one in spent.values())
+    # What a study took that is gone is no part of this run: see `clock.allotted`.
+    total = sum(one.seconds for name, one in spent.items() if "@" not in name or name in stages)
     is_timed = bool(timed) or _kind(stage) in TIMED
     text = _budget(total, budget_seconds, is_timed=is_timed)
     then = f", then {', '.join(timed)}" if timed else ""

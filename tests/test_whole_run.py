@@ -35,6 +35,11 @@ def test_what_the_last_stages_took_the_last_time_is_said_where_all_is_known():
     assert told(evaluate=40.0).endswith("evaluate, report")
 
 
+def test_what_a_study_took_that_is_gone_is_not_counted():
+    spent = {**DONE, "search@gone": Spent(seconds=500, ended_for=900.0)}
+    assert told(spent=spent) == told()
+
+
 def test_a_budget_that_is_overdrawn_says_by_how_much():
     assert told(budget_seconds=240.0).startswith("budget 4:00: 5:00 spent, 1:00 over it, then ")
 

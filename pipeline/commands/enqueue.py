@@ -18,6 +18,7 @@ from pipeline.search.configurations import (
 from pipeline.search.queue import Match, enqueue, find_match, num_wanted
 from pipeline.studies.described import CurrentStudy, load_current
 from pipeline.training.hyperparameters import described
+from pipeline.trials.identity import training_code
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,8 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError("\n  ".join(problems))
     configuration = normalized(given, current.space)
     hyperparameters = completed(configuration, current.space)
-    match = find_match(trial_records(current.study), configuration, hyperparameters)
+    trials = trial_records(current.study)
+    match = find_match(trials, configuration, hyperparameters, code=training_code())
     is_replicated = match and match.kind == "tried" and current.search.duplicates == "replicate"
     if match is not None and not is_replicated:
         print(f"{args.study}: nothing queued: {_told(match)}")
@@ -65,7 +67,10 @@ def _told(match: Match) -> str:
         verb = "is being trained" if trial.state == "RUNNING" else "waits already"
         return f"trial {trial.number} is the same configuration and {verb}"
     value = "" if trial.value is None else f" with {trial.value:.4f}"
-    return f"trial {trial.number} was the same configuration and ended as {trial.state}{value}"
+    part = f", by 1/{1 / trial.share:.0f} of a training" if trial.share < 1 else ""
+    return (
+        f"trial {trial.number} was the same configuration and ended as {trial.state}{value}{part}"
+    )
 
 
 def _what_next(current: CurrentStudy, root: Path) -> str:

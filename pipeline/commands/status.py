@@ -77,7 +77,8 @@ def main(args: argparse.Namespace) -> int:
     is_here = file is None or file.exists()
     lost = None if is_here else lost_runs(root, str(file))
     num_old = _num_old(root, storage, names, dataset=dataset, url=search.storage)
-    spent = Clock(root, None).read()
+    clock = Clock(root, None).read()
+    spent = {stage: one for stage, one in clock.items() if stage.partition("@")[2] in ("", *names)}
     if args.json:
         content = {"studies": {name: _plain(one) for name, one in found.items()}}
         others = {
@@ -230,9 +231,10 @@ def _missing(name: str, one: Overview) -> list[str]:
     if one.lost is not None:
         return [one.lost]
     if one.kept is not None:
+        rest = "tries what there is time for" if one.target is None else f"trains {one.num_missing}"
         return [
             "these trials are of other params, data or features: the next `dvc repro` begins with "
-            f"{one.kept} finished trials and trains {one.num_missing}"
+            f"{plural(one.kept, 'finished trial')} and {rest}"
         ]
     if one.holder is not None or not one.num_missing:
         return []
@@ -251,10 +253,10 @@ def _trials(count: int) -> str:
 
 def _plain(one: Overview) -> dict[str, Any]:
     plain = asdict(replace(one, best=None, rungs=()))
-    holder = plain.pop("holder")
+    holder, missing = plain.pop("holder"), plain.pop("num_missing")
     return {
         **plain,
-        "missing": one.num_missing,
+        "missing": missing,
         "best": best_of(one.best) if one.best else None,
         "rungs": [
             {**vars(rung), "best": best_of(rung.best) if rung.best else None} for rung in one.rungs

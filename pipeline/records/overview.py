@@ -97,6 +97,8 @@ class Overview:
         counts: Trials by `TrialRecord.ending`: COMPLETE, PRUNED, FAIL, CUT OFF, RUNNING, WAITING.
         target: Configurations wanted; None: as many as there is time for.
         num_finished: Configurations that gave a result.
+        num_missing: Trainings that are still wanted, promotions among them, >= 0; 0 where time
+            decides.
         best: The best complete trial, or None.
         running: What is being trained.
         trained_seconds: Spent on trials, by all workers together.
@@ -119,6 +121,7 @@ class Overview:
     counts: Mapping[str, int]
     target: int | None
     num_finished: int
+    num_missing: int
     best: TrialRecord | None
     running: Sequence[RunningTrial]
     trained_seconds: float
@@ -138,16 +141,12 @@ class Overview:
         """Finished trials that the next search need not train, >= 0."""
         return self.num_finished if self.kept is None else self.kept
 
-    @property
-    def num_missing(self) -> int:
-        """Configurations that are still wanted, >= 0; 0 where time decides."""
-        return max(0, (self.target or 0) - self.num_counted)
-
 
 def overview(
     trials: Sequence[TrialRecord],
     *,
     target: int | None,
+    num_missing: int,
     direction: str,
     holder: Holder | None = None,
     stopped: Stopped | None = None,
@@ -159,6 +158,7 @@ def overview(
     Args:
         trials: All its trials.
         target: `search.trials`; None where that is auto.
+        num_missing: Trainings that are still wanted, >= 0.
         direction: Where better lies, in Optuna's words.
         holder: As from `read_holder`.
         stopped: The study's attribute of that name.
@@ -168,17 +168,17 @@ def overview(
     searching = holder if holder is not None and holder.is_alive else None
     ended = ended_since(trials, searching.began) if searching else []
     rate = _trials_per_minute(ended, searching, now or datetime.now()) if searching else None
-    finished = num_finished(trials)
     return Overview(
         counts=dict(Counter(trial.ending for trial in trials)),
         target=target,
-        num_finished=finished,
+        num_finished=num_finished(trials),
+        num_missing=num_missing,
         best=best_trial(trials, direction),
         running=[_running(trial) for trial in trials if trial.state == "RUNNING"],
         trained_seconds=sum(trial.seconds or 0.0 for trial in trials),
         holder=searching,
         trials_per_minute=rate,
-        stopped=stopped if finished < (target or 0) and kept is None else None,
+        stopped=stopped if num_missing and kept is None else None,
         kept=kept,
         code=of_other_code(trials),
         rungs=by_rung(trials, direction),

@@ -26,7 +26,7 @@ from pipeline.search.forecast import Forecast
 from pipeline.search.progress import Progress
 from pipeline.search.proposals import Proposal, Proposals, trainings_of
 from pipeline.search.pruners import is_due
-from pipeline.search.rungs import Ladder, Training
+from pipeline.search.rungs import Ladder, Training, num_configurations
 from pipeline.search.sections import SearchParams
 from pipeline.search.space import SearchSpace
 from pipeline.training.data import DataReference
@@ -126,7 +126,10 @@ class Engine:
                 self._progress.running(len(self._attempts))
         finally:
             self._abandon_running(OUT_OF_TIME if self._is_over else "interrupted")
-        return _num_missing(self._proposals.trainings(), self._params)
+        target = self._params.target
+        if target is None:
+            return 0
+        return self._ladder.num_missing(self._proposals.trainings(), target)
 
     @property
     def _owes_a_result(self) -> bool:
@@ -187,7 +190,7 @@ class Engine:
     def _num_more(self, trainings: Sequence[Training]) -> int:
         """Returns how many further configurations are wanted, as far as there is time."""
         target = self._params.target
-        missing = MOST if target is None else target - _num_configurations(trainings)
+        missing = MOST if target is None else target - num_configurations(trainings)
         if self._forecast is None:
             return max(0, missing) if self._deadline.has_room() else 0
         if target is None and self._num_copies >= MOST_COPIES:
@@ -267,19 +270,5 @@ class Engine:
 
 def is_over(study: Study, params: SearchParams) -> bool:
     """Whether a study has reached its target, and what goes on from it is done, too."""
-    return params.target is not None and not _num_missing(trainings_of(study), params)
-
-
-def _num_missing(trainings: Sequence[Training], params: SearchParams) -> int:
-    """Returns how many configurations are missing of a target, and promotions of these."""
-    if params.target is None:
-        return 0
     ladder = Ladder(params.num_rungs, max_retries=params.max_retries)
-    missing = max(0, params.target - _num_configurations(trainings))
-    due = ladder.promotions(trainings, expected=params.target, is_closed=not missing)
-    return missing + len(list(due))
-
-
-def _num_configurations(trainings: Sequence[Training]) -> int:
-    """Counts the configurations that were tried or are being tried."""
-    return sum(one.is_there and one.promoted_from is None for one in trainings)
+    return params.target is not None and not ladder.num_missing(trainings_of(study), params.target)

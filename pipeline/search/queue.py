@@ -30,6 +30,8 @@ def find_match(
     trials: Sequence[TrialRecord],
     configuration: Mapping[str, Value],
     hyperparameters: Mapping[str, Value] | None,
+    *,
+    code: str,
 ) -> Match | None:
     """Returns the trial that a configuration would repeat: a queued one first, or None.
 
@@ -38,17 +40,22 @@ def find_match(
         configuration: As from `configurations.normalized`.
         hyperparameters: As from `configurations.completed`: where a sampler adds some, a finished
             trial of the same beginning is another trial.
+        code: As from `identity.training_code`: what other code made of it is no answer.
     """
     for trial in trials:
         if trial.is_open and _is_same(trial, configuration, hyperparameters):
             return Match(trial, "queued")
     if hyperparameters is None:
         return None
-    for trial in trials:
-        is_same = canonical(trial.hyperparameters) == canonical(hyperparameters)
-        if trial.is_finished and is_same:
-            return Match(trial, "tried")
-    return None
+    tried = [
+        trial
+        for trial in trials
+        if trial.is_finished
+        and trial.attributes.get("code_sha256") == code
+        and canonical(trial.hyperparameters) == canonical(hyperparameters)
+    ]
+    # The largest part of a training says most.
+    return Match(max(tried, key=lambda trial: trial.share), "tried") if tried else None
 
 
 def enqueue(study: Study, configuration: Mapping[str, Value]) -> int:

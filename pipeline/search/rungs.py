@@ -107,6 +107,11 @@ class Promotion:
     attempt: int = 0
 
 
+def num_configurations(trainings: Sequence[Training]) -> int:
+    """Counts the configurations that were tried or are being tried."""
+    return sum(one.is_there and one.promoted_from is None for one in trainings)
+
+
 class Ladder:
     """The rungs of a study.
 
@@ -184,6 +189,20 @@ class Ladder:
                 if one.number not in last or self._is_lost(last[one.number])
             ]
             yield from (one for one in waiting if fits(one))
+
+    def num_missing(self, trainings: Sequence[Training], target: int) -> int:
+        """Returns how many trainings a study is short of its target: 0 where it is over.
+
+        Args:
+            trainings: All of the study.
+            target: Configurations wanted.
+
+        Returns:
+            Configurations that are missing, and promotions that are due.
+        """
+        missing = max(0, target - num_configurations(trainings))
+        due = self.promotions(trainings, expected=target, is_closed=not missing)
+        return missing + len(list(due))
 
     def num_promoted(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have gone on: to the next, or to nothing but loss."""

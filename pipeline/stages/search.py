@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.plan_record import PLAN_FILE
+from pipeline.plural import plural
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store
 from pipeline.records.storage import open_storage
@@ -112,7 +113,7 @@ def _search(
 ) -> None:
     params = described.search
     # What stopped an earlier search is no news of this one.
-    _note_missing(study, 0)
+    _note_missing(study, 0, name=described.name)
     progress, trials = _progress(study, params, _until(ends)), trial_records(study)
     logger.info("%s: %s", study.study_name, progress.line())
     if remark := of_other_code(trials).remark:
@@ -145,7 +146,7 @@ def _search(
             "gives it more",
             study.study_name,
         )
-    _note_missing(study, missing)
+    _note_missing(study, missing, name=described.name)
 
 
 def _until(ends: float | None) -> float | None:
@@ -162,14 +163,14 @@ def _progress(study: Study, params: SearchParams, limit_seconds: float | None) -
     )
 
 
-def _note_missing(study: Study, missing: int) -> None:
+def _note_missing(study: Study, missing: int, *, name: str) -> None:
     """Leaves word of a target that was not reached, for `status`."""
     if missing:
         logger.warning(
-            "%s: search.timeout is over and %d trials are missing; `dvc repro -f search@...` "
-            "continues",
+            "%s: search.timeout is over and %s missing; `dvc repro -f search@%s` goes on",
             study.study_name,
-            missing,
+            f"{plural(missing, 'trial')} {'is' if missing == 1 else 'are'}",
+            name,
         )
         at = datetime.now(UTC).isoformat(timespec="seconds")
         study.set_user_attr("stopped", asdict(Stopped("timeout", missing, at)))

@@ -13,7 +13,8 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.records.overview import Holder, Overview, end_of, ended_since, overview, read_holder
 from pipeline.records.studies import trial_records
-from pipeline.search.rungs import work_left
+from pipeline.search.proposals import trainings_of
+from pipeline.search.rungs import Ladder, work_left
 from pipeline.search.sections import SearchParams
 from pipeline.studies.described import describe, lost_study, num_kept, own_study
 from pipeline.trials.outlook import outlook
@@ -77,6 +78,7 @@ def _look(
     seen = overview(
         trials,
         target=target,
+        num_missing=_num_missing(study, settled, kept),
         direction=direction,
         holder=holder,
         stopped=_stopped(study) if study else None,
@@ -114,6 +116,17 @@ def _seconds_left(
         ),
     )
     return None if found is None else (max(0.0, found[0]), max(0.0, found[1]))
+
+
+def _num_missing(study: Study | None, search: SearchParams, kept: int | None) -> int:
+    if search.target is None:
+        return 0
+    if study is None or kept is not None:
+        return max(0, search.target - (kept or 0))
+    ladder = Ladder(search.num_rungs, max_retries=search.max_retries)
+    # What runs without being ended, since its search was killed, is not there.
+    ended = [one for one in trainings_of(study) if one.state != "RUNNING"]
+    return ladder.num_missing(ended, search.target)
 
 
 def _stopped(study: Study) -> Stopped | None:

@@ -118,6 +118,22 @@ def test_one_that_was_tried_is_said_with_its_value(repository, capsys):
     assert states(study) == ["COMPLETE"]
 
 
+def test_the_longest_training_of_one_that_was_tried_is_told(repository, capsys):
+    study = repository.study()
+    run("enqueue", "tiny", *WHOLE)
+    repository.train(study, (0.5,), share=1 / 9)
+    run("enqueue", "tiny", *WHOLE)
+    assert "ended as COMPLETE with 0.5000, by 1/9 of a training" in capsys.readouterr().out
+
+
+def test_what_other_code_made_of_one_is_no_reason_against_it(repository, capsys):
+    study = repository.study()
+    run("enqueue", "tiny", *WHOLE)
+    repository.train(study, code_sha256="ab" * 32)
+    run("enqueue", "tiny", *WHOLE)
+    assert "queued as trial 1" in capsys.readouterr().out
+
+
 def test_one_that_was_tried_is_queued_again_where_duplicates_are_replicated(repository, capsys):
     repository.set(duplicates="replicate")
     study = repository.study()

@@ -109,6 +109,12 @@ def test_trials_of_other_params_are_not_counted(repository, capsys):
     assert "other params" not in status(capsys)
 
 
+def test_where_time_decides_no_number_of_trials_is_foretold(repository, capsys):
+    repository.train(repository.study())
+    repository.set(epochs=9, trials="auto")
+    assert "begins with 0 finished trials and tries what there is time for" in status(capsys)
+
+
 # The counterpart is what a study that may unfreeze layers has.
 @pytest.mark.parametrize("known_as", ["comparable", "counterpart"])
 def test_trials_that_another_space_takes_over_count(repository, capsys, known_as):
@@ -157,6 +163,18 @@ def test_a_search_whose_time_was_over_says_so_until_its_target_is_reached(reposi
     repository.train(study)
     repository.train(study)
     assert "search.timeout" not in status(capsys)
+
+
+def test_promotions_that_there_was_no_time_for_are_missing(repository, capsys):
+    repository.set(rungs=2)
+    study = repository.study()
+    for value in (0.5, 0.75, 0.25):
+        repository.train(study, (value,), share=1 / 3)
+    stopped = {"reason": "timeout", "missing": 1, "at": "2026-11-21T14:02:00+00:00"}
+    study.set_user_attr("stopped", stopped)
+    assert "tiny: 1 trial is missing: search.timeout was over at" in status(capsys)
+    repository.train(study, (0.625,), promoted_from=1, share=1.0)
+    assert "tiny: 1 trial" not in status(capsys)
 
 
 def test_a_running_search_is_shown_with_its_process_and_the_epochs_of_its_trials(
@@ -272,6 +290,7 @@ def test_where_the_time_of_the_budget_went_is_said(repository, capsys):
     spent = {
         "plan": {"seconds": 60.0, "key": "", "ended_for": 900.0},
         "search@tiny": {"seconds": 300.0, "key": "a", "ended_for": None},
+        "search@of_a_study_that_is_gone": {"seconds": 800.0, "key": "b", "ended_for": 900.0},
     }
     repository.write("mlruns/clock.json", spent)
     (line,) = [line for line in status(capsys).splitlines() if line.startswith("budget")]
@@ -349,7 +368,8 @@ def finished(minutes_ago, state="COMPLETE"):
 
 class TestRate:
     def look(self, trials, holder=ALIVE, target=20):
-        return overview(trials, target=target, direction="maximize", holder=holder, now=NOW)
+        told = {"target": target, "num_missing": target - len(trials), "direction": "maximize"}
+        return overview(trials, **told, holder=holder, now=NOW)
 
     def test_it_is_of_this_search_alone(self):
         # Three in the ten minutes since it began, and many an hour before.
