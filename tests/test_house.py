@@ -39,6 +39,8 @@ RULES = {
     "search": RING_1 | {"trials"},
     "records": {
         "trials",
+        # The images of a version's example.
+        "data.rows",
         "training.messages",
         "training.export",
         # A registered model is opened with the settings that change numbers fixed.
@@ -93,7 +95,7 @@ OWNERS = {
     "registration.json": {"workspace.py"},
 }
 # Signatures that pass parsed JSON on from one module to another; may only fall.
-MOST_UNTYPED = 3
+MOST_UNTYPED = 1
 MOST_LINES = 300
 MOST_LINES_OF_A_FUNCTION = 40
 

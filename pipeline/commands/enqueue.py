@@ -32,9 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Queues one trial, or says why that would change nothing.
 
-    Returns:
-        0.
-
     Raises:
         ConfigError: If a hyperparameter is not searched or its value cannot be tried.
         StudyError: If the study does not exist yet, or is another one than params.yaml describes.

@@ -45,9 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Writes the file if it answers as the Keras file does, and says how both do.
 
-    Returns:
-        0.
-
     Raises:
         ConfigError: If there is no such model, or the output has another suffix.
         DataIntegrityError: If the images to compare on are missing, the model cannot be converted,

@@ -85,9 +85,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Prints a table of what can be removed, and removes it if told to.
 
-    Returns:
-        0.
-
     Raises:
         ConfigError: If params.yaml or a store cannot be used.
         StudyError: If a database is lost, or nothing says which studies are current.

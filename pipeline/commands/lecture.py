@@ -55,9 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Prints the list, or trains, prints the table and writes the figure.
 
-    Returns:
-        0.
-
     Raises:
         ConfigError: If there is no such demonstration, or the data set is too small for it.
         DataIntegrityError: If nothing was fetched.

@@ -23,9 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Prints the commands, and as comments what they do not bring.
 
-    Returns:
-        0.
-
     Raises:
         ConfigError: If there is no such model, or it was made outside of git.
         DataIntegrityError: If its file is not the one that was registered.

@@ -6,9 +6,8 @@ Run: python -m pipeline restore. What is there already is left as it is; nothing
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config import load_section, read_document
 from pipeline.errors import StudyError
@@ -162,7 +161,3 @@ def _candidate(study: str, names: list[str], *, root: Path) -> Candidate | None:
         return None
     configure_tensorflow(num_threads=num_cores())
     return load_candidate(study, found, root=root)
-
-
-def _read(file: Path) -> Any | None:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

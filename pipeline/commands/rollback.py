@@ -22,9 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Moves the aliases, and says from which version to which.
 
-    Returns:
-        0.
-
     Raises:
         ConfigError: If there is no such registered model, or no version that was champion before.
     """

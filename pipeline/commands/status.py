@@ -53,9 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Prints a line for each study of params.yaml, then who is at work on it and what is missing.
 
-    Returns:
-        0.
-
     Raises:
         StudyError: If nothing has run here yet.
     """

@@ -75,14 +75,11 @@ class FrozenNetwork:
     Attributes:
         engine: What runs it.
         batch_size: Images at a time, >= 1.
-        largest_difference: From the Keras model, on the sample, in standard deviations of each
-            output; 0 where TensorFlow runs it.
         reason: Why TensorFlow runs it; empty where ONNX Runtime does.
     """
 
     engine: Engine
     batch_size: int
-    largest_difference: float = 0.0
     reason: str = ""
     run: Run = field(repr=False)
 
@@ -130,12 +127,11 @@ def freeze(
     reason = _obstacle(network) if pays else "too few images to pay for a conversion"
     if not reason:
         converted = _converted(network, in_tensorflow, sample)
-        if isinstance(converted, _Converted):
+        if not isinstance(converted, str):
             return FrozenNetwork(
                 engine=ONNX_RUNTIME,
                 batch_size=size_of_batch or _batch_size(found, ONNX_RUNTIME),
-                largest_difference=converted.difference,
-                run=converted.run,
+                run=converted,
             )
         reason = converted
     if pays:
@@ -166,12 +162,6 @@ def largest_difference(found: Sequence[NDArray[Any]], expected: Sequence[NDArray
     return largest
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Converted:
-    run: Run
-    difference: float
-
-
 def _batch_size(found: Activations, engine: Engine) -> int:
     return batch_size(found, most=MOST_IMAGES[engine], most_bytes=MOST_COUNTED[engine])
 
@@ -188,9 +178,7 @@ def _obstacle(network: "keras.Model") -> str:
     return conversion_problem(network)
 
 
-def _converted(
-    network: "keras.Model", in_tensorflow: Run, sample: NDArray[Any]
-) -> _Converted | str:
+def _converted(network: "keras.Model", in_tensorflow: Run, sample: NDArray[Any]) -> Run | str:
     """Returns the network as a graph that gives what TensorFlow does, or why there is none."""
     from pipeline.features.onnx_graph import UNCONVERTIBLE, OnnxGraph
 
@@ -203,7 +191,7 @@ def _converted(
         return f"it cannot be converted: {one_line(error)}"
     if difference > LARGEST_DIFFERENCE:
         return f"converted, it is {difference:.1e} standard deviations off"
-    return _Converted(run=run, difference=difference)
+    return run
 
 
 def _without_preprocessing(network: "keras.Model") -> "tuple[Run | None, keras.Model]":

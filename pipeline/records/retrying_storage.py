@@ -15,11 +15,12 @@ All of it rests on the study's lock: nobody else asks and tells this study.
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import sys
 import time
 import uuid
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import optuna
@@ -32,9 +33,7 @@ from pipeline.databases import first_line
 from pipeline.errors import StudyError
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.study import StudyDirection
-    from optuna.study._frozen import FrozenStudy
     from sqlalchemy.engine import ExceptionContext
 
 logger = logging.getLogger(__name__)
@@ -55,6 +54,17 @@ REQUEST = "request"
 
 class StorageUnreachableError(Exception):
     """The server cannot be reached, or has lost the connection in the middle of a call."""
+
+
+def _through(way: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Returns a method of a storage that goes through `PatientStorage.outlast` or its `write`."""
+
+    # Without its attributes, since it is no abstract method any more.
+    @functools.wraps(getattr(BaseStorage, name), updated=())
+    def method(self: PatientStorage, *args: object, **settings: object) -> object:
+        return way(self, lambda: getattr(self._cached, name)(*args, **settings))
+
+    return method
 
 
 class PatientStorage(BaseStorage):  # type: ignore[misc]
@@ -201,73 +211,27 @@ class PatientStorage(BaseStorage):  # type: ignore[misc]
 
     # What may be done twice.
 
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self.write(lambda: self._cached.set_study_user_attr(study_id, key, value))
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self.write(lambda: self._cached.set_study_system_attr(study_id, key, value))
-
-    def set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-    ) -> None:
-        arguments = (trial_id, param_name, param_value_internal, distribution)
-        self.write(lambda: self._cached.set_trial_param(*arguments))
-
-    def set_trial_intermediate_value(
-        self, trial_id: int, step: int, intermediate_value: float
-    ) -> None:
-        arguments = (trial_id, step, intermediate_value)
-        self.write(lambda: self._cached.set_trial_intermediate_value(*arguments))
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self.write(lambda: self._cached.set_trial_user_attr(trial_id, key, value))
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self.write(lambda: self._cached.set_trial_system_attr(trial_id, key, value))
+    set_study_user_attr = _through(write, "set_study_user_attr")
+    set_study_system_attr = _through(write, "set_study_system_attr")
+    set_trial_param = _through(write, "set_trial_param")
+    set_trial_intermediate_value = _through(write, "set_trial_intermediate_value")
+    set_trial_user_attr = _through(write, "set_trial_user_attr")
+    set_trial_system_attr = _through(write, "set_trial_system_attr")
 
     # What changes nothing.
 
-    def get_study_id_from_name(self, study_name: str) -> int:
-        return int(self.outlast(lambda: self._cached.get_study_id_from_name(study_name)))
-
-    def get_study_name_from_id(self, study_id: int) -> str:
-        return str(self.outlast(lambda: self._cached.get_study_name_from_id(study_id)))
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self.outlast(lambda: self._cached.get_study_directions(study_id))
-
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self.outlast(lambda: self._cached.get_study_user_attrs(study_id))
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self.outlast(lambda: self._cached.get_study_system_attrs(study_id))
-
-    def get_all_studies(self) -> list[FrozenStudy]:
-        return self.outlast(self._cached.get_all_studies)
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self.outlast(lambda: self._cached.get_trial(trial_id))
-
-    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
-        arguments = (study_id, trial_number)
-        return int(
-            self.outlast(lambda: self._cached.get_trial_id_from_study_id_trial_number(*arguments))
-        )
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        return self.outlast(lambda: self._cached.get_all_trials(study_id, deepcopy, states))
-
-    def get_best_trial(self, study_id: int) -> FrozenTrial:
-        return self.outlast(lambda: self._cached.get_best_trial(study_id))
+    get_study_id_from_name = _through(outlast, "get_study_id_from_name")
+    get_study_name_from_id = _through(outlast, "get_study_name_from_id")
+    get_study_directions = _through(outlast, "get_study_directions")
+    get_study_user_attrs = _through(outlast, "get_study_user_attrs")
+    get_study_system_attrs = _through(outlast, "get_study_system_attrs")
+    get_all_studies = _through(outlast, "get_all_studies")
+    get_trial = _through(outlast, "get_trial")
+    get_trial_id_from_study_id_trial_number = _through(
+        outlast, "get_trial_id_from_study_id_trial_number"
+    )
+    get_all_trials = _through(outlast, "get_all_trials")
+    get_best_trial = _through(outlast, "get_best_trial")
 
     def remove_session(self) -> None:
         self._cached.remove_session()

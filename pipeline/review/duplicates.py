@@ -61,17 +61,12 @@ class Duplicates:
 
     def groups(self, num_images: int) -> Indices:
         """Returns a number for each image, equal for those that pairs connect, shape (n,)."""
-        found = np.arange(num_images)
+        from scipy.sparse import coo_array  # type: ignore[import-untyped]
+        from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-        def first(image: int) -> int:
-            while found[image] != image:
-                image = found[image]
-            return image
-
-        for one, other in self.pairs.tolist():
-            low, high = sorted((first(one), first(other)))
-            found[high] = low
-        return np.array([first(image) for image in range(num_images)], np.int64)
+        connected = (np.ones(len(self.pairs), bool), (self.pairs[:, 0], self.pairs[:, 1]))
+        graph = coo_array(connected, shape=(num_images, num_images))
+        return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def find_duplicates(vectors: NDArray[np.floating[Any]], grays: Floats) -> Duplicates:

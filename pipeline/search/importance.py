@@ -23,12 +23,12 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.trials.effects import ImportanceRecord, ImportancesRecord
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import StudyRecord
 
@@ -46,50 +46,6 @@ SEED: Final = 0
 NOISE_QUANTILE: Final = 0.95
 
 
-@dataclass(frozen=True, kw_only=True)
-class Importance:
-    """How much a hyperparameter decided, among all.
-
-    Attributes:
-        name: Of the hyperparameter.
-        share: Of the importance of all, in [0, 1], as Optuna has it.
-        noise: What it stays below, in the same unit, when the values are dealt out at random: it
-            and all others together in 95% of cases.
-        score: By how many standard deviations it is above what chance gives it.
-        num_trials: In how many it exists.
-    """
-
-    name: str
-    share: float
-    noise: float
-    score: float
-    num_trials: int
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether chance is no explanation."""
-        return self.share > self.noise
-
-
-@dataclass(frozen=True, kw_only=True)
-class Importances:
-    """What a search says of its hyperparameters.
-
-    Attributes:
-        found: Of each that took part, by their scores.
-        share: What the trials were given of a whole training, in (0, 1].
-        num_trials: That were compared.
-        num_worst: Of these, how many were pruned or diverged.
-        num_best: Those that are called the best.
-    """
-
-    found: Sequence[Importance]
-    share: float
-    num_trials: int
-    num_worst: int
-    num_best: int
-
-
 def compared(study: StudyRecord) -> list[TrialRecord]:
     """Returns the trials that compare: finished ones of the lowest rung, each configuration once.
 
@@ -102,8 +58,8 @@ def compared(study: StudyRecord) -> list[TrialRecord]:
     return [one for one in own if one.state == "PRUNED" or one.finite_value is not None]
 
 
-def importances(study: StudyRecord) -> Importances | None:
-    """Returns which hyperparameters decided; None where there are too few trials to say.
+def importances(study: StudyRecord) -> ImportancesRecord | None:
+    """Returns which hyperparameters decided, by their scores; None where too few trials say so.
 
     Args:
         study: Its record.
@@ -119,12 +75,15 @@ def importances(study: StudyRecord) -> Importances | None:
     by_chance = [
         _evaluated(stored, generator.permutation(losses), quantile) for _ in range(SHUFFLES)
     ]
-    return Importances(
+    agreement = rank_agreement(study)
+    return ImportancesRecord(
         found=_above_chance(values, by_chance, trials),
         share=trials[0].share,
         num_trials=len(trials),
         num_worst=sum(trial.state != "COMPLETE" for trial in trials),
         num_best=int(np.sum(losses <= np.sort(losses)[int(np.ceil(quantile * len(trials))) - 1])),
+        agreement=agreement and agreement[0],
+        num_agreement=agreement and agreement[1],
     )
 
 
@@ -132,13 +91,13 @@ def _above_chance(
     values: Mapping[str, float],
     by_chance: Sequence[Mapping[str, float]],
     trials: Sequence[TrialRecord],
-) -> list[Importance]:
+) -> list[ImportanceRecord]:
     names, total = list(values), sum(values.values()) or 1.0
     drawn = np.array([[one[name] for name in names] for one in by_chance])
     mean, deviation = drawn.mean(axis=0), np.maximum(drawn.std(axis=0), 1e-12)
     highest = float(np.quantile(((drawn - mean) / deviation).max(axis=1), NOISE_QUANTILE))
     found = [
-        Importance(
+        ImportanceRecord(
             name=name,
             share=values[name] / total,
             noise=float(mean[place] + highest * deviation[place]) / total,

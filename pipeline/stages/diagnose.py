@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from pipeline.features.manifest import read_manifest
 from pipeline.plan_record import PLAN_FILE, planned_epochs
 from pipeline.search.ablation import changes
 from pipeline.search.executors.local import LocalExecutor, prepare
-from pipeline.search.importance import importances, rank_agreement
+from pipeline.search.importance import importances
 from pipeline.search.measuring import Measurements
 from pipeline.search.params import StudyParams, embedded_space, load_study
 from pipeline.search.random_reference import random_reference
@@ -38,7 +38,6 @@ from pipeline.trials.advice import advice_of
 from pipeline.trials.bounds import Distribution, near_bounds
 from pipeline.trials.confirmation import ConfirmationRecord, read_confirmation
 from pipeline.trials.diagnosis import DiagnosisRecord, write_diagnosis
-from pipeline.trials.effects import ImportanceRecord, ImportancesRecord
 from pipeline.trials.ranking import num_finished, ranked
 from pipeline.trials.record import as_record
 from pipeline.trials.study import StudyRecord, read_study
@@ -141,7 +140,7 @@ def _without_training(
         high=high,
         epoch_error=_epoch_error(confirmation, objective),
         seconds=seconds,
-        importances=_importances(study),
+        importances=importances(study),
         bounds=near_bounds(
             winner.hyperparameters, distributions, num_tried=num_finished(study.trials)
         ),
@@ -156,21 +155,6 @@ def _epoch_error(confirmation: ConfirmationRecord, objective: ObjectiveSpec) -> 
     if not found:
         return None
     return 1 - fmean(found) if objective.direction == "maximize" else fmean(found)
-
-
-def _importances(study: StudyRecord) -> ImportancesRecord | None:
-    found, agreement = importances(study), rank_agreement(study)
-    if found is None:
-        return None
-    return ImportancesRecord(
-        found=[ImportanceRecord(**asdict(one)) for one in found.found],
-        share=found.share,
-        num_trials=found.num_trials,
-        num_worst=found.num_worst,
-        num_best=found.num_best,
-        agreement=agreement and agreement[0],
-        num_agreement=agreement and agreement[1],
-    )
 
 
 def _measured(

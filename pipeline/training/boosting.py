@@ -139,14 +139,6 @@ def vote_in_keras(votes: Sequence[float]) -> Vote:
     return vote
 
 
-def sum_of_logs_in_keras(answers: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    """Returns what `sum_of_logs` computes as a part of a Keras model."""
-    from keras import ops
-
-    logs = [ops.log(ops.maximum(one, SMALLEST)) for one in answers]
-    return ops.softmax(sum(logs) / len(logs), axis=-1)
-
-
 Rule = Callable[["NDArray[np.floating]", "Labels", "Floats"], "Round | None"]
 
 

@@ -1,6 +1,5 @@
 """One training from its first epoch to its last, as a trial's hyperparameters say."""
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,8 +26,6 @@ from pipeline.training.phases import Phase
 from pipeline.training.rules import BestEpoch, Plateau, stopping_rule
 from pipeline.training.schedules import learning_rate_table
 from pipeline.training.steps import NUM_SUMS, Steps, Sums, TabulatedSchedule, copy_variables
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

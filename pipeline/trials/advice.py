@@ -7,7 +7,6 @@ then more data (also Goodfellow, Bengio and Courville 2016, "Deep Learning", sec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pipeline.trials.diagnosis import (
@@ -15,7 +14,6 @@ from pipeline.trials.diagnosis import (
     WORTHWHILE,
     DiagnosisRecord,
     RangeRecord,
-    diagnosis_of,
 )
 
 ERRORS: Final = {
@@ -41,17 +39,6 @@ class Advice:
     limits: str
     more_data: str
     next_step: str
-
-
-def advice(root: Path, study: str) -> Advice | None:
-    """Returns what the diagnosis of a study's winner comes to; None if it has not been made.
-
-    Args:
-        root: The repository.
-        study: Its name below `studies` in params.yaml.
-    """
-    record = diagnosis_of(root, study)
-    return None if record is None else advice_of(record)
 
 
 def advice_of(record: DiagnosisRecord) -> Advice:

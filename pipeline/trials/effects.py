@@ -12,7 +12,16 @@ from pipeline.trials.record import as_record
 
 @dataclass(frozen=True, kw_only=True)
 class ImportanceRecord:
-    """As `search.importance.Importance`."""
+    """How much a hyperparameter decided, among all.
+
+    Attributes:
+        name: Of the hyperparameter.
+        share: Of the importance of all, in [0, 1], as Optuna has it.
+        noise: What it stays below, in the same unit, when the values are dealt out at random: it
+            and all others together in 95% of cases.
+        score: By how many standard deviations it is above what chance gives it.
+        num_trials: In how many it exists.
+    """
 
     name: str
     share: float
@@ -28,7 +37,17 @@ class ImportanceRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportancesRecord:
-    """As `search.importance.Importances`; the last two are its `rank_agreement`, or None."""
+    """What a search says of its hyperparameters: see `search.importance`.
+
+    Attributes:
+        found: Of each that took part, by their scores.
+        share: What the trials were given of a whole training, in (0, 1].
+        num_trials: That were compared.
+        num_worst: Of these, how many were pruned or diverged.
+        num_best: Those that are called the best.
+        agreement: Kendall's tau-a of the lowest rung and the next, from -1 to 1, or None.
+        num_agreement: Over how many configurations that is, or None.
+    """
 
     found: Sequence[ImportanceRecord]
     share: float

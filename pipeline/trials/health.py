@@ -70,13 +70,11 @@ class Verdict:
         health: One of `ILLNESSES`, `healthy`, or `-` where it was not measured.
         fit: One of `FITS`, `good`, or `-` where no epoch ended.
         figures: What led to both, in words, one each.
-        remedy: What the lectures advise, against the illness before the misfit; empty if neither.
     """
 
     health: str
     fit: str
     figures: tuple[str, ...]
-    remedy: str
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,8 +99,6 @@ def verdict(trial: TrialRecord) -> Verdict:
         health=health,
         fit=fit,
         figures=tuple(text for text in (of_health, of_fit) if text),
-        # A network that does not train as it could says little about its size.
-        remedy=REMEDIES.get(health, REMEDIES.get(fit, "")),
     )
 
 

@@ -11,7 +11,6 @@ from pipeline.training.boosting import (
     samme,
     samme_r,
     sum_of_logs,
-    sum_of_logs_in_keras,
     vote_in_keras,
     vote_of,
 )
@@ -82,10 +81,7 @@ def test_the_sum_of_logs_of_one_learner_is_what_it_says():
 
 @pytest.mark.keras
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("kind", ["classes", "probabilities"])
-def test_an_exported_file_of_images_votes_as_the_learners_do(
-    tmp_path, hyperparameters, kind, count
-):
+def test_an_exported_file_of_images_votes_as_the_learners_do(tmp_path, hyperparameters, count):
     from pipeline.training.export import Member, export, load_exported, predict_probabilities
     from pipeline.training.head import build_head
 
@@ -97,13 +93,11 @@ def test_an_exported_file_of_images_votes_as_the_learners_do(
     ]
     answers = [np.asarray(one(images[..., None].astype(np.float32))) for one in heads]
     votes = [2.0, 0.5, 1.2][:count]
-    by_classes = kind == "classes"
-    expected = vote_of(answers, votes) if by_classes else sum_of_logs(answers)
     export(
         tmp_path / "boosted.keras",
         [Member(trained=one) for one in heads],
         image_shape=(8, 8),
-        vote=vote_in_keras(votes) if by_classes else sum_of_logs_in_keras,
+        vote=vote_in_keras(votes),
     )
     found = predict_probabilities(load_exported(tmp_path / "boosted.keras"), images)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, vote_of(answers, votes), atol=1e-5)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.files import write_json
-from pipeline.trials.advice import advice, advice_of
+from pipeline.trials.advice import advice_of
 from pipeline.trials.bounds import BoundRecord
 from pipeline.trials.diagnosis import (
     SizeRecord,
@@ -109,11 +109,6 @@ def test_a_diagnosis_comes_back_as_it_was_written(tmp_path):
     )
     write_diagnosis(tmp_path, record)
     assert diagnosis_of(tmp_path, "tiny") == record
-    assert advice(tmp_path, "tiny") == advice_of(record)
-
-
-def test_without_a_diagnosis_there_is_no_advice(tmp_path):
-    assert advice(tmp_path, "tiny") is None
 
 
 def test_a_key_of_a_later_release_is_left_out(tmp_path):

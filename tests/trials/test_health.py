@@ -73,12 +73,11 @@ def judged(hyperparameters, data):
 class TestCrafted:
     def test_the_default_is_healthy(self, judged):
         found = judged(epochs=8)
-        assert (found.health, found.fit, found.remedy) == ("healthy", "good", "")
+        assert (found.health, found.fit) == ("healthy", "good")
 
     def test_ten_sigmoid_layers_vanish(self, judged):
         found = judged(num_layers=10, activation="sigmoid", initializer="glorot")
         assert (found.health, found.fit) == ("vanishing", "underfitting")
-        assert found.remedy == REMEDIES["vanishing"]
 
     def test_a_rate_of_a_thousand_explodes(self, judged):
         found = judged(learning_rate=1e3, activation="elu")
@@ -95,7 +94,7 @@ class TestCrafted:
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
     def test_a_tiny_norm_over_clips(self, judged, optimizer):
         found = judged(optimizer=optimizer, clipping="clipnorm", clipping_threshold=1e-6)
-        assert (found.health, found.remedy) == ("over-clipped", REMEDIES["over-clipped"])
+        assert found.health == "over-clipped"
 
     def test_adam_makes_up_for_a_tiny_value(self, judged):
         found = judged(clipping="clipvalue", clipping_threshold=1e-6, epochs=3)
