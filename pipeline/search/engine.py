@@ -175,7 +175,10 @@ class Engine:
             return self._proposals.promote(promotion)
         if not more:
             return self._spare(trainings)
-        is_frozen = forecast is not None and forecast.fine_tuned_enough(trainings)
+        # Where only copies are left of what trains no layer of the base, others go on.
+        is_frozen = (
+            forecast is not None and not self._num_copies and forecast.fine_tuned_enough(trainings)
+        )
         return self._proposals.ask(is_frozen=is_frozen)
 
     def _spare(self, trainings: Sequence[Training]) -> Proposal | None:

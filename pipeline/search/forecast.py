@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from pipeline.search.rungs import REDUCTION, Ladder, Promotion, Training, best_of
@@ -54,7 +55,8 @@ class Forecast:
 
         For each, and for those that are there, room is kept for what goes on: a third of a rung,
         each time. One after another the rungs take as long as one training on each of them at
-        least, however many workers there are.
+        least, however many workers there are. Of rungs that are out of reach, and on which nothing
+        has been trained, no room is kept: the time is for what can be done.
 
         Args:
             trainings: All of the study.
@@ -67,12 +69,25 @@ class Forecast:
             return 0  # What does not end in time is not begun.
         known = [own or 0.0 for own in seconds]
         there = [self.num_there(rung, trainings) for rung in range(len(known))]
+        known = known[: 1 + self._highest(known, there)]
         promoted = [self.ladder.num_promoted(rung, trainings) for rung in range(len(known) - 1)]
         left = self.seconds_left - self._left_of_running(trainings) / num_workers
         more = 0
         while more < MOST and _wanted(more + 1, there, known, promoted, num_workers) <= left:
             more += 1
         return more
+
+    def _highest(self, seconds: Sequence[float], there: Sequence[int]) -> int:
+        """Returns the highest rung that one more configuration can reach, or that has been.
+
+        Args:
+            seconds: That a training takes on each rung.
+            there: Trainings on each rung.
+        """
+        ends = accumulate((CAUTION * own for own in seconds[1:]), initial=seconds[0])
+        reached = [rung for rung, end in enumerate(ends) if end <= self.seconds_left]
+        occupied = [rung for rung, count in enumerate(there) if count]
+        return max([0, *reached, *occupied])
 
     def num_there(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have ended with a result or are running."""
@@ -90,7 +105,7 @@ class Forecast:
             trainings: All of the study.
         """
         lowest = self.ladder.on(0, trainings)
-        seconds = [(one.seconds or 0.0, one.is_fine_tuned) for one in lowest]
+        seconds = [(one.seconds or 0.0, one.is_fine_tuned) for one in lowest if not one.is_copy]
         spent = sum(own for own, is_fine_tuned in seconds if is_fine_tuned)
         best = best_of(lowest)
         won = sum(one.is_fine_tuned for one in best)

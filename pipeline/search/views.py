@@ -7,11 +7,13 @@ a ninth of them. Both classes here hand Optuna's own the study with some of its 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Container, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from pipeline.search.rungs import share_of
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+DIVERGED_STEP: Final = -(10**9)
 
 
 class _View:
@@ -33,6 +37,13 @@ class _View:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._viewed, name)
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        complete = self.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        sign = 1.0 if self._viewed.direction == StudyDirection.MAXIMIZE else -1.0
+        # As Optuna's own, an error where there is none.
+        return max(complete, key=lambda trial: sign * trial.values[0])
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -53,7 +64,8 @@ def configurations(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Returns each configuration once: by the highest rung that it has finished.
 
     What ended below the top counts as stopped there, so that a sampler which prefers what was
-    stopped later, as Optuna's TPE does, ranks by rung first and within a rung by value. (BOHB,
+    stopped later, as Optuna's TPE does, ranks by rung first and within a rung by value; what
+    diverged counts as stopped before all others. (BOHB,
     arXiv:1807.01774, looks at one rung alone, the highest with enough trials: of a search of
     minutes that is the lowest almost to its end, and what the higher ones say is lost.)
 
@@ -75,16 +87,20 @@ def _has_finished(trial: FrozenTrial) -> bool:
 
 def _stopped(trial: FrozenTrial) -> FrozenTrial:
     share = share_of(trial)
-    if share == 1.0 or not _has_finished(trial):
+    is_pruned = trial.state == TrialState.PRUNED
+    has_diverged = is_pruned and (share < 1.0 or trial.user_attrs.get("outcome") == "diverged")
+    if not has_diverged and (share == 1.0 or not _has_finished(trial)):
         return trial
-    stopped, value = copy.copy(trial), trial.user_attrs.get("value")
-    if trial.state == TrialState.PRUNED:
-        value = None  # It diverged.
+    stopped = copy.copy(trial)
     stopped.values = None
     stopped.state = TrialState.PRUNED
-    # Before the first epoch of a whole training: one that was stopped in it has come further.
-    step = -round(1 / share)
-    stopped.intermediate_values = {} if value is None else {step: float(value)}
+    # Before the first epoch of a whole training: one that was stopped in it has come further. One
+    # without any value TPE would take for better than all of these.
+    stopped.intermediate_values = (
+        {DIVERGED_STEP: math.nan}
+        if has_diverged
+        else {-round(1 / share): float(trial.user_attrs["value"])}
+    )
     return stopped
 
 

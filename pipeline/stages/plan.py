@@ -144,7 +144,9 @@ def main(*, dry_run: bool = False) -> None:
     last = store_root(Path.cwd()) / LAST_PLAN
     kept = plan_for_more(last, inputs, budget_seconds)
     if kept is not None:
-        logger.info("the plan of a smaller budget stays; `dvc repro -f plan` plans anew")
+        logger.info(
+            "the plan of a smaller budget stays; from now on `dvc repro -f plan` plans anew"
+        )
         _keep(kept)
         return
     clock.reset("plan")

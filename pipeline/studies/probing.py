@@ -58,9 +58,14 @@ def probed_space(
         study.set_user_attr(PROBED, kept)
     rate = largest_sound([ProbedRate(**one) for one in kept])
     queued = [float(one[RATE]) for one in described.params.enqueue if RATE in one]
-    narrowed = capped(space, None if rate is None else max([rate, *queued]))
+    highest = None if rate is None else max([rate, *queued])
+    narrowed = capped(space, highest)
     if narrowed is not space:
-        logger.info("learning rates up to %.3g are searched: larger ones diverge", rate)
+        logger.info(
+            "learning rates up to %.3g are searched: above %.3g they diverge", highest, rate
+        )
+    else:
+        logger.info("the probe of learning rates leaves their range as it is")
     return narrowed
 
 

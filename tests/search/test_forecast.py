@@ -37,9 +37,19 @@ def test_room_is_kept_for_what_goes_on():
 
 
 def test_the_rungs_take_one_after_another_however_many_workers_there_are():
-    there = [training(number, seconds=10.0) for number in range(3)]
+    there = [training(number, seconds=10.0) for number in range(30)]
+    there += [training(30 + n, seconds=30.0, share=THIRD, promoted_from=n) for n in range(9)]
+    there += [training(39 + n, seconds=90.0, share=WHOLE, promoted_from=30 + n) for n in range(2)]
     assert forecast(131.0).num_more(there, num_workers=100) == 0
     assert forecast(143.0).num_more(there, num_workers=100) > 0
+
+
+def test_for_a_rung_that_is_out_of_reach_no_room_is_kept():
+    """One training on each takes 142 s; on the lower two 43 s."""
+    there = [training(number, seconds=10.0) for number in range(2)]
+    assert forecast(143.0).num_more(there, num_workers=2) < 5
+    assert forecast(141.0).num_more(there, num_workers=2) > 10
+    assert forecast(42.0).num_more(there, num_workers=2) == 8
 
 
 def test_what_is_running_has_its_time_kept():
@@ -82,6 +92,13 @@ def test_training_the_base_has_a_share_of_the_time_and_no_more():
     assert not seen.fine_tuned_enough([head, tuned])
     assert seen.fine_tuned_enough([head, tuned, replace(tuned, number=2)])
     assert not seen.fine_tuned_enough([])
+
+
+def test_a_copy_has_taken_none_of_the_time():
+    head = training(0, seconds=20.0)
+    tuned = replace(training(1, seconds=9.0), is_fine_tuned=True)
+    copies = [replace(tuned, number=2 + number, is_copy=True) for number in range(5)]
+    assert not forecast(600.0).fine_tuned_enough([head, tuned, *copies])
 
 
 def test_training_the_base_has_as_much_of_the_time_as_it_wins_places():

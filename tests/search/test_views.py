@@ -6,13 +6,19 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from pipeline.search.pruners import MedianPruner, build_pruner
-from pipeline.search.views import OverRungs, configurations
+from pipeline.search.views import OverRungs, WithinTop, configurations
 
 
-def add(study, x, *, share=1.0, value=None, promoted_from=None, state=TrialState.COMPLETE, **more):
-    attrs = {"share": share, "value": value}
-    if promoted_from is not None:
-        attrs["promoted_from"] = promoted_from
+class Remembering(optuna.pruners.BasePruner):
+    """Prunes everything, and remembers the best trial that it was shown."""
+
+    def prune(self, study, trial):
+        self.best = study.best_trial
+        return True
+
+
+def add(study, x, *, share=1.0, value=None, state=TrialState.COMPLETE, values_by_step=None, **more):
+    attrs = {"share": share, "value": value, **more}
     study.add_trial(
         create_trial(
             state=state,
@@ -20,7 +26,7 @@ def add(study, x, *, share=1.0, value=None, promoted_from=None, state=TrialState
             params={"x": x},
             distributions={"x": FloatDistribution(0, 1)},
             user_attrs=attrs,
-            **more,
+            intermediate_values=values_by_step,
         )
     )
 
@@ -49,8 +55,21 @@ def test_what_ended_below_the_top_counts_as_stopped_there(study):
     assert {trial.state for trial in found.values()} == {TrialState.PRUNED}
 
 
-def test_what_diverged_has_no_value_to_rank_by(study):
-    assert seen(study)[2].intermediate_values == {}
+def test_tpe_stays_away_from_what_diverged():
+    """Above 0.8 nothing trains, on any rung; below, what is higher is better."""
+    study = optuna.create_study(direction="maximize")
+    for place in range(24):
+        add(study, 0.03 * place, share=1 / 9, value=0.1 + 0.03 * place)
+    for place, share in enumerate([1 / 9, 1 / 9, 1 / 3, 1.0]):
+        x, state = 0.85 + 0.03 * place, TrialState.PRUNED
+        add(study, x, share=share, state=state, outcome="diverged")
+    study.sampler = OverRungs(optuna.samplers.TPESampler(seed=0, n_startup_trials=1))
+    drawn = []
+    for _ in range(20):
+        trial = study.ask()
+        drawn.append(trial.suggest_float("x", 0, 1))
+        study.tell(trial, state=TrialState.FAIL)
+    assert sum(x > 0.8 for x in drawn) <= 3
 
 
 def test_what_goes_on_is_seen_by_the_rung_that_it_has_finished(study):
@@ -93,8 +112,8 @@ def pruned(share):
     study = optuna.create_study(direction="maximize")
     median = MedianPruner(name="median", startup_trials=1, warmup_epochs=0)
     study.pruner = build_pruner(median, epochs=3, has_rungs=True)
-    add(study, 0.1, share=1 / 9, value=0.5, intermediate_values={0: 0.5})
-    add(study, 0.1, value=0.9, intermediate_values={0: 0.9})
+    add(study, 0.1, share=1 / 9, value=0.5, values_by_step={0: 0.5})
+    add(study, 0.1, value=0.9, values_by_step={0: 0.9})
     trial = study.ask()
     trial.set_user_attr("share", share)
     trial.report(0.7, 0)
@@ -103,6 +122,17 @@ def pruned(share):
 
 def test_a_whole_training_is_compared_with_whole_ones():
     assert pruned(1.0)
+
+
+def test_the_best_trial_is_the_best_of_whole_ones():
+    """To which Wilcoxon's pruner compares."""
+    study = optuna.create_study(direction="maximize")
+    study.pruner = Remembering()
+    add(study, 0.1, share=1 / 9, value=0.9)
+    add(study, 0.2, value=0.5)
+    add(study, 0.3, value=0.6)
+    assert WithinTop(study.pruner).prune(study, study.ask())
+    assert study.pruner.best.number == 2
 
 
 def test_a_part_of_a_training_runs_to_its_end():
