@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from pipeline.evaluation.intervals import CONFIDENCE, Interval, paired_difference
 from pipeline.evaluation.metrics import METRICS, Labels, Probabilities
 from pipeline.evaluation.resampling import resampled_metrics
+
+RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,8 @@ def standings(
     metric: str,
     *,
     is_larger_better: bool,
-    num_resamples: int,
-    seed: int,
+    num_resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> list[Standing]:
     """Returns where each configuration stands.
 
@@ -188,8 +191,8 @@ def superiority(
     labels: Labels,
     *,
     is_larger_better: bool,
-    num_resamples: int,
-    seed: int,
+    num_resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Superiority:
     """Returns whether the first of two models is better.
 

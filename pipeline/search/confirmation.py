@@ -34,7 +34,8 @@ _MEAN: Final = (
     "many of the other trainings, best first, as have the lowest log loss on the validation part"
 )
 EXPORT_RULES: Final[Mapping[str, str]] = {
-    "auto": f"{_MEAN}; that seed alone unless the confirmation part shows the mean to be better",
+    "auto": f"{_MEAN}; that seed alone where on the confirmation part the mean is worse, or not "
+    "shown to be better and not next to free",
     "ensemble": _MEAN,
     "best_seed": "of the winner's seeds, the one with the best validation value",
 }

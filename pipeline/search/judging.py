@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pipeline.errors import StudyError
 from pipeline.evaluation.intervals import mean_interval
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
-
-RESAMPLES: Final = 2000
-SEED: Final = 0
 
 
 def sound(
@@ -121,8 +118,6 @@ def placed(
         labels,
         objective.probability_metric,
         is_larger_better=objective.direction == "maximize",
-        num_resamples=RESAMPLES,
-        seed=SEED,
     )
     placed_ones = list(judged)
     for position, place in zip(contenders, found, strict=True):

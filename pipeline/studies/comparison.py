@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pipeline.trials.confirmation import ConfirmationRecord
 
 PART: Final = "confirmation"
-RESAMPLES: Final = 2000
-SEED: Final = 0
 
 
 def against_baseline(
@@ -55,8 +53,6 @@ def against_baseline(
         labels,
         objective.probability_metric,
         is_larger_better=objective.direction == "maximize",
-        num_resamples=RESAMPLES,
-        seed=SEED,
     )
     # The best baseline is the one that is least behind.
     best = min(range(1, len(places)), key=lambda position: places[position].behind.value)
@@ -104,6 +100,4 @@ def compare(
         theirs,
         labels,
         is_larger_better=wanted.direction == "maximize",
-        num_resamples=RESAMPLES,
-        seed=SEED,
     )

@@ -131,7 +131,7 @@ class TestSpeed:
 
 
 class TestVerdict:
-    """Only an ensemble that is shown to be better, and not too slow, is taken."""
+    """Only an ensemble that is no worse, and shown to be better or next to free, is taken."""
 
     labels = np.arange(1000) % 2
 
@@ -141,7 +141,7 @@ class TestVerdict:
         right[:num_wrong] = 1 - sure
         return np.where(self.labels[:, None] == np.arange(2), right[:, None], 1 - right[:, None])
 
-    def verdict(self, ensemble, single, *, objective=ACCURACY, slowdown=1.2):
+    def verdict(self, ensemble, single, *, objective=ACCURACY, slowdown=1.5):
         from pipeline.training.price import verdict
 
         return verdict(
@@ -169,7 +169,33 @@ class TestVerdict:
             {"sure": 0.95, "num_wrong": 41}, {"sure": 0.8, "num_wrong": 40}
         )
         assert not is_worth
-        assert reason.startswith("no better: ")
+        assert reason.startswith("worse: ")
+
+    def test_one_whose_accuracy_alone_is_shown_to_be_better_is_taken(self):
+        """Its log loss is lower by a standard error."""
+        from pipeline.training.price import verdict
+
+        generator = np.random.default_rng(0)
+        single, ensemble = (generator.permutation(np.linspace(0.55, 0.99, 1000)) for _ in range(2))
+        single[:60], ensemble[:45] = 0.49, 0.49
+        sides = [np.stack([one, 1 - one], axis=1).astype(np.float32) for one in (ensemble, single)]
+        labels = np.zeros(1000, np.int64)
+        is_worth, reason = verdict(*sides, labels, ACCURACY, slowdown=1.5, max_slowdown=2.0)
+        assert is_worth
+        assert reason.startswith("shown to be better: accuracy 0.9550")
+
+    def test_one_of_higher_log_loss_is_not(self):
+        is_worth, reason = self.verdict(
+            {"sure": 0.6, "num_wrong": 80}, {"sure": 0.9, "num_wrong": 100}
+        )
+        assert not is_worth
+        assert reason.startswith("worse: ")
+
+    def test_one_that_costs_next_to_nothing_need_not_be_shown_to_be_better(self):
+        told = {"sure": 0.9, "num_wrong": 99}, {"sure": 0.9, "num_wrong": 100}
+        is_worth, reason = self.verdict(*told, slowdown=1.1)
+        assert is_worth
+        assert reason.startswith("no worse, and next to free: ")
 
     def test_one_that_may_be_lucky_is_not(self):
         is_worth, reason = self.verdict(
@@ -194,7 +220,7 @@ class TestVerdict:
             hard = generator.beta(4, 1, size=(2, 1000)).astype(np.float32)
             sides = [np.stack([right, 1 - right], axis=1) for right in hard]
             labels = np.zeros(1000, np.int64)
-            found, _ = verdict(*sides, labels, ACCURACY, slowdown=1.0, max_slowdown=2.0)
+            found, _ = verdict(*sides, labels, ACCURACY, slowdown=1.5, max_slowdown=2.0)
             num_taken += found
         # 15 are expected at most; 26 are three standard deviations more.
         assert num_taken <= 26
