@@ -27,9 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Prints the five lines.
 
-    Returns:
-        0.
-
     Raises:
         StudyError: If a stage before `report` has not written its results yet.
         DataIntegrityError: If a result is damaged, or results are of different runs.
@@ -53,7 +50,11 @@ def summary_lines(results: Results) -> list[str]:
         f"test images correctly"
     )
     sure = [f"95% interval {points(low, n)} to {percent(high, n)}"]
-    sure += [_compared(first.name, one) for one in results.comparisons if first.name in _both(one)]
+    sure += [
+        _compared(one.seen_from(first.name))
+        for one in results.comparisons
+        if first.name in (one.first, one.second)
+    ]
     return [
         f"found  {found}",
         f"sure   {'; '.join([*sure, _seeds(first)])}",
@@ -63,20 +64,13 @@ def summary_lines(results: Results) -> list[str]:
     ]
 
 
-def _both(one: ComparisonRecord) -> tuple[str, str]:
-    return one.first, one.second
-
-
-def _compared(name: str, one: ComparisonRecord) -> str:
-    other = one.second if one.first == name else one.first
-    sign = 1.0 if one.first == name else -1.0
-    value, n = sign * one.difference.value, one.difference.n
-    low, high = sorted(sign * end for end in (one.difference.low, one.difference.high))
-    span = f"{points(low, n)} to {points(high, n)}"
-    if low <= 0 <= high:
-        return f"not told apart from {other} (difference {span} points)"
-    verb = "better" if value > 0 else "worse"
-    return f"{verb} than {other} by {points(abs(value), n)} points ({span})"
+def _compared(one: ComparisonRecord) -> str:
+    found, n = one.difference, one.difference.n
+    span = f"{points(found.low, n)} to {points(found.high, n)}"
+    if not one.is_clear:
+        return f"not told apart from {one.second} (difference {span} points, p = {one.p_value:.2g})"
+    verb = "better" if found.value > 0 else "worse"
+    return f"{verb} than {one.second} by {points(abs(found.value), n)} points ({span})"
 
 
 def _seeds(study: StudyResults) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from pipeline.evaluation.abstention import Abstention
-from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.intervals import CONFIDENCE, Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,30 @@ class ComparisonRecord:
     only_first: int
     only_second: int
     p_value: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether chance is no explanation: the interval excludes 0, and McNemar's test agrees.
+
+        Of few disagreements the interval alone says too much: if four images are right in one model
+        only, it excludes 0 whatever n, and p is 0.125.
+        """
+        excludes_0 = self.difference.low > 0 or self.difference.high < 0
+        return excludes_0 and self.p_value <= 1 - CONFIDENCE
+
+    def seen_from(self, study: str) -> ComparisonRecord:
+        """Returns the same with one of the two studies as the first."""
+        if study == self.first:
+            return self
+        found = self.difference
+        return ComparisonRecord(
+            first=self.second,
+            second=self.first,
+            difference=replace(found, value=-found.value, low=-found.high, high=-found.low),
+            only_first=self.only_second,
+            only_second=self.only_first,
+            p_value=self.p_value,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

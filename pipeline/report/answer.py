@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pipeline.clock import FURTHER_SECONDS, search_share
-from pipeline.evaluation.intervals import Interval, paired_difference, wilson_interval
+from pipeline.evaluation.intervals import Interval, wilson_interval
+from pipeline.evaluation.record import ComparisonRecord
 from pipeline.plural import plural
 from pipeline.report.inputs import Results, StudyResults
 from pipeline.report.mistakes import worst_pair
@@ -30,7 +31,6 @@ from pipeline.trials.outlook import Outlook, outlook
 from pipeline.trials.ranking import num_finished
 
 # As many as the default of `evaluate.bootstrap`.
-NUM_RESAMPLES = 1_000
 SEED = 0
 TWO = 2
 
@@ -59,8 +59,13 @@ def answers(results: Results) -> list[Answer]:
 
 
 def _best(results: Results) -> list[str]:
-    first, *others = results.studies
-    compared = [_compared(first, other, results) for other in others]
+    first = results.studies[0]
+    names = {study.name for study in results.studies}
+    compared = [
+        _compared(one.seen_from(first.name), results)
+        for one in results.comparisons
+        if first.name in (one.first, one.second) and {one.first, one.second} <= names
+    ]
     return [*(compared or [_alone(first)]), _made(first, results)]
 
 
@@ -73,39 +78,22 @@ def _alone(study: StudyResults) -> str:
     )
 
 
-def _difference(first: StudyResults, other: StudyResults, results: Results) -> Interval:
-    """Returns by how much the first is better, as `evaluate` found; computed where it did not."""
-    for one in results.comparisons:
-        found = one.difference
-        if (one.first, one.second) == (first.name, other.name):
-            return found
-        if (one.first, one.second) == (other.name, first.name):
-            return Interval(value=-found.value, low=-found.high, high=-found.low, n=found.n)
-    return paired_difference(
-        "accuracy",
-        first.probabilities,
-        other.probabilities,
-        results.labels,
-        num_resamples=NUM_RESAMPLES,
-        seed=SEED,
-    )
-
-
-def _compared(first: StudyResults, other: StudyResults, results: Results) -> str:
-    difference = _difference(first, other, results)
-    n = difference.n
-    a, b = (percent(study.metrics["accuracy"].value, n) for study in (first, other))
+def _compared(one: ComparisonRecord, results: Results) -> str:
+    n, difference = one.difference.n, one.difference
+    accuracies = {study.name: study.metrics["accuracy"].value for study in results.studies}
+    a, b = (percent(accuracies[name], n) for name in (one.first, one.second))
     figures = f"{a} against {b} of the test images are right, n = {n:,}"
-    name = capitalized(first.name)
-    if difference.low <= 0 <= difference.high:
+    name, span = capitalized(one.first), _span(difference)
+    if not one.is_clear:
         return (
-            f"{name} and {other.name} cannot be told apart: {figures}; the 95% interval of the "
-            f"paired difference, {_span(difference)}, includes 0."
+            f"{name} and {one.second} cannot be told apart: {figures}; the paired difference is "
+            f"{span} (95% interval), and chance alone gives as large a one with p = "
+            f"{one.p_value:.2g}."
         )
     verb = "beats" if difference.value > 0 else "loses to"
     return (
-        f"{name} {verb} {other.name} by {points(abs(difference.value), n)} points: {figures}; "
-        f"95% interval of the paired difference {_span(difference)}."
+        f"{name} {verb} {one.second} by {points(abs(difference.value), n)} points: {figures}; "
+        f"95% interval of the paired difference {span}."
     )
 
 

@@ -69,7 +69,9 @@ def test_what_cannot_be_told_apart_is_no_better(results):
     difference = replace(one.difference, value=0.001, low=-0.01, high=0.012)
     close = replace(one, first=first, second=other, difference=difference)
     line = lines_of(replace(results, comparisons=[close]))["sure"]
-    assert f"not told apart from {other} (difference -1.00 to 1.20 points)" in line
+    assert f"not told apart from {other} (difference -1.00 to 1.20 points, p = 1e-09)" in line
+    unsure = replace(one, first=first, second=other, p_value=0.125)
+    assert "not told apart" in lines_of(replace(results, comparisons=[unsure]))["sure"]
 
 
 def test_a_model_that_is_not_the_champion_is_named(results):

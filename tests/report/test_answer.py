@@ -1,12 +1,14 @@
 """The answer is made from the records: a tie is a tie, and every figure has its interval."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.intervals import Interval, paired_difference
+from pipeline.evaluation.paired import disagreement
+from pipeline.evaluation.record import ComparisonRecord
 from pipeline.planning.plan import Plan
 from pipeline.report.answer import answers
 from pipeline.trials.bounds import BoundRecord
@@ -45,8 +47,16 @@ def compare(results):
             judged(study, results.labels, num_right=num_right)
             for study, num_right in zip(results.studies, (first_right, second_right), strict=True)
         ]
-        # Without what `evaluate` found, which is of other answers.
-        return answer(replace(results, studies=studies, comparisons=()), "best")
+        first, second = (study.probabilities for study in studies)
+        told = {"num_resamples": 1000, "seed": 0}
+        where = disagreement(first, second, results.labels)
+        one = ComparisonRecord(
+            first="transfer",
+            second="scratch",
+            difference=paired_difference("accuracy", first, second, results.labels, **told),
+            **asdict(where),
+        )
+        return answer(replace(results, studies=studies, comparisons=[one]), "best")
 
     return sentences
 
@@ -64,7 +74,16 @@ def test_a_clear_loss_says_so(compare):
 def test_a_difference_within_noise_is_no_win(compare):
     sentence = compare(900, 899)[0]
     assert "Transfer and scratch cannot be told apart: 90.00% against 89.90%" in sentence
-    assert "0.00 to 0.30 points, includes 0" in sentence
+    assert "0.00 to 0.30 points (95% interval), and chance alone" in sentence
+    assert sentence.endswith("with p = 1.")
+
+
+def test_four_images_that_one_alone_gets_right_are_no_win(compare):
+    """The bootstrap's interval excludes 0, whatever n."""
+    sentence = compare(904, 900)[0]
+    assert "cannot be told apart: 90.40% against 90.00%" in sentence
+    assert "0.10 to 0.80 points" in sentence
+    assert sentence.endswith("with p = 0.12.")
 
 
 def test_the_difference_is_the_one_that_evaluate_found(results):
@@ -81,7 +100,8 @@ def test_the_difference_is_the_one_that_evaluate_found(results):
 
 
 def test_one_study_stands_by_itself(results):
-    alone = replace(results, studies=[judged(results.studies[0], results.labels, num_right=900)])
+    first = judged(results.studies[0], results.labels, num_right=900)
+    alone = replace(results, studies=[first], comparisons=())
     assert answer(alone, "best")[0] == (
         "Transfer classifies 90.00% of the test images correctly (n = 1,000)."
     )
@@ -89,7 +109,12 @@ def test_one_study_stands_by_itself(results):
 
 def test_every_other_study_gets_a_sentence(results):
     third = replace(results.studies[1], name="third")
-    sentences = answer(replace(results, studies=[*results.studies, third]), "best")
+    comparisons = [
+        *results.comparisons,
+        replace(results.comparisons[0], first="transfer", second="third"),
+    ]
+    more = replace(results, studies=[*results.studies, third], comparisons=comparisons)
+    sentences = answer(more, "best")
     assert ["scratch" in sentences[0], "third" in sentences[1]] == [True, True]
 
 
