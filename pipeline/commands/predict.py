@@ -18,10 +18,10 @@ import numpy as np
 
 from pipeline.config import load_section
 from pipeline.data.fetch_params import FetchParams
-from pipeline.data.formats import looks_like_picture
 from pipeline.data.images import ValueRange, load_image
+from pipeline.data.readers.tree import read_tree
 from pipeline.errors import ConfigError, DataIntegrityError
-from pipeline.split_record import find_split
+from pipeline.split_record import SPLIT_FILE, find_split
 from pipeline.stages.fetch import expected_name
 
 if TYPE_CHECKING:
@@ -154,8 +154,8 @@ def image_files(named: Sequence[str]) -> list[Path]:
     """Returns the files that are named, each once, in the order of their names.
 
     Args:
-        named: Files; folders, of which all files below that are called as pictures and are not
-            hidden; and patterns of `glob`, with `**` for any folders.
+        named: Files; folders, of which what `fetch` would take for pictures, links followed; and
+            patterns of `glob`, with `**` for any folders.
 
     Raises:
         ConfigError: If one of them names nothing.
@@ -167,8 +167,9 @@ def image_files(named: Sequence[str]) -> list[Path]:
         if path.is_file():
             files = [path]
         elif path.is_dir():
-            below = sorted(file for file in path.rglob("*") if looks_like_picture(file.name))
-            files = [file for file in below if file.is_file() and not _is_hidden(file, path)]
+            tree = read_tree(path)
+            files = [path / image.name for image in tree.top.all_images()]
+            tree.left_out.log(name, num_used=len(files))
         else:
             # `Path.glob` takes no pattern that begins with /.
             matches = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
@@ -182,11 +183,6 @@ def image_files(named: Sequence[str]) -> list[Path]:
             f"Received: {', '.join(missing)}."
         )
     return list(found)
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    """Whether a file, or a folder that it is in below the one that was named, is a hidden one."""
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def registered_model(root: Path) -> str:
@@ -208,13 +204,18 @@ def registered_model(root: Path) -> str:
 def class_names(classifier: Classifier[Any], root: Path) -> Sequence[str]:
     """Returns a name for each output of a model.
 
-    A `.keras` file holds none: then they are those of `data/split.json` if as many, else numbers.
+    A `.keras` file holds none: then they are those of `data/split.json` if as many, else numbers;
+    standard error says so.
     """
     num_classes = classifier.model.output_shape[-1]
     names: Sequence[str] = classifier.class_names
-    if not names and (split := find_split(root)) is not None:
-        names = split.class_names
-    return names if len(names) == num_classes else [str(index) for index in range(num_classes)]
+    if len(names) == num_classes:
+        return names
+    split = find_split(root)
+    is_like = split is not None and len(split.class_names) == num_classes
+    source = f"those of {SPLIT_FILE}" if is_like else "their numbers"
+    print(f"The file holds no names of classes: these are {source}.", file=sys.stderr)
+    return split.class_names if split and is_like else [str(n) for n in range(num_classes)]
 
 
 def value_range(classifier: Classifier[Any], root: Path) -> ValueRange | None:

@@ -35,6 +35,11 @@ class LabelsParams(Section):
     label: str | None = Field(default=None, description="column of their classes")
     part: str | None = Field(default=None, description="column of their parts")
 
+    @field_validator("file")
+    @classmethod
+    def _is_as_found(cls, file: str) -> str:
+        return posixpath.normpath(file.replace("\\", "/"))
+
 
 class FetchParams(Section):
     """Section `fetch`: which images."""
@@ -119,8 +124,9 @@ class FetchParams(Section):
         are_parts = "train" in given and set(given) <= set(PARTS)
         if not are_parts or not all(isinstance(folder, str) for folder in given.values()):
             raise ValueError(
-                "must be auto, none, or {train: FOLDER, val: FOLDER, test: FOLDER} with folders "
-                f"below fetch.path, of which train must be there. Received: parts={parts!r}"
+                "must be auto, none, or {train: FOLDER, val: FOLDER, confirmation: FOLDER, "
+                "test: FOLDER} with folders below fetch.path, of which train must be there. "
+                f"Received: parts={parts!r}"
             )
         for part, folder in given.items():
             _check_below(f"the folder of {part}", folder)

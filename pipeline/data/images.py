@@ -51,6 +51,7 @@ class Picture:
         is_deep_color: Whether it has 16 bits a colour, of which only the upper 8 are read.
         deep: Lowest and highest value in gray of more than 8 bits; None of any other image.
         num_clipped: Pixels of such gray outside the range that was given.
+        num_pages: In the file, of which the first is read; of formats other than TIFF 1.
     """
 
     size: tuple[int, int]
@@ -58,6 +59,7 @@ class Picture:
     is_deep_color: bool
     deep: ValueRange | None
     num_clipped: int
+    num_pages: int = 1
 
 
 def load_image(
@@ -113,6 +115,7 @@ def decode_image(
     with _opened(path_or_file) as image:
         full, is_gray = image.size, image.mode in _GRAY_MODES
         is_deep_color = not is_gray and _has_16_bits(image)
+        num_pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         spare = _SPARE_RESOLUTION * image_size
         image.draft(None, (spare, spare))
         upright = _upright(image)
@@ -127,6 +130,7 @@ def decode_image(
             is_deep_color=is_deep_color,
             deep=deep,
             num_clipped=num_clipped,
+            num_pages=num_pages,
         )
 
 
@@ -176,7 +180,9 @@ def _opened(path_or_file: Path | BinaryIO) -> Iterator["Image.Image"]:
             with Image.open(path_or_file, formats=decoders()) as image:
                 yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataIntegrityError(f"is too large to be opened safely: {error}") from None
+        raise DataIntegrityError(
+            f"is too large to be opened safely, make it smaller: {error}"
+        ) from None
     except UNREADABLE as error:
         is_unknown = "cannot identify" in str(error)
         reason = _unknown_format(path_or_file) if is_unknown else str(error)
@@ -221,7 +227,10 @@ def _from_deep(
     if not np.isfinite([lowest, highest]).all():
         raise ValueError("its pixels must be finite numbers, and some are not")
     if value_range is None and (lowest < FORMAT_RANGE[0] or highest > FORMAT_RANGE[1]):
-        raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
+        raise ValueError(
+            f"its pixels are {lowest:g} to {highest:g}, where 0 to 65535 is expected: set "
+            "fetch.value_range to data, or to two numbers"
+        )
     low, high = value_range or FORMAT_RANGE
     clipped = np.clip(values.astype(np.float64), low, high)
     num_clipped = int(np.count_nonzero((values < low) | (values > high)))

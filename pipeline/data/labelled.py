@@ -51,7 +51,7 @@ class LabelledImages:
 
 def undivided(num_images: int) -> NDArray[np.str_]:
     """Returns the `parts` of a dataset without a division of its own."""
-    return np.full(num_images, "train", dtype="<U5")
+    return np.full(num_images, "train")
 
 
 def check_labelled(data: LabelledImages) -> None:

@@ -27,6 +27,7 @@ Mirrored copies are not looked for. Images below 8 pixels, or with hardly any co
 deviation below 2 of 255 gray levels at 16x16), have no near copies: too much agrees by chance.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -139,7 +140,10 @@ def _stand_out(fingerprints: Floats, pairs: Indices) -> NDArray[np.bool_]:
     neighbour = min(_LOCAL_NEIGHBOUR, len(fingerprints) // 2)
     distances = _neighbour_distances(fingerprints, involved, neighbour)
     usual = distances[place.reshape(pairs.shape)].min(axis=1)
-    between = np.linalg.norm(fingerprints[pairs[:, 0]] - fingerprints[pairs[:, 1]], axis=1)
+    between = np.empty(len(pairs), np.float32)
+    for part in _chunks(len(pairs), 3 * _NUM_FEATURES):
+        one, other = fingerprints[pairs[part].T]
+        between[part] = np.linalg.norm(one - other, axis=1)
     limit = np.where(usual < _CROWDED, _CROWDED, _LOCAL_SHARE * usual)
     return np.asarray(between <= limit)
 
@@ -185,8 +189,16 @@ def _agree_in_colour(
 ) -> NDArray[np.bool_]:
     """Whether the 8x8 thumbnails of pairs agree, but for brightness and contrast; shape (p,)."""
     agree = np.zeros(len(pairs), bool)
-    for part in _chunks(len(pairs), 2 * images[0].size):
-        both = np.stack([_thumbnails(images[positions[side]]) for side in pairs[part].T])
+    # An image may be in thousands of pairs, as a frame of a film is.
+    involved, place = np.unique(pairs, return_inverse=True)
+    found = [
+        _thumbnails(images[positions[involved[part]]])
+        for part in _chunks(len(involved), images[0].size)
+    ]
+    thumbnails = np.concatenate(found) if found else np.empty((0, 8, 8, 1), np.float32)
+    place = place.reshape(pairs.shape)
+    for part in _chunks(len(pairs), 2 * math.prod(thumbnails.shape[1:])):
+        both = thumbnails[place[part].T]
         means = both.mean(axis=(2, 3, 4))
         contrasts = both.mean(axis=-1).std(axis=(2, 3)) + 0.1
         ratio, contrast = contrasts[1] / contrasts[0], np.sqrt(contrasts[0] * contrasts[1])

@@ -2,8 +2,8 @@
 
 from typing import Final, Literal
 
-# What a dataset may bring; the confirmation part is always drawn.
-PARTS: Final = ("train", "val", "test")
+# What a dataset may bring; what it does not is drawn.
+PARTS: Final = ("train", "val", "confirmation", "test")
 AUTO: Final = "auto"
 PartSize = int | float | Literal["auto"]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.errors import DataIntegrityError
 
 _CHUNK_BYTES = 1 << 24
+_BATCH_SIZE = 1024
 
 
 def write_rows(
@@ -67,6 +68,27 @@ def row_batches(file: Path, name: str, *, batch_size: int) -> Iterator[NDArray[A
             size = min(batch_size, shape[0] - start)
             data = stream.read(size * row_bytes)
             yield np.frombuffer(data, dtype).reshape(size, *shape[1:])
+
+
+def chosen_images(file: Path, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Returns some images in the order of their rows; all others are passed over.
+
+    Args:
+        file: `data/train.npz`, as the stage `split` wrote it.
+        rows: Of the array `images`, each once, shape (n,).
+
+    Raises:
+        DataIntegrityError: As `row_batches`.
+    """
+    num_images, *image_shape = row_shape(file, "images")
+    place = np.full(num_images, -1)
+    place[rows] = np.arange(len(rows))
+    images, start = np.empty((len(rows), *image_shape), np.uint8), 0
+    for batch in row_batches(file, "images", batch_size=_BATCH_SIZE):
+        places = place[start : start + len(batch)]
+        images[places[places >= 0]] = batch[places >= 0]
+        start += len(batch)
+    return images
 
 
 def evenly(count: int, most: int | None) -> NDArray[np.int64]:

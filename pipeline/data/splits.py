@@ -1,8 +1,9 @@
 """Divides a dataset into train, val, confirmation and test.
 
 No image is on both sides of a boundary: neither pixel for pixel nor as a near copy (`near_copies`).
-A part that the dataset brings (its published test part, a folder's val/) stays as it is; copies of
-its images leave the other parts. A part that is drawn here takes each distinct image once, since a
+A part that the dataset brings (its published test part, a folder's val/) is not drawn from; copies
+of its images leave the other parts, val and confirmation those of test, confirmation those of val.
+A part that is drawn here takes each distinct image once, since a
 copy would count its error twice; further copies of what it took are left out. Copies within train
 stay. Near copies change a draw as little as can be: what must not be in the part is replaced.
 A part whose size is `auto` has every class, as a draw of that size alone may not: see `Pool.draw`.
@@ -22,6 +23,7 @@ from pipeline.errors import ConfigError, DataIntegrityError
 
 Indices = NDArray[np.int64]
 SPLIT_PARTS = ("train", "val", "confirmation", "test")
+_BROUGHT = ("test", "val", "confirmation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,27 +70,30 @@ def divide(data: LabelledImages, params: SplitParams, *, deduplicate: bool = Tru
         DataIntegrityError: If a part that the dataset brings lacks a class.
     """
     pool = Pool(data, deduplicate=deduplicate, seed=params.seed)
-    owns = {part for part in ("test", "val") if np.any(data.parts == part)}
+    owns = {part for part in _BROUGHT if np.any(data.parts == part)}
     if "val" in owns and params.method == "first_n":
         raise ConfigError(
             "split.method must be stratified where the dataset brings its own val part, which "
             "first_n would replace. Received: split.method='first_n'."
         )
-    for part in ("test", "val"):
+    for part in _BROUGHT:
         pool.take(part, np.flatnonzero(pool.is_free & (data.parts == part)))
     sizes = _Sizes(params, pool, owns)
     if "test" not in owns:
         sizes.draw("test", sizes.number("test", total=len(data.labels)))
-    num_pool = int(pool.is_drawable.sum()) + len(pool.taken["val"])
+    brought = len(pool.taken["val"]) + len(pool.taken["confirmation"])
+    num_pool = int(pool.is_drawable.sum()) + brought
     num_val = 0 if "val" in owns else sizes.number("val", total=num_pool)
-    num_confirmation = sizes.number("confirmation", total=num_pool)
+    is_brought = "confirmation" in owns
+    num_confirmation = 0 if is_brought else sizes.number("confirmation", total=num_pool)
     _check_room(params, num_val, num_confirmation, num_free=len(pool.free))
     if "val" not in owns:
         if params.method == "first_n":
             pool.take("val", pool.free[:num_val])
         else:
             sizes.draw("val", num_val)
-    sizes.draw("confirmation", num_confirmation)
+    if not is_brought:
+        sizes.draw("confirmation", num_confirmation)
     split = Split(
         **pool.taken, train=pool.free, duplicates=pool.count_copies(), reasons=sizes.reasons
     )
@@ -107,9 +112,7 @@ class _Sizes:
         self.reasons: dict[str, str] = {}
         self._pool = pool
         self._sizes: dict[str, PartSize] = {
-            part: getattr(params, f"{part}_size")
-            for part in ("test", "val", "confirmation")
-            if part not in owns
+            part: getattr(params, f"{part}_size") for part in _BROUGHT if part not in owns
         }
 
     def number(self, part: str, *, total: int) -> int:

@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.rows import row_batches, row_shape
-
-BATCH_SIZE = 1024
+from pipeline.data.rows import chosen_images, row_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +39,12 @@ def read_sample(train_file: Path, *, size: int, seed: int) -> Sample:
     Raises:
         DataIntegrityError: If the file is not whole.
     """
-    num_images, *image_shape = row_shape(train_file, "images")
+    (num_images, *_) = row_shape(train_file, "images")
     with np.load(train_file) as archive:
         train, labels = archive["train"], archive["labels"]
     chosen = train[stratified_order(labels[train], seed=seed)[:size]]
-    rank = np.full(num_images, -1)
-    rank[chosen] = np.arange(len(chosen))
-    images, start = np.empty((len(chosen), *image_shape), np.uint8), 0
-    for batch in row_batches(train_file, "images", batch_size=BATCH_SIZE):
-        ranks = rank[start : start + len(batch)]
-        images[ranks[ranks >= 0]] = batch[ranks >= 0]
-        start += len(batch)
     return Sample(
-        images=images,
+        images=chosen_images(train_file, chosen),
         labels=labels[chosen].astype(np.int64),
         num_train=len(train),
         num_images=num_images,

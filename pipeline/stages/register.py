@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.config import load_section, read_document
+from pipeline.data.rows import chosen_images, evenly
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import num_cores
@@ -139,10 +140,10 @@ def _onnx_copy(candidate: Candidate, root: Path) -> bytes | None:
     """Returns the model as ONNX, compared on images of all classes, and on noise."""
     from pipeline.training.portable import onnx_copy
 
-    with np.load(root / "data/train.npz", allow_pickle=False) as archive:
+    file = root / "data/train.npz"
+    with np.load(file, allow_pickle=False) as archive:
         train = archive["train"]
-        spread = np.linspace(0, len(train) - 1, min(len(train), NUM_COMPARED)).astype(int)
-        images = archive["images"][train[spread]]
+    images = chosen_images(file, train[evenly(len(train), NUM_COMPARED)])
     noise = np.random.default_rng(0).integers(0, 256, (NUM_NOISE, *images.shape[1:]), np.uint8)
     return onnx_copy(candidate.model, np.concatenate([images, noise]))
 

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # Of which the log says how exactly a part tells it.
 _ACCURACY = 0.8
+_MOST_LEFT_OUT = 0.01
+"""Of all images, as copies, without a warning."""
 _CONFLICTING = "with_conflicting_labels"
 
 
@@ -69,6 +71,15 @@ def run(
             "%d pictures, or near copies of them, have another label elsewhere: "
             "`dvc repro review` shows which, in results/review",
             num,
+        )
+    num_left_out = sum(n for name, n in split.duplicates.items() if "left_out_as_in_" in name)
+    if num_left_out > _MOST_LEFT_OUT * len(data.labels):
+        logger.warning(
+            "%d of %d images are left out, since another part holds the same or nearly the same "
+            "picture. Frames of one film, or one thing photographed often, belong into one part: "
+            "docs/own-images.md",
+            num_left_out,
+            len(data.labels),
         )
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in SPLIT_PARTS)
     logger.info("%d images: %s", len(data.labels), counts)

@@ -134,11 +134,15 @@ def test_files_that_are_not_there_are_named_before_anything_is_loaded(root, phot
 
 
 def test_folders_and_patterns_name_pictures_each_once_in_order(tmp_path):
-    for name in ("b/2.png", "b/c/1.JPG", "a.png", "b/notes.txt", "b/._1.jpg", "b/.thumbs/x.png"):
+    litter = ("b/notes.txt", "b/._1.jpg", "b/.thumbs/x.png", "b/@eaDir/1.JPG")
+    for name in ("b/2.png", "b/c/1.JPG", "a.png", *litter):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found = image_files([str(tmp_path / "b"), str(tmp_path / "**/*.png")])
     assert [str(file.relative_to(tmp_path)) for file in found] == ["b/2.png", "b/c/1.JPG", "a.png"]
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/c").symlink_to(tmp_path / "b/c")
+    assert image_files([str(tmp_path / "links")]) == [tmp_path / "links/c/1.JPG"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="a folder with pictures in it"):
         image_files([str(tmp_path / "empty")])
@@ -256,7 +260,9 @@ class TestWithModels:
 
     def test_a_file_takes_the_class_names_of_the_split(self, registered, photos, capsys):
         predict(photos[0], "--model", "models/transfer.keras", "--top", "1")
-        assert capsys.readouterr().out.splitlines()[1].endswith("dark (dark 0.9756)")
+        said = capsys.readouterr()
+        assert said.out.splitlines()[1].endswith("dark (dark 0.9756)")
+        assert "holds no names of classes: these are those of data/split.json" in said.err
 
     @pytest.mark.parametrize("model", [(), ("--model", "models/transfer.keras")])
     def test_deep_pixels_are_brought_to_the_range_that_it_was_trained_on(

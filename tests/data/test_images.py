@@ -181,7 +181,7 @@ def test_a_decompression_bomb_is_refused(tmp_path, side):
         (as_file(Image.new("RGB", (99, 99), RED), "JPEG").getvalue()[:-400], "[Tt]runcated"),
         (as_file(Image.effect_noise((99, 99), 9), "PNG").getvalue()[:-400], "truncated"),
         (as_file(Image.fromarray(np.zeros((9, 9), np.float32)), "TIFF").getvalue(), "floating"),
-        (as_file(Image.fromarray(np.full((9, 9), -5, np.int32)), "TIFF").getvalue(), "16 bits"),
+        (as_file(Image.fromarray(np.full((9, 9), -5, np.int32)), "TIFF").getvalue(), "-5 to -5,"),
     ],
     ids=["empty", "text", "postscript", "cut-jpeg", "cut-png", "float", "int32"],
 )

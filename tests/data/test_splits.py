@@ -37,7 +37,7 @@ def dataset(labels, *, copies=(), parts=None):
     return LabelledImages(
         images=images,
         labels=labels,
-        parts=undivided(len(labels)) if parts is None else np.asarray(parts, "<U5"),
+        parts=undivided(len(labels)) if parts is None else np.asarray(parts),
         class_names=tuple(f"class {c}" for c in range(labels.max() + 1)),
     )
 
@@ -429,6 +429,16 @@ class TestAuto:
         )
         with pytest.raises(ConfigError, match=message):
             divide(data, AUTO)
+
+    def test_a_confirmation_part_that_the_dataset_brings_is_not_drawn(self):
+        """Whole patients, say: an image of it that test or val has, too, leaves it."""
+        parts = np.array(["train"] * 60 + ["val"] * 20 + ["confirmation"] * 12 + ["test"] * 8)
+        data = dataset([0, 1] * 50, parts=parts, copies=[(95, 80), (70, 81), (82, 5)])
+        split = divide(data, AUTO)
+        assert split.confirmation.tolist() == list(range(82, 92))
+        assert split.train.tolist() == [n for n in range(60) if n != 5]
+        assert (len(split.val), len(split.test)) == (20, 8)
+        assert split.reasons == {}
 
     def test_parts_that_the_dataset_brings_need_no_image_of_train(self):
         parts = ["train"] * 100 + ["val"] * 4 + ["test"] * 4 + ["train"] * 2

@@ -169,6 +169,16 @@ def test_what_was_nearly_identical_is_counted_and_logged_with_what_that_means(
     assert " identical images: 1 left out as in test" in caplog.text
 
 
+def test_many_images_that_are_left_out_are_a_warning(tmp_path, raw, caplog):
+    run(tmp_path)
+    assert "images are left out" not in caplog.text
+    images = raw.images.copy()
+    images[10:14] = images[290:294]
+    save_raw(replace(raw, images=images), tmp_path / "raw", dataset="pets")
+    run(tmp_path)
+    assert "4 of 300 images are left out, since another part holds the same" in caplog.text
+
+
 def test_changed_raw_data_is_refused(tmp_path, raw):
     np.save(tmp_path / "raw" / "labels.npy", raw.labels[::-1].copy())
     with pytest.raises(DataIntegrityError, match=r"labels\.npy must hold what its manifest says"):

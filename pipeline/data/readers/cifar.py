@@ -98,6 +98,6 @@ def read_cifar_files(files: Mapping[str, Path]) -> LabelledImages:
     return LabelledImages(
         images=np.concatenate([images for images, _ in batches]),
         labels=np.concatenate([labels for _, labels in batches]),
-        parts=np.repeat(np.array(["train", "test"], dtype="<U5"), sizes),
+        parts=np.repeat(["train", "test"], sizes),
         class_names=tuple(name.decode("ascii") for name in names),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,7 @@ def read_folder(params: FetchParams, scratch: Path) -> LabelledImages:
     entries = found.entries
     logger.info("%s: %s", root, found.text)
     found.left_out.log(str(root), num_used=len(entries))
+    _warn_of_case(str(root), found.class_names)
     if num_linked := sum(entry.image.is_linked for entry in entries):
         # DVC 3.67 does not go into folders that are links.
         logger.info(
@@ -101,7 +103,7 @@ def read_folder(params: FetchParams, scratch: Path) -> LabelledImages:
     return LabelledImages(
         images=pixels,
         labels=np.array([numbers[entry.class_name] for entry in entries], np.int64),
-        parts=np.array([entry.part for entry in entries], "<U5"),
+        parts=np.array([entry.part for entry in entries]),
         class_names=found.class_names,
         files=files,
         left_out=found.left_out.counts(),
@@ -109,6 +111,16 @@ def read_folder(params: FetchParams, scratch: Path) -> LabelledImages:
         value_range=range_in_use(pictures, given),
         image_files=tuple(entry.image.name for entry in entries),
     )
+
+
+def _warn_of_case(where: str, names: Sequence[str]) -> None:
+    count = Counter(name.casefold() for name in names)
+    if alike := [name for name in names if count[name.casefold()] > 1]:
+        logger.warning(
+            "WARNING: %s: classes that differ in capitals only are different ones: %s. Give them "
+            "one name, if they are one",
+            *(where, ", ".join(alike)),
+        )
 
 
 def _decode_all(

@@ -52,6 +52,6 @@ def read_mnist_files(files: Mapping[str, Path], *, class_names: tuple[str, ...])
     return LabelledImages(
         images=np.concatenate(images),
         labels=np.concatenate(labels).astype(np.int64),
-        parts=np.repeat(np.array(["train", "test"], dtype="<U5"), sizes),
+        parts=np.repeat(["train", "test"], sizes),
         class_names=class_names,
     )

@@ -1,13 +1,31 @@
 """Finds images by the names that a table gives them."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Final
 
 from pipeline.data.readers.tree import ImageFile, Tree
 
 _MOST_NAMED: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """What the rows of a table name.
+
+    Attributes:
+        images: The image of each row; empty where a row has none, or several.
+        problem: What is wrong then.
+        num_named: Rows that name one image or several.
+    """
+
+    images: Sequence[ImageFile] = ()
+    problem: str | None = None
+    num_named: int
 
 
 class ImageIndex:
@@ -31,28 +49,31 @@ class ImageIndex:
             for end in (PurePosixPath(name).name, PurePosixPath(name).stem)
         }
         for image in sorted(tree.top.all_images(), key=lambda image: image.is_linked):
-            for name in {image.name, image.stem}:
+            for name in {_normal(image.name), _normal(image.stem)}:
                 self._exact[name].append(image)
                 for start in range(name.count("/") + 1):
                     self._ends[name.split("/", start)[-1]].setdefault(image.real, image)
 
-    def find_all(self, names: Sequence[str]) -> tuple[list[ImageFile], str | None]:
-        """Returns the image of each name, and what is wrong if a name has none or several."""
-        found = [self._find(_plain(name)) for name in names]
+    def find_all(self, names: Sequence[str]) -> Match:
+        """Returns the image of each name, or what is wrong if a name has none or several."""
+        found = [self._find(name) for name in map(_plain, names)]
+        if not any(found):
+            # Of another machine's folders, which all rows share.
+            found = [self._find(name) for name in _without_common_folder(names)]
+        num_named = sum(map(bool, found))
         missing = [name for name, images in zip(names, found, strict=True) if not images]
         if missing:
             reason = self._left_out.get(PurePosixPath(_plain(missing[0])).name)
             why = f" ({missing[0]} is left out: {reason})" if reason else ""
-            return (
-                [],
-                f"{len(missing)} of {len(names)} rows without an image: {_some(missing)}{why}",
-            )
+            problem = f"{len(missing)} of {len(names)} rows without an image: {_some(missing)}{why}"
+            return Match(problem=problem, num_named=num_named)
         several = [(n, images) for n, images in zip(names, found, strict=True) if len(images) > 1]
         if several:
             name, images = several[0]
             these = _some([image.name for image in images])
-            return [], f"{len(several)} rows that name several, such as {name!r}: {these}"
-        return [images[0] for images in found], None
+            problem = f"{len(several)} rows that name several, such as {name!r}: {these}"
+            return Match(problem=problem, num_named=num_named)
+        return Match(images=[images[0] for images in found], num_named=num_named)
 
     def _find(self, name: str) -> list[ImageFile]:
         if not name:
@@ -64,7 +85,19 @@ class ImageIndex:
 
 
 def _plain(name: str) -> str:
-    return name.replace("\\", "/").removeprefix("./").strip("/")
+    return _normal(name.replace("\\", "/").removeprefix("./").strip("/"))
+
+
+def _normal(name: str) -> str:
+    # A Mac writes an accent as a character of its own.
+    return unicodedata.normalize("NFC", name)
+
+
+def _without_common_folder(names: Sequence[str]) -> list[str]:
+    pieces = [_plain(name).split("/") for name in names]
+    levels = zip(*(folders[:-1] for folders in pieces), strict=False)
+    num_common = len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
+    return ["/".join(own[num_common:]) for own in pieces]
 
 
 def _some(names: Sequence[str]) -> str:

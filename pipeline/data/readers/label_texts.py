@@ -1,5 +1,6 @@
 """Whether texts are labels of one class each; several classes at once are another problem."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -77,15 +78,17 @@ def one_hot_labels(cells: Mapping[str, Sequence[str]], *, table: str) -> list[st
 
 
 def class_order(names: set[str]) -> tuple[str, ...]:
-    """Returns class names in order: by number if all are numbers, else as text.
+    """Returns class names in order: by number if all are finite numbers, else as text.
 
-    >>> class_order({"10", "9"}), class_order({"b", "10", "9"})
-    (('9', '10'), ('10', '9', 'b'))
+    >>> class_order({"10", "9"}), class_order({"b", "10", "9"}), class_order({"nan", "10", "9"})
+    (('9', '10'), ('10', '9', 'b'), ('10', '9', 'nan'))
     """
     try:
-        return tuple(sorted(names, key=lambda name: (float(name), name)))
+        numbers = {name: float(name) for name in names}
     except ValueError:
         return tuple(sorted(names))
+    are_finite = all(map(math.isfinite, numbers.values()))
+    return tuple(sorted(names, key=lambda name: (numbers[name] if are_finite else 0, name)))
 
 
 def _several(label: str, table: str) -> DataIntegrityError:

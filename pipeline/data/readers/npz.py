@@ -51,7 +51,7 @@ def read_npz(path: Path) -> LabelledImages:
     return LabelledImages(
         images=np.concatenate(images),
         labels=np.concatenate(labels),
-        parts=np.repeat(np.array(list(keys), "<U5"), [len(part) for part in labels]),
+        parts=np.repeat(list(keys), [len(part) for part in labels]),
         class_names=_class_names(arrays, max(int(part.max()) for part in labels) + 1, file),
         files={file.name: sha256_file(file)},
     )

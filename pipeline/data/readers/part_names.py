@@ -10,6 +10,7 @@ EVALUATION: Final = "evaluation"
 _WORDS: Final = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel"), "val"),
+    "confirmation": "confirmation",
     **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
     **dict.fromkeys(("eval", "evaluate", "evaluation"), EVALUATION),
 }
@@ -34,7 +35,7 @@ class Claim:
     """The part that a name is of.
 
     Attributes:
-        part: train, val, test or `EVALUATION`.
+        part: train, val, confirmation, test or `EVALUATION`.
         rest: The words that say neither a part nor nothing; empty if the name is a part's for sure.
     """
 

@@ -135,11 +135,21 @@ def log_pixels(
     """
     _log_size(where, pictures, image_size, is_auto=is_auto)
     _log_values(where, pictures, value_range)
+    _log_pages(where, pictures)
     if num_deep_color := sum(picture.is_deep_color for picture in pictures):
         logger.warning(
             "WARNING: %s: %d images have 16 bits a colour, of which the upper 8 are read, "
             "whatever fetch.value_range says. Save them as gray, or with 8 bits",
             *(where, num_deep_color),
+        )
+
+
+def _log_pages(where: str, pictures: Sequence[Picture]) -> None:
+    if num_stacks := sum(picture.num_pages > 1 for picture in pictures):
+        logger.warning(
+            "WARNING: %s: %d TIFF files have several pages, of which the first alone is read. Save "
+            "the others as files of their own, if they are to be learned from",
+            *(where, num_stacks),
         )
 
 

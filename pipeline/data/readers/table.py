@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,8 @@ _LABEL_COLUMNS: Final = (
     *("species", "breed", "labelname", "classid", "labelid", "categoryid", "diagnosis"),
 )
 _PART_COLUMNS: Final = ("part", "split", "set", "subset", "partition", "dataset", "datasplit")
+# What programs write for an empty cell.
+_NO_LABEL: Final = frozenset({"nan", "<na>"})
 _DELIMITERS: Final = ",;\t|"
 _TAB_SUFFIXES: Final = frozenset({".tsv", ".tab"})
 _OTHER_TABLES: Final = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".npz"})
@@ -64,7 +67,7 @@ def lay_out_table(tree: Tree, choice: LabelsParams) -> Layout:
             has several labels.
     """
     table = _read(tree, choice.file)
-    part_column = _column(table, choice, "part", _PART_COLUMNS)
+    part_column = _part_column(table, choice)
     image_column, found = _matched(table, choice, tree)
     label_column, labels = _labels(table, choice, {image_column, part_column})
     parts = _parts(table, part_column, choice.file)
@@ -123,12 +126,17 @@ def _read(tree: Tree, file: str) -> _Table:
     delimiter = "\t" if path.suffix.lower() in _TAB_SUFFIXES else max(_DELIMITERS, key=first.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
+        rows = [(lines.line_num, [_normal(cell.strip()) for cell in row]) for row in lines]
     except csv.Error as error:
         raise DataIntegrityError(
             f"{file} must be a table. Received: line {lines.line_num}: {error}. Mend that line."
         ) from None
     return _checked(file, [(number, row) for number, row in rows if any(row)])
+
+
+def _normal(cell: str) -> str:
+    # So that a class is one, whoever wrote its name.
+    return unicodedata.normalize("NFC", cell)
 
 
 def _other_tables(tree: Tree) -> list[str]:
@@ -176,6 +184,13 @@ def _column(table: _Table, choice: LabelsParams, role: str, known: Sequence[str]
     return found[0] if found else None
 
 
+def _part_column(table: _Table, choice: LabelsParams) -> str | None:
+    found = _column(table, choice, "part", _PART_COLUMNS)
+    if found is None or choice.part is not None or any(map(claim_of, table[found])):
+        return found
+    return None  # It is called `dataset`, say, and tells where an image was published.
+
+
 def _candidates(table: _Table, known: Sequence[str]) -> list[str]:
     plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in reversed(table)}
     return [plain[name] for name in known if name in plain]
@@ -184,7 +199,8 @@ def _candidates(table: _Table, known: Sequence[str]) -> list[str]:
 def _matched(table: _Table, choice: LabelsParams, tree: Tree) -> tuple[str, list[ImageFile]]:
     """Returns the column of the images, and the image of each row.
 
-    Of several columns that may be it, the one is taken whose cells all name images.
+    Of several columns that may be it, the one is taken whose cells all name images, unless a
+    likelier one names some, or another one names other images.
     """
     named = _column(table, choice, "image", ())
     names = [named] if named is not None else _candidates(table, _IMAGE_COLUMNS)
@@ -195,17 +211,22 @@ def _matched(table: _Table, choice: LabelsParams, tree: Tree) -> tuple[str, list
             f"Name it: fetch.labels: {{file: {choice.file}, image: COLUMN, label: COLUMN}}."
         )
     index = ImageIndex(tree, table=choice.file)
-    problems = {}
-    for name in names:
-        images, problem = index.find_all(table[name])
-        if problem is None:
-            return name, images
-        problems[name] = problem
-    # The likeliest column's problem is the one to tell.
-    raise DataIntegrityError(
-        f"Every row of {choice.file} must name one image, in column {names[0]!r}. "
-        f"Received: {problems[names[0]]}."
-    )
+    found = {name: index.find_all(table[name]) for name in names}
+    name = next((name for name in names if found[name].num_named), names[0])
+    match = found[name]
+    if match.problem:
+        raise DataIntegrityError(
+            f"Every row of {choice.file} must name one image, in column {name!r}. "
+            f"Received: {match.problem}. Add the images, or remove the rows; or name another "
+            f"column: fetch.labels: {{file: {choice.file}, image: COLUMN}}."
+        )
+    others = [o for o, one in found.items() if one.images and one.images != match.images]
+    if others:
+        raise ConfigError(
+            f"{choice.file} has several columns that name images, and not the same ones: {name}, "
+            f"{', '.join(others)}. Name one: fetch.labels: {{file: {choice.file}, image: {name}}}."
+        )
+    return name, list(match.images)
 
 
 def _labels(
@@ -214,7 +235,7 @@ def _labels(
     """Returns the column of the labels, None if there is one for each class, and the labels."""
     column = _column(table, choice, "label", _LABEL_COLUMNS)
     if column is not None and column not in taken:
-        return column, table[column]
+        return column, ["" if cell.lower() in _NO_LABEL else cell for cell in table[column]]
     others = {name: cells for name, cells in table.items() if name and name not in taken}
     one_hot = one_hot_labels(others, table=choice.file)
     if one_hot is not None:
@@ -234,7 +255,7 @@ def _parts(table: _Table, column: str | None, file: str) -> list[str]:
     strange = sorted(cell for cell, claim in claims.items() if claim is None or claim.rest)
     if strange:
         raise DataIntegrityError(
-            f"Column {column!r} of {file} must say train, val or test. Received: "
+            f"Column {column!r} of {file} must say train, val, confirmation or test. Received: "
             f"{', '.join(map(repr, strange[:_MOST_NAMED]))}. Change it, or rename the column."
         )
     parts = {cell: claim.part for cell, claim in claims.items() if claim}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pipeline.data.rows import chosen_images
 from pipeline.errors import DataIntegrityError
 from pipeline.files import sha256_file
 from pipeline.split_record import SplitRecord, read_split
@@ -113,8 +114,8 @@ def check_is_verified(candidate: Candidate) -> None:
 
 def _examples(train_file: Path) -> NDArray[np.uint8]:
     with np.load(existing(train_file), allow_pickle=False) as archive:
-        examples: NDArray[np.uint8] = archive["images"][archive["train"][:NUM_EXAMPLES]]
-    return examples
+        rows = archive["train"][:NUM_EXAMPLES]
+    return chosen_images(train_file, rows)
 
 
 def _evidence(confirm: ConfirmationRecord, split: SplitRecord, weights: str) -> Evidence:

@@ -52,6 +52,37 @@ def test_mixed_files_become_one_array_in_order_of_class_and_name(mixed):
         assert np.abs(image.astype(int) - colour).max() <= 3
 
 
+def test_all_four_parts_may_be_brought(tmp_path):
+    parts = ("train", "val", "confirmation", "test")
+    for part in parts:
+        put(tmp_path / part / "cat" / "a.png", CAT)
+        put(tmp_path / part / "dog" / "b.png", DOG)
+    data = read(tmp_path)
+    check_labelled(data)
+    assert data.parts.tolist() == [part for part in parts for _ in range(2)]
+
+
+def test_classes_that_differ_in_capitals_are_a_warning(tmp_path, caplog):
+    put(tmp_path / "Cat" / "a.png", CAT)
+    put(tmp_path / "dog" / "b.png", DOG)
+    read(tmp_path)
+    assert "capitals" not in caplog.text
+    put(tmp_path / "cat" / "c.png", CAT)
+    assert read(tmp_path).class_names == ("Cat", "cat", "dog")
+    assert "differ in capitals only are different ones: Cat, cat. Give" in caplog.text
+
+
+def test_further_pages_are_a_warning(tmp_path, caplog):
+    put(tmp_path / "cat" / "a.tif", CAT)
+    put(tmp_path / "dog" / "b.tif", DOG)
+    read(tmp_path)
+    assert "several pages" not in caplog.text
+    pages = [Image.new("RGB", (20, 20), colour) for colour in (CAT, DOG)]
+    pages[0].save(tmp_path / "cat" / "a.tif", save_all=True, append_images=pages[1:])
+    assert (read(tmp_path).images[0] == CAT).all()
+    assert "1 TIFF files have several pages, of which the first alone is read" in caplog.text
+
+
 def test_each_image_is_what_load_image_makes_of_its_file(mixed):
     for color in ("rgb", "gray"):
         data = read(mixed, color=color)

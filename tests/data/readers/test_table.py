@@ -43,6 +43,52 @@ def test_tables_as_people_write_them(root, text):
     assert classes(root, text) == (["x", "y", "x", "y"], ("x", "y"))
 
 
+@pytest.mark.parametrize("folder", ["/home/me/data/images/", "../input/images/", "C:\\mine\\"])
+def test_folders_of_another_machine_are_left_out_where_all_rows_share_them(root, folder):
+    text = f"image,label\n{folder}a.png,x\n{folder}b.png,y\n{folder}c.png,x\n{folder}d.png,y\n"
+    assert classes(root, text)[0] == ["x", "y", "x", "y"]
+
+
+def test_a_column_that_names_some_images_is_not_passed_over_for_row_numbers(root):
+    """One picture is missing; every number is the stem of some other image."""
+    for name in ("0", "1", "2"):
+        Image.new("L", (9, 9)).save(root / "images" / f"{name}.png")
+    text = "id,filename,label\n0,a.png,x\n1,b.png,y\n2,gone.png,x\n"
+    with pytest.raises(PipelineError, match=r"column 'filename'. .*1 of 3 rows without .*gone.png"):
+        classes(root, text)
+
+
+def test_two_columns_of_different_images_are_refused(root):
+    for name in ("0", "1"):
+        Image.new("L", (9, 9)).save(root / "images" / f"{name}.png")
+    with pytest.raises(ConfigError, match="not the same ones: filename, id"):
+        classes(root, "id,filename,label\n0,a.png,x\n1,b.png,y\n")
+
+
+def test_a_column_of_no_parts_is_none(root):
+    """HAM10000 tells by `dataset` where an image was published."""
+    text = "image_id,dx,dataset,label\na,1,vidir,x\nb,1,rosendahl,y\nc,1,vidir,x\nd,1,vidir,y\n"
+    assert classes(root, text)[0] == ["x", "y", "x", "y"]
+
+
+def test_the_file_may_be_written_as_a_path(root):
+    (root / "labels.csv").write_text("id,label\na,x\nb,y\n")
+    assert len(find_images(root, labels="./labels.csv").entries) == 2
+
+
+def test_an_empty_cell_as_programs_write_it_is_no_class(root):
+    assert classes(root, "id,label\na,1\nb,2\nc,nan\nd,<NA>\n") == (
+        ["1", "2", None, None],
+        ("1", "2"),
+    )
+
+
+def test_an_accent_is_the_same_however_it_is_written(root):
+    Image.new("L", (9, 9)).save(root / "images" / "e\u0301.png")
+    _, names = classes(root, "id,label\na,caf\u00e9\nb,y\nc,cafe\u0301\n\u00e9,y\n")
+    assert names == ("caf\u00e9", "y")
+
+
 def test_columns_can_be_named(root):
     text = "Bild,Klasse,label\na.png,x,0\nb.png,y,0\nc.png,x,0\nd.png,y,0\n"
     assert classes(root, text, image="Bild", label="Klasse")[0] == ["x", "y", "x", "y"]
@@ -110,7 +156,10 @@ def test_an_image_that_a_link_leads_to_as_well_is_used_once(root):
         ("id,label\na,\nb,\n", r"two classes or more.* none in train, none elsewhere"),
         ("id,label,set\na,x,train\nb,y,train\nc,z,val\n", r"x, y in train, z elsewhere only"),
         ("id,label\n", r"a line for each image. Received: 1 lines"),
-        ("id,label,split\na,x,train\nb,y,fold7\n", r"must say train, val or test. .*'fold7'"),
+        (
+            "id,label,split\na,x,train\nb,y,fold7\n",
+            r"must say train, val, confirmation or test. .*'fold7'",
+        ),
         ("id,label,split\na,x,train\nb,y,bullet train\n", r"must say train.* 'bullet train'"),
         ('id,label\na,"x\n', r"must be a table. Received: line"),
     ],
