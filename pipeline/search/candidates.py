@@ -18,7 +18,10 @@ no other file from the right one, and are embedded at the end of a budget: 5,000
 pixels take 40 s."""
 MOST_CANDIDATES: Final = 5
 MOST_SEEDS: Final = 3
-"""What `auto` is at most: more seeds would narrow an interval by less than other candidates add."""
+"""What `auto` is where no time ends it."""
+MOST_SEEDS_IN_TIME: Final = 6
+"""What it is at most where one does: of a small training part whole trainings take seconds, seeds
+differ by more than configurations do, and what is left of the time is good for nothing else."""
 
 
 @dataclass(frozen=True)

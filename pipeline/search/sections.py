@@ -10,7 +10,7 @@ from pipeline.durations import AutoDuration, Duration
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import num_cores
 from pipeline.registry import unknown_name
-from pipeline.search.candidates import MOST_CANDIDATES, MOST_SEEDS
+from pipeline.search.candidates import MOST_CANDIDATES, MOST_SEEDS, MOST_SEEDS_IN_TIME
 from pipeline.search.pruners import Pruner
 from pipeline.search.rungs import REDUCTION
 from pipeline.search.samplers import SAMPLERS, rungs_problem
@@ -176,7 +176,8 @@ class ConfirmParams(Section):
         description="trials that are trained again; auto: at most 5, as `budget` leaves time for"
     )
     seeds: Literal["auto"] | int = Field(
-        description="trainings of each, with seeds no search has used; auto: at most 3, likewise"
+        description="trainings of each, with seeds no search has used; auto: at most 6, likewise, "
+        "and 3 without a budget"
     )
     export: Literal["auto", "ensemble", "best_seed"] = Field(
         description="trainings averaged, or one of the winner's alone; auto: averaged if that pays"
@@ -210,7 +211,12 @@ class ConfirmParams(Section):
         """Trials that are trained again, if there is time."""
         return MOST_CANDIDATES if self.top == "auto" else self.top
 
-    @property
-    def most_seeds(self) -> int:
-        """Trainings of each, if there is time."""
-        return MOST_SEEDS if self.seeds == "auto" else self.seeds
+    def most_seeds(self, *, is_limited: bool) -> int:
+        """Returns the trainings of each, if there is time.
+
+        Args:
+            is_limited: Whether the confirmation has a time to end at.
+        """
+        if self.seeds != "auto":
+            return self.seeds
+        return MOST_SEEDS_IN_TIME if is_limited else MOST_SEEDS

@@ -113,13 +113,20 @@ def run(
     ):
         # A search that goes on may have been interrupted, and has more by now than it put out.
         runs.reconcile(stored_trials(storage, study))
-        record = _kept(root, study, params=params, search=search)
+        ends, kept = ends if params.is_timed else None, _kept_trainings(root, study)
+        planned = candidates(
+            study,
+            top=params.most_candidates,
+            seeds=params.most_seeds(is_limited=ends is not None),
+            epochs=search.num_epochs,
+            root_seed=search.seed,
+            folder=str(kept.folder),
+            is_diverse=params.is_diverse,
+        )
+        record = _kept(root, study, planned, params=params, epochs=search.num_epochs)
         if record is None:
-            kept = _kept_trainings(root, study)
-            work = _Work(
-                study, search, ends if params.is_timed else None, runs, recorder, kept, root
-            )
-            record = _train(work, base, params)
+            work = _Work(study, search, ends, runs, recorder, kept, root)
+            record = _train(work, base, params, planned)
             write_confirmation(root, record)
             kept.forget_others([training.uid for training in record.trainings])
         else:
@@ -130,35 +137,25 @@ def run(
 
 
 def _kept(
-    root: Path, study: StudyRecord, *, params: ConfirmParams, search: SearchParams
+    root: Path,
+    study: StudyRecord,
+    planned: Sequence[Candidate],
+    *,
+    params: ConfirmParams,
+    epochs: int,
 ) -> ConfirmationRecord | None:
     record = confirmation_of(root, study.study)
     if record is None or stamp_file(root, "confirm", study.study).exists():
         return None
-    planned = _planned(study, params, search, folder="")
     is_same = (
         belongs(record, study, root=root)
         and has_answers(root, record)
-        and is_of(record, planned, epochs=search.num_epochs)
+        and is_of(record, planned, epochs=epochs)
         and record.exported.rule == EXPORT_RULES[params.export]
         and (params.export != "auto" or record.exported.max_slowdown == params.max_slowdown)
         and record.code_sha256 == code_sha256(*CODE)
     )
     return record if is_same else None
-
-
-def _planned(
-    study: StudyRecord, params: ConfirmParams, search: SearchParams, *, folder: str
-) -> list[Candidate]:
-    return candidates(
-        study,
-        top=params.most_candidates,
-        seeds=params.most_seeds,
-        epochs=search.num_epochs,
-        root_seed=search.seed,
-        folder=folder,
-        is_diverse=params.is_diverse,
-    )
 
 
 def _kept_trainings(root: Path, study: StudyRecord) -> KeptTrainings:
@@ -179,10 +176,11 @@ class _Work:
     root: Path
 
 
-def _train(work: _Work, base: str, params: ConfirmParams) -> ConfirmationRecord:
+def _train(
+    work: _Work, base: str, params: ConfirmParams, planned: Sequence[Candidate]
+) -> ConfirmationRecord:
     study, root, objective = work.study, work.root, OBJECTIVES[work.study.objective]
     data = _data(root, base)
-    planned = _planned(study, params, work.search, folder=str(work.kept.folder))
     results, trainings = _train_all(work, planned, data)
     done = trained(planned, results)
     planned = sound(done, results, objective)

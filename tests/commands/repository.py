@@ -140,7 +140,7 @@ class Repository:
         model.parent.mkdir(exist_ok=True)
         model.write_bytes(b"weights of " + name.encode())
         answers = confirmed_answers_file(self.folder, name)
-        np.save(answers, np.zeros((params.most_seeds, 1, 2)))
+        np.save(answers, np.zeros((params.seeds, 1, 2)))
         tried = [
             made_candidate(c.trial.number, hyperparameters=c.trial.hyperparameters) for c in planned
         ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.search.sections import SearchParams
+from pipeline.search.sections import ConfirmParams, SearchParams
 
 
 @pytest.fixture
@@ -51,3 +51,12 @@ def test_rungs_that_are_given_stay(params):
 )
 def test_where_only_whole_trainings_can_be_learnt_from_there_are_none(params, changes):
     assert settled(params(**changes), epochs=20)[1] == 1
+
+
+def test_seeds_that_are_auto_are_more_where_time_ends_them(params_document):
+    def seeds(written, *, is_limited):
+        section = ConfirmParams.model_validate({**params_document["confirm"], "seeds": written})
+        return section.most_seeds(is_limited=is_limited)
+
+    assert [seeds("auto", is_limited=one) for one in (True, False)] == [6, 3]
+    assert [seeds(2, is_limited=one) for one in (True, False)] == [2, 2]

@@ -111,6 +111,12 @@ class TestSpeed:
         assert tried == [taken]
         assert taken > 8
 
+    def test_the_best_on_the_validation_part_come_into_question(self, chosen, monkeypatch):
+        from pipeline.training import choice
+
+        monkeypatch.setattr(choice, "MOST_MEMBERS", 4)
+        assert chosen(0.01) == (4, [4])
+
     def test_as_many_as_are_fast_enough_are_taken_else(self, chosen):
         taken, tried = chosen(0.25)
         assert taken == tried[-1] <= 5
