@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import glob
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from pipeline.config import load_section
 from pipeline.data.fetch_params import FetchParams
 from pipeline.data.images import ValueRange, load_image
-from pipeline.data.readers.tree import read_tree
+from pipeline.data.readers.named import image_files
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.split_record import SPLIT_FILE, find_split
 from pipeline.stages.fetch import expected_name
@@ -148,41 +147,6 @@ def _answering(
         return frozen[0](images)[0]
 
     return answer
-
-
-def image_files(named: Sequence[str]) -> list[Path]:
-    """Returns the files that are named, each once, in the order of their names.
-
-    Args:
-        named: Files; folders, of which what `fetch` would take for pictures, links followed; and
-            patterns of `glob`, with `**` for any folders.
-
-    Raises:
-        ConfigError: If one of them names nothing.
-    """
-    found: dict[Path, None] = {}
-    missing = []
-    for name in named:
-        path = Path(name)
-        if path.is_file():
-            files = [path]
-        elif path.is_dir():
-            tree = read_tree(path)
-            files = [path / image.name for image in tree.top.all_images()]
-            tree.left_out.log(name, num_used=len(files))
-        else:
-            # `Path.glob` takes no pattern that begins with /.
-            matches = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
-            files = [match for match in matches if match.is_file()]
-        if not files:
-            missing.append(name)
-        found |= dict.fromkeys(files)
-    if missing:
-        raise ConfigError(
-            "IMAGE must be a file, a folder with pictures in it, or a pattern that files match. "
-            f"Received: {', '.join(missing)}."
-        )
-    return list(found)
 
 
 def registered_model(root: Path) -> str:

@@ -156,6 +156,11 @@ def _check_every_class(split: Split, data: LabelledImages, owns: set[str]) -> No
         indices: Indices = getattr(split, part)
         counts = np.bincount(data.labels[indices], minlength=len(data.class_names))
         absent = ", ".join(data.class_names[c] for c in np.flatnonzero(counts == 0))
+        if not len(indices) and part in owns:
+            raise DataIntegrityError(
+                f"The part {part}, which the dataset brings, must have images of its own. "
+                "Received: none that another part does not have, too. Bring others, or none."
+            )
         if not absent or not len(indices):
             continue
         problem = f"Every class needs an image in every part. Received: none of {absent} in {part}"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MEAN: Final = (
     "the mean of the probabilities over the winner's seed with the best validation value and as "
-    "many of the other trainings, best first, as have the lowest log loss on the validation part"
+    "many of the 14 best other trainings as have the lowest log loss on the validation part"
 )
 EXPORT_RULES: Final[Mapping[str, str]] = {
     "auto": f"{_MEAN}; that seed alone where on the confirmation part the mean is worse, or not "
@@ -223,7 +223,7 @@ class Confirmation:
         self._failure = StudyError(f"A confirmation training failed: {reason}.")
         if self._ends is None:
             raise self._failure
-        logger.warning("trial %d is left out: %s", self._numbers[event.uid], reason)
+        logger.warning("trial %d has no further seed: %s", self._numbers[event.uid], reason)
         return False
 
     def _end_failed(self, uid: str, reason: str, *, traceback: str | None) -> None:

@@ -47,6 +47,8 @@ OUT_OF_TIME = "the search's time was up"
 MOST = 10_000
 # So many proposals in a row that had been tried say that the space holds no more.
 MOST_COPIES = 20
+# So few say that of what trains no layer of the base no more is left; the rest goes on.
+MOST_FROZEN_COPIES = 5
 
 
 class Engine:
@@ -175,9 +177,10 @@ class Engine:
             return self._proposals.promote(promotion)
         if not more:
             return self._spare(trainings)
-        # Where only copies are left of what trains no layer of the base, others go on.
         is_frozen = (
-            forecast is not None and not self._num_copies and forecast.fine_tuned_enough(trainings)
+            forecast is not None
+            and self._num_copies < MOST_FROZEN_COPIES
+            and forecast.fine_tuned_enough(trainings)
         )
         return self._proposals.ask(is_frozen=is_frozen)
 

@@ -78,16 +78,17 @@ class Forecast:
         return more
 
     def _highest(self, seconds: Sequence[float], there: Sequence[int]) -> int:
-        """Returns the highest rung that one more configuration can reach, or that has been.
+        """Returns the highest rung that has been reached, or can be: anew, or from the highest.
 
         Args:
             seconds: That a training takes on each rung.
             there: Trainings on each rung.
         """
-        ends = accumulate((CAUTION * own for own in seconds[1:]), initial=seconds[0])
-        reached = [rung for rung, end in enumerate(ends) if end <= self.seconds_left]
-        occupied = [rung for rung, count in enumerate(there) if count]
-        return max([0, *reached, *occupied])
+        highest = max([0, *(rung for rung, count in enumerate(there) if count)])
+        anew = accumulate((CAUTION * own for own in seconds[1:]), initial=seconds[0])
+        on = accumulate(CAUTION * own for own in seconds[highest + 1 :])
+        ends = [*enumerate(anew), *enumerate(on, start=highest + 1)]
+        return max([highest, *(rung for rung, end in ends if end <= self.seconds_left)])
 
     def num_there(self, rung: int, trainings: Sequence[Training]) -> int:
         """Counts the trainings of a rung that have ended with a result or are running."""

@@ -136,14 +136,17 @@ def placed(
 def _contenders(judged: Sequence[CandidateRecord], objective: ObjectiveSpec) -> list[int]:
     """Returns the positions of those that can win.
 
-    These are the ones with the most seeds, and whoever had fewer, but was no worse than the best of
-    these over the same seeds: it had no time for more, which says nothing against it. Others were
-    behind, and a single training that was lucky must not win against two.
+    These are the ones with the most seeds, or two and half as many: of the last rounds there was
+    time for some. And whoever had fewer, but was no worse over these than any of those with the
+    most: it had no time for more, which says nothing against it. Others were behind, and a single
+    training that was lucky must not win against two.
     """
     most = max(one.num_seeds for one in judged)
     full = [one for one in judged if one.num_seeds == most]
 
     def can_win(one: CandidateRecord) -> bool:
+        if one.num_seeds >= max(2, most / 2):
+            return True
         rivals = [dict(zip(rival.seeds, rival.values, strict=True)) for rival in full]
         same = [[rival[seed] for seed in one.seeds if seed in rival] for rival in rivals]
         own = fmean(one.values)

@@ -138,9 +138,9 @@ class Rounds:
 
     def _in_order(self) -> list[TrialSpec]:
         """Returns what waits, next one first: first seeds as planned, others best so far first."""
-        if self._num_opened == 1:
-            return list(self._waiting)
-        return sorted(self._waiting, key=lambda spec: self._mean(spec.uid), reverse=True)
+        first = [spec for spec in self._waiting if self._first[spec.uid] == spec.uid]
+        others = [spec for spec in self._waiting if self._first[spec.uid] != spec.uid]
+        return [*first, *sorted(others, key=lambda spec: -self._mean(spec.uid))]
 
     def _note(self, uid: str, reached: float) -> None:
         first = self._first[uid]

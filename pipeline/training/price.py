@@ -118,10 +118,10 @@ def verdict(
     """Returns whether an ensemble is worth its price, and why, in words.
 
     It is if it costs no more than is allowed, is no worse by the objective and by its log loss, and
-    either costs next to nothing or is shown to be better by one of the two: the p-value is that of
-    the smaller of both, doubled (Bonferroni). An average has at most the mean log loss of what it
-    averages (Jensen's inequality), so that only a price asks for evidence, which some hundred
-    images cannot give.
+    either costs next to nothing or is shown to be better by one of the two: where they differ, the
+    p-value is the smaller of both, doubled (Bonferroni). An average has at most the mean log loss
+    of what it averages (Jensen's inequality), so that only a price asks for evidence, which some
+    hundred images cannot give.
 
     Args:
         ensemble: Its probabilities on the confirmation part, shape (n, num_classes).
@@ -138,7 +138,8 @@ def verdict(
             (objective.probability_metric, objective.direction == "maximize"),
         )
     )
-    p_value = min(1.0, 2 * min(by_loss.p_value, by_objective.p_value))
+    num_tests = len({"log_loss", objective.probability_metric})
+    p_value = min(1.0, num_tests * min(by_loss.p_value, by_objective.p_value))
     told = (
         f"{objective.probability_metric} {by_objective.first:.4f} and log loss "
         f"{by_loss.first:.4f}, the first network alone {by_objective.second:.4f} and "

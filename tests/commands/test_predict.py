@@ -143,6 +143,9 @@ def test_folders_and_patterns_name_pictures_each_once_in_order(tmp_path):
     (tmp_path / "links").mkdir()
     (tmp_path / "links/c").symlink_to(tmp_path / "b/c")
     assert image_files([str(tmp_path / "links")]) == [tmp_path / "links/c/1.JPG"]
+    # What cannot be read here is named, one by one.
+    (tmp_path / "links/x.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert tmp_path / "links/x.heic" in image_files([str(tmp_path / "links")])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="a folder with pictures in it"):
         image_files([str(tmp_path / "empty")])

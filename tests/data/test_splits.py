@@ -440,6 +440,12 @@ class TestAuto:
         assert (len(split.val), len(split.test)) == (20, 8)
         assert split.reasons == {}
 
+    def test_a_part_that_is_a_copy_of_another_one_is_refused(self):
+        parts = np.array(["train"] * 60 + ["val"] * 10 + ["confirmation"] * 10 + ["test"] * 20)
+        data = dataset([0, 1] * 50, parts=parts, copies=[(60 + n, 70 + n) for n in range(10)])
+        with pytest.raises(DataIntegrityError, match=r"confirmation, which .* images of its own"):
+            divide(data, AUTO)
+
     def test_parts_that_the_dataset_brings_need_no_image_of_train(self):
         parts = ["train"] * 100 + ["val"] * 4 + ["test"] * 4 + ["train"] * 2
         data = dataset([0, 1] * 50 + [0, 0, 1, 2] * 2 + [2, 2], parts=parts)

@@ -182,7 +182,7 @@ def test_where_time_decides_one_that_fails_is_left_out(confirm, caplog):
     )
     found = confirm([*bad, good], ends=time.time() + 3600)
     assert list(found) == [good.specs[0].uid]
-    assert "trial 0 is left out: RuntimeError: the weights are on fire" in caplog.text
+    assert "trial 0 has no further seed: RuntimeError: the weights are on fire" in caplog.text
 
 
 def test_where_time_decides_it_is_an_error_if_nothing_else_is_left(confirm):

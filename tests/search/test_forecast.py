@@ -45,11 +45,19 @@ def test_the_rungs_take_one_after_another_however_many_workers_there_are():
 
 
 def test_for_a_rung_that_is_out_of_reach_no_room_is_kept():
-    """One training on each takes 142 s; on the lower two 43 s."""
+    """Above the lowest one training on each takes 132 s, on the middle one 33 s."""
     there = [training(number, seconds=10.0) for number in range(2)]
-    assert forecast(143.0).num_more(there, num_workers=2) < 5
-    assert forecast(141.0).num_more(there, num_workers=2) > 10
-    assert forecast(42.0).num_more(there, num_workers=2) == 8
+    assert forecast(133.0).num_more(there, num_workers=2) == 0
+    assert forecast(131.0).num_more(there, num_workers=2) == 10
+    assert forecast(32.0).num_more(there, num_workers=2) == 6
+
+
+def test_a_rung_that_one_of_those_there_can_reach_keeps_its_room():
+    """Though no further configuration can: the best goes on to a whole training, in 99 s."""
+    there = [training(number, seconds=10.0) for number in range(9)]
+    there += [training(9 + n, seconds=30.0, share=THIRD, promoted_from=n) for n in range(3)]
+    assert forecast(100.0).num_more(there, num_workers=1) == 0
+    assert forecast(98.0).num_more(there, num_workers=1) > 0
 
 
 def test_what_is_running_has_its_time_kept():

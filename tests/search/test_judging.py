@@ -42,6 +42,12 @@ def test_a_better_one_for_whose_further_seed_there_was_no_time_wins():
     assert None not in [one.standing for one in found]
 
 
+def test_one_that_lacks_the_last_seeds_only_is_compared_with_all():
+    """It was behind over those it had, by less than chance explains."""
+    found = judged((0.901, 0.900, 0.899), (0.900, 0.899), (0.899,))
+    assert [one.standing is None for one in found] == [False, False, True]
+
+
 def test_seeds_are_compared_with_themselves():
     """The one with a single seed had another than the first."""
     first, second = judged((0.990, 0.900), (0.950,))

@@ -161,6 +161,16 @@ def test_one_that_is_owed_after_a_divergence_and_lost_is_tried_again():
     assert rounds.next(num_workers=1) == second
 
 
+def test_a_first_seed_that_is_lost_late_goes_before_further_ones():
+    rounds = Rounds([candidate(number) for number in (7, 3, 5)], {}, ends=None, clock=Time())
+    first = {one.uid: one for one in (rounds.next(num_workers=3) for _ in range(3))}
+    rounds.ended("7-0", 0.9)
+    rounds.ended("5-0", 0.8)
+    assert rounds.next(num_workers=3).uid == "7-1"
+    rounds.again(first["3-0"])
+    assert rounds.next(num_workers=3).uid == "3-0"
+
+
 def test_one_whose_candidate_diverged_and_that_is_lost_is_not_tried_again():
     clock = Time()
     rounds = Rounds([candidate(7, seeds=2), candidate(3, seeds=2)], {}, ends=None, clock=clock)

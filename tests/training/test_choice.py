@@ -190,6 +190,24 @@ class TestVerdict:
         assert is_worth
         assert reason.startswith("shown to be better: accuracy 0.9550")
 
+    def test_one_measure_is_tested_once(self):
+        from pipeline.training.price import verdict
+
+        generator, values = np.random.default_rng(0), np.linspace(0.55, 0.95, 1000)
+        right = [generator.permutation(values + more) for more in (0.01, 0.0)]
+        sides = [np.stack([one, 1 - one], axis=1).astype(np.float32) for one in right]
+        labels = np.zeros(1000, np.int64)
+        by_loss, by_both = (
+            float(
+                verdict(*sides, labels, OBJECTIVES[name], slowdown=1.5, max_slowdown=2.0)[1]
+                .split("p = ")[1]
+                .split(")")[0]
+            )
+            for name in ("val_log_loss", "val_accuracy")
+        )
+        assert 0.001 < by_loss < 0.5
+        assert by_both == pytest.approx(2 * by_loss, rel=0.1)
+
     def test_one_of_higher_log_loss_is_not(self):
         is_worth, reason = self.verdict(
             {"sure": 0.6, "num_wrong": 80}, {"sure": 0.9, "num_wrong": 100}

@@ -17,7 +17,7 @@ EXPECTED: Final = (
 )
 EXPLICIT: Final = (
     "If these are classes, set fetch.parts: none. If they are parts, name their folders: "
-    "fetch.parts: {train: FOLDER, val: FOLDER, test: FOLDER}"
+    "fetch.parts: {train: FOLDER, val: FOLDER, confirmation: FOLDER, test: FOLDER}"
 )
 TABLE: Final = "If a table says each image's class, set fetch.labels to that CSV or TSV file"
 # Images beside a wrapper's only folder: a preview, but no class of their own.

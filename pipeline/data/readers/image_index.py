@@ -1,5 +1,6 @@
 """Finds images by the names that a table gives them."""
 
+import logging
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,7 +9,10 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Final
 
+from pipeline.data.readers.part_names import claim_of
 from pipeline.data.readers.tree import ImageFile, Tree
+
+logger = logging.getLogger(__name__)
 
 _MOST_NAMED: Final = 3
 
@@ -59,7 +63,10 @@ class ImageIndex:
         found = [self._find(name) for name in map(_plain, names)]
         if not any(found):
             # Of another machine's folders, which all rows share.
-            found = [self._find(name) for name in _without_common_folder(names)]
+            shorter, folder = _without_common_folder(names)
+            found = [self._find(name) for name in shorter]
+            if any(found):
+                logger.info("%s/, which all rows name, is not looked for", folder)
         num_named = sum(map(bool, found))
         missing = [name for name, images in zip(names, found, strict=True) if not images]
         if missing:
@@ -93,11 +100,16 @@ def _normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _without_common_folder(names: Sequence[str]) -> list[str]:
+def _without_common_folder(names: Sequence[str]) -> tuple[list[str], str]:
+    """Returns names without the folders that all share, up to one that says a part; and these."""
     pieces = [_plain(name).split("/") for name in names]
     levels = zip(*(folders[:-1] for folders in pieces), strict=False)
-    num_common = len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
-    return ["/".join(own[num_common:]) for own in pieces]
+
+    def is_shared(level: tuple[str, ...]) -> bool:
+        return len(set(level)) == 1 and claim_of(level[0]) is None
+
+    num_shared = len(list(takewhile(is_shared, levels)))
+    return ["/".join(own[num_shared:]) for own in pieces], "/".join(pieces[0][:num_shared])
 
 
 def _some(names: Sequence[str]) -> str:

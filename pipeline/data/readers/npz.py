@@ -17,7 +17,7 @@ from pipeline.data.parts import PARTS
 from pipeline.errors import ConfigError, DataIntegrityError
 from pipeline.files import sha256_file
 
-_KEYS = "`images` and `labels`, or `x_train`, `y_train` (and `x_val`, `y_val`, `x_test`, `y_test`)"
+_KEYS = "`images` and `labels`, or `x_train`, `y_train` (and the same of val, confirmation, test)"
 # A label beyond this is a mistake, such as an identifier; the class list would be as long.
 _MOST_CLASSES = 65_535
 

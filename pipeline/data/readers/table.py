@@ -169,6 +169,7 @@ def _column(table: _Table, choice: LabelsParams, role: str, known: Sequence[str]
     """Returns the column of a role, None if there is none; several that may be it are refused."""
     wanted: str | None = getattr(choice, role)
     if wanted is not None:
+        wanted = _normal(wanted)
         if wanted not in table:
             raise ConfigError(
                 f"fetch.labels.{role} must be a column of {choice.file}. Received: {wanted!r}. "
@@ -186,9 +187,10 @@ def _column(table: _Table, choice: LabelsParams, role: str, known: Sequence[str]
 
 def _part_column(table: _Table, choice: LabelsParams) -> str | None:
     found = _column(table, choice, "part", _PART_COLUMNS)
-    if found is None or choice.part is not None or any(map(claim_of, table[found])):
+    if found is None or choice.part is not None or found.lower() != "dataset":
         return found
-    return None  # It is called `dataset`, say, and tells where an image was published.
+    # Which may tell where an image was published.
+    return found if any(map(claim_of, table[found])) else None
 
 
 def _candidates(table: _Table, known: Sequence[str]) -> list[str]:

@@ -160,6 +160,8 @@ def test_an_image_that_a_link_leads_to_as_well_is_used_once(root):
             "id,label,split\na,x,train\nb,y,fold7\n",
             r"must say train, val, confirmation or test. .*'fold7'",
         ),
+        ("id,label,split\na,x,fold1\nb,y,fold2\n", r"must say train, val, .* 'fold1', 'fold2'"),
+        ("id,label\ntrain/a.png,x\ntrain/b.png,y\n", r"2 of 2 rows without an image: train/a.png"),
         ("id,label,split\na,x,train\nb,y,bullet train\n", r"must say train.* 'bullet train'"),
         ('id,label\na,"x\n', r"must be a table. Received: line"),
     ],
