@@ -72,6 +72,7 @@ def listen() -> None:
     _received.clear()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
+    sys.unraisablehook = _on_lost
 
 
 def raise_received() -> None:
@@ -86,6 +87,12 @@ def raise_received() -> None:
     if _received[0] == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + _received[0])
+
+
+def _on_lost(lost: "sys.UnraisableHookArgs") -> None:
+    # In a finalizer an exception gets lost; that of a signal `raise_received` raises again.
+    if not (_received and isinstance(lost.exc_value, KeyboardInterrupt | SystemExit)):
+        sys.__unraisablehook__(lost)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
