@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pipeline.errors import DataIntegrityError
 
 _CHUNK_BYTES = 1 << 24
-_BATCH_SIZE = 1024
 
 
 def write_rows(
@@ -84,7 +83,8 @@ def chosen_images(file: Path, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     place = np.full(num_images, -1)
     place[rows] = np.arange(len(rows))
     images, start = np.empty((len(rows), *image_shape), np.uint8), 0
-    for batch in row_batches(file, "images", batch_size=_BATCH_SIZE):
+    batch_size = max(_CHUNK_BYTES // max(math.prod(image_shape), 1), 1)
+    for batch in row_batches(file, "images", batch_size=batch_size):
         places = place[start : start + len(batch)]
         images[places[places >= 0]] = batch[places >= 0]
         start += len(batch)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from pipeline.data import near_copies
 from pipeline.data.near_copies import _close_pairs, near_pairs
 
 NUMBER = 40
@@ -187,3 +188,16 @@ def test_many_frames_of_one_scene_among_other_images_are_near_copies():
         for index in pair
     }
     assert found == {0, *range(120, 180)}
+
+
+def test_an_image_of_many_pairs_is_looked_at_once(monkeypatch):
+    seen, thumbnails = [], near_copies._thumbnails
+
+    def counted(images):
+        seen.append(len(images))
+        return thumbnails(images)
+
+    monkeypatch.setattr(near_copies, "_thumbnails", counted)
+    images = frames(pictures(), 12)
+    assert len(pairs_among(images)) > 2 * len(images)
+    assert sum(seen) <= len(images)

@@ -5,7 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.data.rows import evenly, part_images, row_batches, row_shape, write_rows
+from pipeline.data.rows import (
+    chosen_images,
+    evenly,
+    part_images,
+    row_batches,
+    row_shape,
+    write_rows,
+)
 from pipeline.errors import DataIntegrityError
 from pipeline.files import sha256_arrays
 
@@ -67,6 +74,25 @@ def test_rows_are_written_in_bounded_memory(tmp_path):
     assert peak < images.nbytes / 3
     written = np.concatenate(list(row_batches(tmp_path / "rows.npz", "images", batch_size=500)))
     np.testing.assert_array_equal(written, images)
+
+
+def test_some_images_come_in_the_order_of_their_rows(images):
+    file, values = images
+    rows = np.array([7, 0, 9])
+    np.testing.assert_array_equal(chosen_images(file, rows), values[rows])
+    assert chosen_images(file, rows[:0]).shape == (0, 4, 3)
+
+
+def test_for_some_images_not_all_are_held_in_memory(tmp_path):
+    images = np.zeros((6000, 128, 128), np.uint8)
+    images[5999] = 1
+    np.savez(tmp_path / "train.npz", images=images)
+    tracemalloc.start()
+    found = chosen_images(tmp_path / "train.npz", np.array([5999, 0]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.mean(axis=(1, 2)).tolist() == [1, 0]
+    assert peak < images.nbytes / 2
 
 
 def test_other_types_keep_theirs(images):

@@ -818,6 +818,20 @@ def test_when_what_trains_the_base_has_had_its_time_the_base_stays_as_it_is(sear
     assert not any(tuned[3:])
 
 
+def test_where_no_more_is_left_of_what_trains_no_layer_of_the_base_the_rest_goes_on(
+    search, monkeypatch
+):
+    """Of that there is one configuration: all further ones would be copies of it."""
+    monkeypatch.setattr(Forecast, "fine_tuned_enough", lambda self, trainings: True)
+    space = {
+        "top": Choice(type="choice", choices=[0.5]),
+        "unfreeze": Choice(type="choice", choices=[0, 1]),
+        "learning_rate_ratio": FloatRange(type="float", low=0.1, high=1.0),
+    }
+    study, _ = search(target="auto", space=space, limit_seconds=4.0, epoch_seconds=0.05, workers=1)
+    assert any(trial.user_attrs["hyperparameters"]["unfreeze"] for trial in study.trials)
+
+
 def test_a_search_in_which_all_diverges_ends_after_its_time(search):
     study, _ = search(target="auto", behaviour="diverge", limit_seconds=0.01)
     assert states(study) == ["PRUNED"] * 3
