@@ -14,6 +14,7 @@ from pipeline.database_addresses import AUTO, sqlite_file
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
 from pipeline.plan_record import PLAN_FILE
+from pipeline.plural import plural
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage
@@ -81,7 +82,9 @@ def _audit(root: Path, dataset: str, *, name: str, url: str, is_repaired: bool) 
     found = examine(root, dataset, name=name, study=study, url=url)
     verb = "repaired" if is_repaired else "found"
     trials = trial_records(study)
-    print(f"{study_name}: {len(trials)} trials, {len(found)} differences {verb}")
+    print(
+        f"{study_name}: {plural(len(trials), 'trial')}, {plural(len(found), 'difference')} {verb}"
+    )
     if remark := of_other_code(trials).remark:
         print(f"{study_name}: {remark}")
     if found:

@@ -26,6 +26,7 @@ from pipeline.features.arrays import size_text
 from pipeline.features.params import FEATURES
 from pipeline.features.reuse import STORE, ArrayStore
 from pipeline.losses import lost_runs
+from pipeline.plural import plural
 from pipeline.records.archive import StoredStudy, count_trials, remove_study, stored_studies
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.removal import artifact_bytes, remove_runs, runs_of
@@ -234,7 +235,7 @@ def _remove(found: Sequence[Garbage], root: Path, url: str, stores: Stores | Non
             _compact(file)
     num_trials, num_runs = sum(i.num_trials for i in removed), sum(i.num_runs for i in removed)
     size = size_text(sum(item.num_bytes for item in removed))
-    print(f"Removed {num_trials} trials, {num_runs} runs and {size} of files.")
+    print(f"Removed {plural(num_trials, 'trial')}, {plural(num_runs, 'run')} and {size} of files.")
     if stores is not None and stores.runs is not None and stores.runs.is_server:
         print("The runs are in the server's trash: `mlflow gc` there removes them for good.")
 

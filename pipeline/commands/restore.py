@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import load_section, read_document
 from pipeline.errors import StudyError
 from pipeline.plan_record import PLAN_FILE
+from pipeline.plural import plural
 from pipeline.processes import num_cores
 from pipeline.records.lock import study_lock
 from pipeline.records.model_registry.candidate import load_candidate
@@ -75,7 +76,7 @@ def main(_: argparse.Namespace) -> int:
                 is_as_pulled = False
                 continue
             verb = "restored" if restored.is_new else "was there already"
-            print(f"{name}: study of {len(study.trials)} trials {verb}")
+            print(f"{name}: study of {plural(len(study.trials), 'trial')} {verb}")
             _restore_runs(store, name, restored.study, study, split=split, params=params)
     return 0 if _restore_version(store, names) and is_as_pulled else 1
 
@@ -101,7 +102,8 @@ def _restore_runs(
         same = params.model_copy(update={"objective": exported.objective})
         same = settled_search(same, own.base, space, split, root=root)
         with open_runs(study, same, name=name, base=own.base, split=split, root=root) as runs:
-            print(f"{name}: {len(runs.reconcile(trials, is_thorough=True))} runs restored")
+            num_restored = len(runs.reconcile(trials, is_thorough=True))
+            print(f"{name}: {plural(num_restored, 'run')} restored")
             runs.log_artifacts(root / "results" / name, root / PLAN_FILE)
             if record is not None:
                 count = restore_trainings(runs, record.trials)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.plural import plural
 from pipeline.records.studies import find_study, open_study, study_attrs, trial_records
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import StudyRecord
@@ -83,8 +84,8 @@ def _conflict(study: Study, exported: StudyRecord) -> str:
     if _plain(stored) == _plain(expected):
         return ""
     if _plain(stored[: len(expected)]) == _plain(expected):
-        return f"the store holds {len(stored)} trials, {len(stored) - len(expected)} more"
-    return f"the store holds {len(stored)} trials, not the {len(expected)} of the file"
+        return f"the store holds {plural(len(stored), 'trial')}, {len(stored) - len(expected)} more"
+    return f"the store holds {plural(len(stored), 'trial')}, not the {len(expected)} of the file"
 
 
 def _plain(trials: Sequence[TrialRecord]) -> Any:

@@ -142,7 +142,7 @@ def test_a_lost_run_is_shown_and_fails(mirrored, capsys):
     lose_a_run(mirrored)
     assert audit() == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "digits-transfer: 3 trials, 1 differences found" in lines
+    assert "digits-transfer: 3 trials, 1 difference found" in lines
     assert ["1", "missing", "PRUNED", "no", "run"] in [line.split() for line in lines]
 
 
@@ -154,7 +154,7 @@ def test_an_audit_changes_nothing(mirrored):
 def test_a_repair_makes_the_next_audit_pass(mirrored, capsys):
     lose_a_run(mirrored)
     assert audit("--repair") == 0
-    assert "1 differences repaired" in capsys.readouterr().out
+    assert "1 difference repaired" in capsys.readouterr().out
     assert audit() == 0
 
 

@@ -145,7 +145,7 @@ def test_a_study_with_other_trials_is_said_and_left(pulled, capsys):
     pulled.train(pulled.study())
     before = read_trials(pulled.folder, "digits-tiny")
     assert run("restore") == 1
-    assert "the store holds 1 trials, not the 4 of the file" in capsys.readouterr().out
+    assert "the store holds 1 trial, not the 4 of the file" in capsys.readouterr().out
     assert read_trials(pulled.folder, "digits-tiny") == before
 
 
