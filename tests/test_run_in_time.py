@@ -50,9 +50,11 @@ def test_a_run_that_is_killed_goes_on_with_what_is_left(checkout):
     assert 0.5 * BUDGET < sum(after.values()) < 2.5 * BUDGET
     assert finished(checkout)
     record = read(checkout, "results/transfer/confirm.json")
-    counts = {candidate["num_seeds"] for candidate in record["candidates"]}
     assert record["top"] == record["seeds"] == "auto"
-    assert len(counts) == 1
+    # How many seeds of each there is time for differs; who has the most is always compared.
+    assert min(one["num_seeds"] for one in record["candidates"]) >= 1
+    most = max(record["candidates"], key=lambda one: one["num_seeds"])
+    assert record["winner"]["mean"] >= most["mean"]
     assert "budget 1:00: " in checkout.new_pipeline("status")
     checkout.new_pipeline("audit")
     assert "didn't change, skipping" in checkout.repro(*STAGES)
