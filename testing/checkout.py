@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,13 +58,13 @@ class Checkout:
 
     def clone_and_pull(self, folder):
         """Returns another machine's checkout: what git holds, and what DVC's remote holds."""
-        self.run("dvc", "remote", "add", "--force", "--default", "store", f"{folder}-store")
+        self.dvc("remote", "add", "--force", "--default", "store", f"{folder}-store")
         self.commit("results")
-        self.run("dvc", "push")
+        self.dvc("push")
         self._git_of(folder.parent, "clone", "-q", str(self.folder), str(folder))
         clone = type(self).__new__(type(self))
         clone.folder = folder
-        clone.run("dvc", "pull")
+        clone.dvc("pull")
         return clone
 
     def set(self, values):
@@ -88,6 +89,17 @@ class Checkout:
     def commit(self, message):
         self.git("add", "-A")
         self.git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message)
+
+    @contextmanager
+    def without_test_part(self):
+        """Nobody can open data/test.npz in the block."""
+        file = self.folder / "data/test.npz"
+        kept = file.read_bytes()
+        file.unlink()
+        try:
+            yield
+        finally:
+            file.write_bytes(kept)
 
     def git(self, *arguments):
         return self._git_of(self.folder, *arguments)
@@ -145,9 +157,16 @@ class Checkout:
 
     def repro(self, *arguments, expect=0):
         """Runs `dvc repro`, whose stages are forks, and returns what was printed."""
+        return self.dvc("repro", *arguments, expect=expect)
+
+    def dvc(self, *arguments, expect=0):
+        """Runs DVC as a fork, as its stages are, and returns what was printed."""
         environment = self.environment()
         environment["PATH"] = f"{folder_of_python()}{os.pathsep}{environment['PATH']}"
-        return self.run("dvc", "repro", *arguments, expect=expect, env=environment)
+        process = Fork("dvc", arguments, folder=self.folder, environment=environment)
+        output, _ = process.communicate(timeout=500)
+        assert process.returncode == expect, output
+        return output
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +178,11 @@ def embedded(tmp_path_factory):
         if not folder.exists():
             making = folder.with_suffix(".part")
             making.mkdir()
-            Checkout(making).repro("embed")
+            made = Checkout(making)
+            made.repro("split")
+            # What reads the test part so early fails.
+            with made.without_test_part():
+                made.repro("--single-item", "plan", "embed")
             making.rename(folder)
     embedded = Checkout.__new__(Checkout)
     embedded.folder = folder

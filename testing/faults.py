@@ -153,6 +153,8 @@ def main(point, signum, *arguments):
         original(self, *args, **{**kwargs, "train": given})
 
     local.LocalExecutor.__init__ = without_tensorflow
+    # A stage has TensorFlow imported for its workers early, and these need none.
+    local.prepare = lambda: None
     if point not in ("none", "hang"):
         points()[point](Fault(getattr(signal, signum), 1 if point in ONCE else 3))
     return __main__.main(list(arguments))

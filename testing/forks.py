@@ -13,13 +13,15 @@ import multiprocessing
 import os
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from contextlib import suppress
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from pathlib import Path
 from shlex import quote
 from unittest.mock import patch
@@ -122,9 +124,52 @@ class Fork:
         return self._output.read().decode(), None
 
 
+def _fork_the_server_of_workers():
+    """Lets a stage's workers be forks of a fork of the stage, which has TensorFlow, yet unused.
+
+    `multiprocessing` starts a new Python for that server, which would import TensorFlow again.
+    """
+    spawn = util.spawnv_passfds
+
+    def forked(path, arguments, handed_on):
+        code = os.fsdecode(arguments[-1])
+        if not code.startswith("from multiprocessing.forkserver import main"):
+            return spawn(path, arguments, handed_on)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if not pid:
+            _be_the_server_of_workers(code, handed_on)
+        return pid
+
+    util.spawnv_passfds = forked
+
+
+def _be_the_server_of_workers(code, handed_on):
+    """Does what a new Python is given to do, and ends."""
+    status = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        # A new program has none of the others; above all not the end that says who lives.
+        for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+            if descriptor > 2 and descriptor not in handed_on:
+                with suppress(OSError):
+                    os.close(descriptor)
+        exec(code, {})
+    except SystemExit:  # As it ends.
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        os._exit(status)
+
+
 def _run(module, arguments, folder, environment, output, *, leads):
     if leads:
         os.setsid()
+    _fork_the_server_of_workers()
     # Code is compiled once for all forks, whatever the server was started with.
     sys.dont_write_bytecode = False
     os.chdir(folder)

@@ -10,8 +10,10 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 # Tests start hundreds of processes: what one compiles, the next ones find.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import gc
 import sqlite3
 import sys
+import warnings
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -36,9 +38,9 @@ LIBRARY = "tensorflow"
 STORES = ("commands", "stages", "records/mirror", "records/model_registry", "search/executors")
 STORES += ("search/test_engine.py", "records/test_studies.py", "search/test_warm_start.py")
 # Files of minutes, longest first: begun last, one would be waited for by all other processes.
-LONGEST = ("test_end_to_end", "test_base_from_registry", "test_confirm_goes_on", "test_kill")
-LONGEST += ("stages/test_embed", "test_faults", "search/test_two_phases")
-LONGEST += ("records/test_retrying_storage",)
+LONGEST = ("test_end_to_end", "test_base_from_registry", "test_kill", "test_confirm_goes_on")
+LONGEST += ("stages/test_embed", "test_faults", "search/test_engine", "search/test_two_phases")
+LONGEST += ("records/test_retrying_storage", "bases/test_applications")
 __all__ = ["database", "embedded", "postgres", "proxy"]
 
 STUDY_UID = "0123456789abcdef" * 4
@@ -89,6 +91,13 @@ def _fixed_settings(request):
     if has_marker(request.session, "keras"):
         fix_settings()
         preload_tensorflow()
+        # A training looks for garbage before it begins, and through all of this for 0.3 s.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow warns of its own type hints.
+            import testing.keras_libraries
+            import testing.libraries  # noqa: F401
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

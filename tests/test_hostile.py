@@ -5,8 +5,6 @@ import json
 import os
 import pickle
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 import zlib
@@ -17,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from testing.forks import Fork
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -76,7 +75,8 @@ def traversal(folder):
 
 def zip_bomb(folder):
     empty = {"class_name": "Sequential", "config": {"name": "m", "layers": []}}
-    with zipfile.ZipFile(folder / "evil.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+    file, packing = folder / "evil.keras", zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(file, "w", packing, compresslevel=1) as archive:
         archive.writestr("config.json", json.dumps(empty))
         with archive.open("model.weights.h5", "w", force_zip64=True) as stream:
             for _ in range(PACKED // 10_000_000):
@@ -109,24 +109,16 @@ def image(folder):
 
 def run(folder, *arguments, **environment):
     """Runs a command; returns its exit code, what it said, and the most memory that it took."""
-    with (folder / "said").open("w+") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *map(str, arguments)],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-        peak, seen = 0, psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                peak = max(peak, seen.memory_info().rss)
-            except psutil.NoSuchProcess:
-                break
-            time.sleep(0.02)
-        process.wait()
-        said.seek(0)
-        return process.returncode, said.read(), peak
+    process = Fork("pipeline", arguments, folder=folder, environment={**os.environ, **environment})
+    peak, seen = 0, psutil.Process(process.pid)
+    while process.poll() is None:
+        try:
+            peak = max(peak, seen.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.02)
+    said, _ = process.communicate(timeout=60)
+    return process.returncode, said, peak
 
 
 def assert_refused(folder, *arguments, exit_code=2, because=""):

@@ -5,6 +5,7 @@ The same with 200 trials: `python -m benchmarks.postgres`.
 
 import pytest
 
+from benchmarks import postgres as benchmark
 from benchmarks.postgres import EPOCHS, search_under_crashes
 
 NUM_TRIALS = 30
@@ -13,6 +14,8 @@ NUM_TRIALS = 30
 @pytest.mark.slow
 def test_a_crash_of_the_server_loses_and_doubles_nothing(postgres, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres.new_database())
+    monkeypatch.setattr(benchmark, "UP_SECONDS", (0.5, 2.0))
+    monkeypatch.setattr(benchmark, "DOWN_SECONDS", (0.3, 1.5))
     of_study, of_runs, down_seconds, _ = search_under_crashes(
         postgres, num_trials=NUM_TRIALS, num_crashes=2, seed=1
     )

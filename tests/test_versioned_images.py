@@ -45,12 +45,12 @@ def checkout(tmp_path):
 
 
 def test_added_images_reach_a_clone_and_the_copy_of_an_experiment(checkout, tmp_path):
-    checkout.run("dvc", "add", PATH)
+    checkout.dvc("add", PATH)
     checkout.repro()
     checkout.commit("add my images to DVC")
     assert not checkout.git("status", "--porcelain", "--untracked-files=all")
     clone = checkout.clone_and_pull(tmp_path / "clone")
     (clone.folder / "data/split.json").unlink()
     clone.run("dvc", "exp", "run", "--temp", "--name", "trial", "-S", "split.seed=9")
-    clone.run("dvc", "exp", "apply", "trial")
+    clone.dvc("exp", "apply", "trial")
     assert num_images(clone.folder) == PER_CLASS * len(CLASSES)

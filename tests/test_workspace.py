@@ -114,14 +114,14 @@ class TestAnExperimentInACopy:
         assert len(tags["dvc.train"]) == 32
 
     def test_shows_its_target_among_the_experiments(self, experiment):
-        shown = json.loads(experiment.run("dvc", "exp", "show", "--json"))
+        shown = json.loads(experiment.dvc("exp", "show", "--json"))
         text = json.dumps(shown)
         assert "tried" in text
         assert '"trials": 2' in text
 
     def test_is_continued_after_it_was_applied(self, experiment):
         # DVC applies what there is, and fails over the outs of stages that have never run.
-        experiment.run("dvc", "exp", "apply", "tried", expect=255)
+        experiment.dvc("exp", "apply", "tried", expect=255)
         study = json.loads((experiment.folder / "results/scratch/study.json").read_text())
         assert len(study["trials"]) == 2
         experiment.repro(SEARCH)

@@ -23,7 +23,7 @@ def network(*, seed=0, change=None, pooling=None, joint=(), image_shape=(8, 8, 3
     import keras
 
     # Names that Keras counts, as of this network's input; `load_base` leaves none.
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
     base = networks.chain()
     if change:

@@ -810,7 +810,7 @@ def test_when_what_trains_the_base_has_had_its_time_the_base_stays_as_it_is(sear
         "top": FloatRange(type="float", low=0.0, high=1.0),
         "unfreeze": Choice(type="choice", choices=[0, 1]),
     }
-    study, _ = search(target="auto", space=space, limit_seconds=12.0, epoch_seconds=0.05, workers=1)
+    study, _ = search(target="auto", space=space, limit_seconds=4.0, epoch_seconds=0.02, workers=1)
     drawn = [trial for trial in study.trials if trial.state.name != "WAITING"]
     tuned = [trial.user_attrs["hyperparameters"]["unfreeze"] for trial in drawn]
     assert len(tuned) > 6
@@ -828,7 +828,7 @@ def test_where_no_more_is_left_of_what_trains_no_layer_of_the_base_the_rest_goes
         "unfreeze": Choice(type="choice", choices=[0, 1]),
         "learning_rate_ratio": FloatRange(type="float", low=0.1, high=1.0),
     }
-    study, _ = search(target="auto", space=space, limit_seconds=4.0, epoch_seconds=0.05, workers=1)
+    study, _ = search(target="auto", space=space, limit_seconds=2.0, epoch_seconds=0.05, workers=1)
     assert any(trial.user_attrs["hyperparameters"]["unfreeze"] for trial in study.trials)
 
 
@@ -839,7 +839,7 @@ def test_a_search_in_which_all_diverges_ends_after_its_time(search):
 
 def test_a_study_that_was_searched_without_rungs_goes_on_with_them(search):
     search(target=12)
-    study, _ = search(target="auto", rungs=3, epoch_seconds=0.05, limit_seconds=10.0)
+    study, _ = search(target="auto", rungs=3, epoch_seconds=0.02, limit_seconds=4.0)
     assert sum(trial.user_attrs.get("rung") == 0 for trial in study.trials) >= 3
 
 

@@ -1,5 +1,6 @@
 """The stage `plan` chooses what params.yaml leaves open, and `embed` does what it says."""
 
+import functools
 import json
 import tempfile
 from dataclasses import replace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.bases import choice
 from pipeline.clock import CLOCK_FILE
 from pipeline.config import parse_section
 from pipeline.errors import ConfigError
@@ -29,6 +31,14 @@ SECTION = {
 }
 EMBED = {"bases": "auto", "pixels_size": 64, "batch_size": 16, "max_bytes": 10**9}
 GIVEN = {"efficientnet_lite0": {"image_size": 32, "cuts": ["block4_add"]}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _base_built_once():
+    """Every plan opens it at one or two sizes, for a second each, and changes nothing of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "load_base", functools.cache(choice.load_base))
+        yield
 
 
 def write_images(folder, *, other=0):

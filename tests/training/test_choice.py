@@ -236,14 +236,14 @@ class TestVerdict:
         assert "2.10 times the time" in reason
 
     def test_of_two_equal_ones_it_is_taken_in_one_case_of_twenty_at_most(self):
-        """The stated confidence, of draws in which neither is better: 300, of 1,000 images."""
+        """The stated confidence, of draws in which neither is better: 300, of 400 images."""
         from pipeline.training.price import verdict
 
         generator, num_taken = np.random.default_rng(1), 0
         for _ in range(300):
-            hard = generator.beta(4, 1, size=(2, 1000)).astype(np.float32)
+            hard = generator.beta(4, 1, size=(2, 400)).astype(np.float32)
             sides = [np.stack([right, 1 - right], axis=1) for right in hard]
-            labels = np.zeros(1000, np.int64)
+            labels = np.zeros(400, np.int64)
             found, _ = verdict(*sides, labels, ACCURACY, slowdown=1.5, max_slowdown=2.0)
             num_taken += found
         # 15 are expected at most; 26 are three standard deviations more.
