@@ -1,5 +1,7 @@
 """Files of earlier stages, for tests of what is registered: there, but of no meaning."""
 
+from testing.features import write_cuts
+
 
 def write_missing(root, *, study="transfer", base="efficientnet_lite0"):
     """Writes what a model's chain of hashes names, as far as it is not there."""
@@ -12,5 +14,7 @@ def write_missing(root, *, study="transfer", base="efficientnet_lite0"):
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             file.write_bytes(b"made up")
+    if not (root / f"data/features/{base}/manifest.json").exists():
+        write_cuts(root / f"data/features/{base}")
     if not (root / "params.yaml").exists():
         (root / "params.yaml").write_text("split: {seed: 1}\n")

@@ -155,4 +155,4 @@ def test_a_second_search_of_the_same_study_is_refused_with_the_pid(checkout):
     output = checkout.pipeline("search", "scratch", expect=2)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert f"is being searched already, by process {process.pid}" in output
+    assert f"is being worked on already, by process {process.pid}" in output

@@ -127,7 +127,7 @@ class _FetchFailures:
 
 def _cache_folder() -> Path:
     """Finds Keras' cache as Keras does; its own function for it is not public."""
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "models").expanduser()
+    return Path(os.environ.get("KERAS_HOME", "~/.keras"), "models").expanduser()
 
 
 @contextmanager

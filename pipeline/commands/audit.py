@@ -1,4 +1,4 @@
-"""Compares Optuna with MLflow, trial by trial; exit 1 where they differ.
+"""Compares Optuna and `confirm.json` with MLflow, training by training; exit 1 where they differ.
 
 Run: python -m pipeline audit [--repair]
 """
@@ -6,6 +6,7 @@ Run: python -m pipeline audit [--repair]
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from pipeline.search.sections import SearchParams
 from pipeline.split_record import SPLIT_FILE, find_split
 from pipeline.stages.report import show_figures
 from pipeline.studies.described import lost_study, own_study
+from pipeline.trials.confirmation import belongs, confirmation_of
 from pipeline.trials.identity import of_other_code
 from pipeline.trials.study import exported_study
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
     from pipeline.records.mirror.differences import Difference
+    from pipeline.trials.record import TrialRecord
 
 UNWRITTEN = "its runs are lost: `python -m pipeline audit --repair` writes them anew"
 
@@ -114,18 +117,19 @@ def audit_study(
     """
     from pipeline.evaluation.objectives import OBJECTIVES
     from pipeline.records.mirror.differences import compare
-    from pipeline.records.mirror.reconcile import find_parent, read_runs
+    from pipeline.records.mirror.reconcile import find_parent, missing_trainings, read_runs
 
     store = open_store(root, create=False)
     uid = mirror_uid(root, study.user_attrs["study_uid"], url)
     parent = find_parent(store, store.experiment(dataset), study_uid=uid)
     runs = read_runs(store, parent) if parent else []
-    return compare(
+    found = compare(
         trial_records(study),
         runs,
         metric=OBJECTIVES[study.user_attrs["objective"]].metric,
         is_driver_alive=_is_searched(root, study.study_name, url),
     )
+    return [*found, *_lacking(missing_trainings(store, parent, _confirmed(root, name, study)))]
 
 
 def repair_study(
@@ -143,7 +147,11 @@ def repair_study(
     Raises:
         StudyError: If the study is being searched.
     """
-    from pipeline.records.mirror.reconcile import find_parent
+    from pipeline.records.mirror.reconcile import (
+        find_parent,
+        missing_trainings,
+        restore_trainings,
+    )
     from pipeline.records.mirror.runs import StudyRuns
 
     with study_lock(root, study.study_name, storage=open_storage(root, url)):
@@ -162,6 +170,9 @@ def repair_study(
         )
         trials = trial_records(study)
         found = runs.reconcile(trials, is_thorough=True)
+        confirmed = _confirmed(root, name, study)
+        found += _lacking(missing_trainings(runs.store, runs.parent, confirmed))
+        restore_trainings(runs, confirmed)
         runs.present(trials)
         exported = exported_study(root, name)
         # What was exported may be of an earlier study of this name.
@@ -171,6 +182,25 @@ def repair_study(
         # Nobody is at work here, so a parent that says RUNNING was left by a killed process.
         runs.close("KILLED" if status == "RUNNING" else status)
     return found
+
+
+def _confirmed(root: Path, name: str, study: Study) -> Sequence[TrialRecord]:
+    """Returns the trainings of the confirmation of a study's trials, if there is one."""
+    exported, record = exported_study(root, name), confirmation_of(root, name)
+    if exported is None or exported.study_uid != study.user_attrs["study_uid"] or record is None:
+        return ()
+    return record.trials if belongs(record, exported, root=root) else ()
+
+
+def _lacking(trainings: Sequence[TrialRecord]) -> list[Difference]:
+    from pipeline.records.mirror.differences import Difference
+
+    return [
+        Difference(
+            number=one.number, kind="confirmation", expected=one.state, found="no finished run"
+        )
+        for one in trainings
+    ]
 
 
 def _is_searched(root: Path, study_name: str, url: str) -> bool:

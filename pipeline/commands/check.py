@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.bases.cuts import NO_POOLING
+from pipeline.bases.table import NO_BASE
 from pipeline.clock import budget_problem
 from pipeline.config import PARAMS_FILE, Section, parse_section, read_document
 from pipeline.data.datasets import DATASETS
@@ -25,7 +26,7 @@ from pipeline.planning.params import PlanParams
 from pipeline.records.model_registry.params import AUTO, RegisterParams
 from pipeline.registry import unknown_name
 from pipeline.review.params import ReviewParams
-from pipeline.search.between_sections import NO_BASE, executor_problem
+from pipeline.search.between_sections import executor_problem
 from pipeline.search.distributions import Fixed
 from pipeline.search.params import (
     NAME_PATTERN,
@@ -164,7 +165,7 @@ def _problems_once_embedded(
         return []
     cuts = read_manifest(features).cuts
     # Of a list its name says all there is.
-    pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.cuts}
+    pooling = {cut: entry.pooling.get(cut, NO_POOLING) for cut in entry.names_kept}
     if {cut: known.pooling or NO_POOLING for cut, known in cuts.items()} != pooling:
         return []
     space = SearchSpace.parse(study.space, Fixed.model_validate(document["defaults"]).root)

@@ -145,7 +145,7 @@ def _chosen(name: str, own: BaseParams | None, cuts: list[Cut], max_bytes: int) 
         advice = more_than_the_top(kept, left_out, **limits)
     else:
         where = f"embed.bases.{name}"
-        kept, left_out = kept_cuts(cuts, own.cuts, own.pooling, where=where, **limits), []
+        kept, left_out = kept_cuts(cuts, own.names_kept, own.pooling, where=where, **limits), []
         pooled = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
         cuts = [*pooled, *(cut for cut in kept if cut.parts)]
     return _Chosen(cuts=cuts, kept=kept, left_out=left_out, num_rows=num_rows, advice=advice)

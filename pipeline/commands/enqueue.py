@@ -80,7 +80,10 @@ def _what_next(current: CurrentStudy, root: Path) -> str:
         )
     holder = read_holder(root, current.study.study_name, current.search.storage)
     if holder is not None and holder.is_alive:
-        return f"The search that is running, process {holder.pid}, takes it before it samples more."
+        return (
+            f"Process {holder.pid} is at work on this study; a search takes it before it samples "
+            "more."
+        )
     if target is None:
         return "The next `dvc repro` with a larger budget takes it before it samples more."
     return "The next `dvc repro` takes it before it samples more."

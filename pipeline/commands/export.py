@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.bases.model_files import one_line
 from pipeline.commands.predict import add_model_argument, asked_classifier
 from pipeline.data.rows import part_images
 from pipeline.errors import ConfigError, DataIntegrityError
@@ -69,20 +69,14 @@ def main(args: argparse.Namespace) -> int:
     images = _images(root / "data/train.npz", classifier.model.input_shape[1:])
     network = freeze(classifier.model, images, num_images=len(images), engine=TENSORFLOW)
     expected, keras_speed = _run(lambda some: network(some)[0], images)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(output) as part:
-        # The converters look at the suffix.
-        file = part.with_name(f"{part.name}{SUFFIXES[args.format]}")
         try:
-            write_portable(classifier.model, file, args.format)
+            write_portable(classifier.model, part, args.format)
+            found, speed = _run(open_portable(part, args.format), images)
         except UNCONVERTIBLE as error:
-            file.unlink(missing_ok=True)
-            first_line = str(error).partition("\n")[0]
             raise DataIntegrityError(
-                f"{classifier.source} cannot be written as {args.format}: {first_line}"
+                f"{classifier.source} cannot be written as {args.format}: {one_line(error)}"
             ) from None
-        file.rename(part)
-        found, speed = _run(open_portable(part, args.format), images)
         _check(found, expected, classifier.source, args.format)
     _print(output, found, expected, speeds=(speed, keras_speed))
     if args.format == "litert" and (borrowed := borrowed_operations(output)):
@@ -99,8 +93,12 @@ def _images(train_file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         raise DataIntegrityError(
             f"{train_file} has the images that both files are compared on. Run: dvc pull"
         )
-    parts = chain.from_iterable(part_images(train_file, p, batch_size=1000) for p in PARTS)
-    images = np.concatenate(list(parts))[:MOST_IMAGES]
+    images = np.concatenate(
+        [
+            *part_images(train_file, PARTS[0], batch_size=1000, most=MOST_IMAGES // 2),
+            *part_images(train_file, PARTS[1], batch_size=1000, most=MOST_IMAGES // 2),
+        ]
+    )
     if images.shape[1:] != shape:
         raise DataIntegrityError(
             f"The images of {train_file} must be of shape {shape}, as the model takes them, to "

@@ -14,14 +14,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import load_section, read_document
 from pipeline.database_addresses import sqlite_file
-from pipeline.errors import StudyError
+from pipeline.errors import DataIntegrityError, StudyError
 from pipeline.features.arrays import size_text
 from pipeline.features.params import FEATURES
 from pipeline.features.reuse import STORE, ArrayStore
@@ -134,25 +134,32 @@ def _runs(root: Path) -> Store | None:
 
 
 def _studies(stores: Stores, root: Path, url: str) -> list[StoredStudy]:
-    names = list(read_document()["studies"])
-    return stored_studies(
+    names, dataset = list(read_document()["studies"]), _dataset(root)
+    described = {f"{dataset}-{name}": _described(name, root) for name in names}
+    exported = [study.identity for name in names if (study := exported_study(root, name))]
+    found = stored_studies(
         stores.storage,
-        dataset=_dataset(root),
+        dataset=dataset,
         studies=names,
-        wanted={identity for name in names for identity in _identities(name, root)},
+        wanted={*exported, *filter(None, described.values())},
         checkout=sharing_checkout(root, url),
     )
+    # Where the features are not there, any of those that are put aside may be the current one.
+    unknown = {name for name, identity in described.items() if identity is None}
+    return [
+        replace(study, old=None)
+        if study.base_name in unknown and study.old == "archived"
+        else study
+        for study in found
+    ]
 
 
-def _identities(name: str, root: Path) -> Iterator[str]:
-    """Yields what a study of params.yaml is: by what it last put out, and by params.yaml."""
-    exported = exported_study(root, name)
-    if exported is not None:
-        yield exported.identity
+def _described(name: str, root: Path) -> str | None:
+    """Returns the identity of the study that params.yaml describes; None without its features."""
     try:
-        yield describe(name, root=root).identity
-    except StudyError:
-        return  # Its features are not there, so no search has begun.
+        return describe(name, root=root).identity
+    except DataIntegrityError:
+        return None
 
 
 def _of_studies(
@@ -173,6 +180,8 @@ def _of_studies(
             num_bytes=artifact_bytes(found),
         )
     current = {study.base_name for study in studies if not (study.old and study.is_own)}
+    # Their store may be lost, or another one be in use for now.
+    current |= {f"{_dataset(root)}-{name}" for name in read_document()["studies"]}
     for folder in sorted((store_root(root) / TRAININGS).glob("*/")):
         if folder.name not in current:
             yield Garbage(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -214,12 +215,16 @@ def _printer(
     if args.csv:
         table.writerow(["image", "class", *names])
 
-    def show(path: Path, row: NDArray[np.float32]) -> None:
+    def show(image: Path, row: NDArray[np.float32]) -> None:
+        # A name that is no UTF-8 could not be printed.
+        path = os.fsencode(image).decode("utf-8", "backslashreplace")
         likeliest = names[int(row.argmax())]
         if args.json:
             probabilities = {name: float(share) for name, share in zip(names, row, strict=True)}
             print(
-                json.dumps({"image": str(path), "class": likeliest, "probabilities": probabilities})
+                json.dumps(
+                    {"image": str(image), "class": likeliest, "probabilities": probabilities}
+                )
             )
         elif args.csv:
             table.writerow([path, likeliest, *row.tolist()])

@@ -207,7 +207,7 @@ def _busy(stages: Sequence[Spent]) -> str:
 
 def _at_work(holder: Holder, one: Overview, search: SearchParams) -> list[str]:
     rate = one.trials_per_minute
-    speed = f"{rate:.1f} trials a minute" if rate else "no trial finished yet"
+    speed = f"{rate:.1f} trials a minute" if rate else "it has finished no trial yet"
     to_come = f", {left(*one.seconds_left)}" if one.seconds_left else ""
     workers = plural(search.num_workers, "worker")
     return [

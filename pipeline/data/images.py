@@ -31,6 +31,7 @@ _FLOATS = (
     "two numbers, or save it with 8 bits"
 )
 _WHITE = (255, 255, 255, 255)
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # A tag of TIFF, and its value.
 # What Pillow's decoders raise on damaged files, besides errors of their own.
 UNREADABLE = (
     *(OSError, EOFError, struct.error, OverflowError, MemoryError, SyntaxError, ValueError),
@@ -121,7 +122,7 @@ def decode_image(
         upright = _upright(image)
         deep, num_clipped = None, 0
         if _is_deep(upright):
-            gray, deep, num_clipped = _from_deep(np.asarray(upright), value_range)
+            gray, deep, num_clipped = _from_deep(_values(upright, image), value_range)
             upright = Image.fromarray(gray)
         is_turned = (upright.width < upright.height) != (full[0] < full[1])
         return np.asarray(_square(_to_rgb(upright), image_size)), Picture(
@@ -143,7 +144,7 @@ def deep_values(path_or_file: Path | BinaryIO) -> ValueRange | None:
     with _opened(path_or_file) as image:
         if not _is_deep(image):
             return None
-        values = np.asarray(_upright(image))
+        values = _values(_upright(image), image)
         if image.mode == "F":
             raise ValueError(_FLOATS)
         return float(values.min()), float(values.max())
@@ -211,6 +212,20 @@ def _upright(image: "Image.Image") -> "Image.Image":
 
 def _is_deep(image: "Image.Image") -> bool:
     return image.mode == "F" or image.mode.startswith("I")
+
+
+def _values(upright: "Image.Image", image: "Image.Image") -> NDArray[Any]:
+    """Returns deep pixels, black the lowest; Pillow inverts a TIFF's white-is-zero up to 8 bits.
+
+    Args:
+        upright: Its pixels.
+        image: The same image as it was opened, with its tags.
+    """
+    values = np.asarray(upright)
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and image.mode.startswith("I;16"):
+        return FORMAT_RANGE[1] - values
+    return values
 
 
 def _has_16_bits(image: "Image.Image") -> bool:

@@ -1,7 +1,6 @@
 """The images that are in no part yet, which repeat each other, and drawing parts from them."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,10 +41,10 @@ class Pool:
         # Numbers count first appearances, so a position among the distinct images is a number.
         distinct = first_of_each(self._ids) if deduplicate else np.zeros(0, np.int64)
         self._near_pairs = near_pairs(data.images, distinct)
-        self._near: dict[int, set[int]] = defaultdict(set)
-        for one, other in self._near_pairs.tolist():
-            self._near[one].add(other)
-            self._near[other].add(one)
+        both = np.concatenate([self._near_pairs, self._near_pairs[:, ::-1]])
+        both = both[np.argsort(both[:, 0], kind="stable")]
+        self._near = both[:, 1].copy()
+        self._near_starts = np.searchsorted(both[:, 0], np.arange(len(data.labels) + 1))
         self._left_out: dict[str, int] = {}
         self._near_left_out: dict[str, int] = {}
 
@@ -141,8 +140,10 @@ class Pool:
         self.taken[part] = np.sort(chosen)
         self.is_free[chosen] = False
         copies = self._repeats(chosen)
-        near = {number for own in self._ids[chosen].tolist() for number in self._near.get(own, ())}
-        near_copies = np.isin(self._ids, list(near)) & ~copies
+        is_near = np.zeros(len(self._ids), bool)
+        for number in self._ids[chosen].tolist():
+            is_near[self._near_copies_of(number)] = True
+        near_copies = is_near[self._ids] & ~copies
         # An own part is taken once empty, then drawn.
         for counts, repeats in ((self._left_out, copies), (self._near_left_out, near_copies)):
             counts[part] = counts.get(part, 0) + int((self.is_free & repeats).sum())
@@ -152,28 +153,38 @@ class Pool:
         """Whether an image is one of `chosen` or equals one, shape (n,)."""
         return np.isin(self._ids, self._ids[chosen])
 
-    def _apart(self, indices: Indices, *, around: set[int] | None = None) -> Indices:
-        """Returns those that are free and no near copy of an earlier one; none around `around`."""
-        blocked = set() if around is None else around
+    def _near_copies_of(self, number: int) -> Indices:
+        """Returns the numbers of the near copies of a distinct image; a film has millions."""
+        return self._near[self._near_starts[number] : self._near_starts[number + 1]]
+
+    def _apart(self, indices: Indices, *, blocked: NDArray[np.bool_] | None = None) -> Indices:
+        """Returns those that are free and no near copy of an earlier one.
+
+        Args:
+            indices: Which of the images, in order.
+            blocked: By number, which distinct images are near copies of one that was returned
+                before; those that are returned now add theirs.
+        """
+        blocked = np.zeros(len(self._ids), bool) if blocked is None else blocked
         kept = np.zeros(len(indices), bool)
         for position, index in enumerate(indices.tolist()):
             number = int(self._ids[index])
-            kept[position] = self.is_free[index] and number not in blocked
+            kept[position] = self.is_free[index] and not blocked[number]
             if kept[position]:
-                blocked |= self._near.get(number, set())
+                blocked[self._near_copies_of(number)] = True
         return indices[kept]
 
     def _without_near_copies(
         self, part: str, chosen: Indices, rest: Indices, *, wanted: Indices
     ) -> Indices:
         """Replaces what is not free or nearly repeats an earlier one, by others of its class."""
-        blocked: set[int] = set()
+        blocked = np.zeros(len(self._ids), bool)
         labels = self._data.labels
-        kept = [self._apart(chosen, around=blocked)]
+        kept = [self._apart(chosen, blocked=blocked)]
         missing = wanted - self._per_class(kept[0])
         for label in np.flatnonzero(missing):
             # `rest` is in random order.
-            spare = self._apart(rest[labels[rest] == label], around=blocked)[: missing[label]]
+            spare = self._apart(rest[labels[rest] == label], blocked=blocked)[: missing[label]]
             if len(spare) < missing[label]:
                 name = self._data.class_names[label]
                 raise ConfigError(

@@ -69,6 +69,22 @@ def row_batches(file: Path, name: str, *, batch_size: int) -> Iterator[NDArray[A
             yield np.frombuffer(data, dtype).reshape(size, *shape[1:])
 
 
+def whole_array(file: Path, name: str) -> NDArray[Any]:
+    """Returns an array, such as labels; all others are passed over.
+
+    Args:
+        file: Written by `numpy.savez`.
+        name: Of the array.
+
+    Raises:
+        DataIntegrityError: If the file is missing, has no such array, is cut short, or a byte of
+            the array is not what was written.
+    """
+    with _opened(file, name) as stream:
+        array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
 def chosen_images(file: Path, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Returns some images in the order of their rows; all others are passed over.
 
@@ -117,8 +133,8 @@ def part_images(
     """
     (num_images, *image_shape) = row_shape(file, "images")
     is_wanted = np.zeros(num_images, bool)
-    for rows in row_batches(file, part, batch_size=max(num_images, 1)):
-        is_wanted[rows[evenly(len(rows), most)]] = True
+    rows = whole_array(file, part)
+    is_wanted[rows[evenly(len(rows), most)]] = True
     waiting = np.empty((0, *image_shape), np.uint8)
     start = 0
     for images in row_batches(file, "images", batch_size=batch_size):
@@ -142,11 +158,7 @@ def part_labels(file: Path, part: str) -> NDArray[np.int64]:
     Raises:
         DataIntegrityError: As `row_batches`.
     """
-    labels, rows = (
-        np.concatenate(list(row_batches(file, name, batch_size=max(1, row_shape(file, name)[0]))))
-        for name in ("labels", part)
-    )
-    return np.asarray(labels[rows], np.int64)
+    return np.asarray(whole_array(file, "labels")[whole_array(file, part)], np.int64)
 
 
 def row_shape(file: Path, name: str) -> tuple[int, ...]:

@@ -57,8 +57,10 @@ def contrasts(
     """Returns weighted sums of what configurations reach, such as the difference of two.
 
     The standard error is of both: images by the bootstrap, seeds by the variance of the sums of
-    equal seeds, its own or what is typical of all sums, whichever is larger. All intervals hold
-    together in 95% of cases (Bonferroni; Dunn 1961, "Multiple comparisons among means").
+    equal seeds, its own or what is typical of all sums, whichever is larger. Where its own is so
+    large that it is hardly by chance (chi-squared, 5% in all), Student's t has the degrees of
+    freedom of its few seeds, else those of all sums. All intervals hold together in 95% of cases
+    (Bonferroni; Dunn 1961, "Multiple comparisons among means").
 
     Args:
         answers: By configuration the probabilities that its trainings give, one for each seed, at
@@ -77,7 +79,7 @@ def contrasts(
         raise ValueError("Each configuration needs equally many trainings, two or more.")
     if not wanted:
         return []
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import chdtri, stdtrit  # type: ignore[import-untyped]
 
     sign, compute = 1.0 if is_larger_better else -1.0, METRICS.get(metric)
     by_seed = {
@@ -88,11 +90,16 @@ def contrasts(
     sums = [_weighted(one, by_seed) for one in wanted]
     typical = _typical([float(one.var(ddof=1)) for one in sums], num_seeds)
     level = 1 - (1 - CONFIDENCE) / (2 * len(wanted))
-    width = float(stdtrit(len(wanted) * (num_seeds - 1), level))
+    freedom = num_seeds - 1
+    pooled, alone = (float(stdtrit(n * freedom, level)) for n in (len(wanted), 1))
+    # Beyond it a variance is hardly chance: it is the sum's own, known from its few seeds alone.
+    wild = typical * float(chdtri(freedom, (1 - CONFIDENCE) / len(wanted))) / freedom
     found = []
     for weights, own in zip(wanted, sums, strict=True):
         of_images = float(_weighted(weights, drawn).std())
-        of_seeds = max(float(own.var(ddof=1)), typical) / num_seeds
+        variance = float(own.var(ddof=1))
+        width = alone if variance > wild else pooled
+        of_seeds = max(variance, typical) / num_seeds
         value, half = float(own.mean()), width * math.sqrt(of_images**2 + of_seeds)
         found.append(Interval(value=value, low=value - half, high=value + half, n=len(labels)))
     return found

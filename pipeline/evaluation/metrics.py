@@ -1,4 +1,4 @@
-"""What a classifier is judged by: objectives of a search, and metrics of probabilities.
+"""What a classifier is judged by: metrics of probabilities.
 
 To add a metric, write a function of (probabilities, labels) below and register it; nothing else
 changes. Its bootstrap interval works at once; an entry in `resampling.py` makes it fast.
@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.objectives import OBJECTIVES as OBJECTIVES
-from pipeline.evaluation.objectives import ObjectiveSpec as ObjectiveSpec
 from pipeline.registry import Registry
 
 Probabilities = NDArray[np.floating[Any]]

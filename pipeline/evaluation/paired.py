@@ -90,7 +90,7 @@ def standings(
     found = []
     for mean, drawn, share in zip(means, resampled, shares, strict=True):
         behind, differences = float(means[best] - mean), resampled[best] - drawn
-        low, high = np.quantile(differences, [ends, 1 - ends])
+        low, high = _quantiles(differences, ends)
         found.append(
             Standing(
                 probability_best=float(share),
@@ -104,6 +104,17 @@ def standings(
             )
         )
     return found
+
+
+def _quantiles(drawn: NDArray[np.float64], ends: float) -> tuple[float, float]:
+    """Returns the quantiles `ends` and 1 - `ends`; where no resample lies beyond, a normal's."""
+    from scipy.special import ndtri  # type: ignore[import-untyped]
+
+    if ends * len(drawn) < 1:
+        half = -float(ndtri(ends)) * float(drawn.std())
+        return float(drawn.mean()) - half, float(drawn.mean()) + half
+    low, high = np.quantile(drawn, [ends, 1 - ends])
+    return float(low), float(high)
 
 
 def _resampled_mean(
@@ -223,7 +234,7 @@ def superiority(
 
 
 def _mcnemar(first: Probabilities, second: Probabilities, labels: Labels) -> float:
-    from scipy.special import bdtrc  # type: ignore[import-untyped]
+    from scipy.special import bdtrc
 
     ours, theirs = (one.argmax(axis=1) == labels for one in (first, second))
     num_ours, num_differing = int(np.sum(ours & ~theirs)), int(np.sum(ours != theirs))

@@ -78,6 +78,9 @@ class ArrayStore:
     def unnamed(self, features: Path) -> dict[str, int]:
         """Returns the keys of what no manifest names, with bytes, the one used last first.
 
+        What has another name elsewhere is not among them, such as what `embed` has just taken and
+        not yet described: to remove it here would free nothing.
+
         Args:
             features: The stage's folder, `data/features`; may be missing.
         """
@@ -88,7 +91,8 @@ class ArrayStore:
         # Locked, so that none goes between being listed and being looked at.
         with self._lock():
             files = [file for file in self.folder.glob("*.npy") if file.stem not in named]
-            return {file.stem: file.stat().st_size for file in sorted(files, key=self._age)}
+            alone = [file for file in files if file.stat().st_nlink == 1]
+            return {file.stem: file.stat().st_size for file in sorted(alone, key=self._age)}
 
     def trim(self, features: Path, *, most_bytes: int) -> None:
         """Removes what was used longest ago of what no manifest names, until the rest is small.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.data.rows import part_labels
+from pipeline.errors import ConfigError
 from pipeline.lectures.comparison import Comparison, Judged
 from pipeline.lectures.demonstration import Ground
 from pipeline.search.all_of_them import Training, train_all
@@ -180,12 +181,15 @@ def hyperparameters(
         defaults: Of all others.
 
     Raises:
-        ValueError: If a change is of a hyperparameter that is not active beside the others.
+        ConfigError: If a change is of a hyperparameter that is not active beside the others.
     """
     found = completed({}, SearchSpace({}, {**defaults, **changes}))
     if found is None or not changes.keys() <= found.keys():
         idle = sorted(changes.keys() - (found or {}).keys())
-        raise ValueError(f"These do nothing beside the others: {', '.join(idle)}.")
+        raise ConfigError(
+            f"A lecture sets {', '.join(idle)}, which does nothing beside the section `defaults` "
+            "of params.yaml. Give those that switch it off their usual value there."
+        )
     return found
 
 

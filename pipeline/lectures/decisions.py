@@ -115,7 +115,8 @@ def _gain(plane: NDArray[np.float32], training: TrainingData, pair: tuple[int, i
     straight = (np.sign(inputs @ weights) == signs).mean()
     distances = ((places[:, None] - places[None]) ** 2).sum(axis=-1)
     np.fill_diagonal(distances, np.inf)
-    nearest = np.argpartition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    near = min(NEIGHBOURS, len(rows) - 1)
+    nearest = np.argpartition(distances, near, axis=1)[:, :near]
     return float((np.sign(signs[nearest].sum(axis=1)) == signs).mean() - straight)
 
 

@@ -104,7 +104,7 @@ NETWORKS: Final = (
         claims=[
             better("with, lecun", "without, lecun", "better with it"),
             more(
-                "he or lecun matters less with it",
+                "he gains more over lecun without it",
                 ("without, he", "without, lecun"),
                 ("with, he", "with, lecun"),
             ),

@@ -19,6 +19,11 @@ LEAST_GAIN: Final = 0.002
 """Of validation accuracy, that makes a larger network worth keeping."""
 PATIENCE: Final = 2
 """Growths without it that end the growing."""
+GROWN: Final[Mapping[str, Any]] = {
+    **{"num_layers": 1, "units_shape": "same", "normalization": "none", "normalize_first": False},
+    "schedule": "constant",
+}
+"""What has dense layers alone, whose weights can be copied into larger ones."""
 LARGE: Final[Mapping[str, Any]] = {"num_layers": 2, "units": 256}
 PRUNED_SHARES: Final = (0.5, 0.8, 0.9, 0.95, 0.98)
 FIRST_EPOCHS: Final = 8
@@ -34,7 +39,7 @@ def _growing(ground: Ground, executor: Executor) -> Shown:
     heads = Heads.on(ground)
     rows, grown = _grown(heads)
     last = max(grown)
-    values = heads.values(units=int(last), schedule="constant")
+    values = heads.values(units=int(last), **GROWN)
     at_once = heads.build(values, seed=0)
     heads.train(at_once, values, epochs=GROWING_EPOCHS * len(grown), seed=0)
     whole = heads.accuracy(at_once)
@@ -57,7 +62,7 @@ def _grown(heads: Heads) -> tuple[list[list[str]], Points]:
     rows, reached = [["units", "weights", "validation", "judged"]], Points()
     units, model, best, waited = FIRST_UNITS, None, 0.0, 0
     while units <= LAST_UNITS and waited < PATIENCE:
-        values = heads.values(units=units, schedule="constant")
+        values = heads.values(units=units, **GROWN)
         larger = heads.build(values, seed=units)
         if model is not None:
             grow(model, larger)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.rows import chosen_images, row_shape
+from pipeline.data.rows import chosen_images, row_shape, whole_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,7 @@ def read_sample(train_file: Path, *, size: int, seed: int) -> Sample:
         DataIntegrityError: If the file is not whole.
     """
     (num_images, *_) = row_shape(train_file, "images")
-    with np.load(train_file) as archive:
-        train, labels = archive["train"], archive["labels"]
+    train, labels = whole_array(train_file, "train"), whole_array(train_file, "labels")
     chosen = train[stratified_order(labels[train], seed=seed)[:size]]
     return Sample(
         images=chosen_images(train_file, chosen),

@@ -110,6 +110,8 @@ def classified(
     ('digits-other', 'not in params.yaml')
     >>> classified("digits-mine", "0a1b2c3d" * 8, dataset="digits", studies=["mine"])
     ('digits-mine', None)
+    >>> classified("roses-mine-0a1b2c3d", "0a1b2c3d" * 8, "roses", dataset="digits", studies=[])
+    ('roses-mine', None)
     >>> classified("my own", None, dataset="digits", studies=["mine"])
     >>> classified("roses-big-mine", "0a" * 32, "roses-big", dataset="roses", studies=["mine"])
     ('roses-big-mine', None)
@@ -118,7 +120,10 @@ def classified(
         return name, None
     aside = ARCHIVED.fullmatch(name.removesuffix(DRAFT))
     if aside is not None and (identity or NO_IDENTITY).startswith(aside["hash"]):
-        return aside["base"], "half built" if name.endswith(DRAFT) else "archived"
+        if name.endswith(DRAFT):
+            return aside["base"], "half built"
+        # It may be what is left of a current study of its data set, killed while it was renamed.
+        return aside["base"], "archived" if made_of in (None, dataset) else None
     if identity is None:
         return None
     if made_of is None:

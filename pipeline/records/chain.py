@@ -16,6 +16,7 @@ from typing import Final
 
 from pipeline.config import PARAMS_FILE, read_document
 from pipeline.errors import DataIntegrityError
+from pipeline.features.manifest import read_manifest
 from pipeline.files import sha256_file
 from pipeline.split_record import SPLIT_FILE
 from pipeline.trials.identity import TRAINING_CODE, code_sha256
@@ -74,6 +75,32 @@ def chain_of(root: Path, *, study: str, base: str) -> Chain:
         "model": [f"models/{study}.keras"],
     }
     return {link: {name: _existing(root, name, study) for name in names[link]} for link in LINKS}
+
+
+def check_features(root: Path, chain: Chain, *, base: str) -> None:
+    """Refuses arrays that are not what `embed` wrote, as on a disk that is damaged.
+
+    Nobody else reads all of them: a search maps the file, and a changed byte is a number too.
+
+    Args:
+        root: The repository.
+        chain: As from `chain_of`.
+        base: The base that its features are of.
+
+    Raises:
+        DataIntegrityError: If an array has another SHA-256 than its manifest says.
+    """
+    folder = f"data/features/{base}"
+    for cut in read_manifest(root / folder).cuts.values():
+        name = f"{folder}/{cut.file}"
+        found = chain["features"].get(name)
+        if cut.sha256 is not None and found != cut.sha256:
+            raise DataIntegrityError(
+                f"{name} must be what `embed` wrote, sha256 {cut.sha256}. Received: {found}. What "
+                "was trained on it is not to be trusted. Delete the file and its copies below "
+                ".dvc/cache and data/cache, choose another search.seed, which begins the studies "
+                "anew, and run `dvc repro`."
+            )
 
 
 def write_chain(folder: Path, chain: Chain | None) -> None:

@@ -235,5 +235,5 @@ def _own_name() -> str:
 
 def _refusal(study_name: str, holder: str) -> StudyError:
     return StudyError(
-        f"{study_name} is being searched already, by process {holder}. Wait for it or end it."
+        f"{study_name} is being worked on already, by process {holder}. Wait for it or end it."
     )

@@ -89,5 +89,11 @@ def _conflict(study: Study, exported: StudyRecord) -> str:
 
 
 def _plain(trials: Sequence[TrialRecord]) -> Any:
+    from pipeline.records.retrying_storage import REQUEST  # With Optuna.
+
     # As in a file, where a tuple is a list.
-    return json.loads(json.dumps([trial.to_json() for trial in trials]))
+    plain = json.loads(json.dumps([trial.to_json() for trial in trials]))
+    for one in plain:
+        # A server's store gives every trial that it is told of one of its own.
+        one["system_attrs"].pop(REQUEST, None)
+    return plain

@@ -77,7 +77,8 @@ def view_search(study: StudyResults) -> dict[str, object]:
 
 
 def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]:
-    num_trials = len(summary.trials)
+    # Others run, or wait: they are queued, or are to be tried again.
+    num_trials = sum(trial.outcome != "unfinished" for trial in summary.trials)
     names = ("complete", "pruned", "diverged", "failed", "cut off")
     outcomes = ((name, len(summary.of(name))) for name in names)
     counted = [
@@ -92,7 +93,7 @@ def _facts(study: StudyResults, summary: SearchSummary) -> list[tuple[str, str]]
     return [
         ("Objective", f"{summary.objective_name}, {direction} is best"),
         ("Configurations wanted", str(study.search.target or "what there was time for")),
-        ("Trials started", f"{num_trials}: {', '.join(counted)}"),
+        ("Trials ended", f"{num_trials}: {', '.join(counted)}"),
         ("Best trial", _best_text(summary) if best else DASH),
         ("Trained", f"{epochs:,} epochs, {duration(seconds)} summed over workers"),
     ]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.bases.table import NO_BASE
 from pipeline.features.joined_cuts import cut_name, is_layer, layers_named
 from pipeline.hyperparameter import Value
 from pipeline.registry import unknown_name
@@ -24,7 +25,6 @@ from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import named
 from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES
 
-NO_BASE = "none"
 AUTO = "auto"
 RAY_IS_MISSING = (
     "ray needs Ray: run pip install -e \".[ray]\" in the checkout. Received: executor='ray'."

@@ -27,12 +27,13 @@ from pipeline.bases.cuts import Cut, array_bytes
 from pipeline.bases.table import NO_BASE
 from pipeline.clock import Clock
 from pipeline.config import load_section
-from pipeline.data.rows import row_batches, row_shape
+from pipeline.data.rows import row_batches, row_shape, whole_array
 from pipeline.errors import ConfigError
 from pipeline.features.arrays import ROW_IMAGES, ImageSet, size_text, write_row_images
 from pipeline.features.frozen import COMPARED_IMAGES, freeze
 from pipeline.features.keys import engine_key, images_sha256
 from pipeline.features.manifest import EmbeddedCut, Manifest, write_manifest
+from pipeline.features.memory import FLOAT32_BYTES
 from pipeline.features.params import FEATURES, EmbedParams
 from pipeline.features.pixels import pixels_bytes, size_of_pixels, write_pixels
 from pipeline.features.reuse import STORE, Arrays, ArrayStore
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRAIN_FILE = Path("data/train.npz")
-FLOAT32_BYTES = 4
 # A file's rows at a time, where no network runs over them.
 IMAGES_READ = 256
 # The least that `fetch` warns of, too.
@@ -140,10 +140,9 @@ def _open_images(file: Path) -> ImageSet:
     _check_there(file)
     num_images, *image_shape = row_shape(file, "images")
     is_train = np.zeros(num_images, dtype=bool)
-    with np.load(file) as archive:
-        is_train[archive["train"]] = True
-        # Every class is in every part: `split` refuses a dataset otherwise.
-        num_classes = int(archive["labels"].max()) + 1
+    is_train[whole_array(file, "train")] = True
+    # Every class is in every part: `split` refuses a dataset otherwise.
+    num_classes = int(whole_array(file, "labels").max()) + 1
     return ImageSet(image_shape=tuple(image_shape), num_classes=num_classes, is_train=is_train)
 
 

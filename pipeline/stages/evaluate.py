@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import load_section, read_document
+from pipeline.data.rows import whole_array
 from pipeline.errors import ConfigError, StudyError
 from pipeline.evaluation.classes import most_confident_mistakes
 from pipeline.evaluation.intervals import Interval, metric_intervals
@@ -151,8 +152,7 @@ def _check_models(files: dict[str, Path]) -> None:
 
 
 def _read_test(root: Path) -> TestPart:
-    with np.load(root / "data/test.npz") as archive:
-        images, labels = archive["images"], archive["labels"]
+    images, labels = (whole_array(root / "data/test.npz", name) for name in ("images", "labels"))
     return TestPart(images=images, labels=labels, class_names=read_split(root).class_names)
 
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.bases.table import NO_BASE
 from pipeline.config import load_section, read_document
-from pipeline.data.rows import chosen_images, evenly
+from pipeline.data.rows import chosen_images, evenly, whole_array
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
 from pipeline.processes import num_cores
-from pipeline.records.chain import chain_of
+from pipeline.records.chain import chain_of, check_features
 from pipeline.records.model_registry.candidate import (
     check_is_verified,
     existing,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NO_BASE = "none"
 NUM_COMPARED = 64
 """Training images that a copy of a model is compared with it on: on easy ones any copy is right."""
 NUM_NOISE = 8
@@ -124,10 +124,12 @@ def register_version(
     from pipeline.studies.comparison import against_baseline, compare
 
     root, confirm = store.root, candidate.confirm
+    chain = chain_of(root, study=confirm.study, base=confirm.base)
+    check_features(root, chain, base=confirm.base)
     baseline = against_baseline(confirm, baselines, root=root)
     candidate = replace(
         candidate,
-        chain=chain_of(root, study=confirm.study, base=confirm.base),
+        chain=chain,
         card=model_card(root, confirm, candidate.split, candidate.test, baseline=baseline),
         onnx_copy=partial(_onnx_copy, candidate, root),
     )
@@ -141,8 +143,7 @@ def _onnx_copy(candidate: Candidate, root: Path) -> bytes | None:
     from pipeline.training.portable import onnx_copy
 
     file = root / "data/train.npz"
-    with np.load(file, allow_pickle=False) as archive:
-        train = archive["train"]
+    train = whole_array(file, "train")
     images = chosen_images(file, train[evenly(len(train), NUM_COMPARED)])
     noise = np.random.default_rng(0).integers(0, 256, (NUM_NOISE, *images.shape[1:]), np.uint8)
     return onnx_copy(candidate.model, np.concatenate([images, noise]))

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.config import load_section
 from pipeline.data.labelled import image_files
-from pipeline.data.rows import row_batches
+from pipeline.data.rows import row_batches, whole_array
 from pipeline.errors import DataIntegrityError
 from pipeline.review.duplicates import Duplicates, find_duplicates, gray_details
 from pipeline.review.judgement import Findings, Images, judge, record_of, write_labels, write_pairs
@@ -99,11 +99,10 @@ def summary(record: ReviewRecord, class_names: Sequence[str]) -> list[str]:
 
 def _read_images(root: Path) -> Images:
     split = read_split(root)
-    with np.load(root / TRAIN_FILE) as archive:
-        labels = archive["labels"].astype(np.int64)
-        parts = np.full(len(labels), "train", "<U12")
-        for part in ("val", "confirmation"):
-            parts[archive[part]] = part
+    labels = whole_array(root / TRAIN_FILE, "labels").astype(np.int64)
+    parts = np.full(len(labels), "train", "<U12")
+    for part in ("val", "confirmation"):
+        parts[whole_array(root / TRAIN_FILE, part)] = part
     return Images(
         labels=labels,
         parts=parts,

@@ -149,13 +149,14 @@ def _steps_per_chunk(features: Features, batch_size: int) -> int:
 
 
 def balanced_class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float32]:
-    """Returns n / (num_classes * count) per class, shape (num_classes,); 0 for an absent class.
+    """Returns n / (number of classes * count) per class, shape (num_classes,).
 
-    As scikit-learn's `class_weight="balanced"`: every class has the same sum of weights.
+    Classes that are absent have 0 and are not counted, so that the mean weight is 1. As
+    scikit-learn's `class_weight="balanced"`: every class has the same sum of weights.
 
     >>> balanced_class_weights(np.array([0, 0, 0, 1]), 2).tolist()
     [0.6666666865348816, 2.0]
     """
     counts = np.bincount(labels, minlength=num_classes)
-    weights = len(labels) / (num_classes * np.maximum(counts, 1))
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return np.where(counts > 0, weights, 0.0).astype(np.float32)

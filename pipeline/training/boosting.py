@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.evaluation.label_errors import softmax
+
 if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
@@ -108,17 +110,15 @@ def vote_of(answers: Sequence[NDArray[np.floating]], votes: Sequence[float]) -> 
 def sum_of_logs(answers: Sequence[NDArray[np.floating]]) -> Floats:
     """Returns the classes' probabilities by SAMME.R, shape (n, K).
 
-    The score of a class is the sum over learners of (K - 1) (log p - mean log p); probabilities are
-    the softmax of scores / (K - 1).
+    The score of a class is the mean over learners of log p - mean log p, which is theirs up to a
+    factor; probabilities are the softmax of the scores.
 
     Args:
         answers: Of each learner the probabilities of the same examples, shape (n, K).
     """
     logs = [np.log(np.maximum(one, SMALLEST)) for one in answers]
     scores = np.sum([one - one.mean(axis=1, keepdims=True) for one in logs], axis=0) / len(logs)
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
+    return softmax(scores)
 
 
 def vote_in_keras(votes: Sequence[float]) -> Vote:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.seeds import derive_seed
+
 if TYPE_CHECKING:
     import keras
 
@@ -32,8 +34,7 @@ class DropoutHead:
 
         inputs = _below_dropout(model)
         self.stem = keras.Model(model.input, [model.output, *inputs])
-        head = _without_switch(keras.Model(inputs, model.output))
-        keras.utils.set_random_seed(seed)
+        head = _without_switch(keras.Model(inputs, model.output), seed=seed)
         self._sample = tf.function(lambda features: head(features, training=False), autograph=False)
 
     def mean(self, features: Sequence[NDArray[np.float32]], *, num_passes: int) -> Any:
@@ -84,7 +85,7 @@ def _below_dropout(model: keras.Model) -> list[Any]:
     return list(found.values())
 
 
-def _without_switch(model: keras.Model) -> keras.Model:
+def _without_switch(model: keras.Model, *, seed: int) -> keras.Model:
     """Returns a model of the same layers, but for dropout, which drops outside training too."""
     import keras
 
@@ -100,6 +101,7 @@ def _without_switch(model: keras.Model) -> keras.Model:
         if not _is_dropout(layer):
             return layer
         kind = Dropout if isinstance(layer, keras.layers.Dropout) else AlphaDropout
-        return kind.from_config(layer.get_config())
+        own = derive_seed(seed, "dropout", layer.name)
+        return kind.from_config({**layer.get_config(), "seed": own})
 
     return keras.models.clone_model(model, clone_function=clone)

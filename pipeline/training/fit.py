@@ -36,7 +36,6 @@ class FitResult:
         outcome: `complete`, `stopped` (by the report) or `diverged`.
         best: The record of the epoch whose weights were kept; None if there was none.
         num_epochs: Epochs that ended with a record.
-        seconds: How long the whole call took.
         learning_rate: What the next step would have been taken with where no schedule rules the
             rate; else that of the last step.
         steps: What was compiled for it, with a model of the same weights: for `programs.keep`,
@@ -48,7 +47,6 @@ class FitResult:
     outcome: str
     best: EpochRecord | None
     num_epochs: int
-    seconds: float
     learning_rate: float
     steps: Steps
     notes: Mapping[str, Value] = field(default_factory=dict)
@@ -88,7 +86,10 @@ class Training:
             hyperparameters["batch_size"], num_examples=num_examples
         )
         self._num_passes = _num_passes(hyperparameters, phase, num_examples=num_examples)
-        self.steps_per_epoch = self._num_passes * -(-num_examples // self._batch_size)
+        # Batch normalization makes zeros of a batch of one: such an image waits for the next pass.
+        is_alone = self._batch_size > 1 and num_examples % self._batch_size == 1
+        self._num_rows = num_examples - is_alone
+        self.steps_per_epoch = self._num_passes * -(-self._num_rows // self._batch_size)
         self._rates = learning_rate_table(
             hyperparameters,
             num_steps=len(phase.epochs) * self.steps_per_epoch,
@@ -129,7 +130,7 @@ class Training:
             updates=updates,
             idle=self.steps.predict.idle_shares(self._data),
         )
-        num_images = self._num_passes * len(self._data.train)
+        num_images = self._num_passes * self._num_rows
         metrics = {
             "loss": float(sums[0] / num_images),
             "accuracy": float(sums[1] / num_images),
@@ -157,7 +158,7 @@ class Training:
     def _train_epoch(self, epoch: int) -> tuple[Sums, NDArray[np.float64]] | None:
         total: Sums | None = None
         for one in range(epoch * self._num_passes, (epoch + 1) * self._num_passes):
-            order = epoch_order(self._data.train, seed=self._seed, epoch=one)
+            order = epoch_order(self._data.train, seed=self._seed, epoch=one)[: self._num_rows]
             for chunk in epoch_chunks(self._data, order, batch_size=self._batch_size):
                 if total is None:
                     total, updates = self.steps.train_and_compare(chunk)
@@ -197,7 +198,6 @@ def train(
         objective: What better means: a key of `OBJECTIVES`, such as `val_accuracy`.
         report: Hears of each epoch, and may end the training.
     """
-    start = time.perf_counter()
     training = Training(model, data, hyperparameters, phase=phase, seed=seed)
     trained = training.steps.model
     spec = OBJECTIVES[objective]
@@ -227,7 +227,6 @@ def train(
         outcome=outcome,
         best=best.record,
         num_epochs=num_epochs,
-        seconds=time.perf_counter() - start,
         learning_rate=training.learning_rate,
         steps=training.steps,
         notes=notes,

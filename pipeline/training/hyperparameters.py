@@ -13,8 +13,6 @@ from typing import Any, Final, TypeVar
 from pipeline.features.joined_cuts import cut_name
 from pipeline.hyperparameter import (
     Hyperparameter,
-    Hyperparameters,
-    Value,
     choice,
     count,
     non_negative,
@@ -30,9 +28,6 @@ from pipeline.training.schedules import SCHEDULES
 
 __all__ = [
     "HYPERPARAMETERS",
-    "Hyperparameter",
-    "Hyperparameters",
-    "Value",
     "described",
     "named",
 ]
@@ -205,7 +200,7 @@ _PHASE_2: Final[dict[str, Hyperparameter]] = {
         low=1e-3,
         high=0.5,
         active_when=_UNFROZEN,
-        help="rate of phase 2 over the rate that the schedule of phase 1 has at the same step",
+        help="rate of phase 2 over the one that the schedule of phase 1 has as far into its steps",
     ),
     "fine_tuning_share": unit_interval(
         "share of the epochs kept for phase 2, which begins earlier if phase 1 stops early",

@@ -54,7 +54,8 @@ def momentum(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """
     import keras
 
-    return keras.optimizers.SGD(momentum=settings["momentum"], **shared)
+    # Keras refuses a whole number.
+    return keras.optimizers.SGD(momentum=float(settings["momentum"]), **shared)
 
 
 @OPTIMIZERS.register("nesterov", parameters=MOMENTUM)
@@ -66,14 +67,14 @@ def nesterov(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """
     import keras
 
-    return keras.optimizers.SGD(momentum=settings["momentum"], nesterov=True, **shared)
+    return keras.optimizers.SGD(momentum=float(settings["momentum"]), nesterov=True, **shared)
 
 
 @OPTIMIZERS.register("adagrad")
 def adagrad(_: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Scales down the steep dimensions: s <- s + g^2; w <- w - lr g / sqrt(s + eps).
 
-    Reference: Duchi et al. 2011, Adaptive subgradient methods.
+    In Keras s begins at 0.1. Reference: Duchi et al. 2011, Adaptive subgradient methods.
     """
     import keras
 
@@ -126,7 +127,8 @@ def adamw(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
 def nadam(settings: Settings, **shared: Any) -> "keras.optimizers.Optimizer":
     """Adam with Nesterov's look ahead.
 
-    Reference: Dozat 2016, Incorporating Nesterov momentum into Adam.
+    Reference: Dozat 2016, Incorporating Nesterov momentum into Adam; the share of the momentum at
+    step t is beta_1 (1 - 0.96^t / 2), as Keras has it.
     """
     import keras
 

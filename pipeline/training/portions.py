@@ -2,7 +2,8 @@
 
 Successive halving judges many configurations by such parts before few are trained whole. Cutting a
 long training off would say little of it: a one-cycle schedule that is stopped has never come down.
-So everything that is counted in epochs shrinks with them.
+So what is counted in epochs shrinks with them, but for the patience of early stopping: in the
+middle of a schedule a few epochs without gain are no sign.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def portion_of(spec: TrialSpec) -> Portion:
 def shrunk(spec: TrialSpec) -> TrialSpec:
     """Returns the spec of a part of a training as that of a whole one, short in itself.
 
-    Epochs, and what its hyperparameters count in epochs, are fewer; `images_per_epoch` is smaller.
-    The subset of images is chosen by `subset`.
+    Epochs, and what its hyperparameters count in epochs, are fewer, but for
+    `early_stopping_patience`; `images_per_epoch` is smaller. Which images are left, `subset` says.
 
     Args:
         spec: With its share; where that is 1, it is returned as it is.

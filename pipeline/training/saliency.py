@@ -12,8 +12,7 @@ from pipeline.errors import ConfigError
 if TYPE_CHECKING:
     import keras
 
-MAP_RANKS: Final = (3, 4)
-"""Of tensors of gray pixels, which may have no channel, and of all others."""
+MAP_RANK: Final = 4
 SMALLEST: Final = 1e-12
 
 
@@ -107,14 +106,15 @@ def _highest_maps(model: keras.Model) -> list[Any]:
         seen.add(id(tensor))
         producer = producers.get(id(tensor))
         is_average = producer and isinstance(producer.operation, keras.layers.AveragePooling2D)
-        if _is_map(tensor) and not is_average:
+        if _is_map(tensor, model) and not is_average:
             found[id(tensor)] = tensor
         elif producer is not None:
             waiting += producer.input_tensors
     return list(found.values())
 
 
-def _is_map(tensor: Any) -> bool:
-    shape = tensor.shape
-    is_large = len(shape) in MAP_RANKS and shape[1] > 1 and shape[2] > 1
-    return is_large and tensor.dtype.startswith("float")
+def _is_map(tensor: Any, model: keras.Model) -> bool:
+    # Gray pixels have no channel; anything else of their rank is a sequence of vectors.
+    shape, is_gray = tensor.shape, tensor.shape == model.input_shape
+    is_large = (len(shape) == MAP_RANK or is_gray) and shape[1] > 1 and shape[2] > 1
+    return bool(is_large and tensor.dtype.startswith("float"))

@@ -17,7 +17,7 @@ times the CPU seconds and up to twice the memory.
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,9 +27,6 @@ from numpy.typing import NDArray
 from pipeline.training import gradients as health
 from pipeline.training.batches import Chunk, Indices, TrainingData, gather
 from pipeline.training.fine_tuned import FineTuned
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # The norm reads every gradient once more. Measured at every step it costs 17% of an epoch of the
 # 784-300-100-10 network at batch 32 (0.81 CPU seconds against 0.70); at every eighth, nothing that

@@ -3,13 +3,16 @@
 import argparse
 import json
 import sqlite3
+from collections import OrderedDict
 from contextlib import closing
 from datetime import datetime
 
 import pytest
+from mlflow.tracking._tracking_service import utils
 
 from pipeline.commands.audit import add_arguments, main
 from pipeline.errors import StudyError
+from pipeline.files import sha256_file
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
 from pipeline.records.mirror.store import open_store
@@ -17,8 +20,15 @@ from pipeline.records.storage import open_storage
 from pipeline.records.studies import find_study, import_trials, open_study, trial_records
 from pipeline.search.queue import retire
 from pipeline.split_record import SPLIT_FILE, write_split
+from pipeline.trials.confirmation import write_confirmation
 from pipeline.trials.study import write_study
-from testing.records import made_study, made_trial
+from testing.records import (
+    made_candidate,
+    made_confirmation,
+    made_study,
+    made_training,
+    made_trial,
+)
 from testing.split import split_record
 
 IDENTITY, STUDY_UID = "0123456789abcdef" * 4, "fedcba9876543210" * 2
@@ -84,8 +94,10 @@ def root(template, tmp_path, monkeypatch, params_document):
 
 
 @pytest.fixture
-def mirrored(root, template):
+def mirrored(root, template, monkeypatch):
     """The same, with an MLflow that is equal to the study."""
+    # MLflow keeps where the artifacts of a run are, and here every test has the same runs.
+    monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())
     copy_database(template / "mlflow.db", root / "mlflow.db")
     open_store(root).close()  # As after a move: it names the template until then.
     return root
@@ -146,6 +158,51 @@ def test_a_lost_run_is_shown_and_fails(mirrored, capsys):
     assert ["1", "missing", "PRUNED", "no", "run"] in [line.split() for line in lines]
 
 
+def confirmed(root):
+    """Writes what a search and a confirmation with one training have put out."""
+    first = trial(0, "COMPLETE")
+    write_study(
+        root,
+        made_study(first, study_name="digits-transfer", study="transfer", study_uid=STUDY_UID),
+    )
+    (root / "models").mkdir()
+    (root / "models/transfer.keras").write_bytes(b"a model")
+    exported = {
+        "file": "models/transfer.keras",
+        "file_sha256": sha256_file(root / "models/transfer.keras"),
+    }
+    record = made_confirmation(
+        made_candidate(hyperparameters=first.hyperparameters),
+        study="transfer",
+        study_name="digits-transfer",
+        identity="a" * 64,
+        trainings=[made_training("digits-confirm-0")],
+        exported=exported,
+    )
+    write_confirmation(root, record)
+
+
+def test_a_lost_run_of_a_confirmation_is_shown_and_repaired(mirrored, capsys):
+    confirmed(mirrored)
+    assert audit() == 1
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["0", "confirmation", "COMPLETE", "no", "finished", "run"] in lines
+    assert audit("--repair") == 0
+    assert audit() == 0
+    store = open_store(mirrored)
+    (run,) = store.search_runs(store.experiment("digits"), "tags.role = 'confirm'")
+    assert (run.info.status, run.data.tags["trial_uid"]) == ("FINISHED", "digits-confirm-0")
+
+
+def test_runs_that_a_user_put_below_a_study_are_left_alone(mirrored):
+    store = open_store(mirrored)
+    experiment = store.experiment("digits")
+    (parent,) = store.search_runs(experiment, "tags.role = 'study'")
+    own = store.client.create_run(experiment, tags={"mlflow.parentRunId": parent.info.run_id})
+    assert audit("--repair") == 0
+    assert store.client.get_run(own.info.run_id).info.status == "RUNNING"
+
+
 def test_an_audit_changes_nothing(mirrored):
     lose_a_run(mirrored)
     assert [audit(), audit()] == [1, 1]
@@ -174,7 +231,7 @@ def test_a_search_that_is_going_on_is_no_difference(mirrored):
 def test_a_study_that_is_being_searched_is_not_repaired(mirrored):
     with (
         study_lock(mirrored, "digits-transfer"),
-        pytest.raises(StudyError, match="is being searched already, by process"),
+        pytest.raises(StudyError, match="is being worked on already, by process"),
     ):
         audit("--repair")
 

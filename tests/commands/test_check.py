@@ -298,8 +298,11 @@ def test_the_command_loads_no_heavy_library(tmp_path):
     assert done.stdout.splitlines() == ["params.yaml is fine.", "[]"]
 
 
-def test_the_order_of_the_cuts_is_known_once_they_are_embedded(tmp_path, monkeypatch):
-    (tmp_path / "params.yaml").write_text(GOOD, encoding="utf-8")
+@pytest.mark.parametrize("starts", ["", "\n      starts: [block10_add]"])
+def test_the_order_of_the_cuts_is_known_once_they_are_embedded(tmp_path, monkeypatch, starts):
+    kept = "cuts: [block4_add, block7_add, block10_add]"
+    own = f"cuts: [block4_add, block7_add]{starts}" if starts else kept
+    (tmp_path / "params.yaml").write_text(GOOD.replace(kept, own), encoding="utf-8")
     document = read_document(tmp_path / "params.yaml")
     study = document["studies"]["transfer"]
     study["space"]["cut"], study["enqueue"] = "block4_add", []

@@ -105,6 +105,11 @@ def test_cuts_side_by_side_stand_below_the_others(show):
     assert "kept: block4_add, block4_add+block5_bn2:global" in lines
 
 
+def test_what_phase_2_alone_starts_from_is_kept_too(show):
+    lines = show(cuts_value="[block5_bn2]", more=", starts: [block4_add]")
+    assert sorted(kept(lines)) == ["block4_add", "block5_bn2"]
+
+
 def test_named_cuts_are_the_ones_kept(show):
     assert kept(show(cuts_value="[block5_bn2]")) == ["block5_bn2"]
 

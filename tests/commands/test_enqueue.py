@@ -187,7 +187,7 @@ def test_a_search_that_is_going_on_is_named(repository, capsys):
     study = repository.study()
     with study_lock(repository.folder, study.study_name):
         assert run("enqueue", "tiny", *WHOLE) == 0
-    assert "The search that is running, process" in capsys.readouterr().out
+    assert "is at work on this study; a search takes it" in capsys.readouterr().out
 
 
 def test_a_study_that_does_not_exist_yet_is_one_line(repository):

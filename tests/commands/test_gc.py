@@ -144,11 +144,21 @@ def test_arrays_that_no_manifest_names_go(littered, capsys):
 
 
 def test_arrays_go_also_where_no_study_has_run_yet(repository, capsys):
-    """As `embed` advises when the disk is too small."""
+    """Those that `embed` has not taken."""
     keep_arrays(repository.folder, "one")
     assert run("gc", "--yes") == 0
     assert "Removed 0 trials, 0 runs and 0.6 MB of files." in capsys.readouterr().out
     assert not (repository.folder / "data/cache/features/one.npy").exists()
+
+
+def test_without_features_arrays_go_and_what_is_put_aside_stays(littered, capsys):
+    """As `dvc repro` leaves it while `embed` runs: what is put aside may be what comes next."""
+    keep_arrays(littered.folder, "one")
+    aside = f"digits-tiny-{old_mark(littered)}"
+    shutil.rmtree(littered.folder / "data/features")
+    assert run("gc", "--yes") == 0
+    assert studies(littered) == {"digits-tiny", "digits-other", aside}
+    assert not (littered.folder / "data/cache/features/one.npy").exists()
 
 
 def test_without_yes_nothing_is_removed(littered):
@@ -187,6 +197,13 @@ def test_kept_trainings_of_no_current_study_go(littered, capsys):
     run("gc", "--yes")
     assert [study.name for study in folder.iterdir()] == ["digits-tiny"]
     assert len(list((folder / "digits-tiny").iterdir())) == 2
+
+
+def test_kept_trainings_of_a_study_whose_store_was_lost_stay(littered):
+    littered.write("mlruns/trainings/digits-tiny/one.json", {})
+    optuna.delete_study(study_name="digits-tiny", storage=open_storage(littered.folder))
+    run("gc", "--yes")
+    assert (littered.folder / "mlruns/trainings/digits-tiny/one.json").exists()
 
 
 def test_a_second_time_there_is_nothing(littered, capsys):
@@ -228,7 +245,7 @@ def test_a_study_that_is_being_searched_keeps_its_old_ones(littered, capsys):
     with study_lock(littered.folder, "digits-tiny"):
         assert run("gc", "--yes") == 0
     aside = f"digits-tiny-{old_mark(littered)}"
-    assert f"{aside} is left: digits-tiny is being searched already" in capsys.readouterr().out
+    assert f"{aside} is left: digits-tiny is being worked on already" in capsys.readouterr().out
     assert aside in studies(littered)
     assert "digits-gone" not in studies(littered)
     assert ("digits-tiny", old_mark(littered)) in runs_by_study(littered)
@@ -272,10 +289,15 @@ def test_studies_of_another_data_set_and_those_of_others_stay(littered):
     optuna.create_study(study_name="my own-0a1b2c3d", storage=storage)
     optuna.create_study(study_name="digits-mine-too", storage=storage)
     other = optuna.create_study(study_name="cifar10-tiny", storage=storage)
-    other.set_user_attr("identity", "ab" * 32)
-    other.set_user_attr("study_uid", "cd" * 16)
+    # As a kill leaves it between the two renamings of `open_study`.
+    renamed = optuna.create_study(study_name="roses-tiny-abababab", storage=storage)
+    for study in (other, renamed):
+        study.set_user_attr("identity", "ab" * 32)
+        study.set_user_attr("study_uid", "cd" * 16)
+    renamed.set_user_attr("dataset", "roses")
     run("gc", "--yes")
-    assert {"my own-0a1b2c3d", "digits-mine-too", "cifar10-tiny"} < studies(littered)
+    stay = {"my own-0a1b2c3d", "digits-mine-too", "cifar10-tiny", "roses-tiny-abababab"}
+    assert stay < studies(littered)
 
 
 def test_the_current_study_stays_also_where_a_kill_left_it_under_its_hash(littered):

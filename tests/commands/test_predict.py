@@ -4,7 +4,9 @@ import argparse
 import csv
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -67,13 +69,13 @@ def photos(tmp_path):
     return paths
 
 
-def save_model(file, shape):
+def save_model(file, shape, *, dtype="uint8", activation="softmax"):
     """Bright images are class 1: its logit is the mean pixel / 64 - 2, the other's the negative."""
     import keras
 
-    images = keras.Input(shape, dtype="uint8")
+    images = keras.Input(shape, dtype=dtype)
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 64, offset=-2)(images))
-    dense = keras.layers.Dense(2, activation="softmax")
+    dense = keras.layers.Dense(2, activation=activation)
     model = keras.Model(images, dense(x))
     size = int(np.prod(shape))
     dense.set_weights([np.stack([-np.ones(size), np.ones(size)], axis=1) / size, np.zeros(2)])
@@ -291,6 +293,25 @@ class TestWithModels:
         other = save_model(root / "other.keras", shape)
         with pytest.raises(ConfigError, match=re.escape(f"a model for {shape}")):
             predict(photos[0], "--model", other)
+
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({"dtype": "float32"}, "which takes float32"),
+            ({"activation": None}, "which do not sum to 1"),
+        ],
+    )
+    def test_a_model_of_other_values_is_refused(self, root, photos, changes, problem):
+        other = save_model(root / "other.keras", (8, 8), **changes)
+        with pytest.raises(ConfigError, match=problem):
+            predict(photos[0], "--model", other)
+
+    def test_a_name_that_is_no_utf_8_is_printed(self, registered, photos, capsys):
+        path = os.fsdecode(os.fsencode(photos[0].parent) + b"/caf\xe9.png")
+        shutil.copy(photos[0], path)
+        for form in ((), ("--csv",)):
+            predict(path, *form)
+            assert "caf\\xe9.png" in capsys.readouterr().out
 
     def test_a_file_that_is_no_image_is_named_and_the_others_are_answered(
         self, registered, photos, tmp_path, capsys

@@ -11,6 +11,7 @@ from pipeline.errors import StudyError
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.store import open_store
 from pipeline.records.restoring import restore_study
+from pipeline.records.retrying_storage import PatientStorage
 from pipeline.records.storage import open_storage
 from pipeline.records.studies import trial_records
 from pipeline.search.queue import retire
@@ -116,6 +117,16 @@ def test_restoring_twice_changes_nothing(pulled, capsys):
     assert stamps.keys() == set((pulled.folder / "mlruns/stages").iterdir())
 
 
+def test_a_store_that_numbers_its_trials_holds_no_other_study(pulled, tmp_path_factory):
+    """As one on a server does, to tell whether a request had its effect."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('store')}/optuna.db"
+    storage = PatientStorage(optuna.storages.RDBStorage(url), shown=url)
+    exported = read_study(pulled.folder, "tiny")
+    for is_new in (True, False):
+        restored = restore_study(pulled.folder, storage, exported, retire=retire)
+        assert (restored.conflict, restored.is_new) == ("", is_new)
+
+
 def test_a_study_with_more_trials_is_said_and_left(pulled, capsys):
     run("restore")
     study = pulled.study()
@@ -216,7 +227,7 @@ def test_a_confirmation_of_something_else_is_said_and_left_to_dvc(pulled, capsys
 def test_a_study_that_is_being_searched_is_refused(pulled):
     with (
         study_lock(pulled.folder, "digits-tiny"),
-        pytest.raises(StudyError, match="is being searched already"),
+        pytest.raises(StudyError, match="is being worked on already"),
     ):
         run("restore")
 

@@ -59,6 +59,18 @@ def test_every_mode_becomes_rgb(image, expected):
     np.testing.assert_array_equal(pixels, np.broadcast_to(expected, (8, 8, 3)))
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_zero_is_white_is_read_as_it_looks(bits):
+    kind = np.uint8 if bits == 8 else np.uint16
+    dark = Image.fromarray(np.full((20, 20), np.iinfo(kind).max // 5, kind))
+    content = as_file(dark, "TIFF").getvalue()
+    # Tag 262, one number of 16 bits: 1, black is zero.
+    says = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    assert says in content
+    turned = io.BytesIO(content.replace(says, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    assert set(load_image(turned, image_size=8, color="gray").flat) == {204}
+
+
 def test_a_palette_with_a_transparent_colour_is_laid_on_white():
     image = Image.new("P", (20, 20), 0)
     image.putpalette([*BLUE, *RED])

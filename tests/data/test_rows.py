@@ -11,6 +11,7 @@ from pipeline.data.rows import (
     part_images,
     row_batches,
     row_shape,
+    whole_array,
     write_rows,
 )
 from pipeline.errors import DataIntegrityError
@@ -50,6 +51,17 @@ def test_of_a_large_part_some_images_are_read_that_are_evenly_apart(tmp_path, im
         batches = part_images(tmp_path / "train.npz", "val", batch_size=2, most=most)
         np.testing.assert_array_equal(np.concatenate(list(batches)), values[rows[list(places)]])
         assert evenly(len(rows), most).tolist() == list(places)
+
+
+def test_an_array_is_read_whole_and_a_changed_byte_of_it_is_said(images):
+    file, _ = images
+    np.testing.assert_array_equal(whole_array(file, "labels"), np.arange(10))
+    content = file.read_bytes()
+    nine = np.int64(9).tobytes()
+    assert content.count(nine) == 1
+    file.write_bytes(content.replace(nine, np.int64(8).tobytes()))
+    with pytest.raises(DataIntegrityError, match=r"must hold a whole array 'labels'.*CRC"):
+        whole_array(file, "labels")
 
 
 @pytest.mark.parametrize("shape", [(9, 4), (9, 4, 3)])

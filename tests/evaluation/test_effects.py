@@ -62,7 +62,9 @@ def test_one_wild_change_leaves_the_others_their_intervals(made):
     alone = paired_effects(before, tame, labels, "accuracy", is_larger_better=True)[0]
     beside = paired_effects(before, [*tame, wild], labels, "accuracy", is_larger_better=True)
     assert beside[0].high - beside[0].low < 1.5 * (alone.high - alone.low)
-    assert beside[-1].high - beside[-1].low > 5 * (beside[0].high - beside[0].low)
+    # Of its own three seeds: Student's t of 2 degrees of freedom, 0.4% on either side, is 11.
+    spread = np.std([0.2 - 0.9, 0.0, 0.5 - 0.9], ddof=1)
+    assert beside[-1].high - beside[-1].low > 2 * 10 * spread / 3**0.5
 
 
 def test_pairs_must_be_complete(made):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.paired import disagreement, standings, superiority
+from pipeline.evaluation.paired import _quantiles, disagreement, standings, superiority
 
 NUM_IMAGES = 400
 ACCURACY = {"metric": "accuracy", "is_larger_better": True}
@@ -84,6 +84,13 @@ def test_of_equals_one_is_shown_to_be_behind_in_few_cases(rng):
         false += any(one.behind.low > 0 for one in found)
     # The one-sided 99% bound of a binomial of 100 at 5%.
     assert false <= 11
+
+
+def test_tails_that_no_resample_shows_are_those_of_a_normal_distribution(rng):
+    drawn = rng.standard_normal(2000)
+    # The lowest of 2,000 is no quantile of 1e-9.
+    assert _quantiles(drawn, 1e-9) == pytest.approx((-6.0, 6.0), abs=0.3)
+    assert _quantiles(drawn, 0.025) == pytest.approx((-1.96, 1.96), abs=0.2)
 
 
 def test_a_gap_of_four_points_is_mostly_found(rng):

@@ -125,7 +125,8 @@ def write_manifest(features, base, *keys):
 def aged(store, *keys):
     """Keeps an array of six bytes for each key, the first of them the longest ago."""
     for seconds, key in enumerate(keys):
-        keep(store, key)
+        file, _ = keep(store, key)
+        file.unlink()
         os.utime(store.folder / f"{key}.json", (seconds, seconds))
 
 
@@ -136,10 +137,17 @@ def test_what_no_manifest_names_is_listed_the_last_used_first(store, tmp_path):
     assert list(store.unnamed(tmp_path / "never")) == ["d", "c", "b", "a"]
 
 
+def test_what_embed_has_taken_is_not_listed_before_its_manifest_is_there(store, tmp_path):
+    aged(store, FAST, "old")
+    store.take({"cut": "k1"}, tmp_path / "features/one")
+    assert store.unnamed(tmp_path / "features") == {"old": 6}
+
+
 def test_what_was_used_longest_ago_goes_and_nothing_that_is_named(store, tmp_path, caplog):
     aged(store, "named", "old", FAST, "new")
     write_manifest(tmp_path / "features", "one", "named")
     store.take({"cut": "k1"}, tmp_path / "base")
+    (tmp_path / "base/cut.npy").unlink()
     with caplog.at_level(logging.INFO):
         store.trim(tmp_path / "features", most_bytes=6)
     assert {path.stem for path in store.folder.glob("*.npy")} == {"named", FAST}
@@ -165,6 +173,8 @@ def keep_often(folder, key):
         store = ArrayStore(folder)
         store.keep({"block": (key, array)}, file.parent)
         store.take({"cut": "k1"}, file.parent)
+        for name in ("block.npy", "cut.npy"):
+            (file.parent / name).unlink(missing_ok=True)
         store.trim(folder, most_bytes=0)
 
 

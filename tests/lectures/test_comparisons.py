@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.lectures.compare import RATE, hyperparameters
 from pipeline.lectures.comparisons import COMPARISONS
 
@@ -31,5 +32,7 @@ def test_a_claim_is_a_difference_of_what_is_trained(comparison):
 
 
 def test_what_does_nothing_beside_the_others_is_refused(params_document):
-    with pytest.raises(ValueError, match="do nothing beside the others: negative_slope"):
+    with pytest.raises(
+        ConfigError, match="A lecture sets negative_slope, which does nothing beside"
+    ):
         hyperparameters({"activation": "relu", "negative_slope": 0.2}, params_document["defaults"])

@@ -1,11 +1,15 @@
 """Of one changed byte the first link that it is in is named, and with it back all is well."""
 
+import shutil
+
 import pytest
 
 from pipeline.errors import DataIntegrityError
+from pipeline.files import sha256_file
 from pipeline.records import chain
-from pipeline.records.chain import CODE, LINKS, chain_of, check
+from pipeline.records.chain import CODE, LINKS, chain_of, check, check_features
 from testing.chain import write_missing
+from testing.features import embedded, write_cuts
 
 
 @pytest.fixture
@@ -80,11 +84,20 @@ def test_the_links_are_told_in_the_order_in_which_they_are_made(root):
     recorded = chain_in(root)
     found = list(check(root, recorded, study="transfer"))
     assert tuple(one.name for one in found) == LINKS
-    assert {one.name: one.num_files for one in found}["features"] == 2
+    assert {one.name: one.num_files for one in found}["features"] == 3
+
+
+def test_an_array_that_is_not_what_embed_wrote_is_refused(root):
+    folder, base = root / "data/features/efficientnet_lite0", "efficientnet_lite0"
+    own = embedded(file="block4_add.npy", sha256=sha256_file(folder / "block4_add.npy"))
+    write_cuts(folder, {"block4_add": own})
+    check_features(root, chain_in(root), base=base)
+    (folder / "block4_add.npy").write_bytes(b"made uP")
+    with pytest.raises(DataIntegrityError, match=r"block4_add\.npy must be what `embed` wrote"):
+        check_features(root, chain_in(root), base=base)
 
 
 def test_without_an_earlier_file_there_is_no_chain(root):
-    (root / "data/features/efficientnet_lite0/base.keras").unlink()
-    (root / "data/features/efficientnet_lite0/block4_add.npy").unlink()
+    shutil.rmtree(root / "data/features/efficientnet_lite0")
     with pytest.raises(DataIntegrityError, match="features/efficientnet_lite0 must exist"):
         chain_in(root)

@@ -70,7 +70,7 @@ def take(database):
 def test_a_second_process_is_refused_with_pid_and_host(tmp_path, holder, take):
     pid = holder(tmp_path).pid
     assert take(tmp_path, "auto") == (
-        f"digits-mine is being searched already, by process {pid} on {platform.node()}. "
+        f"digits-mine is being worked on already, by process {pid} on {platform.node()}. "
         "Wait for it or end it."
     )
 

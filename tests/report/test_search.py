@@ -20,9 +20,16 @@ def view(results):
 def test_trials_are_counted_by_outcome_with_their_share(view):
     facts = dict(view.facts)
     assert facts["Configurations wanted"] == "20"
-    assert facts["Trials started"] == (
+    assert facts["Trials ended"] == (
         "20: 13 complete (65.0%), 5 pruned (25.0%), 1 diverged (5.0%), 1 failed (5.0%)"
     )
+
+
+def test_trials_that_wait_are_not_counted(results):
+    study = results.studies[0]
+    trials = (*study.search.trials, made_trial(len(study.search.trials), "WAITING"))
+    waiting = replace(study, search=replace(study.search, trials=trials))
+    assert dict(view_search(waiting)["facts"])["Trials ended"].startswith("20: 13 complete (65.0%)")
 
 
 def test_every_searched_hyperparameter_has_a_row_with_its_range(view, results):

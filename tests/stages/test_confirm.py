@@ -302,7 +302,7 @@ def test_the_exported_model_goes_on_from_the_cut_that_its_training_started_from(
 def test_a_study_that_is_searched_is_not_confirmed(repository):
     with (
         study_lock(repository.folder, "digits-tiny"),
-        pytest.raises(StudyError, match="is being searched already"),
+        pytest.raises(StudyError, match="is being worked on already"),
     ):
         stage(repository)
 

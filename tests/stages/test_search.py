@@ -253,7 +253,7 @@ def test_a_study_that_is_searched_is_left_as_it_is(repository):
     repository.ask(study)
     with (
         study_lock(repository.folder, "digits-tiny"),
-        pytest.raises(StudyError, match="is being searched already, by process"),
+        pytest.raises(StudyError, match="is being worked on already, by process"),
     ):
         stage(repository)
     assert [trial.state for trial in trial_records(study)] == ["RUNNING"]

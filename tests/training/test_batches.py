@@ -110,4 +110,4 @@ class TestBalancedClassWeights:
         assert (weights * [6, 3, 1]).tolist() == pytest.approx([10 / 3] * 3)
 
     def test_a_class_without_examples_has_no_weight(self):
-        assert balanced_class_weights(np.array([0, 2]), 3)[1] == 0.0
+        assert balanced_class_weights(np.array([0, 2]), 3).tolist() == [1.0, 0.0, 1.0]

@@ -46,6 +46,21 @@ def test_units_are_dropped_and_the_batch_changes_nothing_else(images):
     np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_the_seed_alone_decides_what_is_dropped(images):
+    import keras
+
+    from pipeline.training.dropout_samples import DropoutHead
+
+    def first_pass(seed):
+        # A layer of a user's, which has a seed by chance.
+        head = DropoutHead(model(keras.layers.Dropout(0.5, name="own")), seed=seed)
+        return head.mean([np.ones_like(x) for x in features], num_passes=1)
+
+    _, features = head_of(model(keras.layers.Dropout(0.5)), images)
+    np.testing.assert_array_equal(first_pass(1), first_pass(1))
+    assert np.abs(first_pass(1) - first_pass(2)).max() > 0.01
+
+
 def test_the_mean_over_masks_is_that_of_all_masks():
     """Two inputs, each dropped in half of the passes: four masks."""
     import keras

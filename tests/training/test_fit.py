@@ -270,6 +270,24 @@ def test_every_batch_size_trains_on_everything(build, blobs, settings, batch_siz
     assert np.isfinite(list(record.metrics.values())).all()
 
 
+@pytest.mark.parametrize(("num_train", "steps"), [(129, 8), (130, 9)])
+def test_an_image_that_would_be_a_batch_of_its_own_waits(build, blobs, settings, num_train, steps):
+    """Batch normalization would make zeros of it, at the end of every epoch."""
+    from pipeline.training.fit import Training
+
+    data = dataclasses.replace(blobs, train=blobs.train[:num_train])
+    training = Training(build(batch_norm=True), data, settings, phase=whole(1), seed=0)
+    seen = []
+    train = training.steps.train
+    training.steps.train = lambda chunk, **told: (
+        seen.append(len(chunk.labels)),
+        train(chunk, **told),
+    )[1]
+    training.run_epoch(0)
+    assert training.steps_per_epoch == steps
+    assert sum(seen) == (128 if num_train == 129 else num_train)
+
+
 def test_balanced_classes_help_the_rare_one(build, blobs, settings):
     rare = np.flatnonzero(blobs.labels[blobs.train] == 2)[3:]
     data = dataclasses.replace(blobs, train=np.delete(blobs.train, rare))

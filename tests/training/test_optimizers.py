@@ -109,6 +109,11 @@ def test_momentum_keeps_a_share_of_the_last_step():
     assert after_steps(optimizer("momentum"), [[1, 1], [1, 1]])[0] == pytest.approx(1 - 0.5 - 0.9)
 
 
+@pytest.mark.parametrize("name", ["momentum", "nesterov"])
+def test_a_whole_number_is_a_momentum(name):
+    assert after_steps(optimizer(name, momentum=0), [[2.0, -4.0]]) == pytest.approx([0.0, 3.0])
+
+
 def test_nesterov_looks_one_momentum_ahead():
     # m = -0.5; the step is 0.8 m - 0.5.
     assert after_steps(optimizer("nesterov"), [[1, 1]])[0] == pytest.approx(1 - 0.4 - 0.5)

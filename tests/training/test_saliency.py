@@ -70,6 +70,23 @@ def test_a_model_that_is_all_sure_still_has_a_reason():
     assert found[0, :8, :8].mean() > 0.5
 
 
+def test_a_sequence_of_vectors_is_no_map():
+    import keras
+
+    from pipeline.training.saliency import Saliency
+
+    layers = keras.layers
+    images = keras.Input((SIZE, SIZE), dtype="uint8")
+    x = layers.Reshape((SIZE, SIZE, 1))(layers.Rescaling(1 / 255)(images))
+    maps = layers.Conv2D(3, 2, strides=2)(x)
+    tokens = layers.Reshape((SIZE * SIZE // 4, 3))(maps)
+    model = keras.Model(images, layers.Dense(4, "softmax")(layers.GlobalAveragePooling1D()(tokens)))
+    from pipeline.training.saliency import _highest_maps
+
+    assert [one.shape for one in _highest_maps(model)] == [maps.shape]
+    assert Saliency(model)(corner_images()).shape == (4, SIZE, SIZE)
+
+
 def test_where_nothing_speaks_for_a_class_nothing_is_shown():
     from pipeline.training.saliency import Saliency
 

@@ -23,6 +23,7 @@ from pipeline.trials.record import TrialRecord, only_finite
 
 Kind = Literal[
     "missing",
+    "confirmation",
     "doubled",
     "extra",
     "status",
@@ -41,8 +42,9 @@ class Difference:
 
     Attributes:
         number: The trial's, or None where the run belongs to no trial.
-        kind: `missing`: no run; `doubled`: a further run of the same trial; `extra`: a run without
-            a trial; `stale`: RUNNING, but the process that ran it is dead; else the field.
+        kind: `missing`: no run; `confirmation`: no finished run of a training of `confirm`;
+            `doubled`: a further run of the same trial; `extra`: a run without a trial; `stale`:
+            RUNNING, but the process that ran it is dead; else the field.
         expected: What the study says.
         found: What MLflow says.
         run_id: The run, or empty if there is none.
@@ -79,7 +81,7 @@ def compare(
     for run in runs:
         if run.role == "trial":
             by_number[run.number].append(run)
-        elif run.status == "RUNNING" and not is_driver_alive:
+        elif run.role and run.status == "RUNNING" and not is_driver_alive:
             differences.append(_stale(run))
     for trial in sorted(trials, key=lambda trial: trial.number):
         found = by_number.pop(trial.number, [])

@@ -74,7 +74,7 @@ def additions(store: Store, parent: Parent, trials: Sequence[TrialRecord]) -> Ad
     objective, study = OBJECTIVES[own["objective"]], own["study"]
     children = store.search_runs(parent.experiment, f"tags.`mlflow.parentRunId` = '{run_id}'")
     of_trial = {
-        int(run.data.tags["trial"]): run for run in children if run.data.tags["role"] == "trial"
+        int(run.data.tags["trial"]): run for run in children if run.data.tags.get("role") == "trial"
     }
     key = _key(study, own["study_uid"], is_shared=store.is_shared)
     view = prepared_view(study, trials, key=key, parent=run_id, objective=objective)
@@ -94,7 +94,7 @@ def additions(store: Store, parent: Parent, trials: Sequence[TrialRecord]) -> Ad
             for trial in trials
             if trial.number in of_trial
         ),
-        *(_of_training(run) for run in children if run.data.tags["role"] == "confirm"),
+        *(_of_training(run) for run in children if run.data.tags.get("role") == "confirm"),
     ]
     return Additions(
         runs=[one for one in found if one.params or one.tags],

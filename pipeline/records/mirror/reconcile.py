@@ -186,15 +186,17 @@ def _points(runs: TrialRuns, trial: TrialRecord, run: "Run") -> "list[Metric]":
 
 
 def missing_trainings(
-    store: Store, parent: Parent, trainings: Sequence[TrialRecord]
+    store: Store, parent: Parent | None, trainings: Sequence[TrialRecord]
 ) -> list[TrialRecord]:
     """Returns the trainings of `confirm` without a finished run, and changes nothing.
 
     Args:
         store: An open store.
-        parent: The study's own run.
+        parent: The study's own run; None if it has none, and its trainings neither.
         trainings: As `ConfirmationRecord.trials`.
     """
+    if parent is None:
+        return list(trainings)
     condition = f"tags.`mlflow.parentRunId` = '{parent.run.info.run_id}' and tags.role = 'confirm'"
     runs = store.search_runs(parent.experiment, condition)
     recorded = {run.data.tags["trial_uid"] for run in runs if run.info.status == "FINISHED"}

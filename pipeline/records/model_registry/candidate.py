@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.data.rows import chosen_images
+from pipeline.data.rows import chosen_images, whole_array
 from pipeline.errors import DataIntegrityError
-from pipeline.files import sha256_file
+from pipeline.files import read_json, sha256_file
 from pipeline.split_record import SplitRecord, read_split
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def load_candidate(study: str, confirm: ConfirmationRecord, *, root: Path) -> Ca
     from pipeline.training.export import load_exported
 
     split = read_split(root)
-    test = existing_json(root / "results/metrics.json").get(study, {})
+    test = read_json(root / "results/metrics.json").get(study, {})
     model_file = root / "models" / f"{study}.keras"
     model = load_exported(model_file)
     _check_is_confirmed(model_file, confirm, study)
@@ -113,9 +112,7 @@ def check_is_verified(candidate: Candidate) -> None:
 
 
 def _examples(train_file: Path) -> NDArray[np.uint8]:
-    with np.load(existing(train_file), allow_pickle=False) as archive:
-        rows = archive["train"][:NUM_EXAMPLES]
-    return chosen_images(train_file, rows)
+    return chosen_images(train_file, whole_array(train_file, "train")[:NUM_EXAMPLES])
 
 
 def _evidence(confirm: ConfirmationRecord, split: SplitRecord, weights: str) -> Evidence:
@@ -133,11 +130,6 @@ def _evidence(confirm: ConfirmationRecord, split: SplitRecord, weights: str) -> 
         n=confirm.n,
         num_seeds=winner.num_seeds,
     )
-
-
-def existing_json(file: Path) -> Any:
-    """Returns what an earlier stage wrote; see `existing` for the error."""
-    return json.loads(existing(file).read_text(encoding="utf-8"))
 
 
 def existing(file: Path) -> Path:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import numpy as np
+
 from pipeline.bases.model_files import one_line
 from pipeline.errors import ConfigError
 from pipeline.records.lineage import NONE, dvc_tags
 from pipeline.records.mirror.dataset_inputs import data_digest
+from pipeline.records.model_registry.candidate import SUM_TOLERANCE
 from pipeline.records.model_registry.registered_file import (
     REGISTRY,
     RegisteredFile,
@@ -60,7 +63,8 @@ def load_classifier(root: Path, uri: str) -> "Classifier[keras.Model]":
         uri: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or a path to a `.keras` file.
 
     Raises:
-        ConfigError: If there is no such model.
+        ConfigError: If there is no such model, or a file's takes no pixels or gives no
+            probabilities.
         DataIntegrityError: If its file is not the one that was registered, or cannot be loaded.
     """
     from pipeline.training.devices import fix_settings
@@ -68,9 +72,33 @@ def load_classifier(root: Path, uri: str) -> "Classifier[keras.Model]":
 
     if not uri.startswith(REGISTRY):
         fix_settings()
-        return Classifier(model=load_exported(Path(uri)), class_names=(), source=uri)
+        model = load_exported(Path(uri))
+        if problem := _no_classifier(model):
+            raise ConfigError(
+                f"A model must take pixels, uint8 from 0 to 255, and answer with probabilities, as "
+                f"those in models/ do. Received: {uri}, which {problem}. Put the layers before or "
+                "behind it that it lacks, such as Rescaling or Softmax, and save it again."
+            )
+        return Classifier(model=model, class_names=(), source=uri)
     with registered_file(root, uri, asked_by="--model") as file:
         return opened(file)
+
+
+def _no_classifier(model: "keras.Model") -> str:
+    """Says why a user's model would be misunderstood; empty if it would not."""
+    if not model.built or len(model.outputs) != 1:
+        return "is not built, or has several outputs"
+    dtypes = [one.dtype for one in model.inputs]
+    if dtypes != ["uint8"]:
+        return f"takes {', '.join(dtypes)}"
+    shape = model.input_shape[1:]
+    if None in shape:  # Whoever prepares images refuses it.
+        return ""
+    images = np.stack([np.full(shape, value, np.uint8) for value in (0, 255)])
+    answers = np.asarray(model(images, training=False))
+    if np.all(np.abs(answers.sum(axis=-1) - 1) < SUM_TOLERANCE) and answers.min() >= 0:
+        return ""
+    return f"answers from {answers.min():.3g} to {answers.max():.3g}, which do not sum to 1"
 
 
 def load_champion(root: Path, name: str) -> "Classifier[keras.Model]":

@@ -111,7 +111,7 @@ def _find(root: Path, uri: str, copies: Path, *, asked_by: str) -> "tuple[Path, 
 
 def _advice(root: Path, uri: str) -> str:
     record = registration_of(root)
-    if record is not None and f"{REGISTRY}{record.registered_model}@" in uri:
+    if record is not None and uri == f"{REGISTRY}{record.registered_model}@champion":
         stamp_file(root, "register").unlink(missing_ok=True)
         return f"{REGISTRATION_FILE} tells of one: run `python -m pipeline restore`"
     return "Run `dvc repro` to register one"
@@ -132,7 +132,16 @@ def _download(store: Store, version: "ModelVersion", copies: Path) -> Path:
     source = store.client.get_model_version_download_uri(version.name, version.version)
     # Without a destination a local folder is given as it is, and anything else is copied into a
     # folder that MLflow never removes.
-    destination = str(copies) if local_path(source) is None else None
+    folder = local_path(source)
+    if folder is not None and not folder.is_dir():
+        advice = "It lies on the machine that registered it"
+        if not store.is_shared:
+            advice = f"`python -m pipeline restore` brings back the one of {REGISTRATION_FILE}"
+        raise DataIntegrityError(
+            f"{folder} must hold version {version.version} of {version.name}. Received: no such "
+            f"folder. {advice}."
+        )
+    destination = str(copies) if folder is None else None
     return Path(download_artifacts(source, dst_path=destination, tracking_uri=store.uri))
 
 

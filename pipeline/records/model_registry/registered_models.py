@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from pipeline.records.mirror.dataset_inputs import data_digest
+from pipeline.records.mirror.moved import local_path
 from pipeline.records.mirror.store import PAGE, Store
 from pipeline.split_record import SplitRecord, find_split
 from pipeline.trials.registration import registration_of
@@ -146,6 +147,18 @@ def ready_versions(store: Store, name: str) -> "list[ModelVersion]":
     """Returns the versions of a registered model that are whole; none if there is no such model."""
     found = store.client.search_model_versions(f"name = '{name}'", max_results=PAGE)
     return [version for version in found if version.status == "READY"]
+
+
+def has_files(store: Store, version: "ModelVersion") -> bool:
+    """Whether a version's files are there; others' files, and what a server keeps, count as there.
+
+    Two machines may share a database of runs, and each keep the files of its own.
+    """
+    if store.is_shared:
+        return True
+    source = store.client.get_model_version_download_uri(version.name, version.version)
+    folder = local_path(source)
+    return folder is None or (folder / MODEL_DESCRIPTION).is_file()
 
 
 def contract_of(store: Store, version: "ModelVersion") -> str | None:

@@ -22,6 +22,7 @@ from pipeline.records.model_registry.gate import DATA_DIGEST, Compare, gate
 from pipeline.records.model_registry.registered_models import (
     MADE_IN,
     choose_model,
+    has_files,
     ready_versions,
     registered_model_name,
 )
@@ -62,6 +63,12 @@ def register(
         log_test(store, version, candidate.test)
         champion = version_of(store, name, CHAMPION)
         decision = gate(store, candidate, version, champion, compare)
+        # Another checkout has a lock of its own, and may have moved it during the comparison.
+        while decision.moves and _number(now := version_of(store, name, CHAMPION)) != _number(
+            champion
+        ):
+            champion = now
+            decision = gate(store, candidate, version, champion, compare)
         if decision.moves:
             _warn_of_others(store, name, candidate, champion)
             move_champion(store, name, version, before=champion)
@@ -79,7 +86,7 @@ def register(
 def restore(store: Store, candidate: Candidate, *, earlier: str, number: str) -> RegistrationRecord:
     """Makes a version again that was registered before the registry was lost.
 
-    Where nobody is champion it is that, also if another one was: that one is lost.
+    Where nobody is champion, or the champion's files are lost, it is that, also if another one was.
 
     Args:
         store: An open store.
@@ -95,7 +102,8 @@ def restore(store: Store, candidate: Candidate, *, earlier: str, number: str) ->
         if version is None:
             version = log_version(store, candidate, name, restored_number=int(number))
         log_test(store, version, candidate.test)
-        if version_of(store, name, CHAMPION) is None:
+        champion = version_of(store, name, CHAMPION)
+        if champion is None or not has_files(store, champion):
             move_champion(store, name, version, before=None)
         reason = "it was restored" if is_new else "it was there already"
         return _record(store, version, candidate, is_new=is_new, reason=reason)
@@ -104,7 +112,7 @@ def restore(store: Store, candidate: Candidate, *, earlier: str, number: str) ->
 def is_registered(store: Store, record: RegistrationRecord) -> bool:
     """Whether the version that a record tells of is there; nothing is changed.
 
-    It counts only where somebody is champion.
+    It counts only where somebody is champion whose files are there.
 
     Args:
         store: An open store.
@@ -114,7 +122,8 @@ def is_registered(store: Store, record: RegistrationRecord) -> bool:
     version = _find_version(store, name, record.weights_sha256)
     if version is None:
         return False
-    return version_of(store, name, CHAMPION) is not None
+    champion = version_of(store, name, CHAMPION)
+    return champion is not None and has_files(store, champion)
 
 
 def _record(
@@ -188,11 +197,15 @@ def _ensure_registered_model(store: Store, candidate: Candidate, name: str) -> N
             raise
 
 
+def _number(version: "ModelVersion | None") -> str | None:
+    return None if version is None else str(version.version)
+
+
 def _find_version(store: Store, name: str, weights_sha256: str) -> "ModelVersion | None":
     same = [
         version
         for version in ready_versions(store, name)
-        if version.tags.get("weights_sha256") == weights_sha256
+        if version.tags.get("weights_sha256") == weights_sha256 and has_files(store, version)
     ]
     return max(same, key=lambda version: int(version.version), default=None)
 

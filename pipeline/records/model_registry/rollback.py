@@ -28,8 +28,9 @@ class RolledBack:
 def roll_back(store: Store, name: str) -> RolledBack:
     """Exchanges the aliases `champion` and `previous` of a registered model.
 
-    Killed at any moment it leaves a champion; called again it finishes what was begun. A version
-    that the alias was taken from carries a tag, until it is given back to it.
+    Killed at any moment it leaves a champion, and called again it ends: what was being taken back
+    is then as before. A version that the alias was taken from carries a tag, until it is given back
+    to it.
 
     Args:
         store: An open store.
@@ -54,18 +55,28 @@ def roll_back(store: Store, name: str) -> RolledBack:
             raise ConfigError(
                 f"No other version of {name} was champion before: there is none to go back to."
             )
-        now = str(champion.version)
-        is_taken_back = ROLLED_BACK in champion.tags
-        if former is not None and not is_taken_back:
-            store.client.set_model_version_tag(name, former.version, ROLLED_BACK, "true")
-        store.client.set_registered_model_alias(name, CHAMPION, now)
-        if is_taken_back:
-            store.client.delete_model_version_tag(name, now, ROLLED_BACK)
-        if former is None:
-            store.client.delete_registered_model_alias(name, PREVIOUS)
-            return RolledBack(champion=now, former=None)
-        store.client.set_registered_model_alias(name, PREVIOUS, str(former.version))
-        return RolledBack(champion=now, former=str(former.version))
+        _exchange(store, name, champion, former)
+    number = None if former is None else str(former.version)
+    return RolledBack(champion=str(champion.version), former=number)
+
+
+def _exchange(
+    store: Store, name: str, champion: "ModelVersion", former: "ModelVersion | None"
+) -> None:
+    now, client = str(champion.version), store.client
+    is_taken_back = ROLLED_BACK in champion.tags
+    if former is not None and is_taken_back:
+        # Before the other alias: killed between the two, both are of who lacks the tag.
+        client.set_registered_model_alias(name, PREVIOUS, str(former.version))
+    elif former is not None:
+        client.set_model_version_tag(name, former.version, ROLLED_BACK, "true")
+    client.set_registered_model_alias(name, CHAMPION, now)
+    if is_taken_back:
+        client.delete_model_version_tag(name, now, ROLLED_BACK)
+    if former is None:
+        client.delete_registered_model_alias(name, PREVIOUS)
+    else:
+        client.set_registered_model_alias(name, PREVIOUS, str(former.version))
 
 
 def _rolled_back(store: Store, name: str, *, besides: str) -> "ModelVersion | None":

@@ -1,5 +1,6 @@
 """One version for each set of weights, and one champion."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -7,7 +8,9 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.records.mirror.store import locked, open_store
+from pipeline.records.model_registry import registration
 from pipeline.records.model_registry.registration import is_registered, restore
+from pipeline.studies.comparison import compare
 from testing.records import made_registration
 from testing.registering import register
 
@@ -83,6 +86,33 @@ def test_a_champion_whose_file_is_gone_keeps_the_alias_and_that_is_said(store, c
     done = register(store, candidate(seed=1, mean=0.96))
     assert not done.champion
     assert "version 1, the champion, cannot be compared with" in done.reason
+
+
+def test_a_champion_whose_folder_is_gone_keeps_the_alias_and_that_is_said(store, candidate):
+    register(store, candidate(seed=0, mean=0.94))
+    shutil.rmtree(store.root / "mlruns")
+    done = register(store, candidate(seed=1, mean=0.96))
+    assert not done.champion
+    assert "version 1, the champion, cannot be compared with" in done.reason
+    record = made_registration(registered_model=NAME, weights_sha256=done.weights_sha256)
+    assert not is_registered(store, record)
+    assert restore(store, candidate(seed=1, mean=0.96), earlier=NAME, number="2").champion
+    assert aliases(store)["champion"] == "2"
+
+
+def test_a_champion_of_another_checkout_of_meanwhile_is_compared_with_too(store, candidate):
+    register(store, candidate(seed=0, mean=0.90))
+    register(store, candidate(seed=1, mean=0.95))
+    store.client.set_registered_model_alias(NAME, "champion", "1")
+
+    def compare_late(challenger, champion, objective):
+        # As another checkout does, which has a lock of its own.
+        store.client.set_registered_model_alias(NAME, "champion", "2")
+        return compare(challenger, champion, objective, root=store.root)
+
+    done = registration.register(store, candidate(seed=2, mean=0.93), compare=compare_late)
+    assert not done.champion
+    assert aliases(store)["champion"] == "2"
 
 
 def test_the_same_weights_are_registered_once(store, candidate):
@@ -182,6 +212,18 @@ class TestRestore:
         """Also to a challenger: the champion that it was compared with was lost."""
         assert restore(store, candidate(), earlier=NAME, number="2").champion
         assert aliases(store) == {"champion": "2"}
+
+    def test_a_champion_whose_files_are_lost_counts_as_lost(self, store, candidate):
+        """As after `rm -r mlruns`, with the database beside it."""
+        record = made_registration(
+            registered_model=NAME, weights_sha256=candidate().evidence.weights_sha256
+        )
+        register(store, candidate())
+        shutil.rmtree(store.root / "mlruns")
+        assert not is_registered(store, record)
+        done = restore(store, candidate(), earlier=NAME, number="1")
+        assert (done.version, done.champion) == ("2", True)
+        assert is_registered(store, record)
 
     def test_a_better_champion_of_today_keeps_the_alias(self, store, candidate):
         register(store, candidate(seed=0, mean=0.95))

@@ -105,6 +105,24 @@ def test_interrupted_in_the_middle_there_is_a_champion(two, monkeypatch):
     assert aliases(two) == {"champion": "1", "previous": "2"}
 
 
+def test_interrupted_while_it_is_taken_back_all_is_as_before(two, monkeypatch):
+    roll_back(two, NAME)
+    give, given = two.client.set_registered_model_alias, []
+
+    def killed(name, alias, version):
+        if given:
+            raise KeyboardInterrupt
+        given.append(alias)
+        give(name, alias, version)
+
+    monkeypatch.setattr(two.client, "set_registered_model_alias", killed)
+    with pytest.raises(KeyboardInterrupt):
+        roll_back(two, NAME)
+    monkeypatch.undo()
+    assert roll_back(two, NAME) == RolledBack(champion="1", former="2")
+    assert roll_back(two, NAME) == RolledBack(champion="2", former="1")
+
+
 def test_without_an_earlier_champion_nothing_changes(store, candidate):
     register(store, candidate())
     with pytest.raises(ConfigError, match=r"No other version of .* was champion before"):
