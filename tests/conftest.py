@@ -98,6 +98,9 @@ def _fixed_settings(request):
             import testing.libraries  # noqa: F401
         gc.collect()
         gc.freeze()
+    yield
+    # Hypothesis' summary looks for who refers to what, which frozen objects do not show.
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
