@@ -58,6 +58,9 @@ class _NoData:
     def load_cut(self, cut: str, *, judge: str | None) -> Any:
         return np.zeros(1)
 
+    def phase_2_starts(self, hyperparameters: object) -> list[str]:
+        return []
+
 
 def drive(folder: Path, *, address: str, trials: int, seed: int) -> None:
     """Runs or goes on with the search of a folder, as the stage `search` does."""
