@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from filelock import FileLock
 
 from pipeline.config import read_document
 from pipeline.durations import duration_seconds
@@ -250,8 +251,11 @@ class Clock:
     def _write(self, stage: str, spent: Spent) -> None:
         if not self._root.is_dir():
             return  # The checkout was moved away: nothing is made where it was.
-        content = {name: asdict(one) for name, one in {**self.read(), stage: spent}.items()}
-        write_json(self._file, content)
+        self._file.parent.mkdir(exist_ok=True)
+        # Two studies may be searched at the same time.
+        with FileLock(self._file.with_name(".clock.lock")):
+            content = {name: asdict(one) for name, one in {**self.read(), stage: spent}.items()}
+            write_json(self._file, content)
 
 
 def _repeat(note: Callable[[], None], is_over: threading.Event) -> None:

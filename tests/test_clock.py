@@ -26,6 +26,23 @@ def ended(seconds, budget=BUDGET):
     return Spent(seconds=seconds, key="a", ended_for=budget)
 
 
+def test_two_studies_that_are_searched_at_once_each_have_their_time(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from pipeline.clock import Clock, Spent\n"
+        "for n in range(60): Clock(Path(sys.argv[1]), None)._write(sys.argv[2], Spent(seconds=n))"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"search@{name}"], cwd=ROOT)
+        for name in ("scratch", "transfer")
+    ]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    found = Clock(tmp_path, None).read()
+    assert {name: one.seconds for name, one in found.items()} == {
+        "search@scratch": 59,
+        "search@transfer": 59,
+    }
+
+
 def test_all_stages_together_are_allotted_what_plan_and_embed_leave():
     before = spent(plan=50.0, embed=100.0)
     total = sum(allotted(stage, before, SHARES, BUDGET) for stage in SHARES)

@@ -29,18 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=5000, help="1 to 65535 (default: %(default)s)")
 
 
-def server_command(uri: str, *, port: int, root: Path) -> list[str]:
-    """Returns the command line of the server.
+def server_command(*, port: int, root: Path) -> list[str]:
+    """Returns the command line of the server; its environment says which store it shows.
 
     Args:
-        uri: The store that it shows.
         port: Where it listens, 1 to 65535.
         root: The repository; new artifacts go below its `mlruns/`.
     """
     artifacts = (root.resolve() / "mlruns" / "artifacts").as_uri()
     return [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri),
         *("--artifacts-destination", artifacts),
         *("--host", HOST),
         *("--port", str(port)),
@@ -68,8 +66,9 @@ def main(args: argparse.Namespace) -> int:
     print("MLflow UI (takes about 15 s to start):", file=sys.stderr)
     for shown, page in found.items():
         print(f"  {shown}: http://{HOST}:{args.port}/#/{page}", file=sys.stderr)
-    command = server_command(uri, port=args.port, root=root)
-    os.execve(command[0], command, {**os.environ, **SAFE})
+    command = server_command(port=args.port, root=root)
+    # Not on the command line, which everybody sees: an address may have a password in it.
+    os.execve(command[0], command, {**os.environ, **SAFE, "MLFLOW_BACKEND_STORE_URI": uri})
 
 
 def pages(root: Path, store: Store) -> dict[str, str]:

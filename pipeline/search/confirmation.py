@@ -164,10 +164,11 @@ class Confirmation:
         )
         self._attempts[uid] = attempt
         tags = {"role": "confirm", "seed": str(spec.seed), "attempt": str(attempt.number)}
+        # Before its run: an interruption in between ends a run that may not be there.
+        self._running.add(uid)
         self._recorder.start_trial(
             uid, number=self._numbers[uid], hyperparameters=spec.hyperparameters, tags=tags
         )
-        self._running.add(uid)
         self._executor.submit(spec, self._data)
 
     def _on_epoch(self, event: EpochDone) -> None:

@@ -158,9 +158,11 @@ def main(*, dry_run: bool = False) -> None:
 
 
 def _keep(plan: Plan) -> None:
-    # Last what a run that was cut off here goes on from: DVC deletes the other one.
-    for file in (PLAN_FILE, store_root(Path.cwd()) / LAST_PLAN):
-        write_plan(plan, file)
+    write_plan(plan, PLAN_FILE)
+    # Last what a run that was cut off here goes on from: DVC deletes the other one. The plan of an
+    # experiment in a copy is its own.
+    if store_root(Path.cwd()) == Path.cwd().resolve():
+        write_plan(plan, LAST_PLAN)
 
 
 def _planned(params: PlanParams, embed: EmbedParams, budget_seconds: float | None) -> Plan:

@@ -41,11 +41,10 @@ def port():
 
 
 def test_the_server_listens_on_loopback_with_one_worker(tmp_path):
-    command = server_command("sqlite:////x/mlflow.db", port=5055, root=tmp_path)
+    command = server_command(port=5055, root=tmp_path)
     assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
     options = dict(zip(command[4::2], command[5::2], strict=True))
     assert options == {
-        "--backend-store-uri": "sqlite:////x/mlflow.db",
         "--artifacts-destination": (tmp_path / "mlruns/artifacts").as_uri(),
         "--host": "127.0.0.1",
         "--port": "5055",

@@ -97,6 +97,17 @@ def with_plan_of(made, bases="auto"):
 
 
 @pytest.mark.keras
+def test_an_experiment_in_a_copy_leaves_the_plan_of_its_checkout(made, tmp_path, monkeypatch):
+    copy = tmp_path / ".dvc/tmp/exps/standalone/tmp1"
+    copy.mkdir(parents=True)
+    for folder, is_kept in ((copy, False), (tmp_path, True)):
+        monkeypatch.chdir(folder)
+        plan._keep(made[0])
+        assert (folder / PLAN_FILE).exists()
+        assert (tmp_path / plan.LAST_PLAN).exists() is is_kept
+
+
+@pytest.mark.keras
 def test_stripes_are_told_apart(made):
     (explained,) = made[0].explained.values()
     assert explained["heads"][0]["accuracy"] > 0.8

@@ -146,6 +146,7 @@ class RayExecutor(Executor):
         attempt = Attempt(spec)
         cuts = [str(spec.hyperparameters["cut"]), *data.phase_2_starts(spec.hyperparameters)]
         with self._noting_loss():
+            self._mailbox.expect.remote(spec.uid)
             attempt.reply = self._task.options(name=spec.uid).remote(
                 spec,
                 self._mailbox,

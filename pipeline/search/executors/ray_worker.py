@@ -105,6 +105,10 @@ class Mailbox:
         if waiting is not None:
             waiting.set_result(stop)
 
+    async def expect(self, uid: str) -> None:
+        """Waits for an attempt again: a confirmation tries a lost training again under its uid."""
+        self._given_up.discard(uid)
+
     async def give_up(self, uid: str) -> None:
         """Stops an attempt that is no longer waited for, should it still be alive."""
         self._given_up.add(uid)

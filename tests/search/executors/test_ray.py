@@ -171,6 +171,9 @@ class TestOnAClusterOfItsOwn:
         assert last["i1"] == TrialLost("i1", "its worker process ended")
         assert isinstance(last["i2"], TrialDone)
         assert time.monotonic() - start < 20
+        # Under its own uid, as a confirmation tries it again, it is trained whole.
+        executor.submit(spec("i1", epochs=3), cut)
+        assert last_events(executor, 1)["i1"].result.outcome == "complete"
         time.sleep(1)
         # Ray would print what it knows of the killed process into the search's own line.
         assert capfd.readouterr() == ("", "")

@@ -52,6 +52,20 @@ def test_a_trial_waits_for_its_own_answer():
     asyncio.run(talk())
 
 
+def test_one_that_was_given_up_and_is_tried_again_is_not_stopped():
+    async def talk():
+        mailbox = Mailbox()
+        await mailbox.give_up("a")
+        await mailbox.expect("a")
+        again = asyncio.create_task(mailbox.report("a", FIRST))
+        await asyncio.wait_for(mailbox.take(0, waits=True), timeout=2)
+        assert not again.done()
+        await mailbox.answer("a", stop=False)
+        assert not await again
+
+    asyncio.run(talk())
+
+
 def test_a_trial_that_was_given_up_is_stopped_whether_it_waits_or_reports_later():
     async def talk():
         mailbox = Mailbox()
