@@ -25,6 +25,7 @@ from pipeline.durations import duration_seconds
 from pipeline.errors import ConfigError
 from pipeline.files import read_json, write_json
 from pipeline.processes import core_seconds
+from pipeline.workspace import store_root
 
 logger = logging.getLogger(__name__)
 
@@ -176,16 +177,22 @@ class Clock:
         self._is_new = True
 
     def read(self) -> dict[str, Spent]:
-        """Returns what each stage has spent."""
-        if not self._file.is_file():
-            return {}
-        return {stage: Spent(**one) for stage, one in read_json(self._file).items()}
+        """Returns what each stage has spent.
+
+        In a copy that `dvc exp run --temp` made that is at first what the checkout's have, whose
+        studies it goes on with. What it spends itself stays in it: others may run beside it.
+        """
+        for file in (self._file, store_root(self._root) / CLOCK_FILE):
+            if file.is_file():
+                return {stage: Spent(**one) for stage, one in read_json(file).items()}
+        return {}
 
     def reset(self, first_stage: str) -> None:
         """Forgets all, since a new run begins; unless its first stage was cut off and goes on."""
         first = self.read().get(first_stage)
         if first is None or first.ended_for is not None:
-            self._file.unlink(missing_ok=True)
+            self._file.parent.mkdir(exist_ok=True)
+            write_json(self._file, {})
 
     @contextmanager
     def running(self, stage: str, *, key: str = "", next_stage: str = "") -> Iterator[None]:
@@ -205,7 +212,7 @@ class Clock:
         began = psutil.Process().create_time()
         self._is_new = not earlier.seconds
         if next_stage in before and not before[next_stage].key.startswith(key):
-            self._write(next_stage, Spent(seconds=0.0, key=key))
+            self._write(next_stage, None)
 
         def note(ended_for: float | None = None) -> None:
             spent = Spent(
@@ -248,14 +255,14 @@ class Clock:
             logger.warning("its part of the budget is spent; it has %.0f s more", least)
         return time.time() + max(least, of_all - own)
 
-    def _write(self, stage: str, spent: Spent) -> None:
+    def _write(self, stage: str, spent: Spent | None) -> None:
         if not self._root.is_dir():
             return  # The checkout was moved away: nothing is made where it was.
         self._file.parent.mkdir(exist_ok=True)
         # Two studies may be searched at the same time.
         with FileLock(self._file.with_name(".clock.lock")):
-            content = {name: asdict(one) for name, one in {**self.read(), stage: spent}.items()}
-            write_json(self._file, content)
+            kept = {**self.read(), stage: spent}
+            write_json(self._file, {name: asdict(one) for name, one in kept.items() if one})
 
 
 def _repeat(note: Callable[[], None], is_over: threading.Event) -> None:

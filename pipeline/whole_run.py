@@ -17,8 +17,8 @@ from pipeline.files import read_json, write_json
 GRAPH_FILE: Final = Path("dvc.yaml")
 DURATIONS_FILE: Final = Path("mlruns/durations.json")
 """What each stage took the last time that it ran to its end, seconds."""
-TIMED: Final = frozenset({"plan", "embed", "search", "confirm"})
-"""Stages that the budget is for."""
+TIMED: Final = ("plan", "embed", "search", "confirm")
+"""Stages that the budget is for, in the order in which they run."""
 # The clock is written every few seconds by a stage that runs.
 STALE_SECONDS: Final = 4 * WRITE_SECONDS
 
@@ -109,7 +109,9 @@ def running_stage(root: Path, spent: Mapping[str, Spent]) -> str | None:
     file = root / CLOCK_FILE
     is_fresh = file.is_file() and time.time() - file.stat().st_mtime < STALE_SECONDS
     running = [name for name, one in spent.items() if one.ended_for is None]
-    return running[0] if is_fresh and running else None
+    # Of a confirmation that was cut off and its search, which goes on: the search.
+    first = min(running, key=lambda name: TIMED.index(_kind(name)), default=None)
+    return first if is_fresh else None
 
 
 class Run:

@@ -182,9 +182,11 @@ def test_a_new_search_forgets_the_confirmation_of_another_study(tmp_path):
     for key in "ab":
         with clock.running("search@transfer", key=key, next_stage="confirm@transfer"):
             pass
-        assert clock.read().get("confirm@transfer", Spent(seconds=0, key=key)).key == key
+        assert "confirm@transfer" not in clock.read()
         with clock.running("confirm@transfer", key=key):
             pass
+    with clock.running("search@transfer", key="b", next_stage="confirm@transfer"):
+        assert "confirm@transfer" in clock.read()
 
 
 def test_a_new_run_forgets_what_was_spent_unless_its_first_stage_was_cut_off(tmp_path):
@@ -200,6 +202,22 @@ def test_a_new_run_forgets_what_was_spent_unless_its_first_stage_was_cut_off(tmp
         pass
     clock.reset("plan")
     assert clock.read() == {}
+
+
+def test_a_copy_goes_on_from_the_checkouts_clock_and_leaves_it_alone(tmp_path):
+    with Clock(tmp_path, BUDGET).running("plan"):
+        pass
+    before = Clock(tmp_path, BUDGET).read()
+    root = tmp_path / ".dvc/tmp/exps/standalone/tmp1"
+    root.mkdir(parents=True)
+    copy = Clock(root, BUDGET)
+    assert copy.read() == before
+    with copy.running("search@transfer", key="a"):
+        pass
+    assert set(copy.read()) == {"plan", "search@transfer"}
+    copy.reset("plan")
+    assert copy.read() == {}
+    assert Clock(tmp_path, BUDGET).read() == before
 
 
 def test_without_a_budget_nothing_ends(tmp_path):

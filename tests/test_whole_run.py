@@ -104,6 +104,8 @@ def test_a_stage_runs_as_long_as_it_writes_its_time(checkout):
     spent = {"plan": Spent(seconds=1.0, ended_for=600.0), "search@one": Spent(seconds=1.0)}
     write_json(checkout / CLOCK_FILE, {})
     assert running_stage(checkout, spent) == "search@one"
+    cut_off = {"confirm@one": Spent(seconds=1.0), **spent}
+    assert running_stage(checkout, cut_off) == "search@one"
     hour_ago = time.time() - 3600
     os.utime(checkout / CLOCK_FILE, (hour_ago, hour_ago))
     assert running_stage(checkout, spent) is None

@@ -85,5 +85,6 @@ def _what_next(current: CurrentStudy, root: Path) -> str:
             "more."
         )
     if target is None:
-        return "The next `dvc repro` with a larger budget takes it before it samples more."
+        limit = "budget" if current.search.timeout is None else "budget and search.timeout"
+        return f"The next `dvc repro` with a larger {limit} takes it before it samples more."
     return "The next `dvc repro` takes it before it samples more."
