@@ -71,8 +71,10 @@ def to_cuts(base: Any, size: int) -> Any:
     """Returns raw images to the outputs that `embed` would keep by default."""
     from pipeline.features.embed import network_to_cuts
 
-    cuts, _ = default_cuts(find_cuts(base), num_images=1000, max_bytes=10**9)
-    return network_to_cuts(base, cuts, front=preprocessing((size, size, 3), size))
+    cuts = default_cuts(find_cuts(base))
+    return network_to_cuts(
+        base, [cut.feed for cut in cuts], front=preprocessing((size, size, 3), size)
+    )
 
 
 def outputs(model: Any, images: np.ndarray) -> list[np.ndarray]:

@@ -72,8 +72,8 @@ def compare(base, images: np.ndarray, labels: np.ndarray, folder: Path) -> None:
 
     shape, size = images.shape[1:], base.input.shape[1]
     rows = Rows(images=np.arange(len(images)), is_counted=np.ones(len(images), dtype=bool))
-    cuts, _ = default_cuts(find_cuts(base), num_images=len(images), max_bytes=10**9)
-    network = network_to_cuts(base, cuts, front=preprocessing(shape, size))
+    cuts = default_cuts(find_cuts(base))
+    network = network_to_cuts(base, [cut.feed for cut in cuts], front=preprocessing(shape, size))
     arrays = embed_images(
         freeze(network, images, num_images=len(images)),
         cuts,

@@ -56,7 +56,7 @@ def both_engines(base: str, size: int, images: NDArray[np.uint8]) -> list[Frozen
     loaded = load_base(base, image_size=size)
     cuts = [cut for cut in find_cuts(loaded) if cut.name in CUTS[base]]
     front = preprocessing((size, size, 3), size)
-    model = network_to_cuts(loaded, cuts, front=front)
+    model = network_to_cuts(loaded, [cut.feed for cut in cuts], front=front)
     return [freeze(model, images, num_images=number) for number in (1, ALWAYS)]
 
 

@@ -45,9 +45,11 @@ def base_name(model: str, image_size: int) -> str:
 def probed(folder: Path, *, num_train: int) -> Iterator[tuple[str, str, float]]:
     """Yields name of base, cut and expected accuracy of each choice."""
     from pipeline.bases.load import load_base
+    from pipeline.bases.table import preprocessing
+    from pipeline.features.embed import network_to_cuts
     from pipeline.features.frozen import TENSORFLOW, freeze
     from pipeline.planning.expectation import expected_errors
-    from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
+    from pipeline.planning.probe import Probe, parts_of, probed_cuts
     from pipeline.planning.sample import read_sample
 
     sample = read_sample(folder / "train.npz", size=NUM_PROBED, seed=0)
@@ -61,7 +63,8 @@ def probed(folder: Path, *, num_train: int) -> Iterator[tuple[str, str, float]]:
             named = [cut.partition(":")[::2] for cut in wanted]
             parts = [every.get((cut, kind)) or every[cut, "none"] for cut, kind in named]
             images = sample.images
-            network = network_of(base, parts, images.shape[1:], image_size=image_size)
+            front = preprocessing(images.shape[1:], image_size)
+            network = network_to_cuts(base, [part.feed for part in parts], front=front)
             frozen = freeze(network, images, num_images=len(images), engine=TENSORFLOW)
             probe = Probe(frozen, parts, images, sample.labels)
             for cut, part in zip(wanted, parts, strict=True):

@@ -29,7 +29,6 @@ def manifest(cuts=None, **changes):
         "num_images": 6,
         "num_classes": 2,
         "cuts": {"pixels": embedded()} if cuts is None else cuts,
-        "left_out": {},
     }
     return Manifest(**{**told, **changes})
 

@@ -75,7 +75,7 @@ RULES = {
 HOMES = {
     "optuna": {"search", "records"},
     "mlflow": {"records/mirror", "records/model_registry"},
-    "keras": {"bases", "features", "training", "planning"},
+    "keras": {"bases", "features", "training"},
     "tensorflow": {"features", "training"},
     "onnxruntime": {"features"},
     "ray": {"search/executors"},

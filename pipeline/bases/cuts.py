@@ -175,45 +175,21 @@ def _mark_blocks(found: list[_Found]) -> list[Cut]:
     return marked[::-1]
 
 
-def default_cuts(
-    cuts: Sequence[Cut], *, num_images: int, max_bytes: int
-) -> tuple[list[Cut], list[Cut]]:
-    """Chooses the cut points to embed when none are named.
+def default_cuts(cuts: Sequence[Cut]) -> list[Cut]:
+    """Returns the cut points to look at where none are named, in the network's order.
 
-    First the top and, of each spatial resolution from the deepest to the shallowest, the last end
-    of a block that fits. Then the ends from the lowest of those resolutions on, each time the one
-    farthest from all that were taken, until one does not fit or there are `MAX_DEFAULT_CUTS`. The
-    map that the top averages comes after all others: the widest, it says little more than the top.
+    First the top and, of each spatial resolution, the last end of a block. Then further ends, each
+    time the one farthest from all that were taken, until there are `MAX_DEFAULT_CUTS`. The map that
+    the top averages comes after all others: the widest, it says little more than the top.
 
     Args:
         cuts: All cut points of the base, as `find_cuts` returns them.
-        num_images: Images to embed, >= 1.
-        max_bytes: What all arrays may take together.
-
-    Returns:
-        kept: Those to embed, in the network's order.
-        left_out: Those that were to be taken and did not fit, in the network's order.
     """
     ends = [cut for cut in cuts[:-1] if cut.ends_block] + [cuts[-1]]
-    kept: list[Cut] = []
-    left_out: list[Cut] = []
-
-    def take_first(candidates: Sequence[Cut]) -> bool:
-        for cut in candidates:
-            if array_bytes([*kept, cut], num_images) <= max_bytes:
-                kept.append(cut)
-                break
-        if candidates[0] not in kept:
-            left_out.append(candidates[0])
-        return candidates[0] in kept
-
-    for candidates in _by_resolution(ends):
-        take_first(candidates)
-    while len(kept) < MAX_DEFAULT_CUTS:
-        between = _farthest(ends, kept, [*kept, *left_out])
-        if between is None or not take_first([between]):
-            break
-    return sorted(kept, key=cuts.index), sorted(left_out, key=cuts.index)
+    taken = [group[0] for group in _by_resolution(ends)]
+    while len(taken) < min(MAX_DEFAULT_CUTS, len(ends)):
+        taken.append(_farthest(ends, taken))
+    return sorted(taken, key=cuts.index)
 
 
 def _by_resolution(ends: list[Cut]) -> list[list[Cut]]:
@@ -227,21 +203,14 @@ def _by_resolution(ends: list[Cut]) -> list[list[Cut]]:
     return [ends[-1:], *(sorted(group, key=lambda cut: cut.is_averaged) for group in groups)]
 
 
-def _farthest(ends: list[Cut], kept: list[Cut], tried: list[Cut]) -> Cut | None:
-    """Returns the untried end that is farthest from all kept; the deepest of ties.
-
-    Ends below the lowest resolution that has one do not fit: they were tried when it was taken.
-    """
-    taken = [ends.index(cut) for cut in kept]
-    lowest = ends[min(taken)].shape[:-1] if taken else None
-    first = next((place for place, end in enumerate(ends) if end.shape[:-1] == lowest), len(ends))
+def _farthest(ends: list[Cut], taken: list[Cut]) -> Cut:
+    """Returns the end that is farthest from all that were taken; the deepest of ties."""
+    places = [ends.index(cut) for cut in taken]
     distances = {
-        place: min(abs(place - other) for other in taken)
-        for place in range(first, len(ends))
-        if ends[place] not in tried
+        place: min(abs(place - other) for other in places)
+        for place in range(len(ends))
+        if place not in places
     }
-    if not distances:
-        return None
     return ends[max(distances, key=lambda place: (distances[place], place))]
 
 

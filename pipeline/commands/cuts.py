@@ -1,4 +1,4 @@
-"""Shows the cut points of a base, and which of them `embed` would keep.
+"""Shows the cut points of a base, and which of them `embed` keeps or `plan` chooses from.
 
 Run: python -m pipeline cuts [BASE] [--image-size PIXELS]
 """
@@ -7,7 +7,7 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pipeline.bases.choice import (
     check_choice,
     open_base,
 )
-from pipeline.bases.cuts import Cut, array_bytes, default_cuts, find_cuts
+from pipeline.bases.cuts import Cut, array_bytes, find_cuts
 from pipeline.bases.table import BASES, RANDOM
 from pipeline.bases.user_models import RAW, input_dtype, own_image_size
 from pipeline.config import load_section
@@ -25,9 +25,10 @@ from pipeline.data.rows import row_shape
 from pipeline.features.arrays import size_text
 from pipeline.features.joined_cuts import kept_cuts
 from pipeline.features.params import BaseParams, EmbedParams
-from pipeline.features.pooling import more_than_the_top, pooled_cuts
+from pipeline.features.pooling import pooled_cuts
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.plan import with_plan
+from pipeline.planning.probe import probed_cuts
 from pipeline.records.model_registry.registered_file import RegisteredFile, registered_file
 
 TRAIN_FILE = Path("data/train.npz")
@@ -37,17 +38,7 @@ TYPICAL_NUM_TRAIN = 50_000
 TYPICAL_IMAGE_SIZE = 96
 HEADERS = ("cut", "resolution", "shape", "below", "above", "bytes/image", "all rows", "embed")
 KEPT = "kept"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """What `embed` would do with the cut points of a base."""
-
-    cuts: list[Cut]
-    kept: list[Cut]
-    left_out: list[Cut]
-    num_rows: int
-    advice: str
+PROBED = "the plan looks at it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,35 +111,27 @@ def _print_base(choice: BaseChoice, own: BaseParams | None, *, max_bytes: int) -
     check_choice(choice)
     fix_settings()
     opened = open_base(choice, fetch=_fetch)
-    chosen = _chosen(choice.name, own, find_cuts(opened.model), max_bytes)
+    cuts, num_rows = find_cuts(opened.model), _num_rows(own)
     source = str(replace(opened.source, weights=None))
     title = choice.name if source == choice.name else f"{choice.name} ({source})"
     print(f"{title} at {choice.image_size} pixels")
-    marks = {cut.name: KEPT for cut in chosen.kept}
-    marks |= {cut.name: "too large" for cut in chosen.left_out}
-    _print_table([HEADERS, *(_row(cut, marks, chosen.num_rows) for cut in chosen.cuts)])
-    total = array_bytes(chosen.kept, chosen.num_rows)
-    print(f"kept: {', '.join(cut.name for cut in chosen.kept) or 'none'}")
-    print(
-        f"{chosen.num_rows:,} rows of them take {size_text(total)} of embed.max_bytes="
-        f"{size_text(max_bytes)}"
-    )
-    print(f"{chosen.advice}\n" if chosen.advice else "")
-
-
-def _chosen(name: str, own: BaseParams | None, cuts: list[Cut], max_bytes: int) -> _Chosen:
-    num_rows = _num_rows(own)
-    limits = {"num_images": num_rows, "max_bytes": max_bytes}
-    advice = ""
     if own is None or own.cuts == "auto":
-        kept, left_out = default_cuts(cuts, **limits)
-        advice = more_than_the_top(kept, left_out, **limits)
-    else:
-        where = f"embed.bases.{name}"
-        kept, left_out = kept_cuts(cuts, own.names_kept, own.pooling, where=where, **limits), []
-        pooled = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
-        cuts = [*pooled, *(cut for cut in kept if cut.parts)]
-    return _Chosen(cuts=cuts, kept=kept, left_out=left_out, num_rows=num_rows, advice=advice)
+        probed = {cut.name: PROBED for cut in probed_cuts(opened.model)}
+        _print_table([HEADERS, *(_row(cut, probed, num_rows) for cut in cuts)])
+        print("kept: what the stage `plan` chooses\n")
+        return
+    limits = {"num_images": num_rows, "max_bytes": max_bytes}
+    where = f"embed.bases.{choice.name}"
+    kept = kept_cuts(cuts, own.names_kept, own.pooling, where=where, **limits)
+    pooled = pooled_cuts(cuts, own.pooling, where=f"{where}.pooling")
+    marks = {cut.name: KEPT for cut in kept}
+    shown = [*pooled, *(cut for cut in kept if cut.parts)]
+    _print_table([HEADERS, *(_row(cut, marks, num_rows) for cut in shown)])
+    print(f"kept: {', '.join(cut.name for cut in kept)}")
+    print(
+        f"{num_rows:,} rows of them take {size_text(array_bytes(kept, num_rows))} of "
+        f"embed.max_bytes={size_text(max_bytes)}\n"
+    )
 
 
 def _num_rows(own: BaseParams | None) -> int:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bases.cuts import Cut
+from pipeline.bases.cuts import Cut, PooledCut
 from pipeline.bases.graph import truncate
 from pipeline.errors import DataIntegrityError
 from pipeline.features.arrays import Moments, Rows, WrittenArray, npy_file, written_array
@@ -23,18 +23,20 @@ SMALLEST_FLOAT16: Final = float(np.finfo(np.float16).smallest_normal)
 Network = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
 
 
-def network_to_cuts(base: keras.Model, cuts: Sequence[Cut], *, front: keras.Model) -> keras.Model:
+def network_to_cuts(
+    base: keras.Model, feeds: Sequence[Sequence[PooledCut]], *, front: keras.Model
+) -> keras.Model:
     """Returns images to what is kept of each cut, in their order.
 
     Args:
         base: As from `load_base`; no layer above the last of the cuts is part of the network.
-        cuts: At least one, of this base, as they are kept.
+        feeds: What each cut is made of, such as `Cut.feed`; at least one.
         front: The layers that bring images to the base.
     """
-    layers = [*dict.fromkeys(part.layer for cut in cuts for part in cut.feed)]
+    layers = [*dict.fromkeys(part.layer for feed in feeds for part in feed)]
     outputs = keras.tree.flatten(truncate(base, layers)(front.output))
     by_layer = dict(zip(layers, outputs, strict=True))
-    kept = [joined(by_layer, cut.feed, prefix=f"kept_{n}") for n, cut in enumerate(cuts)]
+    kept = [joined(by_layer, feed, prefix=f"kept_{n}") for n, feed in enumerate(feeds)]
     return keras.Model(front.input, kept, name=base.name)
 
 

@@ -136,7 +136,6 @@ class Manifest:
         num_images: Of the train, val and confirmation parts together.
         num_classes: Of the dataset.
         cuts: The arrays.
-        left_out: Cuts that were too large, with the bytes that they would have taken.
         source: Where the base came from; None of pixels, and in files of earlier releases.
         views: The settings of each view, in the order of their rows.
         num_rows: Of each array, where there are views.
@@ -150,7 +149,6 @@ class Manifest:
     num_images: int
     num_classes: int
     cuts: Cuts
-    left_out: Mapping[str, int]
     source: BaseSource | None = None
     views: tuple[Mapping[str, Value], ...] = ()
     num_rows: int | None = None
@@ -171,7 +169,6 @@ def write_manifest(manifest: Manifest, features: Path) -> None:
         "image_size": manifest.image_size,
         "weights_sha256": manifest.weights_sha256,
         "cuts": {name: _known(asdict(cut)) for name, cut in manifest.cuts.items()},
-        "left_out": [{"cut": cut, "bytes": size} for cut, size in manifest.left_out.items()],
     }
     if manifest.source is not None:
         content["source"] = manifest.source.known()
@@ -185,12 +182,12 @@ def read_manifest(features: Path) -> Manifest:
         DataIntegrityError: If it is not there: it is written last, so that the stage did not end.
     """
     content = read_json(features / MANIFEST)
+    content.pop("left_out", None)  # Of earlier releases, which chose cuts by their size.
     source = content.get("source")
     return Manifest(
         **{
             **_immutable(content),
             "cuts": {name: _embedded_cut(cut) for name, cut in content["cuts"].items()},
-            "left_out": {left["cut"]: left["bytes"] for left in content["left_out"]},
             "source": None if source is None else BaseSource(**source),
         }
     )

@@ -95,7 +95,6 @@ def write_pixels(
         num_images=images.num_images,
         num_classes=images.num_classes,
         cuts={PIXELS: entry},
-        left_out={},
     )
     write_manifest(manifest, folder)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from pipeline.bases.cuts import NO_POOLING, Cut, array_bytes
+from pipeline.bases.cuts import NO_POOLING, Cut
 from pipeline.errors import ConfigError
 from pipeline.registry import unknown_name
 
@@ -69,35 +69,6 @@ def _window(pooling: str, shape: Sequence[int]) -> tuple[int, int]:
         return (2, 2)
     height, width = (-(-size // GRIDS[pooling]) for size in shape[:2])
     return (height, width)
-
-
-def more_than_the_top(
-    kept: Sequence[Cut], left_out: Sequence[Cut], *, num_images: int, max_bytes: int
-) -> str:
-    """Returns what to write where `default_cuts` could keep no more than the top, else nothing.
-
-    Args:
-        kept: From `default_cuts`.
-        left_out: Likewise.
-        num_images: Images to embed, >= 1.
-        max_bytes: What all arrays may take together.
-    """
-    if len(kept) != 1 or not left_out:
-        return ""
-    (top,), smallest = kept, min(left_out, key=lambda cut: cut.bytes_per_image)
-    needed = array_bytes([top, smallest], num_images)
-    text = (
-        f"Only {top.name} fits embed.max_bytes. Raise embed.max_bytes to {needed:,} for "
-        f"{smallest.name} too"
-    )
-    maps = [cut for cut in reversed(left_out) if len(cut.shape) == MAP_DIMENSIONS]
-    for pooling in ("average", "global"):
-        for cut in maps:
-            pooled = replace(cut, shape=pooled_shape(cut.shape, pooling))
-            if array_bytes([top, pooled], num_images) <= max_bytes:
-                named = f"cuts: [{cut.name}, {top.name}], pooling: {{{cut.name}: {pooling}}}"
-                return f"{text}, or write {named}."
-    return f"{text}."
 
 
 def pooling_layer(

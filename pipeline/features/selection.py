@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bases.choice import Fetch, open_base
-from pipeline.bases.cuts import Cut, array_bytes, default_cuts, find_cuts
+from pipeline.bases.cuts import Cut, find_cuts
 from pipeline.bases.table import BaseSource, preprocessing
 from pipeline.data.rows import row_batches
-from pipeline.errors import ConfigError
 from pipeline.features.arrays import ImageSet
 from pipeline.features.joined_cuts import kept_cuts
 from pipeline.features.keys import array_keys
-from pipeline.features.params import BaseParams, EmbedParams
-from pipeline.features.pooling import more_than_the_top
+from pipeline.features.params import EmbedParams
 from pipeline.features.views import View, expand
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ class BasePlan:
         source: Where it came from.
         front: The layers that bring images to it.
         kept: Cuts as they are kept, from `features.joined_cuts` if they are named.
-        left_out: Cuts that would take too much.
         views: Further versions of the training images, in the order of their rows.
         num_rows: Of each array.
         keys: Of the kept cuts, from `features.keys`.
@@ -52,7 +49,6 @@ class BasePlan:
     source: BaseSource
     front: "keras.Model"
     kept: list[Cut]
-    left_out: list[Cut]
     views: list[View]
     num_rows: int
     keys: Mapping[str, str]
@@ -71,7 +67,7 @@ def plan_base(
 
     Args:
         name: A key of `embed.bases`.
-        params: The section.
+        params: The section, with nothing left to the plan.
         images: What is embedded.
         images_sha256: From `features.keys`.
         fetch: Brings a registered model to this machine.
@@ -88,7 +84,14 @@ def plan_base(
     front = preprocessing(images.image_shape, choice.image_size)
     views = expand(own.views_wanted, images.num_train)
     num_rows = len(images.rows(len(views)))
-    kept, left_out = _choose(name, own, find_cuts(base), num_rows, params.max_bytes)
+    kept = kept_cuts(
+        find_cuts(base),
+        own.names_kept,
+        own.pooling,
+        num_images=num_rows,
+        max_bytes=params.max_bytes,
+        where=f"embed.bases.{name}",
+    )
     return BasePlan(
         name=name,
         image_size=choice.image_size,
@@ -96,7 +99,6 @@ def plan_base(
         source=opened.source,
         front=front,
         kept=kept,
-        left_out=left_out,
         views=views,
         num_rows=num_rows,
         ranks={} if own.starts is None else {cut: rank for rank, cut in enumerate(own.cuts)},
@@ -127,23 +129,3 @@ def row_images(
             if len(train):
                 yield view.make(train, np.arange(position, position + len(train)))
             position += len(train)
-
-
-def _choose(
-    name: str, own: BaseParams, cuts: list[Cut], num_rows: int, max_bytes: int
-) -> tuple[list[Cut], list[Cut]]:
-    where = f"embed.bases.{name}"
-    limits = {"num_images": num_rows, "max_bytes": max_bytes}
-    if own.cuts != "auto":
-        return kept_cuts(cuts, own.names_kept, own.pooling, **limits, where=where), []
-    kept, left_out = default_cuts(cuts, **limits)
-    if not kept:
-        top = array_bytes(left_out[-1:], num_rows)
-        raise ConfigError(
-            f"embed.max_bytes must leave room for one cut of {name}; its top takes {top:,} bytes. "
-            f"Received: max_bytes={max_bytes}."
-        )
-    advice = more_than_the_top(kept, left_out, **limits)
-    if advice:
-        logger.warning("%s: %s", name, advice)
-    return kept, left_out

@@ -27,7 +27,7 @@ from pipeline.planning.choose import MOST_SPEEDUP, Chooser
 from pipeline.planning.heads import Head
 from pipeline.planning.limits import EPOCHS, MOST_OF_A_CUT, Limits, as_many_steps
 from pipeline.planning.params import PlanParams
-from pipeline.planning.probe import Probe, network_of, parts_of, probed_cuts
+from pipeline.planning.probe import Probe, parts_of, probed_cuts
 from pipeline.planning.sample import Sample
 from pipeline.planning.starts import FINE_TUNING_SHARE, start_of
 from pipeline.processes import num_cores
@@ -176,11 +176,18 @@ class PlannedBase:
         seconds: float,
         is_converted: bool,
     ) -> Probe:
+        from pipeline.bases.table import preprocessing
+        from pipeline.features.embed import network_to_cuts
+
         base, sample = self._opened(model, image_size), self._sample
         cuts = self._cuts[model, image_size] = probed_cuts(base, self._own.layers)
         parts = parts_of(cuts, most_features=min(self._most_features, MOST_OF_A_CUT))
         images = sample.images[:num_images]
-        network = network_of(base, parts, images.shape[1:], image_size=image_size)
+        network = network_to_cuts(
+            base,
+            [part.feed for part in parts],
+            front=preprocessing(images.shape[1:], image_size),
+        )
         return Probe(
             freeze(
                 network,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bases.cuts import NO_POOLING, Cut, default_cuts, find_cuts
+from pipeline.bases.cuts import NO_POOLING, Cut, PooledCut, default_cuts, find_cuts
 from pipeline.errors import PipelineError
 from pipeline.features.pooling import pooled_shape
 from pipeline.planning.limits import MOST_OF_A_CUT
@@ -58,6 +58,11 @@ class Part:
     pooling: str
     num_features: int
 
+    @property
+    def feed(self) -> tuple[PooledCut, ...]:
+        """What it is made of, as `network_to_cuts` takes it."""
+        return (PooledCut(layer=self.cut, pooling=self.pooling),)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Errors:
@@ -89,7 +94,7 @@ def probed_cuts(base: "keras.Model", names: Sequence[str] | None = None) -> list
     cuts = find_cuts(base)
     if names is not None:
         return [cut for cut in cuts if cut.name in names]
-    ends = default_cuts(cuts, num_images=1, max_bytes=2**62)[0]
+    ends = default_cuts(cuts)
     return ends[1:] or ends
 
 
@@ -218,32 +223,3 @@ class Probe:
                 break
         joined = [np.concatenate(values) for values in zip(*batches, strict=True)]
         return dict(zip(self.parts, joined, strict=True)), spent / done
-
-
-def network_of(
-    base: "keras.Model", parts: Sequence[Part], image_shape: tuple[int, ...], *, image_size: int
-) -> "keras.Model":
-    """Returns the network from raw images to the parts of a base.
-
-    Args:
-        base: As from `load_base`, for images of this size.
-        parts: At least one, of this base.
-        image_shape: Of a raw image: (height, width) or (height, width, 3).
-        image_size: Pixels.
-    """
-    import keras
-
-    from pipeline.bases.graph import truncate
-    from pipeline.bases.table import preprocessing
-    from pipeline.features.pooling import pooling_layer
-
-    front = preprocessing(image_shape, image_size)
-    names = list(dict.fromkeys(part.cut for part in parts))
-    maps = dict(zip(names, keras.tree.flatten(truncate(base, names)(front.output)), strict=True))
-    outputs = []
-    for part in parts:
-        layer = pooling_layer(
-            part.pooling, maps[part.cut].shape[1:], name=f"{part.cut}_{part.pooling}"
-        )
-        outputs.append(maps[part.cut] if layer is None else layer(maps[part.cut]))
-    return keras.Model(front.input, outputs, name=base.name)

@@ -189,9 +189,6 @@ def _check_disk(
         )
     for plan in plans:
         logger.info("%s: %s", plan.name, _listed(plan.kept, plan))
-        if plan.left_out:
-            left_out = _listed(plan.left_out, plan)
-            logger.info("%s: left out, beyond embed.max_bytes: %s", plan.name, left_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +227,6 @@ def _embed_base(
         num_images=images.num_images,
         num_classes=images.num_classes,
         cuts={cut.name: _entry(plan, cut, arrays) for cut in plan.kept},
-        left_out={cut.name: array_bytes([cut], plan.num_rows) for cut in plan.left_out},
         source=plan.source,
         views=tuple(view.settings for view in plan.views),
         num_rows=plan.num_rows if plan.views else None,
@@ -244,7 +240,7 @@ def _compute(plan: BasePlan, cuts: Sequence[Cut], source: _Source, *, folder: Pa
 
     file, total = source.train_file, plan.num_rows
     network = freeze(
-        network_to_cuts(plan.base, cuts, front=plan.front),
+        network_to_cuts(plan.base, [cut.feed for cut in cuts], front=plan.front),
         next(row_batches(file, "images", batch_size=COMPARED_IMAGES)),
         num_images=total,
         size_of_batch=None if source.batch_size == "auto" else source.batch_size,

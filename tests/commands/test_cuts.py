@@ -1,4 +1,4 @@
-"""The command `cuts` prints what `embed` would take."""
+"""The command `cuts` prints what `embed` keeps, or what `plan` chooses from."""
 
 import argparse
 from pathlib import Path
@@ -47,7 +47,7 @@ def kept(lines):
 
 
 def test_it_shows_the_bases_of_params_yaml_at_their_size(show):
-    lines = show()
+    lines = show(cuts_value="[block4_add]")
     assert lines[0] == "lite (efficientnet_lite0) at 32 pixels"
     assert row(lines, "block4_add") == [
         *("*", "block4_add", "4x4", "4x4x40", "58,416", "3,354,608", "1,280", "76.8", "MB", "kept"),
@@ -70,25 +70,27 @@ def test_what_is_kept_is_summed_up(show):
     assert "60,000 rows of them take 38.4 MB of embed.max_bytes=1.00 GB" in lines
 
 
-def test_where_only_the_top_fits_it_says_how_to_keep_more(show):
-    lines = show(max_bytes=60_000 * 2660)
-    assert kept(lines) == ["avg_pool"]
-    assert lines[-2].startswith("Only avg_pool fits embed.max_bytes. Raise embed.max_bytes to ")
-    assert show()[-2].startswith("60,000 rows of them take ")
+def test_what_is_left_to_the_plan_is_not_told_as_kept(show):
+    lines = show()
+    assert kept(lines) == []
+    assert "kept: what the stage `plan` chooses" in lines
+    probed = [line.split()[0] for line in lines if line.endswith("the plan looks at it")]
+    assert {"block4_add", "block10_add", "avg_pool"} < set(probed)
+    assert "block3_bn2" not in probed
 
 
-def test_another_size_changes_shapes_and_what_fits(show):
+def test_another_size_changes_shapes(show):
     lines = show("efficientnet_lite0", "--image-size", "64")
     assert row(lines, "block4_add")[3] == "8x8x40"
-    assert row(lines, "block2_add")[-2:] == ["too", "large"]
 
 
 def test_the_rows_of_split_and_their_views_are_counted(show):
     Path("data").mkdir()
     images = np.zeros((7, 2, 2), np.uint8)
     np.savez("data/train.npz", images=images, train=np.arange(5))
-    assert any(line.startswith("7 rows of them") for line in show())
-    lines = show(more=", views: {hflip: true}")
+    named = {"cuts_value": "[block4_add]"}
+    assert any(line.startswith("7 rows of them") for line in show(**named))
+    lines = show(**named, more=", views: {hflip: true}")
     assert any(line.startswith("12 rows of them") for line in lines)
 
 

@@ -41,7 +41,7 @@ def embed(base, cuts, batches, folder, *, is_train=IS_TRAIN, progress=id):
     images = ImageSet(image_shape=batches[0].shape[1:], num_classes=2, is_train=is_train)
     num_views = (sum(map(len, batches)) - len(is_train)) // images.num_train
     front = preprocessing(images.image_shape, base.input.shape[1])
-    network = network_to_cuts(base, cuts, front=front)
+    network = network_to_cuts(base, [cut.feed for cut in cuts], front=front)
     return embed_images(
         freeze(network, batches[0], num_images=len(is_train)),
         cuts,

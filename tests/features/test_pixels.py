@@ -56,7 +56,6 @@ def test_manifest_of_pixels_is_the_one_that_readers_expect(tmp_path):
         "num_classes": 3,
         "weights_sha256": None,
         "cuts": {},
-        "left_out": [],
     }
     assert (entry["file"], entry["shape"], entry["dtype"]) == ("pixels.npy", [4, 6, 1], "uint8")
     assert entry["num_parameters_below"] == 0

@@ -7,13 +7,7 @@ import pytest
 
 from pipeline.bases.cuts import Cut
 from pipeline.errors import ConfigError
-from pipeline.features.pooling import (
-    Pooling,
-    more_than_the_top,
-    pooled_cuts,
-    pooled_shape,
-    pooling_layer,
-)
+from pipeline.features.pooling import Pooling, pooled_cuts, pooled_shape, pooling_layer
 
 
 def cut(name, shape):
@@ -80,28 +74,3 @@ def test_an_unknown_cut_is_refused_by_its_key():
 def test_an_unknown_pooling_lists_the_choices():
     with pytest.raises(ConfigError, match=r"'max'\. Choose one of: average, global, grid2, grid4"):
         pooling_layer("max", (4, 4, 1))
-
-
-def more(*left_out, num_values, kept=("top",)):
-    kept = [cut(name, (8,)) for name in kept]
-    return more_than_the_top(kept, left_out, num_images=100, max_bytes=200 * num_values)
-
-
-def test_where_only_the_top_fits_the_deepest_cut_that_would_fit_averaged_is_named():
-    left_out = [cut("low", (8, 8, 4)), cut("high", (4, 4, 8))]
-    said = more(*left_out, num_values=8 + 2 * 2 * 8)
-    assert said == (
-        "Only top fits embed.max_bytes. Raise embed.max_bytes to 27,200 for high too, or write "
-        "cuts: [high, top], pooling: {high: average}."
-    )
-    assert "pooling: {low: global}" in more(*left_out, num_values=8 + 4)
-
-
-def test_where_no_average_fits_more_bytes_are_named_alone():
-    said = more(cut("high", (2, 2, 8)), num_values=8)
-    assert said == "Only top fits embed.max_bytes. Raise embed.max_bytes to 8,000 for high too."
-
-
-def test_where_more_than_the_top_fits_or_there_is_no_more_nothing_is_said():
-    assert more(cut("low", (2, 2, 8)), num_values=99, kept=("high", "top")) == ""
-    assert more(num_values=8) == ""
