@@ -114,13 +114,20 @@ def check_weight_file(path: Path) -> None:
     Raises:
         ConfigError: Saying what it is and what to do.
     """
-    if _kind(path, "weights") == "zip":
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-        except UNREADABLE as error:
-            raise _refusal(path, "weights", f"damaged: {one_line(error)}", _GET_ANEW) from None
-        _refuse_other_zip(path, names, "weights")
+    is_zip = _kind(path, "weights") == "zip"
+    try:
+        problem = _problem_of_zip(path) if is_zip else problem_of_hdf5(path)
+    except ConfigError:
+        raise
+    except UNREADABLE as error:
+        raise _refusal(path, "weights", f"damaged: {one_line(error)}", _GET_ANEW) from None
+    _refuse_hostile(path, problem, "weights")
+
+
+def _problem_of_zip(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        _refuse_other_zip(path, archive.namelist(), "weights")
+        return problem_of_archive(path, archive)
 
 
 def weight_ending(path: Path) -> str:
@@ -190,7 +197,7 @@ def _of_zip(path: Path) -> ModelFile:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         _refuse_other_zip(path, names, "model")
-        _refuse_hostile(path, problem_of_archive(path, archive))
+        _refuse_hostile(path, problem_of_archive(path, archive), "model")
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in names else {}
     return ModelFile(
@@ -203,7 +210,7 @@ def _of_zip(path: Path) -> ModelFile:
 def _of_hdf5(path: Path) -> ModelFile:
     import h5py
 
-    _refuse_hostile(path, problem_of_hdf5(path))
+    _refuse_hostile(path, problem_of_hdf5(path), "model")
     with h5py.File(path) as file:
         text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
     if text is None:
@@ -230,9 +237,9 @@ def _layers(path: Path, config: Any) -> list[dict[str, object]]:
     return layers
 
 
-def _refuse_hostile(path: Path, problem: str) -> None:
+def _refuse_hostile(path: Path, problem: str, key: str) -> None:
     if problem:
-        raise _refusal(path, "model", problem, _GET_ANEW)
+        raise _refusal(path, key, problem, _GET_ANEW)
 
 
 def _refuse_other_zip(path: Path, names: list[str], key: str) -> None:

@@ -8,7 +8,6 @@ import http.client
 import logging
 import tarfile
 import urllib.error
-import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Iterable

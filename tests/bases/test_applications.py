@@ -11,7 +11,7 @@ import pytest
 from pipeline.bases.load import load_base
 from pipeline.bases.model_files import weights_sha256
 from pipeline.bases.table import BASES
-from pipeline.errors import SourceError
+from pipeline.errors import ConfigError, SourceError
 from tests.bases.damage import flip_bit
 
 pytestmark = pytest.mark.keras
@@ -163,7 +163,7 @@ def test_a_damaged_weight_file_is_said(published_quarter, tmp_path):
     for start in range(1000, len(content), 20_000):
         content[start : start + 600] = bytes(600)
     (tmp_path / "quarter.h5").write_bytes(content)
-    with pytest.raises(SourceError, match=r"quarter\.h5 does not hold the weights of mobilenet"):
+    with pytest.raises(ConfigError, match=r"quarter\.h5, which is damaged: .*Get it anew"):
         load_base("mobilenet", image_size=64, weights=str(tmp_path / "quarter.h5"), alpha=0.25)
 
 

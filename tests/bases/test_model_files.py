@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from pipeline.bases.choice import BaseChoice, check_choice
-from pipeline.bases.model_files import read_model_file, weight_ending, weights_sha256
+from pipeline.bases.model_files import (
+    check_weight_file,
+    read_model_file,
+    weight_ending,
+    weights_sha256,
+)
 from pipeline.errors import ConfigError, SourceError
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
@@ -192,3 +197,18 @@ def test_the_shape_counts():
         ]
     }
     assert len(hashes) == 2
+
+
+def test_weights_that_would_fill_the_memory_are_refused(tmp_path):
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("x", (1_000_000_000,), "u1", chunks=(1_000_000,), compression="gzip")
+    with pytest.raises(ConfigError, match=r"weights=.*bomb\.h5.* unpacks to 1,000 MB"):
+        check_weight_file(tmp_path / "bomb.h5")
+
+
+def test_weights_that_would_write_elsewhere_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "out.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("../model.weights.h5", b"")
+    with pytest.raises(ConfigError, match=r"weights=.*out\.keras.* writes to '\.\./model"):
+        check_weight_file(tmp_path / "out.keras")
