@@ -60,40 +60,6 @@ INITIALIZER_FAMILIES: Final[dict[str, Family]] = {
 }
 
 
-def activation_layer(
-    name: str,
-    hyperparameters: Hyperparameters,
-    *,
-    seed: int = 0,
-    layer_name: str | None = None,
-) -> keras.layers.Layer:
-    """Returns a new layer that computes the activation.
-
-    Args:
-        name: Which activation: a key of `ACTIVATIONS`.
-        hyperparameters: The trial's active ones; those that `name` declares must be there.
-        seed: Root of what the layer draws while it is trained, in [0, 2**31); only `rrelu` draws.
-        layer_name: What the layer is called; None: Keras makes up a name.
-
-    Raises:
-        ConfigError: If there is no activation of that name.
-    """
-    settings = Settings(hyperparameters=hyperparameters, name=layer_name, seed=seed)
-    return ACTIVATIONS.get(name)(settings)
-
-
-def initializer_family(activation: str) -> Family:
-    """Returns the family of initial weights that suits a layer with this activation.
-
-    Args:
-        activation: A key of `ACTIVATIONS`, or another name, such as `softmax`, which gets `glorot`.
-
-    >>> initializer_family("relu"), initializer_family("selu"), initializer_family("softmax")
-    ('he', 'lecun', 'glorot')
-    """
-    return INITIALIZER_FAMILIES.get(activation, "glorot")
-
-
 @ACTIVATIONS.register("relu")
 def relu(settings: Settings) -> keras.layers.Layer:
     """Rectified linear unit: f(x) = max(0, x).

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pipeline.errors import InfeasibleTrialError
 from pipeline.hyperparameter import Hyperparameters
 from pipeline.seeds import derive_seed
-from pipeline.training.activations import activation_layer
-from pipeline.training.initializers import UNSCALED, initializer, unscaled
+from pipeline.training.activations import ACTIVATIONS, Settings
+from pipeline.training.initializers import initializer
 
 if TYPE_CHECKING:
     import keras
@@ -135,16 +135,10 @@ class _HeadBuilder:
         return self._dropout(name)(x) if self._drops(index) else x
 
     def classify(self, x: Any, num_classes: int) -> Any:
-        from keras import layers
+        from keras import initializers, layers
 
-        # Glorot uniform whatever the hidden layers have: the rule for softmax, and Keras' default.
-        weights = initializer(
-            "glorot",
-            activation="softmax",
-            distribution="uniform",
-            fan="auto",
-            seed=self._derive("probabilities", "kernel"),
-        )
+        # Whatever the hidden layers have: the rule for softmax, and Keras' default.
+        weights = initializers.GlorotUniform(seed=self._derive("probabilities", "kernel"))
         return layers.Dense(
             num_classes,
             activation="softmax",
@@ -162,25 +156,22 @@ class _HeadBuilder:
         return int(self._values["units" if same else f"units_{index}"])
 
     def _initializer(self, layer: str) -> "keras.initializers.Initializer":
-        family, seed = str(self._values["initializer"]), self._derive(layer, "kernel")
-        if family in UNSCALED:
-            scale = float(self._values.get("initializer_scale", 0.0))
-            return unscaled(family, scale=scale, seed=seed)
         return initializer(
-            family,
+            str(self._values["initializer"]),
             activation=str(self._values["activation"]),
             distribution=str(self._values["initializer_distribution"]),
             fan=str(self._values["initializer_fan"]),
-            seed=seed,
+            scale=float(self._values.get("initializer_scale", 0.0)),
+            seed=self._derive(layer, "kernel"),
         )
 
     def _activation(self, layer: str) -> "keras.layers.Layer":
-        return activation_layer(
-            str(self._values["activation"]),
-            self._values,
+        settings = Settings(
+            hyperparameters=self._values,
+            name=f"{layer}_activation",
             seed=self._derive(layer, "activation"),
-            layer_name=f"{layer}_activation",
         )
+        return ACTIVATIONS.get(str(self._values["activation"]))(settings)
 
     def _regularizer(self) -> "keras.regularizers.Regularizer | None":
         import keras

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.errors import ConfigError
 from pipeline.hyperparameter import Hyperparameter, choice, positive, where
-from pipeline.registry import unknown_name
-from pipeline.training.activations import initializer_family
+from pipeline.training.activations import INITIALIZER_FAMILIES
 
 if TYPE_CHECKING:
     import keras
@@ -51,49 +49,32 @@ PARAMETERS: Final[dict[str, Hyperparameter]] = {
 }
 
 
-def unscaled(family: str, *, scale: float, seed: int) -> keras.initializers.Initializer:
-    """Returns the initializer of a layer's weights, whatever the layer's size.
+def initializer(
+    family: str, *, activation: str, distribution: str, fan: str, scale: float, seed: int
+) -> keras.initializers.Initializer:
+    """Returns the initializer of a layer's weights.
 
     Args:
-        family: One of `UNSCALED`.
-        scale: Standard deviation of `normal`, > 0.
-        seed: What the weights are drawn from, in [0, 2**31).
+        family: A key of `FAMILIES`, whose variance is its scale / fan; `auto`: the one that suits
+            the activation; or one of `UNSCALED`.
+        activation: A key of `training.activations.ACTIVATIONS`.
+        distribution: A key of `DISTRIBUTIONS`: `normal` or `uniform`.
+        fan: What the variance is divided by: `fan_in`, `fan_avg`, or `auto`, which is that of the
+            family's own paper.
+        scale: Standard deviation of the family `normal`, > 0.
+        seed: What the weights are drawn from, in [0, 2**31): the same gives the same.
     """
     import keras
 
     if family == "zeros":
         return keras.initializers.Zeros()
-    return keras.initializers.RandomNormal(stddev=scale, seed=seed)
-
-
-def initializer(
-    family: str, *, activation: str, distribution: str, fan: str, seed: int
-) -> keras.initializers.Initializer:
-    """Returns the initializer of a layer's weights, with variance scale / fan.
-
-    Args:
-        family: A key of `FAMILIES`, or `auto`: what suits the activation.
-        activation: What the layer's activation is called, as in `training.activations`; `softmax`
-            for the output layer.
-        distribution: A key of `DISTRIBUTIONS`: `normal` or `uniform`.
-        fan: What the variance is divided by: `fan_in`, `fan_avg`, or `auto`, which is that of the
-            family's own paper.
-        seed: What the weights are drawn from, in [0, 2**31): the same gives the same.
-
-    Raises:
-        ConfigError: If `family`, `distribution` or `fan` is unknown.
-    """
-    import keras
-
-    legal = {"": ("auto", *FAMILIES), "_distribution": DISTRIBUTIONS, "_fan": FANS}
-    for (name, words), value in zip(legal.items(), (family, distribution, fan), strict=True):
-        if value not in words:
-            raise ConfigError(unknown_name(f"initializer{name}", value, list(words)))
+    if family == "normal":
+        return keras.initializers.RandomNormal(stddev=scale, seed=seed)
     if family == "auto":
-        family = initializer_family(activation)
-    scale, own_fan = FAMILIES[family]
+        family = INITIALIZER_FAMILIES[activation]
+    variance, own_fan = FAMILIES[family]
     return keras.initializers.VarianceScaling(
-        scale=scale,
+        scale=variance,
         mode=own_fan if fan == "auto" else fan,
         distribution=DISTRIBUTIONS[distribution],
         seed=seed,

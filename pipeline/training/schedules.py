@@ -183,7 +183,6 @@ def learning_rate_table(
         Learning rates, shape (num_steps,), float32, in [0, factor * peak].
 
     Raises:
-        ValueError: If a number of steps is below 1.
         ConfigError: If the schedule is unknown.
 
     >>> values = {"learning_rate": 1.0, "schedule": "constant", "warmup_epochs": 2}
@@ -192,11 +191,6 @@ def learning_rate_table(
     """
     import numpy as np
 
-    if num_steps < 1 or steps_per_epoch < 1:
-        raise ValueError(
-            "num_steps >= 1 and steps_per_epoch >= 1 must hold. "
-            f"Received: num_steps={num_steps}, steps_per_epoch={steps_per_epoch}."
-        )
     warmup_steps = round(float(hyperparameters.get("warmup_epochs", 0.0)) * steps_per_epoch)
     num_warmup = min(warmup_steps, num_steps)
     num_decay = num_steps - num_warmup

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.hyperparameter import Hyperparameters
-from pipeline.training.activations import ACTIVATIONS, activation_layer
+from pipeline.training.activations import ACTIVATIONS, Settings
 from pipeline.training.batches import Chunk
 from pipeline.training.phases import whole
 from testing.unmonitored import unmonitored
@@ -138,7 +138,7 @@ def test_every_activation_says_when_it_is_idle(name, params_document):
     from pipeline.training.gradients import idle_shares
 
     defaults: Hyperparameters = params_document["defaults"]
-    layer = activation_layer(name, defaults)
+    layer = ACTIVATIONS.get(name)(Settings(hyperparameters=defaults))
     # One unit far below, one far above, one that goes from -1 to 1.
     inputs = np.stack([np.full(20, -50.0), np.full(20, 50.0), np.linspace(-1, 1, 20)], axis=1)
     outputs = layer(inputs.astype(np.float32))

@@ -119,9 +119,3 @@ def test_epochs_become_steps_by_the_steps_of_an_epoch():
 def test_an_unknown_name_lists_the_choices_and_the_nearest():
     with pytest.raises(ConfigError, match=r"Did you mean 'cosine'.*constant, cosine, exponential"):
         table("cosin")
-
-
-@pytest.mark.parametrize("counts", [{"num_steps": 0}, {"steps_per_epoch": 0}])
-def test_a_training_without_steps_is_refused(counts):
-    with pytest.raises(ValueError, match="num_steps >= 1 and steps_per_epoch >= 1 must hold"):
-        table("constant", **counts)
