@@ -5,9 +5,7 @@ targets. The head of k - 1 folds is fitted to the sums of all less those of one,
 is gone through twice, however many folds and penalties there are.
 """
 
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -47,63 +45,33 @@ def stratified_folds(
     return folds[of_image]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sums:
-    """Sums over images, of which ridge heads are made.
+def _heads(
+    products: Floats, across: Floats, penalties: Sequence[float]
+) -> list[tuple[Floats, Floats]]:
+    """Returns weights, shape (d, classes), and intercepts, (classes,), for each penalty.
 
-    Attributes:
-        count: Images.
-        features: Of their features, shape (d,).
-        products: Of each two features, shape (d, d).
-        targets: Images of each class, shape (classes,).
-        across: Of features and targets, shape (d, classes).
+    The intercept is not penalized: features and targets are taken less their means.
+
+    Args:
+        products: From `_sums`.
+        across: Likewise.
+        penalties: As for `out_of_fold_scores`.
     """
+    from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 
-    count: int
-    features: NDArray[np.float32]
-    products: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    across: NDArray[np.float32]
-
-    def plus(self, other: "_Sums") -> "_Sums":
-        """Returns the sums over the images of both."""
-        return _Sums(
-            count=self.count + other.count,
-            features=self.features + other.features,
-            products=self.products + other.products,
-            targets=self.targets + other.targets,
-            across=self.across + other.across,
-        )
-
-    def less(self, other: "_Sums") -> "_Sums":
-        """Returns the sums without those of some of the images."""
-        return _Sums(
-            count=self.count - other.count,
-            features=self.features - other.features,
-            products=self.products - other.products,
-            targets=self.targets - other.targets,
-            across=self.across - other.across,
-        )
-
-    def heads(self, penalties: Sequence[float]) -> list[tuple[Floats, Floats]]:
-        """Returns weights, shape (d, classes), and intercepts, (classes,), for each penalty.
-
-        The intercept is not penalized: features and targets are taken less their means.
-        """
-        from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
-
-        mean, shares = self.features / self.count, self.targets / self.count
-        scatter = self.products - self.count * np.outer(mean, mean)
-        across = self.across - self.count * np.outer(mean, shares)
-        unit = float(np.trace(scatter)) / 100 or 1.0
-        found = []
-        for penalty in penalties:
-            regular = scatter.copy()
-            regular.flat[:: len(regular) + 1] += penalty * unit
-            with one_blas_thread():
-                weights = cho_solve(cho_factor(regular, lower=True, overwrite_a=True), across)
-            found.append((weights, np.asarray(shares - mean @ weights, np.float32)))
-        return found
+    count = products[-1, -1]
+    mean, shares = products[-1, :-1] / count, across[-1] / count
+    scatter = products[:-1, :-1] - count * np.outer(mean, mean)
+    centred = across[:-1] - count * np.outer(mean, shares)
+    unit = float(np.trace(scatter)) / 100 or 1.0
+    found = []
+    for penalty in penalties:
+        regular = scatter.copy()
+        regular.flat[:: len(regular) + 1] += penalty * unit
+        with one_blas_thread():
+            weights = cho_solve(cho_factor(regular, lower=True, overwrite_a=True), centred)
+        found.append((weights, np.asarray(shares - mean @ weights, np.float32)))
+    return found
 
 
 def out_of_fold_scores(
@@ -133,10 +101,10 @@ def out_of_fold_scores(
         _sums(features, labels, np.flatnonzero(folds == fold), num_classes)
         for fold in range(int(folds.max()) + 1)
     ]
-    everything = functools.reduce(_Sums.plus, own)
+    all_products, all_across = (sum(each) for each in zip(*own, strict=True))
     scores = np.empty((len(penalties), len(labels), num_classes), np.float32)
-    for fold, sums in enumerate(own):
-        heads = everything.less(sums).heads(penalties)
+    for fold, (products, across) in enumerate(own):
+        heads = _heads(all_products - products, all_across - across, penalties)
         for rows in _blocks(np.flatnonzero(folds == fold)):
             values = features[rows].astype(np.float32)
             for place, (weights, intercept) in enumerate(heads):
@@ -148,18 +116,24 @@ def out_of_fold_scores(
 
 def _sums(
     features: NDArray[np.floating[Any]], labels: Indices, rows: Indices, num_classes: int
-) -> _Sums:
-    size = features.shape[1]
-    total, products = np.zeros(size, np.float32), np.zeros((size, size), np.float32)
-    across = np.zeros((size, num_classes), np.float32)
+) -> tuple[Floats, Floats]:
+    """Returns sums over some images, whose features have a 1 behind them.
+
+    Returns:
+        products: Of each two features, shape (d + 1, d + 1): the last row holds the sums of the
+            features, and in the end the number of images.
+        across: Of features and targets, shape (d + 1, classes): the last row holds the images of
+            each class.
+    """
+    size = features.shape[1] + 1
+    products, across = np.zeros((size, size), np.float32), np.zeros((size, num_classes), np.float32)
     eye = np.eye(num_classes, dtype=np.float32)
     for some in _blocks(rows):
-        values = features[some].astype(np.float32)
-        total += values.sum(axis=0)
+        values = np.ones((len(some), size), np.float32)
+        values[:, :-1] = features[some]
         products += values.T @ values
         across += values.T @ eye[labels[some]]
-    targets = np.bincount(labels[rows], minlength=num_classes).astype(np.float32)
-    return _Sums(count=len(rows), features=total, products=products, targets=targets, across=across)
+    return products, across
 
 
 def _blocks(rows: Indices) -> list[Indices]:
