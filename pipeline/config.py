@@ -57,6 +57,21 @@ def read_document(path: Path = PARAMS_FILE) -> dict[str, Any]:
     return document
 
 
+def study_bases(path: Path = PARAMS_FILE) -> dict[str, str]:
+    """Returns the base of each study of `params.yaml`, by the study's name.
+
+    Raises:
+        ConfigError: If the file names no study, or one of them no base.
+    """
+    studies = read_document(path).get("studies")
+    if not isinstance(studies, dict) or not studies:
+        raise ConfigError(f"{path}: studies must name at least one. Received: {studies!r}.")
+    for name, study in studies.items():
+        if not isinstance(study, dict) or "base" not in study:
+            raise ConfigError(f"{path}: studies.{name} must have a base. Received: {study!r}.")
+    return {str(name): str(study["base"]) for name, study in studies.items()}
+
+
 def load_section(model: type[SectionT], name: str, path: Path = PARAMS_FILE) -> SectionT:
     """Reads one section of `params.yaml`.
 

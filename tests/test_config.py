@@ -1,11 +1,12 @@
 """params.yaml is read strictly, and every problem is said with its path."""
 
+import re
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
-from pipeline.config import Section, load_section, read_document
+from pipeline.config import Section, load_section, read_document, study_bases
 from pipeline.errors import ConfigError
 
 
@@ -86,6 +87,27 @@ def test_a_python_object_is_refused(load):
 def test_a_missing_section_lists_those_that_exist(load):
     with pytest.raises(ConfigError, match=r"has no 'thing'\. It has: things"):
         load(GOOD, name="thing")
+
+
+def test_the_bases_of_all_studies_are_read(tmp_path):
+    (tmp_path / "params.yaml").write_text("studies: {a: {base: none, space: {}}, b: {base: lite}}")
+    assert study_bases(tmp_path / "params.yaml") == {"a": "none", "b": "lite"}
+
+
+@pytest.mark.parametrize(
+    ("studies", "problem"),
+    [
+        ("", "studies must name at least one. Received: None"),
+        ("studies: {}", "studies must name at least one"),
+        ("studies: [a]", "studies must name at least one"),
+        ("studies: {a: null}", "studies.a must have a base. Received: None"),
+        ("studies: {a: {space: {}}}", "studies.a must have a base"),
+    ],
+)
+def test_studies_without_a_base_are_refused_in_a_sentence(tmp_path, studies, problem):
+    (tmp_path / "params.yaml").write_text(f"budget: 1m\n{studies}")
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        study_bases(tmp_path / "params.yaml")
 
 
 def test_a_missing_file_says_where_to_be(tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config import load_section, read_document
+from pipeline.config import load_section, study_bases
 from pipeline.database_addresses import AUTO, sqlite_file
 from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
@@ -21,7 +21,7 @@ from pipeline.records.mirror.store import mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage
 from pipeline.records.studies import trial_records
 from pipeline.search.sections import SearchParams
-from pipeline.split_record import SPLIT_FILE, find_split
+from pipeline.split_record import read_split
 from pipeline.stages.report import show_figures
 from pipeline.studies.described import lost_study, own_study
 from pipeline.trials.confirmation import belongs, confirmation_of
@@ -56,10 +56,9 @@ def main(args: argparse.Namespace) -> int:
         StudyError: If there is nothing to audit, or a repair is asked for during a search.
     """
     root = Path.cwd()
-    dataset, url = _dataset(root), load_section(SearchParams, "search").storage
+    dataset, url = read_split(root).dataset, load_section(SearchParams, "search").storage
     is_equal = [
-        _audit(root, dataset, name=name, url=url, is_repaired=args.repair)
-        for name in read_document()["studies"]
+        _audit(root, dataset, name=name, url=url, is_repaired=args.repair) for name in study_bases()
     ]
     return 0 if all(is_equal) else 1
 
@@ -214,11 +213,3 @@ def _is_searched(root: Path, study_name: str, url: str) -> bool:
 def _has_runs(root: Path) -> bool:
     file = sqlite_file(tracking_uri(root))
     return file is None or file.exists()
-
-
-def _dataset(root: Path) -> str:
-    split = find_split(root)
-    if split is None:
-        file = root / SPLIT_FILE
-        raise StudyError(f"{file} must exist to know what to compare. Run `dvc repro`.")
-    return split.dataset

@@ -4,7 +4,6 @@ Run: python -m pipeline check
 """
 
 import argparse
-import re
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -29,10 +28,10 @@ from pipeline.review.params import ReviewParams
 from pipeline.search.between_sections import executor_problem
 from pipeline.search.distributions import Fixed
 from pipeline.search.params import (
-    NAME_PATTERN,
     StudyParams,
     default_problems,
     embedded_space,
+    name_problems,
     study_problems,
 )
 from pipeline.search.sections import ConfirmParams, DiagnoseParams, SearchParams
@@ -55,13 +54,6 @@ SECTIONS: dict[str, type[Section]] = {
 BUDGET = "budget"
 OTHER_SECTIONS = ("defaults", "studies")
 HELP_WIDTH = 100
-# A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
-# folder beside these of results/, and a word of register.study beside `auto`.
-TAKEN_NAMES = ("labels", "file", "allow_pickle", "report", "review", "confusion", "diagnosis", AUTO)
-TAKEN_ENDINGS = {
-    r"_wrong_(images|indices)": "results/predictions.npz has other entries of such names",
-    r"-[0-9a-f]{8}": "old studies are called NAME-HASH",
-}
 
 
 def problems_of(document: Mapping[str, object]) -> list[str]:
@@ -126,7 +118,7 @@ def _studies_problems(document: Mapping[str, object]) -> list[str]:
         return [f"studies: must map names to studies, at least one. Received: {studies!r}."]
     problems = []
     for name, value in studies.items():
-        problems += _name_problems(name)
+        problems += name_problems(name)
         found = _section_problems(StudyParams, f"studies.{name}", value)
         if not found:
             study = StudyParams.model_validate(value)
@@ -174,20 +166,6 @@ def _problems_once_embedded(
     except ConfigError as error:
         return [f"studies.{name}: {error}"]
     return []
-
-
-def _name_problems(name: object) -> list[str]:
-    where = f"studies.{name}: a study"
-    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
-        rule = "must have a name of up to 64 letters, digits, _ and -, which does not begin with -"
-        return [f"{where} {rule}. Received: {name!r}."]
-    if name in TAKEN_NAMES:
-        return [f"{where} cannot be called {name!r}, which is taken. Rename it."]
-    return [
-        f"{where} cannot have a name that ends like this: {reason}. Received: {name!r}. Rename it."
-        for ending, reason in TAKEN_ENDINGS.items()
-        if re.search(f"{ending}$", name)
-    ]
 
 
 def _register_problems(document: Mapping[str, object]) -> list[str]:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config import load_section, read_document
+from pipeline.config import load_section, study_bases
 from pipeline.database_addresses import sqlite_file
 from pipeline.errors import DataIntegrityError, StudyError
 from pipeline.features.arrays import size_text
@@ -33,7 +33,7 @@ from pipeline.records.mirror.removal import artifact_bytes, remove_runs, runs_of
 from pipeline.records.mirror.store import Store, mirror_uid, open_store, tracking_uri
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
 from pipeline.search.sections import SearchParams
-from pipeline.split_record import SPLIT_FILE, find_split
+from pipeline.split_record import read_split
 from pipeline.studies.described import describe, lost_study
 from pipeline.trials.study import exported_study
 from pipeline.workspace import TRAININGS, store_root
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from optuna.storages import BaseStorage
 
-# Until 2026-11-28 records waited there for MLflow.
-UNSENT = Path("mlruns/spool")
 HEADERS = ("what", "why", "trials", "runs", "on disk")
 
 
@@ -92,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
     """
     root, url = Path.cwd(), load_section(SearchParams, "search").storage
     stores = _opened(root, url)
-    found = [*_of_features(root), *_of_an_earlier_release(root)]
+    found = list(_of_features(root))
     if stores is not None:
         found = [*_of_studies(_studies(stores, root, url), stores, root, url), *found]
     if not found:
@@ -106,21 +104,15 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _dataset(root: Path) -> str:
-    split = find_split(root)
-    if split is None:
-        file = root / SPLIT_FILE
-        raise StudyError(f"{file} must be there, to tell current studies from old ones.")
-    return split.dataset
-
-
 def _opened(root: Path, url: str) -> Stores | None:
     """Opens the stores; returns None if no study has run here yet."""
     if has_storage(root, url):
         return Stores(storage=open_storage(root, url), runs=_runs(root))
-    for name in read_document()["studies"]:
-        if exported_study(root, name) and (t := lost_study(root, name, f"{_dataset(root)}-{name}")):
-            raise StudyError(f"{name}: {t}.")
+    for name in study_bases():
+        if exported_study(root, name) is None:
+            continue
+        if text := lost_study(root, name, f"{read_split(root).dataset}-{name}"):
+            raise StudyError(f"{name}: {text}.")
     return None
 
 
@@ -134,7 +126,7 @@ def _runs(root: Path) -> Store | None:
 
 
 def _studies(stores: Stores, root: Path, url: str) -> list[StoredStudy]:
-    names, dataset = list(read_document()["studies"]), _dataset(root)
+    names, dataset = list(study_bases()), read_split(root).dataset
     described = {f"{dataset}-{name}": _described(name, root) for name in names}
     exported = [study.identity for name in names if (study := exported_study(root, name))]
     found = stored_studies(
@@ -181,7 +173,7 @@ def _of_studies(
         )
     current = {study.base_name for study in studies if not (study.old and study.is_own)}
     # Their store may be lost, or another one be in use for now.
-    current |= {f"{_dataset(root)}-{name}" for name in read_document()["studies"]}
+    current |= {f"{read_split(root).dataset}-{name}" for name in study_bases()}
     for folder in sorted((store_root(root) / TRAININGS).glob("*/")):
         if folder.name not in current:
             yield Garbage(
@@ -209,17 +201,6 @@ def _of_features(root: Path) -> Iterator[Garbage]:
             why="not in data/features",
             remove=partial(_remove_arrays, store, unnamed),
             num_bytes=sum(unnamed.values()),
-        )
-
-
-def _of_an_earlier_release(root: Path) -> Iterator[Garbage]:
-    folder = store_root(root) / UNSENT
-    if folder.is_dir():
-        yield Garbage(
-            what=str(UNSENT),
-            why="of an earlier release: the studies hold it",
-            remove=partial(shutil.rmtree, folder),
-            num_bytes=sum(file.stat().st_size for file in folder.iterdir()),
         )
 
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config import load_section, read_document
+from pipeline.config import load_section, study_bases
 from pipeline.errors import StudyError
 from pipeline.plan_record import PLAN_FILE
 from pipeline.plural import plural
@@ -54,7 +54,7 @@ def main(_: argparse.Namespace) -> int:
     """
     from pipeline.records.mirror.store import open_store
 
-    root, names = Path.cwd(), list(read_document()["studies"])
+    root, names = Path.cwd(), list(study_bases())
     split = find_split(root)
     exported = {name: exported_study(root, name) for name in names}
     if split is None or not any(exported.values()):

@@ -12,12 +12,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.bases.table import NO_BASE
 from pipeline.clock import FURTHER_SECONDS, Clock, Spent, read_budget
-from pipeline.config import parse_section, read_document
+from pipeline.config import load_section, study_bases
 from pipeline.database_addresses import sqlite_file, without_password
 from pipeline.durations import duration, left
-from pipeline.errors import StudyError
 from pipeline.losses import lost_runs
 from pipeline.plan_record import PLAN_FILE, planned_epochs
 from pipeline.plural import plural
@@ -27,7 +25,7 @@ from pipeline.records.mirror.store import tracking_uri
 from pipeline.records.overview import Holder, Overview, RunningTrial
 from pipeline.records.storage import has_storage, open_storage, sharing_checkout, storage_url
 from pipeline.search.sections import SearchParams
-from pipeline.split_record import find_split
+from pipeline.split_record import read_split
 from pipeline.studies.overviews import look
 from pipeline.training.portions import Portion
 from pipeline.trials.record import CUT_OFF
@@ -54,13 +52,11 @@ def main(args: argparse.Namespace) -> int:
     """Prints a line for each study of params.yaml, then who is at work on it and what is missing.
 
     Raises:
-        StudyError: If nothing has run here yet.
+        DataIntegrityError: If nothing has run here yet.
     """
-    root, document = Path.cwd(), read_document()
-    search = parse_section(SearchParams, "search", document.get("search"))
-    names, dataset = list(document["studies"]), _dataset()
+    root, search = Path.cwd(), load_section(SearchParams, "search")
+    dataset, bases = read_split(root).dataset, study_bases()
     storage = open_storage(root, search.storage) if has_storage(root, search.storage) else None
-    bases = {name: _base(study) for name, study in document["studies"].items()}
     found = look(root, storage, bases, dataset=dataset, search=search)
     searches = {
         name: search.with_epochs(planned_epochs(root / PLAN_FILE, base))
@@ -73,9 +69,9 @@ def main(args: argparse.Namespace) -> int:
     file = sqlite_file(tracking_uri(root))
     is_here = file is None or file.exists()
     lost = None if is_here else lost_runs(root, str(file))
-    num_old = _num_old(root, storage, names, dataset=dataset, url=search.storage)
+    num_old = _num_old(root, storage, list(bases), dataset=dataset, url=search.storage)
     clock = Clock(root, None).read()
-    spent = {stage: one for stage, one in clock.items() if stage.partition("@")[2] in ("", *names)}
+    spent = {stage: one for stage, one in clock.items() if stage.partition("@")[2] in ("", *bases)}
     if args.json:
         content = {"studies": {name: _plain(one) for name, one in found.items()}}
         others = {
@@ -104,10 +100,6 @@ def _num_old(
     checkout = sharing_checkout(root, url)
     stored = stored_studies(storage, dataset=dataset, studies=names, checkout=checkout)
     return sum(study.old is not None and study.is_own for study in stored)
-
-
-def _base(study: object) -> str:
-    return str(study.get("base")) if isinstance(study, dict) else NO_BASE
 
 
 def _print(
@@ -260,10 +252,3 @@ def _plain(one: Overview) -> dict[str, Any]:
         ],
         "searched_by": {"pid": holder["pid"], "host": holder["host"]} if holder else None,
     }
-
-
-def _dataset() -> str:
-    split = find_split(Path())
-    if split is None:
-        raise StudyError("Nothing has run here yet: there is no data/split.json. Run `dvc repro`.")
-    return split.dataset

@@ -66,11 +66,15 @@ def summary_lines(results: Results) -> list[str]:
 
 def _compared(one: ComparisonRecord) -> str:
     found, n = one.difference, one.difference.n
-    span = f"{points(found.low, n)} to {points(found.high, n)}"
     if not one.is_clear:
+        span = f"{points(found.low, n)} to {points(found.high, n)}"
         return f"not told apart from {one.second} (difference {span} points, p = {one.p_value:.2g})"
     verb = "better" if found.value > 0 else "worse"
-    return f"{verb} than {one.second} by {points(abs(found.value), n)} points ({span})"
+    low, high = sorted((abs(found.low), abs(found.high)))
+    return (
+        f"{verb} than {one.second} by {points(abs(found.value), n)} points "
+        f"({points(low, n)} to {points(high, n)})"
+    )
 
 
 def _seeds(study: StudyResults) -> str:

@@ -1,6 +1,6 @@
 """What a study needs of the other sections of `params.yaml`, as far as they say it themselves.
 
-`search.params.study_settings` and the workers apply these rules to the base as it was embedded.
+`search.params.embedded_space` and the workers apply these rules to the base as it was embedded.
 Here nothing has run yet, so that a rule speaks only where no base could make it right.
 """
 

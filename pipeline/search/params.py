@@ -1,6 +1,6 @@
 """The sections `studies` and `defaults` of `params.yaml`, and how they fit the others."""
 
-import logging
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -19,10 +19,17 @@ from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS, named
 from pipeline.training.segments import MIN_EPOCHS_OF_TWO_PHASES, lower_cuts
 
-logger = logging.getLogger(__name__)
-
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
-
+# A study's name is a key of results/predictions.npz beside what `np.savez` and the labels take, a
+# folder beside these of results/, and a word of register.study beside `auto`.
+TAKEN_NAMES = (
+    *("labels", "file", "allow_pickle"),
+    *("report", "review", "confusion", "diagnosis", "auto"),
+)
+TAKEN_ENDINGS = {
+    r"_wrong_(images|indices)": "results/predictions.npz has other entries of such names",
+    r"-[0-9a-f]{8}": "old studies are called NAME-HASH",
+}
 
 Named = Annotated[dict[str, Any], AfterValidator(named)]
 """Hyperparameters by name; a list of cuts becomes its name."""
@@ -48,11 +55,30 @@ def load_study(name: str) -> tuple[StudyParams, SearchSpace]:
         known = ", ".join(studies) if isinstance(studies, dict) else "nothing"
         raise ConfigError(f"params.yaml has no studies.{name}. It has: {known}.")
     params = parse_section(StudyParams, f"studies.{name}", studies[name])
-    problems = default_problems(document.get("defaults")) + study_problems(name, params, document)
+    problems = [
+        *name_problems(name),
+        *default_problems(document.get("defaults")),
+        *study_problems(name, params, document),
+    ]
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"params.yaml cannot be used:\n{lines}")
     return params, SearchSpace.parse(params.space, named(document["defaults"]))
+
+
+def name_problems(name: object) -> list[str]:
+    """Lists what is wrong with the name of a study, a key below `studies`."""
+    where = f"studies.{name}: a study"
+    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
+        rule = "must have a name of up to 64 letters, digits, _ and -, which does not begin with -"
+        return [f"{where} {rule}. Received: {name!r}."]
+    if name in TAKEN_NAMES:
+        return [f"{where} cannot be called {name!r}, which is taken. Rename it."]
+    return [
+        f"{where} cannot have a name that ends like this: {reason}. Received: {name!r}. Rename it."
+        for ending, reason in TAKEN_ENDINGS.items()
+        if re.search(f"{ending}$", name)
+    ]
 
 
 def _sampler_of(document: Mapping[str, object]) -> object:
@@ -148,7 +174,6 @@ def embedded_space(
     space = space.with_cuts(heads or list(cuts))
     if heads and "unfreeze" in space.settings and not any(lower_cuts(cuts, cut) for cut in heads):
         # Of a list that a user wrote this is an error; the plan knew what there is room for.
-        logger.info("no cut was embedded that phase 2 could start from: unfreeze is 0")
         space = space.without_unfreezing()
     space = space.with_segments(cuts)
     if search.num_epochs < MIN_EPOCHS_OF_TWO_PHASES and space.can_unfreeze:

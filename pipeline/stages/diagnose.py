@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from pipeline.clock import read_budget, weights
-from pipeline.config import load_section, read_document
+from pipeline.config import load_section, study_bases
 from pipeline.evaluation.objectives import OBJECTIVES, ObjectiveSpec
 from pipeline.features.manifest import read_manifest
 from pipeline.plan_record import PLAN_FILE, planned_epochs
@@ -200,8 +200,7 @@ def main(name: str) -> None:
     (study, space), root = load_study(name), Path.cwd()
     search = load_section(SearchParams, "search")
     search = search.with_epochs(planned_epochs(root / PLAN_FILE, study.base))
-    params, bases = load_section(DiagnoseParams, "diagnose"), read_document()["studies"]
-    shares = weights({key: str(one["base"]) for key, one in bases.items()})
+    params, shares = load_section(DiagnoseParams, "diagnose"), weights(study_bases())
     own = {key: share for key, share in shares.items() if key.startswith("confirm@")}
     seconds = params.seconds(read_budget(), own[f"confirm@{name}"] / sum(own.values()))
     run(name, study, space, search, root=root, seconds=seconds)

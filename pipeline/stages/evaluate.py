@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import load_section, read_document
+from pipeline.config import load_section, study_bases
 from pipeline.data.rows import whole_array
-from pipeline.errors import ConfigError, StudyError
+from pipeline.errors import StudyError
 from pipeline.evaluation.classes import most_confident_mistakes
 from pipeline.evaluation.intervals import Interval, metric_intervals
 from pipeline.evaluation.metrics import METRICS, calibration_bins
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 # Four rows of six in the report: enough to see a pattern, few enough to look at each.
 NUM_MISTAKES = 24
 # What `np.savez` takes for itself, and the labels' own entry.
-_RESERVED_NAMES = frozenset({"labels", "file", "allow_pickle"})
 
 Metrics = dict[str, dict[str, Interval]]
 
@@ -105,46 +104,19 @@ def run(
     # By itself, since it is another one in each run: who depends on it runs again.
     write_json(results / "speed.json", speeds)
     write_json(results / "metrics.json", _plain(metrics))
-    for line in metrics_table(metrics):
-        logger.info("%s", line)
     reached = ", ".join(f"{study} {one['accuracy'].value:.4f}" for study, one in metrics.items())
     logger.info("accuracy on the test part: %s", reached)
     return metrics
 
 
-def metrics_table(metrics: Metrics) -> list[str]:
-    """Returns the metrics as lines of text: a row per study, each value with its interval.
-
-    Args:
-        metrics: By study and metric, at least one of each.
-    """
-    names = list(next(iter(metrics.values())))
-    rows = [["study", "n", *names]]
-    for study, values in metrics.items():
-        cells = [f"{v.value:.4f} [{v.low:.4f}, {v.high:.4f}]" for v in values.values()]
-        rows.append([study, str(values[names[0]].n), *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
 def main() -> None:
     """Runs the stage on the files of the checkout."""
-    studies = read_document().get("studies")
-    if not isinstance(studies, dict) or not studies:
-        raise ConfigError(f"params.yaml: studies must name at least one. Received: {studies!r}.")
+    studies = list(study_bases())
     params = load_section(EvaluateParams, "evaluate")
-    run(params, studies=[str(name) for name in studies], num_threads=num_cores())
+    run(params, studies=studies, num_threads=num_cores())
 
 
 def _check_models(files: dict[str, Path]) -> None:
-    if taken := sorted(_RESERVED_NAMES & files.keys()):
-        raise ConfigError(
-            f"studies: a study cannot be called {taken[0]!r}, which results/predictions.npz uses "
-            "for itself. Rename it in params.yaml."
-        )
     if missing := [study for study, file in files.items() if not file.is_file()]:
         named = ", ".join(str(files[study]) for study in missing)
         stages = " ".join(f"confirm@{study}" for study in missing)

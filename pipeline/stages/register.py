@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.bases.table import NO_BASE
-from pipeline.config import load_section, read_document
+from pipeline.config import load_section, study_bases
 from pipeline.data.rows import chosen_images, evenly, whole_array
 from pipeline.errors import ConfigError
 from pipeline.evaluation.objectives import OBJECTIVES
@@ -243,8 +243,5 @@ def _best(confirmations: Mapping[str, ConfirmationRecord]) -> str:
 
 def main() -> None:
     """Runs the stage on the files that dvc.yaml names."""
-    studies = read_document().get("studies")
-    if not isinstance(studies, dict):
-        raise ConfigError(f"studies must be a mapping of studies. Received: studies={studies!r}.")
     params = load_section(RegisterParams, "register")
-    run(params, studies=list(studies), root=Path.cwd(), num_threads=num_cores())
+    run(params, studies=list(study_bases()), root=Path.cwd(), num_threads=num_cores())

@@ -67,8 +67,8 @@ def model_card(
         "Where it comes from": (
             "`lineage.json` beside this file has the SHA-256 of everything from the raw images to "
             "the model file. In the checkout that made it `python -m pipeline verify` computes "
-            "them again, `python -m pipeline verify --deep` trains the winner again, and `python "
-            "-m pipeline reproduce` prints the commands that rebuild it."
+            "them again, `python -m pipeline verify --deep` trains its trial again, and "
+            "`python -m pipeline reproduce` prints the commands that rebuild it."
         ),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items()]
@@ -236,7 +236,7 @@ def _license(confirm: ConfirmationRecord, split: SplitRecord) -> str:
     weights = confirm.base_source.get("weights", "imagenet")
     if base in BASES and weights != "imagenet":
         of_base = f"its weights, {weights}, are your own"
-    elif base.startswith("efficientnet_lite"):
+    elif base in BASES and base.startswith("efficientnet_lite"):
         of_base = _LITE_LICENSE
     elif base in BASES:
         of_base = _KERAS_LICENSE

@@ -22,7 +22,7 @@ from pipeline.search.warm_start import fitting
 from pipeline.split_record import SplitRecord, read_split
 from pipeline.trials.identity import Identity, study_identity
 from pipeline.trials.ranking import num_finished
-from pipeline.trials.study import exported_study
+from pipeline.trials.study import archived_name, exported_study
 from pipeline.workspace import stamp_file
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def num_kept(study: Study, described: DescribedStudy) -> int | None:
     """
     if study.user_attrs.get("identity") == described.identity:
         return None
-    aside = find_study(study._storage, f"{described.study_name}-{described.identity[:8]}")
+    aside = find_study(study._storage, archived_name(described.study_name, described.identity))
     if aside is not None:
         return num_finished(trial_records(aside))
     if not described.hashes.can_take_over(study.user_attrs.get("comparable")):

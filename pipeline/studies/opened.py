@@ -119,6 +119,8 @@ def opened(described: DescribedStudy, storage: BaseStorage, *, root: Path) -> St
     )
     has_rungs = params.num_rungs > 1 or any(trial.share < 1 for trial in trial_records(study))
     study.pruner = build_pruner(params.pruner, epochs=params.num_epochs, has_rungs=has_rungs)
+    if described.params.space.get("unfreeze", 0) != 0 and not described.space.can_unfreeze:
+        logger.info("no cut was embedded that phase 2 could start from: unfreeze is 0")
     enqueue_missing(
         study, with_named_cuts(described.params.enqueue, described.cuts, described.space)
     )

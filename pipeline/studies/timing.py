@@ -12,7 +12,7 @@ import psutil
 
 from pipeline.bases.table import NO_BASE
 from pipeline.clock import Clock, read_budget, weights
-from pipeline.config import read_document
+from pipeline.config import study_bases
 from pipeline.errors import ConfigError
 from pipeline.plan_record import PLAN_FILE, planned_image_seconds
 from pipeline.search.candidates import PART, VERIFIED_IMAGES
@@ -46,7 +46,7 @@ def searching(name: str, *, identity: str, root: Path) -> Iterator[float | None]
     """
     clock = Clock(root, read_budget())
     with clock.running(f"search@{name}", key=identity, next_stage=f"confirm@{name}"):
-        yield clock.ends(f"search@{name}", _weights())
+        yield clock.ends(f"search@{name}", weights(study_bases()))
 
 
 def earliest_end(params: SearchParams, budget_ends: float | None) -> float | None:
@@ -101,12 +101,12 @@ def confirming(name: str, *, identity: str, root: Path) -> Iterator[float | None
     """
     clock = Clock(root, read_budget())
     with clock.running(f"confirm@{name}", key=f"{identity} {training_code()}"):
-        ends = clock.ends(f"confirm@{name}", _weights())
+        ends = clock.ends(f"confirm@{name}", weights(study_bases()))
         yield ends and ends - _export_seconds(name, ends - time.time(), root=root)
 
 
 def _export_seconds(name: str, seconds_left: float, *, root: Path) -> float:
-    base = str(read_document()["studies"][name]["base"])
+    base = study_bases()[name]
     per_image = planned_image_seconds(root / PLAN_FILE, base)
     num_images = min(read_split(root).counts[PART].images, VERIFIED_IMAGES)
     of_images = num_images * (per_image or 0.0)
@@ -114,8 +114,3 @@ def _export_seconds(name: str, seconds_left: float, *, root: Path) -> float:
     if per_image is None and base != NO_BASE:
         wanted = max(wanted, UNPLANNED_SHARE * seconds_left)
     return min(wanted, MOST_EXPORT * seconds_left)
-
-
-def _weights() -> dict[str, float]:
-    studies = read_document()["studies"]
-    return weights({name: str(study["base"]) for name, study in studies.items()})

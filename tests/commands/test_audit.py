@@ -11,7 +11,7 @@ import pytest
 from mlflow.tracking._tracking_service import utils
 
 from pipeline.commands.audit import add_arguments, main
-from pipeline.errors import StudyError
+from pipeline.errors import DataIntegrityError, StudyError
 from pipeline.files import sha256_file
 from pipeline.records.lock import study_lock
 from pipeline.records.mirror.runs import StudyRuns
@@ -84,7 +84,8 @@ def root(template, tmp_path, monkeypatch, params_document):
     """A repository with a finished Optuna study, and without MLflow's store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    params = {"studies": {"transfer": {}, "scratch": {}}, "search": params_document["search"]}
+    studies = {name: {"base": "none"} for name in ("transfer", "scratch")}
+    params = {"studies": studies, "search": params_document["search"]}
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     (tmp_path / "data").mkdir()
     write_split(split_record(), tmp_path / SPLIT_FILE)
@@ -313,7 +314,7 @@ def test_a_repair_logs_results_of_this_study_alone(mirrored, study_uid, is_logge
 
 def test_without_data_there_is_nothing_to_audit(root):
     (root / "data/split.json").unlink()
-    with pytest.raises(StudyError, match=r"data/split\.json must exist"):
+    with pytest.raises(DataIntegrityError, match=r"There is no split\.json yet"):
         audit()
 
 

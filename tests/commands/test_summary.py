@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.commands.summary import summary_lines
-from pipeline.errors import StudyError
+from pipeline.errors import DataIntegrityError
 from pipeline.report.inputs import read_results
 from tests.commands.repository import run
 from tests.report.example import write_example
@@ -63,6 +63,15 @@ def test_a_difference_reads_the_same_from_both_sides(results):
     assert lines_of(replace(results, comparisons=[turned])) == lines_of(results)
 
 
+def test_what_is_worse_is_so_by_what_is_above_zero(results):
+    (one,) = results.comparisons
+    first, other = (study.name for study in results.studies)
+    difference = replace(one.difference, value=-0.05, low=-0.06, high=-0.04)
+    worse = replace(one, first=first, second=other, difference=difference)
+    line = lines_of(replace(results, comparisons=[worse]))["sure"]
+    assert f"worse than {other} by 5.00 points (4.00 to 6.00)" in line
+
+
 def test_what_cannot_be_told_apart_is_no_better(results):
     (one,) = results.comparisons
     first, other = (study.name for study in results.studies)
@@ -100,5 +109,5 @@ def test_where_a_number_was_asked_for_twice_as_many_are(results):
 
 def test_before_a_run_it_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StudyError, match="Run `dvc repro`"):
+    with pytest.raises(DataIntegrityError, match="Run `dvc repro`"):
         run("summary")

@@ -75,7 +75,8 @@ def test_it_opens_at_the_runs_of_this_checkouts_data(tmp_path, monkeypatch):
     view = prepared_view(
         "transfer", [], key="transfer", parent="0f", objective=OBJECTIVES["val_accuracy"]
     )
-    store.client.set_experiment_tag(own, view.tag, view.text)
+    ((tag, text),) = view.items()
+    store.client.set_experiment_tag(own, tag, text)
     assert pages(tmp_path, store) == {"trials of transfer": page_of(own, "transfer")}
 
 

@@ -63,6 +63,17 @@ def test_a_queued_hyperparameter_that_is_not_searched_is_refused(problems):
     assert "this study does not search it" in problems({}, [{"units": 30}])[0]
 
 
+@pytest.mark.parametrize("name", ["labels", "report", "mine_wrong_images", "mine-0badcafe", "-m"])
+def test_a_name_that_something_else_has_is_refused_by_the_stage_too(
+    name, params_document, monkeypatch
+):
+    study = next(iter(params_document["studies"].values()))
+    document = {**params_document, "studies": {name: study}}
+    monkeypatch.setattr(params, "read_document", lambda: document)
+    with pytest.raises(ConfigError, match=rf"studies\.{name}: a study (cannot|must) "):
+        load_study(name)
+
+
 def test_batches_of_one_exclude_batch_normalization(problems):
     space = {"batch_size": {"type": "choice", "choices": [1, 32]}, "normalization": "before"}
     assert "nothing to average over in batches of 1" in problems(space)[0]

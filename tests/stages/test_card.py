@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,14 @@ def test_it_says_what_a_person_should_know(root):
         assert told in text
     assert "| T-shirt \\| top | 10 | 0.909 | 1.000 | 0.952 |" in text
     assert "None" not in text
+
+
+def test_a_users_own_base_is_not_taken_for_one_of_google(root):
+    test = json.loads((root / "results/metrics.json").read_text())["transfer"]
+    source = {"registered_model": "efficientnet_lite_of_mine"}
+    own = replace(confirmation_of(root, "transfer"), base_source=source)
+    text = model_card(root, own, read_split(root), test, baseline=BASELINE)
+    assert "Base efficientnet_lite_of_mine: that of your own model." in text
 
 
 def test_what_an_earlier_release_did_not_look_at_is_said(root, tmp_path):
