@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from pipeline.clock import FURTHER_SECONDS, search_share
 from pipeline.evaluation.intervals import Interval, wilson_interval
+from pipeline.evaluation.metrics import confusion_counts
 from pipeline.evaluation.record import ComparisonRecord
 from pipeline.plural import plural
 from pipeline.report.inputs import Results, StudyResults
-from pipeline.report.mistakes import worst_pair
 from pipeline.report.summary import SearchSummary, summarize_search
 from pipeline.report.text import (
     capitalized,
     duration,
-    hyperparameter,
     mean_and_deviation,
     percent,
     points,
@@ -26,7 +27,7 @@ from pipeline.report.text import (
 )
 from pipeline.report.timing import seconds_of_all
 from pipeline.trials.advice import advice_of, next_step
-from pipeline.trials.bounds import FEWEST_TRIED, near_bounds
+from pipeline.trials.bounds import FEWEST_TRIED
 from pipeline.trials.outlook import Outlook, outlook
 from pipeline.trials.ranking import num_finished
 
@@ -165,18 +166,14 @@ def _cost(results: Results) -> list[str]:
     search, confirm = seconds_of_all(results.studies)
     within = "" if budget is None else f", within a budget of {duration(budget)} for everything"
     confirming = f" in {duration(confirm)}" if confirm else ""
-    sentences = [
+    cost = first.evaluation.cost
+    return [
         f"{tried} configurations were tried in {duration(search)} and the best confirmed by "
         f"{confirmed} training{'s' if confirmed > 1 else ''}{confirming}{within}.",
         *_few(first, results),
+        f"In use: a file of {cost.megabytes:.1f} MB with {cost.num_parameters:,} weights, "
+        f"{first.images_per_second:,.0f} images a second on this machine.",
     ]
-    if first.evaluation is not None:
-        cost = first.evaluation.cost
-        sentences.append(
-            f"In use: a file of {cost.megabytes:.1f} MB with {cost.num_parameters:,} weights, "
-            f"{first.images_per_second or 0:,.0f} images a second on this machine."
-        )
-    return sentences
 
 
 def _few(first: StudyResults, results: Results) -> list[str]:
@@ -193,18 +190,21 @@ def _few(first: StudyResults, results: Results) -> list[str]:
 
 
 def _limits(results: Results) -> list[str]:
-    first = results.studies[0]
-    names, pair = results.class_names, worst_pair(first.probabilities, results.labels)
+    first, names = results.studies[0], results.class_names
+    predicted = first.probabilities.argmax(axis=1)
+    counts = confusion_counts(results.labels, predicted, num_classes=len(names))
+    both = np.triu(counts + counts.T, 1)
     sentences = []
     if first.diagnosis is not None:
         found = advice_of(first.diagnosis)
         sentences = [found.limits, found.more_data]
     # Of two classes it would be all of them.
-    if pair is not None and len(names) > TWO:
-        share = percent(pair.share, pair.num_wrong)
+    if both.any() and len(names) > TWO:
+        one, other = np.unravel_index(both.argmax(), both.shape)
+        num_wrong = int(both.sum())
         sentences.append(
-            f"{share} of its {pair.num_wrong:,} mistakes on the test images are {names[pair.one]} "
-            f"and {names[pair.other]} taken for each other."
+            f"{percent(both.max() / num_wrong, num_wrong)} of its {num_wrong:,} mistakes on the "
+            f"test images are {names[one]} and {names[other]} taken for each other."
         )
     return sentences or ["Nothing in these records says: it makes no mistake on the test images."]
 
@@ -214,17 +214,8 @@ def _next(results: Results) -> list[str]:
     summary = summarize_search(first.search)
     if first.diagnosis is not None and not first.diagnosis.error:
         return [next_step(first.diagnosis)]
-    tried = num_finished(first.search.trials)
-    near = near_bounds(first.confirm.winner.hyperparameters, summary.space, num_tried=tried)
-    at = [
-        f"{one.name} = {hyperparameter(one.value)}, "
-        f"near its {'lower' if one.side == 'low' else 'upper'} end"
-        for one in near
-    ]
-    said = first.diagnosis is not None and first.diagnosis.bounds
     return [
         *([] if first.diagnosis is None else [next_step(first.diagnosis)]),
-        *([f"Widen studies.{first.name}.space: {'; '.join(at)}."] if at and not said else []),
         *_further(first, summary, results),
         f"To search further: dvc exp run -S {more(first)}.",
     ]

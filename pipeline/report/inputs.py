@@ -1,6 +1,5 @@
 """What the stages before left in `data/` and `results/`, read for the report."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import DataIntegrityError, StudyError
+from pipeline.errors import DataIntegrityError
 from pipeline.evaluation.intervals import Interval
 from pipeline.evaluation.metrics import CalibrationBin
 from pipeline.evaluation.record import ComparisonRecord, EvaluationRecord, StudyEvaluation
+from pipeline.files import read_json
 from pipeline.plan_record import PLAN_FILE
 from pipeline.planning.plan import Plan, read_plan
 from pipeline.report.review import Review, read_review
 from pipeline.split_record import SplitRecord, read_split
-from pipeline.trials.confirmation import ConfirmationRecord
+from pipeline.trials.confirmation import ConfirmationRecord, read_confirmation
 from pipeline.trials.diagnosis import DiagnosisRecord, diagnosis_of
-from pipeline.trials.registration import RegistrationRecord
-from pipeline.trials.study import StudyRecord
-from pipeline.workspace import REGISTRATION_FILE, confirmation_file, study_file
+from pipeline.trials.registration import RegistrationRecord, registration_of
+from pipeline.trials.study import StudyRecord, read_study
+from pipeline.workspace import confirmation_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ class StudyResults:
         probabilities: Its model's, of the test images, shape (n, num_classes).
         wrong_images: The test images it was most sure and wrong about, uint8.
         wrong_indices: Their places in the test part, surest first.
-        evaluation: What else was found out there; None where an earlier release judged it.
-        images_per_second: Through its model, there; None likewise.
+        evaluation: What else was found out there.
+        images_per_second: Through its model, there.
         diagnosis: What limits its winner; None where an earlier release made none.
     """
 
@@ -50,8 +50,8 @@ class StudyResults:
     probabilities: NDArray[np.float32]
     wrong_images: NDArray[np.uint8]
     wrong_indices: NDArray[np.int64]
-    evaluation: StudyEvaluation | None = None
-    images_per_second: float | None = None
+    evaluation: StudyEvaluation
+    images_per_second: float
     diagnosis: DiagnosisRecord | None = None
 
 
@@ -90,36 +90,31 @@ def read_results(root: Path) -> Results:
         root: The folder that holds `data/` and `results/`.
 
     Raises:
-        StudyError: If a stage has not written its results yet.
-        DataIntegrityError: If a file is damaged, or files are of different runs.
+        DataIntegrityError: If a stage has not written its results yet, a file is damaged, or files
+            are of different runs.
     """
     results = root / "results"
-    metrics = _read_json(results / "metrics.json")
-    calibration = _read_json(results / "calibration.json")
-    registration_file, plan_file = root / REGISTRATION_FILE, root / PLAN_FILE
+    metrics = read_json(results / "metrics.json")
+    calibration, speeds = read_json(results / "calibration.json"), read_json(results / "speed.json")
+    evaluation = EvaluationRecord.from_json(read_json(results / "evaluation.json"))
     arrays = _read_arrays(results / "predictions.npz", studies=metrics)
-    evaluation, speeds = _read_evaluation(results)
     studies = [
         StudyResults(
             name=name,
-            search=StudyRecord.from_json(_read_json(study_file(root, name))),
-            confirm=ConfirmationRecord.from_json(_read_json(confirmation_file(root, name))),
+            search=read_study(root, name),
+            confirm=read_confirmation(confirmation_file(root, name)),
             metrics={metric: Interval(**one) for metric, one in metrics[name].items()},
             bins=[CalibrationBin(**one) for one in calibration[name]["bins"]],
             probabilities=arrays[name],
             wrong_images=arrays[f"{name}_wrong_images"],
             wrong_indices=arrays[f"{name}_wrong_indices"],
-            evaluation=evaluation.studies.get(name),
-            images_per_second=speeds.get(name),
+            evaluation=evaluation.studies[name],
+            images_per_second=speeds[name],
             diagnosis=diagnosis_of(root, name),
         )
         for name in metrics
     ]
-    registration = (
-        RegistrationRecord.from_json(_read_json(registration_file))
-        if registration_file.exists()
-        else None
-    )
+    registration, plan_file = registration_of(root), root / PLAN_FILE
     return Results(
         split=read_split(root),
         labels=arrays["labels"],
@@ -129,17 +124,6 @@ def read_results(root: Path) -> Results:
         comparisons=evaluation.comparisons,
         review=read_review(root),
     )
-
-
-def _read_evaluation(results: Path) -> tuple[EvaluationRecord, Mapping[str, float]]:
-    """Returns what was found out beside the metrics, and images a second by study.
-
-    Both are empty where an earlier release judged the models.
-    """
-    file, speeds = results / "evaluation.json", results / "speed.json"
-    if not (file.exists() and speeds.exists()):
-        return EvaluationRecord(studies={}, comparisons=()), {}
-    return EvaluationRecord.from_json(_read_json(file)), _read_json(speeds)
 
 
 def _in_order(
@@ -155,23 +139,12 @@ def _in_order(
     return sorted(studies, key=rank)
 
 
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError(f"{file} is not there yet. Run `dvc repro`, which writes it.") from None
-    except ValueError as error:
-        raise DataIntegrityError(
-            f"{file} is not readable: {error}. Delete it and run `dvc repro`."
-        ) from None
-
-
 def _read_arrays(file: Path, *, studies: Iterable[str]) -> dict[str, NDArray[Any]]:
     wanted = ["labels"]
     for name in studies:
         wanted += [name, f"{name}_wrong_images", f"{name}_wrong_indices"]
     if not file.exists():
-        raise StudyError(f"{file} is not there yet. Run `dvc repro`, which writes it.")
+        raise DataIntegrityError(f"There is no {file.name} yet: {file}. Run `dvc repro` first.")
     with np.load(file) as archive:
         if missing := sorted(set(wanted) - set(archive.files)):
             raise DataIntegrityError(

@@ -19,20 +19,16 @@ METRIC_NAMES = {"accuracy": "accuracy", "log_loss": "log loss", "ece": "calibrat
 Row = list[str]
 
 
-def view_trust(
-    found: StudyEvaluation | None, images_per_second: float | None
-) -> dict[str, object] | None:
+def view_trust(found: StudyEvaluation, images_per_second: float) -> dict[str, object]:
     """Returns facts and rows of what was found out beside the metrics.
 
     Args:
-        found: None where an earlier release judged the model.
-        images_per_second: Through the model, on the machine that judged it; None likewise.
+        found: Of one study's model, on the test part.
+        images_per_second: Through the model, on the machine that judged it.
     """
-    if found is None:
-        return None
     cost, dropout = found.cost, found.dropout
     facts = [
-        ("Images a second", f"{images_per_second or 0:,.0f} in {cost.engine} on this machine"),
+        ("Images a second", f"{images_per_second:,.0f} in {cost.engine} on this machine"),
         ("Model file", f"{cost.megabytes:.1f} MB, {cost.num_parameters:,} weights"),
     ]
     if dropout is not None:

@@ -35,10 +35,6 @@ def test_what_is_left_out_is_shown_with_and_without_dropout(found):
     assert len(view["abstention_columns"]) == 3
 
 
-def test_results_of_an_earlier_release_say_nothing():
-    assert view_trust(None, None) is None
-
-
 def test_one_network_and_an_ensemble_are_shown_side_by_side(results):
     rows = export_rows(results.studies[0].confirm.exported)
     assert rows[0] == ["one network", "0.9010", "0.2000", "1,200", "15.2", "4,000,000"]

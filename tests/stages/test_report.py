@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.errors import StudyError
+from pipeline.errors import DataIntegrityError
 from pipeline.stages.report import PAGE, main, run
 from tests.report.example import write_example
 
@@ -41,6 +41,6 @@ def test_says_what_is_not_there_yet_and_leaves_the_old_page(root):
     page = run(root=root)
     before = page.read_bytes()
     (root / "results/metrics.json").unlink()
-    with pytest.raises(StudyError, match=r"results/metrics.json is not there yet. Run `dvc repro`"):
+    with pytest.raises(DataIntegrityError, match=r"no metrics.json yet: .*Run `dvc repro`"):
         run(root=root)
     assert page.read_bytes() == before
