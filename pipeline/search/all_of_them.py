@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import StudyError
 from pipeline.processes import raise_received
-from pipeline.search.executors.base import EpochDone, Executor, TrialDone
+from pipeline.search.executors.base import EpochDone, Executor, TrialDone, TrialLost
 from pipeline.training.data import TrialData
 from pipeline.training.messages import EpochRecord, TrialResult, TrialSpec
 
@@ -31,15 +31,17 @@ def train_all(
 ) -> Mapping[str, Training]:
     """Trains what is wanted, and returns it by uid, in the order given.
 
+    What is lost with its worker is begun again, once.
+
     Args:
         wanted: What to train, each with what it is trained on.
         executor: Where.
         advance: Called as each ends.
 
     Raises:
-        StudyError: If one raises or is lost.
+        StudyError: If one raises, or is lost again.
     """
-    waiting = list(wanted)
+    waiting, of_uid, lost = list(wanted), {one[0].uid: one for one in wanted}, set[str]()
     records: dict[str, list[EpochRecord]] = {spec.uid: [] for spec, _ in wanted}
     found: dict[str, Training] = {}
     while len(found) < len(wanted):
@@ -53,6 +55,10 @@ def train_all(
             elif isinstance(event, TrialDone):
                 found[event.uid] = Training(records=records[event.uid], result=event.result)
                 advance()
+            elif isinstance(event, TrialLost) and event.uid not in lost:
+                lost.add(event.uid)
+                records[event.uid].clear()
+                waiting.insert(0, of_uid[event.uid])
             else:
                 reason = getattr(event, "message", "") or getattr(event, "reason", "")
                 raise StudyError(f"The training {event.uid} failed: {reason}.")
