@@ -3,8 +3,10 @@
 Optuna takes any: it ignores names that it does not ask for and uses values out of range.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -15,6 +17,9 @@ from pipeline.registry import unknown_name
 from pipeline.search.distributions import Choice, FloatRange, IntRange, SegmentRange, Setting, legal
 from pipeline.search.space import SearchSpace, inactive_problem
 from pipeline.training.hyperparameters import HYPERPARAMETERS, named
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 
 def read_assignments(words: Sequence[str]) -> dict[str, Value]:
@@ -77,37 +82,60 @@ def normalized(configuration: Mapping[str, Value], space: SearchSpace) -> dict[s
     }
 
 
+class MisfitError(Exception):
+    """What a space asks for is not given, or lies outside of it."""
+
+
+class Recorded:
+    """Answers a space like a trial, with given values, and keeps what it was asked.
+
+    Attributes:
+        distributions: By name, what it was asked with.
+        params: By name, what it answered.
+    """
+
+    def __init__(self, hyperparameters: Mapping[str, Value]) -> None:
+        self._values = hyperparameters
+        self.distributions: dict[str, BaseDistribution] = {}
+        self.params: dict[str, Any] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, **kwargs: Any) -> float:
+        from optuna.distributions import FloatDistribution
+
+        return float(self._answer(name, FloatDistribution(low, high, **kwargs)))
+
+    def suggest_int(self, name: str, low: int, high: int, **kwargs: Any) -> int:
+        from optuna.distributions import IntDistribution
+
+        return int(self._answer(name, IntDistribution(low, high, **kwargs)))
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        from optuna.distributions import CategoricalDistribution
+
+        return self._answer(name, CategoricalDistribution(choices))
+
+    def _answer(self, name: str, distribution: BaseDistribution) -> Any:
+        value = self._values.get(name)
+        if value is None or not _holds(distribution, value):
+            raise MisfitError(name)
+        self.distributions[name] = distribution
+        self.params[name] = value
+        return value
+
+
+def _holds(distribution: BaseDistribution, value: Value) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # What Optuna raises for a value that is no choice, or no number.
+        return False
+
+
 def completed(configuration: Mapping[str, Value], space: SearchSpace) -> dict[str, Value] | None:
     """Returns every hyperparameter of a configuration, or None if a sampler has to add some."""
     try:
-        return space.suggest(_Given(configuration))
-    except _NotGivenError:
+        return space.suggest(Recorded(configuration))
+    except MisfitError:
         return None
-
-
-class _NotGivenError(Exception):
-    """A hyperparameter is searched, and the configuration does not say it."""
-
-
-class _Given:
-    """Answers like a trial, with what is given."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def suggest_float(self, name: str, low: float, high: float, **kwargs: Any) -> float:
-        return float(self._given(name))
-
-    def suggest_int(self, name: str, low: int, high: int, **kwargs: Any) -> int:
-        return int(self._given(name))
-
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        return self._given(name)
-
-    def _given(self, name: str) -> Any:
-        if name not in self._values:
-            raise _NotGivenError
-        return self._values[name]
 
 
 def _value_problem(name: str, value: object, settings: Mapping[str, Setting]) -> str | None:

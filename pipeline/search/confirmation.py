@@ -174,9 +174,8 @@ class Confirmation:
     def _on_epoch(self, event: EpochDone) -> None:
         self._executor.answer(event.uid, stop=False)
         now = _now_ms()
-        # JSON has no NaN.
         metrics = event.record.finite_metrics
-        record = EpochRecord(epoch=event.record.epoch, metrics={**event.record.metrics, **metrics})
+        record = EpochRecord(epoch=event.record.epoch, metrics=metrics)
         self._recorder.log_epoch(event.uid, record, at_ms=now)
         epoch = Epoch(epoch=event.record.epoch, metrics=metrics, at_ms=now)
         self._attempts[event.uid].epochs.append(epoch)

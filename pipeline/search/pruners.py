@@ -170,26 +170,6 @@ class ThresholdPruner(Section):
         return min(self.warmup_epochs + 1, epochs)
 
 
-class WilcoxonPruner(Section):
-    """Stops a trial that is worse than the best one by a signed-rank test over epochs."""
-
-    name: Literal["wilcoxon"] = Field(description=CHOSEN)
-    p_threshold: float = Field(
-        gt=0, lt=1, description="a trial is stopped where the test's p-value is below"
-    )
-    startup_epochs: int = Field(ge=0, description=WARMUP)
-
-    def build(self, epochs: int) -> BasePruner:
-        from optuna import pruners
-
-        return pruners.WilcoxonPruner(
-            p_threshold=self.p_threshold, n_startup_steps=self.startup_epochs
-        )
-
-    def first_judgement(self, epochs: int) -> int:
-        return min(self.startup_epochs + 1, epochs)
-
-
 Pruner = Annotated[
     NoPruner
     | MedianPruner
@@ -197,8 +177,7 @@ Pruner = Annotated[
     | SuccessiveHalvingPruner
     | HyperbandPruner
     | PatientPruner
-    | ThresholdPruner
-    | WilcoxonPruner,
+    | ThresholdPruner,
     Field(discriminator="name"),
 ]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from pipeline.search.rungs import share_of
@@ -37,13 +36,6 @@ class _View:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._viewed, name)
-
-    @property
-    def best_trial(self) -> FrozenTrial:
-        complete = self.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        sign = 1.0 if self._viewed.direction == StudyDirection.MAXIMIZE else -1.0
-        # As Optuna's own, an error where there is none.
-        return max(complete, key=lambda trial: sign * trial.values[0])
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None

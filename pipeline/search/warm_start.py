@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
-from pipeline.hyperparameter import Value
-from pipeline.search.configurations import configuration_problems, normalized
+from pipeline.search.configurations import (
+    MisfitError,
+    Recorded,
+    configuration_problems,
+    normalized,
+)
 from pipeline.search.space import SearchSpace
 from pipeline.training.hyperparameters import HYPERPARAMETERS, described
 from pipeline.trials.identity import Identity
 from pipeline.trials.record import TrialRecord
 from pipeline.trials.study import EarlierStudy, StudyRecord, archived_name
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 logger = logging.getLogger(__name__)
 
@@ -29,49 +29,6 @@ LEFT_BEHIND = ("trial_uid", "retry_of", "attempt", "duplicate_of", "promoted_fro
 
 FORMER = {name: one.former for name, one in HYPERPARAMETERS.items() if one.former is not None}
 """What trials had of which they say nothing."""
-
-
-class _Misfit(Exception):
-    """A recorded value lies outside the new space."""
-
-
-class _Recorded:
-    """Answers a space with the values that a trial had, and keeps the distributions asked with."""
-
-    def __init__(self, hyperparameters: Mapping[str, Value]) -> None:
-        self._values = hyperparameters
-        self.distributions: dict[str, BaseDistribution] = {}
-        self.params: dict[str, Any] = {}
-
-    def suggest_float(self, name: str, low: float, high: float, **kwargs: Any) -> float:
-        from optuna.distributions import FloatDistribution
-
-        return float(self._answer(name, FloatDistribution(low, high, **kwargs)))
-
-    def suggest_int(self, name: str, low: int, high: int, **kwargs: Any) -> int:
-        from optuna.distributions import IntDistribution
-
-        return int(self._answer(name, IntDistribution(low, high, **kwargs)))
-
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        from optuna.distributions import CategoricalDistribution
-
-        return self._answer(name, CategoricalDistribution(choices))
-
-    def _answer(self, name: str, distribution: BaseDistribution) -> Any:
-        value = self._values.get(name)
-        if value is None or not _holds(distribution, value):
-            raise _Misfit(name)
-        self.distributions[name] = distribution
-        self.params[name] = value
-        return value
-
-
-def _holds(distribution: BaseDistribution, value: Value) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:  # What Optuna raises for a value that is no choice, or no number.
-        return False
 
 
 def fitting(
@@ -102,10 +59,10 @@ def fitting(
         if not trial.is_finished:
             continue
         had = {**FORMER, **trial.hyperparameters}
-        recorded = _Recorded(had)
+        recorded = Recorded(had)
         try:
             hyperparameters = space.suggest(recorded)
-        except _Misfit:
+        except MisfitError:
             continue
         if hyperparameters != had:
             continue

@@ -16,7 +16,6 @@ SETTINGS = {
     "hyperband": {"min_epochs": 1, "reduction_factor": 2},
     "patient": {"patience": 1},
     "threshold": {"lower": 0.4, "upper": 1.0, "warmup_epochs": 0},
-    "wilcoxon": {"p_threshold": 0.2, "startup_epochs": 1},
 }
 
 

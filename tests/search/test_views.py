@@ -6,15 +6,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from pipeline.search.pruners import MedianPruner, build_pruner
-from pipeline.search.views import OverRungs, WithinTop, configurations
-
-
-class Remembering(optuna.pruners.BasePruner):
-    """Prunes everything, and remembers the best trial that it was shown."""
-
-    def prune(self, study, trial):
-        self.best = study.best_trial
-        return True
+from pipeline.search.views import OverRungs, configurations
 
 
 def add(study, x, *, share=1.0, value=None, state=TrialState.COMPLETE, values_by_step=None, **more):
@@ -122,17 +114,6 @@ def pruned(share):
 
 def test_a_whole_training_is_compared_with_whole_ones():
     assert pruned(1.0)
-
-
-def test_the_best_trial_is_the_best_of_whole_ones():
-    """To which Wilcoxon's pruner compares."""
-    study = optuna.create_study(direction="maximize")
-    study.pruner = Remembering()
-    add(study, 0.1, share=1 / 9, value=0.9)
-    add(study, 0.2, value=0.5)
-    add(study, 0.3, value=0.6)
-    assert WithinTop(study.pruner).prune(study, study.ask())
-    assert study.pruner.best.number == 2
 
 
 def test_a_part_of_a_training_runs_to_its_end():
