@@ -162,7 +162,7 @@ def overview(
         direction: Where better lies, in Optuna's words.
         holder: As from `read_holder`.
         stopped: The study's attribute of that name.
-        kept: As from `current.num_kept`.
+        kept: As from `studies.described.num_kept`.
         now: Local time; the present unless given.
     """
     searching = holder if holder is not None and holder.is_alive else None

@@ -173,6 +173,7 @@ class TestRun:
     def test_a_file_that_confirm_did_not_export_is_not_registered(self, root):
         save_model(root, "transfer")
         confirm(root, "transfer", file_sha256="ab" * 32)
+        (root / "models/transfer.keras").write_bytes(b"damaged")
         with pytest.raises(
             DataIntegrityError, match=r"the evidence is that one's.*-f confirm@tran"
         ):

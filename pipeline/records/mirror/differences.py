@@ -208,7 +208,7 @@ def _curve(expected: Mapping[int, float], run: RunRecord, name: str) -> tuple[st
         is_last = not last or not math.isfinite(found_last) or found_last == last[0]
         return "" if is_last else f"ends with {found_last}", False
     points = run.curves.get(name, ())
-    # A study holds no NaN: an epoch that gave one was not reported, but is in MLflow as it was.
+    # A study holds no NaN; runs of earlier releases do.
     found = only_finite(points)
     wrong = [epoch for epoch, value in found.items() if expected.get(epoch) != value]
     doubled = len(points) - len({epoch for epoch, _ in points})

@@ -213,7 +213,7 @@ def _of_database(error: BaseException) -> Outage | None:
     from sqlalchemy.exc import InterfaceError, OperationalError
 
     if isinstance(error, OperationalError | InterfaceError):
-        return Outage(kind="away", reason=str(error.orig).strip().splitlines()[0])
+        return Outage(kind="away", reason=first_line(error))
     return None
 
 

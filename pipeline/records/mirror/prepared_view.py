@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.evaluation.objectives import ObjectiveSpec
@@ -44,26 +43,6 @@ NAME: Final = ": trials side by side"
 
 TEXTS_SHOWN: Final = 30
 """Of more different texts on one axis the UI leaves trials out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A view of one study.
-
-    Attributes:
-        key: In the experiment's tag and in the address; letters, digits, `-` and `_`.
-        name: In the UI's menu.
-        text: The tag's text.
-    """
-
-    key: str
-    name: str
-    text: str
-
-    @property
-    def tag(self) -> str:
-        """The experiment's tag."""
-        return KEY + self.key
 
 
 def page_of(experiment: str, key: str) -> str:
@@ -101,20 +80,21 @@ def prepared_view(
     key: str,
     parent: str,
     objective: ObjectiveSpec,
-) -> View:
+) -> dict[str, str]:
     """Returns the view of a study's trials, best first, without parent and confirmation runs.
+
+    It is a tag of the experiment, name and text.
 
     Args:
         study: Key below `studies`.
         trials: All trials of the study.
-        key: Of the view.
+        key: Of the view, in the tag's name and in the address; letters, digits, `-` and `_`.
         parent: MLflow's id of the study's own run, above its trials.
         objective: What the study optimizes.
     """
     best = f"best_{objective.metric}"
     has_rungs = any(trial.rung is not None for trial in trials)
     columns = _columns(trials, best, has_rungs=has_rungs)
-    name = study + NAME
     state = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' AND tags.role = 'trial'",
         "orderByKey": f"metrics.`{best}`",
@@ -136,12 +116,12 @@ def prepared_view(
         "hideEmptyCharts": True,
     }
     envelope = {
-        "name": name,
+        "name": study + NAME,
         "createdAt": SAVED_AT,
         "updatedAt": SAVED_AT,
         "state": json.dumps(state, sort_keys=True),
     }
-    return View(key=key, name=name, text=json.dumps(envelope, sort_keys=True))
+    return {KEY + key: json.dumps(envelope, sort_keys=True)}
 
 
 def axes(trials: Sequence[TrialRecord], metric: str) -> list[str]:

@@ -98,7 +98,7 @@ def additions(store: Store, parent: Parent, trials: Sequence[TrialRecord]) -> Ad
     ]
     return Additions(
         runs=[one for one in found if one.params or one.tags],
-        experiment=_of_experiment(store, parent.experiment, {view.tag: view.text}),
+        experiment=_of_experiment(store, parent.experiment, view),
     )
 
 

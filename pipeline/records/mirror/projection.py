@@ -140,8 +140,7 @@ class TrialRuns:
     def log_epoch(self, uid: str, record: EpochRecord, *, at_ms: int | None = None) -> None:
         """Logs what one epoch gave, at step `record.epoch`, in one request.
 
-        NaN is logged as it is. MLflow would store an infinite value as 1.8e308, so it becomes a
-        tag, `infinite.loss` = `inf at epoch 3`, and the epoch has no such point.
+        Of what is not finite the epoch has no point.
 
         Args:
             uid: As given to `start_trial`.
@@ -158,7 +157,6 @@ class TrialRuns:
             metrics=writer.points(
                 writer.led_by(self.metric, record.metrics), step=record.epoch, at_ms=at
             ),
-            tags=writer.infinite_tags(record.metrics, f" at epoch {record.epoch}"),
         )
 
     def end_trial(
@@ -196,7 +194,7 @@ class TrialRuns:
             self._client,
             run.run_id,
             metrics=writer.points(named, step=0, at_ms=at),
-            tags={**tags, **writer.infinite_tags(named)},
+            tags=tags,
         )
         self._client.set_terminated(run.run_id, STATUS_OF_STATE[state], end_time=at)
         self.leave(uid)

@@ -1,11 +1,11 @@
 """All runs of one study that MLflow holds, in its trash too, and their removal for good."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.records.mirror.moved import local_path
-from pipeline.records.mirror.store import PAGE, Store
+from pipeline.records.mirror.store import Store, pages
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -26,11 +26,11 @@ def runs_of(store: Store, *, study_uid: str) -> "list[Run]":
     from mlflow.entities import ViewType
 
     client, everything = store.client, ViewType.ALL
-    experiments = _pages(client.search_experiments, view_type=everything)
+    experiments = pages(client.search_experiments, view_type=everything)
     ids = [experiment.experiment_id for experiment in experiments]
 
     def runs(condition: str) -> "list[Run]":
-        return _pages(
+        return pages(
             client.search_runs,
             experiment_ids=ids,
             filter_string=condition,
@@ -43,7 +43,7 @@ def runs_of(store: Store, *, study_uid: str) -> "list[Run]":
         for parent in parents
         for child in runs(f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     ]
-    registered = {version.run_id for version in _pages(client.search_model_versions)}
+    registered = {version.run_id for version in pages(client.search_model_versions)}
     return [run for run in (*children, *parents) if run.info.run_id not in registered]
 
 
@@ -85,12 +85,3 @@ def _remove_emptied(folder: Path | None, run_id: str) -> None:
         return
     if not any(folder.parent.iterdir()):
         folder.parent.rmdir()
-
-
-def _pages(search: Callable[..., Any], **arguments: Any) -> list[Any]:
-    page = search(max_results=PAGE, **arguments)
-    found = list(page)
-    while page.token:
-        page = search(max_results=PAGE, page_token=page.token, **arguments)
-        found.extend(page)
-    return found

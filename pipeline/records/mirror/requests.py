@@ -24,31 +24,17 @@ def led_by(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def points(metrics: Mapping[str, float], *, step: int, at_ms: int) -> "list[Metric]":
-    """Returns metrics as MLflow's points of one step and time.
+    """Returns metrics as MLflow's points of one step and time, but for those that are not finite.
 
-    NaN is kept. MLflow would store an infinite value as 1.8e308, as if it had been measured:
-    `infinite_tags` says it in words instead.
+    MLflow would store an infinite value as 1.8e308, as if it had been measured.
     """
     from mlflow.entities import Metric
 
     return [
         Metric(name, float(value), at_ms, step)
         for name, value in metrics.items()
-        if not math.isinf(value)
+        if math.isfinite(value)
     ]
-
-
-def infinite_tags(metrics: Mapping[str, float], where: str = "") -> dict[str, str]:
-    """Returns a tag for each infinite metric, which `points` leaves out.
-
-    >>> infinite_tags({"loss": float("inf"), "accuracy": 0.5}, " at epoch 3")
-    {'infinite.loss': 'inf at epoch 3'}
-    """
-    return {
-        f"infinite.{name}": f"{float(value)}{where}"
-        for name, value in metrics.items()
-        if math.isinf(value)
-    }
 
 
 def log(

@@ -8,11 +8,11 @@ import os
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from pipeline.database_addresses import is_postgres, plain_address, sqlite_address, sqlite_file
@@ -100,16 +100,8 @@ class Store:
 
     def search_runs(self, experiment: str, condition: str) -> "list[Run]":
         """Returns every run of an experiment that meets an MLflow filter, latest first."""
-        found: list[Run] = []
-        token: str | None = None
-        while True:
-            page = self.client.search_runs(
-                [experiment], condition, max_results=PAGE, page_token=token
-            )
-            found.extend(page)
-            token = page.token
-            if not token:
-                return found
+        search = self.client.search_runs
+        return pages(search, experiment_ids=[experiment], filter_string=condition)
 
     def close(self) -> None:
         """Lets go of the database's files, so that they can be moved or copied."""
@@ -121,6 +113,21 @@ class Store:
         if self.is_server:
             return None  # A server knows best where its artifacts go.
         return (store_root(self.root) / ARTIFACTS).as_uri()
+
+
+def pages(search: Callable[..., Any], **arguments: Any) -> list[Any]:
+    """Returns all that a search of MLflow's client finds, however many pages that is.
+
+    Args:
+        search: Such as `MlflowClient.search_runs`.
+        **arguments: For it, without the size of a page and its token.
+    """
+    page = search(max_results=PAGE, **arguments)
+    found = list(page)
+    while page.token:
+        page = search(max_results=PAGE, page_token=page.token, **arguments)
+        found.extend(page)
+    return found
 
 
 def tracking_uri(root: Path) -> str:
@@ -145,7 +152,8 @@ def tracking_uri(root: Path) -> str:
             f"{VARIABLE}={without_password(uri)}. Write http://HOST:5000 for a server, "
             "or unset it to use mlflow.db here."
         )
-    return plain_address(uri)
+    # A relative path is one below the checkout, so that its own database is known as such.
+    return plain_address(uri, below=store_root(root))
 
 
 def mirror_uid(root: Path, study_uid: str, url: str) -> str:

@@ -45,8 +45,8 @@ def load_candidate(study: str, confirm: ConfirmationRecord, *, root: Path) -> Ca
     split = read_split(root)
     test = read_json(root / "results/metrics.json").get(study, {})
     model_file = root / "models" / f"{study}.keras"
-    model = load_exported(model_file)
     _check_is_confirmed(model_file, confirm, study)
+    model = load_exported(model_file)
     examples = _examples(root / "data/train.npz")
     check_model(model, examples, num_classes=len(split.class_names), file=model_file)
     return Candidate(

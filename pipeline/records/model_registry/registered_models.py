@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.records.mirror.dataset_inputs import data_digest
 from pipeline.records.mirror.moved import local_path
-from pipeline.records.mirror.store import PAGE, Store
+from pipeline.records.mirror.store import Store, pages
 from pipeline.split_record import SplitRecord, find_split
 from pipeline.trials.registration import registration_of
 from pipeline.workspace import checkout_name
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CONTRACT: Final = "contract"
-# The checkout that made a version, as from `checkout.checkout_name`.
+# The checkout that made a version, as from `workspace.checkout_name`.
 MADE_IN: Final = "made_in"
 HASH_DIGITS = 8
 MODEL_DESCRIPTION = "MLmodel"
@@ -145,7 +145,7 @@ def choose_model(store: Store, split: SplitRecord, *, earlier: str | None = None
 
 def ready_versions(store: Store, name: str) -> "list[ModelVersion]":
     """Returns the versions of a registered model that are whole; none if there is no such model."""
-    found = store.client.search_model_versions(f"name = '{name}'", max_results=PAGE)
+    found = pages(store.client.search_model_versions, filter_string=f"name = '{name}'")
     return [version for version in found if version.status == "READY"]
 
 

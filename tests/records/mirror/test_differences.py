@@ -145,7 +145,7 @@ def test_wrong_epochs_are_a_conflict(trial, epochs):
     assert (found.kind, found.is_conflict) == ("epochs", True)
 
 
-def test_an_epoch_that_gave_nan_is_in_mlflow_only(trial):
+def test_what_is_not_finite_in_mlflow_as_of_an_earlier_release_is_no_difference(trial):
     one = trial(values=(0.5,))
     epochs = [(0, 0.5), (1, math.nan)]
     assert compare([one], [record_of(one, curves={"val_accuracy": epochs})]) == []

@@ -6,12 +6,14 @@ import socket
 import sqlite3
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import StudyError
 from pipeline.open_databases import DatabaseLostError
 from pipeline.records.mirror.outage import (
     RETRIES,
     TIMEOUT,
+    Outage,
     answering,
     impatient_requests,
     outage_of,
@@ -100,6 +102,11 @@ def test_a_database_that_another_process_holds_is_away(root, open_runs):
             with pytest.raises(store_errors()) as caught:
                 connection.exec_driver_sql("UPDATE runs SET name = 'x'")
     assert outage_of(caught.value).reason == "database is locked"
+
+
+def test_a_database_that_says_nothing_is_away_all_the_same():
+    error = OperationalError("SELECT 1", None, Exception())
+    assert outage_of(error) == Outage(kind="away", reason="OperationalError")
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ValueError("x"), FileNotFoundError("x")])

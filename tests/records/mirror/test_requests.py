@@ -35,19 +35,9 @@ def test_the_same_point_again_is_not_doubled(client, run_id):
     assert [(p.step, p.value) for p in client.get_metric_history(run_id, "m")] == [(3, 0.5)]
 
 
-def test_nan_is_kept_and_infinity_is_said_in_words(client, run_id):
-    metrics = {"a": math.nan, "b": math.inf, "c": -math.inf}
-    writer.log(
-        client,
-        run_id,
-        metrics=writer.points(metrics, step=0, at_ms=1),
-        tags=writer.infinite_tags(metrics, " at epoch 0"),
-    )
-    data = client.get_run(run_id).data
-    assert list(data.metrics) == ["a"]
-    assert math.isnan(data.metrics["a"])
-    assert data.tags["infinite.b"] == "inf at epoch 0"
-    assert data.tags["infinite.c"] == "-inf at epoch 0"
+def test_what_is_not_finite_has_no_point():
+    metrics = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.5}
+    assert [point.key for point in writer.points(metrics, step=0, at_ms=1)] == ["d"]
 
 
 def test_only_params_that_changed_become_tags():

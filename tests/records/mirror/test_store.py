@@ -27,6 +27,11 @@ def test_the_environment_wins(tmp_path, monkeypatch):
     assert tracking_uri(tmp_path) == "postgresql+psycopg2://ann@db/mlflow"
 
 
+def test_the_checkouts_own_database_may_be_named_by_its_relative_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert not open_store(tmp_path).is_shared
+
+
 @pytest.mark.parametrize("uri", ["mlflow-tracking", "mlflow-tracking:5000", "mlruns", "file:./x"])
 def test_a_bare_host_or_folder_is_refused(tmp_path, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

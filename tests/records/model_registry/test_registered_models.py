@@ -8,7 +8,12 @@ import yaml
 
 from pipeline.records.mirror.dataset_inputs import data_digest
 from pipeline.records.mirror.store import open_store
-from pipeline.records.model_registry.registered_models import choose_model, contract, is_of_dataset
+from pipeline.records.model_registry.registered_models import (
+    choose_model,
+    contract,
+    is_of_dataset,
+    ready_versions,
+)
 from pipeline.workspace import checkout_name
 
 BASE = "digits-classifier"
@@ -51,6 +56,13 @@ class Checkout:
             client.create_registered_model(name)
         tags = {"data_digest": data_digest(split), **tags}
         client.create_model_version(name, source=folder.as_uri(), tags=tags)
+
+
+def test_all_versions_are_found_however_many_pages_they_are(ann, split, monkeypatch):
+    monkeypatch.setattr("pipeline.records.mirror.store.PAGE", 2)
+    for _ in range(5):
+        ann.add(BASE, split)
+    assert len(ready_versions(ann.store, BASE)) == 5
 
 
 @pytest.fixture
