@@ -94,5 +94,5 @@ lock:  ## write requirements.lock and requirements-docs.lock anew (needs uv)
 	$(PINNED) --group dev --output-file requirements.lock pyproject.toml
 	$(PINNED) --group docs --constraints requirements.lock --output-file requirements-docs.lock
 
-clean:  ## remove what the pipeline made, but neither data/own nor the environment
-	rm -rf data/raw data/train.npz data/test.npz data/split.json data/features data/cache/features models results dvc.lock
+clean:  ## remove what the stages put out; not the records (mlruns, mlflow.db), downloads, exports
+	rm -rf data/raw data/train.npz data/train_rows.npy data/test.npz data/split.json data/features data/cache/features models results dvc.lock

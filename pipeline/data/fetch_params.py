@@ -19,11 +19,11 @@ from pipeline.split_record import SPLIT_FILE
 
 RAW = Path("data/raw")
 CACHE = Path("data/cache")
-# `dvc repro` replaces these and `make clean` removes them.
+# What the project writes itself: no place for a user's images.
 WRITTEN = (
     *(RAW.as_posix(), CACHE.as_posix()),
     *("data/features", SPLIT_FILE.as_posix(), *(f"data/{name}.npz" for name in ("train", "test"))),
-    *("models", "results", "mlruns"),
+    *("data/train_rows.npy", "models", "results", "mlruns"),
 )
 
 
