@@ -6,6 +6,7 @@ Run: python -m pipeline enqueue STUDY key=value ... What is not given is left to
 import argparse
 from pathlib import Path
 
+from pipeline.clock import read_budget
 from pipeline.errors import ConfigError
 from pipeline.records.overview import read_holder
 from pipeline.records.studies import trial_records
@@ -85,6 +86,7 @@ def _what_next(current: CurrentStudy, root: Path) -> str:
             "more."
         )
     if target is None:
-        limit = "budget" if current.search.timeout is None else "budget and search.timeout"
-        return f"The next `dvc repro` with a larger {limit} takes it before it samples more."
+        given = {"budget": read_budget(), "search.timeout": current.search.timeout}
+        limits = " and ".join(name for name, seconds in given.items() if seconds is not None)
+        return f"The next `dvc repro` with a larger {limits} takes it before it samples more."
     return "The next `dvc repro` takes it before it samples more."

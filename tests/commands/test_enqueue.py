@@ -173,6 +173,24 @@ def test_a_study_with_its_target_says_what_to_raise(repository, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("budget", "timeout", "limits"),
+    [
+        ("5m", "none", "budget"),
+        ("none", "9m", "search.timeout"),
+        ("5m", "9m", "budget and search.timeout"),
+    ],
+)
+def test_where_time_decides_it_says_which_must_be_larger(
+    repository, capsys, budget, timeout, limits
+):
+    repository.document["budget"] = budget
+    repository.set(trials="auto", timeout=timeout)
+    repository.study()
+    run("enqueue", "tiny", "units=32")
+    assert f"The next `dvc repro` with a larger {limits} takes it" in capsys.readouterr().out
+
+
 def test_room_is_counted_with_what_waits_already(repository, capsys):
     repository.set(trials=2)
     repository.study()
